@@ -1,0 +1,108 @@
+"""The configuration: its fields, their defaults, and the words for what is wrong with one."""
+
+import difflib
+import posixpath
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from slot_machine.core.errors import ConfigError
+
+FILE_NAME = "slot-machine.json"
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=86_400_000)]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of `slot-machine.json`. An optional command or path that is empty or null is not used."""
+
+    start_command: str
+    setup_command: str | None = ""
+    port: Port = 3000
+    internal_port: Port = 0
+    """Equal to `port` where the file does not say otherwise."""
+    health_endpoint: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*$")] = "/healthz"
+    health_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=86_400_000)] = 10_000
+    drain_timeout_ms: Millis = 5_000
+    """The whole budget from the switch to SIGKILL."""
+    env_file: str | None = ""
+    """Relative to the configuration's folder."""
+    api_port: Port = 9100
+    strategy: Literal["overlap", "replace"] = "overlap"
+    """`replace`: the old version stops before the new one starts, and the proxy holds requests meanwhile."""
+
+    def __post_init__(self) -> None:
+        if self.internal_port == 0:
+            msgspec.structs.force_setattr(self, "internal_port", self.port)
+
+    @property
+    def health_timeout_s(self) -> float:
+        return self.health_timeout_ms / 1000
+
+    @property
+    def drain_timeout_s(self) -> float:
+        return self.drain_timeout_ms / 1000
+
+
+FIELDS = Config.__struct_fields__
+
+
+def parse(text: bytes | str, name: str = FILE_NAME) -> tuple[Config, list[str]]:
+    """Returns the configuration and its warnings.
+
+    Raises ConfigError, in one line that starts with `name`.
+    """
+    raw = _object(text, name)
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_in_words(str(error))}") from None
+    _check(config, name)
+    return config, [_unknown(field, name) for field in raw if field not in FIELDS]
+
+
+def render(config: Config) -> str:
+    """The configuration as a file with every field written out."""
+    return msgspec.json.format(msgspec.json.encode(config), indent=2).decode() + "\n"
+
+
+def _object(text: bytes | str, name: str) -> dict[str, object]:
+    try:
+        raw = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: not valid JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{name}: expected an object like {{\"start_command\": \"node server.js\"}}")
+    return raw
+
+
+def _check(config: Config, name: str) -> None:
+    if not config.start_command.strip():
+        raise ConfigError(f"{name}: start_command is empty: fill in how to start the app, for example \"node server.js\"")
+    if config.api_port in (config.port, config.internal_port):
+        raise ConfigError(f"{name}: api_port {config.api_port} is also the app's port: give one of them another number")
+    for field in ("start_command", "setup_command", "env_file"):
+        if "\0" in (getattr(config, field) or ""):
+            raise ConfigError(f"{name}: {field} contains a NUL character")
+    if config.env_file and posixpath.normpath(config.env_file) == ".":
+        raise ConfigError(f"{name}: env_file must name a file, not the folder")
+
+
+def _in_words(error: str) -> str:
+    """msgspec's message with the field first: ``port: expected `int`, got `str` ``."""
+    what, _, where = error.partition(" - at `$.")
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
+    if missing:
+        return f"{missing[1]} is missing"
+    if not where:
+        return what
+    if "matching regex" in what:
+        what = "expected a path that begins with / and has no spaces"
+    return f"{where.rstrip('`')}: {what[0].lower()}{what[1:]}"
+
+
+def _unknown(field: str, name: str) -> str:
+    near = difflib.get_close_matches(field, FIELDS, n=1, cutoff=0)
+    return f"{name}: unknown field {field!r} is ignored; did you mean {near[0]!r}?"

@@ -1,0 +1,74 @@
+"""Everything that can go wrong and has a name.
+
+SlotMachineError
+├── ConfigError           the configuration or the command line is wrong
+├── StartRefused          the daemon can't run here: data folder in use, port taken, state damaged or newer
+├── Unreachable           a client found no daemon to talk to
+├── Refused               a request that never became a deploy
+│   ├── BadRequest            its body is wrong
+│   ├── CommitNotFound        its commit does not resolve
+│   ├── Busy                  another deploy runs
+│   ├── NothingToRollBackTo   there is no previous version
+│   └── Stopping              the daemon shuts down
+├── StageFailed           a deploy failed in one of its stages
+└── DataPlaneGone         the data plane ended, or its control connection did
+
+The API turns these into a status, the command line into an exit code and a `hint:` line.
+"""
+
+
+class SlotMachineError(Exception):
+    """`hint` says what to do about it, or is empty."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(SlotMachineError):
+    pass
+
+
+class StartRefused(SlotMachineError):
+    pass
+
+
+class Unreachable(SlotMachineError):
+    pass
+
+
+class Refused(SlotMachineError):
+    pass
+
+
+class BadRequest(Refused):
+    pass
+
+
+class CommitNotFound(Refused):
+    pass
+
+
+class Busy(Refused):
+    pass
+
+
+class NothingToRollBackTo(Refused):
+    pass
+
+
+class Stopping(Refused):
+    pass
+
+
+class StageFailed(SlotMachineError):
+    """`output` holds the last lines of the app or of the setup, when those are the reason."""
+
+    def __init__(self, stage: str, message: str, output: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.stage = stage
+        self.output = output
+
+
+class DataPlaneGone(SlotMachineError):
+    pass

@@ -1,0 +1,83 @@
+"""The nouns of a deploy: slots, versions, what is live, and what was tried."""
+
+from typing import Literal
+
+import msgspec
+
+Slot = Literal["a", "b"]
+Kind = Literal["deploy", "rollback", "recovery"]
+Result = Literal["running", "succeeded", "failed", "interrupted"]
+
+SLOTS: tuple[Slot, Slot] = ("a", "b")
+
+
+def other(slot: Slot) -> Slot:
+    return "b" if slot == "a" else "a"
+
+
+class Version(msgspec.Struct, frozen=True):
+    """A commit (its full hash) and the slot it runs in, ran in, or is to run in."""
+
+    slot: Slot
+    commit: str
+
+
+class State(msgspec.Struct, frozen=True):
+    """What is live and where a rollback goes to. `last_deploy_time` is RFC 3339 in UTC, empty before the first deploy."""
+
+    live: Version | None = None
+    previous: Version | None = None
+    last_deploy_time: str = ""
+
+    @property
+    def idle_slot(self) -> Slot:
+        """Where the next version is prepared."""
+        return other(self.live.slot) if self.live else "a"
+
+    def promoted(self, version: Version, time: str) -> "State":
+        """The state after `version` took over from the live one."""
+        return State(version, self.live, time)
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What a slot's folder holds: a commit that was prepared in full, and how it then differed from that commit.
+
+    `fingerprint` is a digest of the changes that the setup made to tracked files.
+    """
+
+    commit: str
+    fingerprint: str
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """One deploy, rollback or recovery as the history keeps it. Durations are in seconds, per stage reached."""
+
+    id: int
+    kind: Kind
+    trigger: str
+    """What started it: `api`, `cli` or `start`."""
+    commit: str = ""
+    slot: str = ""
+    started_at: str
+    stage: str = ""
+    result: Result = "running"
+    error: str = ""
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] = {}
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a deploy's progress.
+
+    `event` is `started`, `output` (a line that the setup printed), `finished` or `failed`; `seconds` is the duration of
+    the stage so far.
+    """
+
+    event: Literal["started", "output", "finished", "failed"]
+    stage: str
+    message: str
+    seconds: float = 0.0
+
+
+def short(commit: str) -> str:
+    return commit[:8]

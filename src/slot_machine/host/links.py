@@ -1,0 +1,17 @@
+"""The symlinks `live` and `previous` in the data folder, for people and cron jobs."""
+
+import os
+from pathlib import Path
+
+
+def point(link: Path, target: str | None) -> None:
+    """Makes `link` point to `target` in one step, or removes it when there is nothing to point to."""
+    if target is None:
+        link.unlink(missing_ok=True)
+        return
+    if link.is_symlink() and os.readlink(link) == target:
+        return
+    fresh = link.with_name(f".{link.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.rename(link)

@@ -1,0 +1,28 @@
+"""One daemon a data folder."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slot_machine.core.errors import StartRefused
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file, which names the daemon's pid. Raises StartRefused when another daemon holds it."""
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            pid = file.read().strip() or "unknown"
+            raise StartRefused(
+                f"the daemon with pid {pid} already uses the data folder {path.parent}",
+                "stop that one first, or give this one another folder with --data",
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

@@ -1,0 +1,108 @@
+"""The slots' folders: git worktrees, detached."""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+from slot_machine.core.errors import CommitNotFound, SlotMachineError
+from slot_machine.host import commands
+from slot_machine.host.environment import inherited
+
+KEPT = ("node_modules", ".venv", "vendor/bundle")
+"""Installed packages: they stay in a slot whether git ignores them or not."""
+
+QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=0", "-c", "advice.detachedHead=false")
+"""The user's hooks are not for the slots, and no clean-up of git's may run into a deploy."""
+
+
+class GitFailed(SlotMachineError):
+    pass
+
+
+class Worktrees:
+    def __init__(self, repo: Path, data: Path) -> None:
+        self._repo = repo
+        self._data = data
+
+    def path(self, slot: str) -> Path:
+        return self._data / f"slot-{slot}"
+
+    async def resolve(self, commitish: str) -> str:
+        """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound."""
+        commit = ""
+        if re.fullmatch(r"[^-^\0\n][^\0\n]*", commitish):
+            argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
+            _, commit, _ = await self._try(self._repo, *argv)
+        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit.strip()):
+            raise CommitNotFound(
+                f"{commitish!r} is not a commit in {self._repo}",
+                "commit it first, or fetch it into that repository, then deploy again",
+            )
+        return commit.strip()
+
+    async def check_repository(self) -> None:
+        """Raises GitFailed."""
+        await self._git(self._repo, "rev-parse", "--git-dir")
+
+    async def checkout(self, slot: str, commit: str) -> None:
+        """Makes the slot's folder that commit, plus what git ignores and installed packages. Raises GitFailed."""
+        path = self.path(slot)
+        if not await self._is_worktree(path):
+            await self._add(path, commit)
+        elif (await self._try(path, "checkout", "--quiet", "--force", "--detach", commit))[0]:
+            # An ignored folder can stand where the commit has a file; git then refuses, so the slot begins anew.
+            await self._add(path, commit)
+        await self._git(path, "clean", "-ffdq", *(f"--exclude={name}" for name in KEPT))
+        if (path / ".gitmodules").exists():
+            await self._update_submodules(path)
+
+    async def fingerprint(self, slot: str) -> str | None:
+        """A digest of how tracked files differ from the checked-out commit, empty where they don't; None: no worktree."""
+        code, changes, _ = await self._try(self.path(slot), "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv")
+        if code:
+            return None
+        return hashlib.sha256(changes.encode()).hexdigest() if changes else ""
+
+    async def head(self, slot: str) -> str:
+        """The commit that is checked out, empty where there is none."""
+        path = self.path(slot)
+        return (await self._git(path, "rev-parse", "HEAD")).strip() if await self._is_worktree(path) else ""
+
+    async def _is_worktree(self, path: Path) -> bool:
+        """Whether the folder is a worktree of this repository, not merely inside of one."""
+        if not (path / ".git").is_file():
+            return False
+        argv = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
+        code, out, _ = await self._try(path, *argv)
+        _, common, _ = await self._try(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
+        return code == 0 and out.splitlines() == [str(path.resolve()), common.strip()]
+
+    async def _add(self, path: Path, commit: str) -> None:
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
+        await self._git(self._repo, "worktree", "prune")
+        await self._git(self._repo, "worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), commit)
+
+    async def _update_submodules(self, path: Path) -> None:
+        await self._git(path, "submodule", "--quiet", "sync", "--recursive")
+        await self._git(path, "submodule", "--quiet", "update", "--init", "--recursive", "--force")
+        clean = " ".join(["git clean -ffdq", *(f"--exclude={name}" for name in KEPT)])
+        await self._git(path, "submodule", "--quiet", "foreach", "--recursive", clean)
+
+    async def _git(self, folder: Path, *args: str) -> str:
+        code, out, err = await self._try(folder, *args)
+        if code:
+            raise GitFailed(f"git {args[0]} failed: {err.strip() or out.strip() or f'exit code {code}'}")
+        return out
+
+    async def _try(self, folder: Path, *args: str) -> tuple[int, str, str]:
+        if not folder.is_dir():
+            return 128, "", f"{folder} is not a folder"
+        env = inherited() | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+        try:
+            return await commands.run(["git", *QUIET, *args], folder, env)
+        except FileNotFoundError:
+            raise GitFailed("git is not installed", "install git") from None

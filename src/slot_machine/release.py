@@ -1,0 +1,130 @@
+"""Running versions of the app: started, proven healthy, stopped."""
+
+import asyncio
+import itertools
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from slot_machine.core.config import Config
+from slot_machine.core.errors import StageFailed
+from slot_machine.core.model import Version, short
+from slot_machine.core.phases import Phase
+from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
+from slot_machine.host import environment, health, ports
+from slot_machine.host.logs import SlotLog
+from slot_machine.host.processes import Session, describe_exit
+from slot_machine.host.store import Store
+
+CANDIDATE_GRACE_S = 1.0
+"""What a version that never served a request gets between SIGTERM and SIGKILL."""
+
+
+class Release:
+    """One start of a version: its processes and where they listen. `upstream` is set once it is healthy."""
+
+    def __init__(self, version: Version, session: Session, port: int, internal_port: int, store: Store) -> None:
+        self.version = version
+        self.session = session
+        self.port = port
+        self.internal_port = internal_port
+        self.started_s = time.monotonic()
+        self.upstream: Upstream | None = None
+        self._store = store
+
+    @property
+    def running(self) -> bool:
+        return self.session.exit_code is None
+
+    async def stop(self, grace_s: float) -> bool:
+        """Ends every process of it. Returns whether that took a SIGKILL."""
+        try:
+            killed = await self.session.stop(max(grace_s, 0))
+        except asyncio.CancelledError:
+            await self.session.kill()
+            raise
+        finally:
+            self._store.remove_process(self.session.identity)
+        return killed
+
+
+class Launcher:
+    """Starts versions of the app. With `fixed_ports` the app owns its public port, else each start gets fresh ones."""
+
+    def __init__(self, config: Config, folder: Path, data: Path, store: Store, *, fixed_ports: bool) -> None:
+        self._config = config
+        self._env_file = folder / config.env_file if config.env_file else None
+        self._data = data
+        self._store = store
+        self._fixed_ports = fixed_ports
+        # Unique beyond this daemon: a data plane can outlive it.
+        self._upstream_ids = itertools.count(time.time_ns() // 1000)
+
+    async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
+        """Starts a version and waits until it is healthy. Raises StageFailed, and then nothing of it runs."""
+        log = SlotLog(self._data / f"slot-{version.slot}.log")
+        try:
+            release = self._start(version, log)
+            try:
+                on_started()
+                await self._become_healthy(release, log)
+            except BaseException:
+                await release.stop(min(CANDIDATE_GRACE_S, self._config.drain_timeout_s))
+                raise
+        finally:
+            log.close()
+        return release
+
+    def environment(self, version: Version, stage: Phase, app_ports: dict[str, int]) -> dict[str, str]:
+        return environment.compose(version, self._env_file, app_ports, stage.stage)
+
+    def _start(self, version: Version, log: SlotLog) -> Release:
+        port, internal_port = self._ports()
+        env = self.environment(version, Phase.START, {"PORT": port, "INTERNAL_PORT": internal_port})
+        argv = ["/bin/sh", "-c", self._config.start_command]
+        try:
+            session = Session.start(argv, cwd=self._data / f"slot-{version.slot}", env=env, output=log.fd)
+        except OSError as error:
+            raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
+        try:
+            self._store.add_process(session.identity)
+        except sqlite3.Error:
+            session.kill_now()
+            raise
+        return Release(version, session, port, internal_port, self._store)
+
+    def _ports(self) -> tuple[int, int]:
+        config = self._config
+        separate = config.internal_port != config.port
+        if not self._fixed_ports:
+            port = ports.fresh({config.port, config.internal_port, config.api_port})
+            return port, ports.fresh({port, config.port, config.internal_port, config.api_port}) if separate else port
+        for port in {config.port, config.internal_port}:
+            if not ports.is_free(port):
+                raise StageFailed(Phase.START, f"port {port} is in use by another program, so the app can't have it")
+        return config.port, config.internal_port
+
+    async def _become_healthy(self, release: Release, log: SlotLog) -> None:
+        config = self._config
+        # Nothing stands in front of a fixed port, so an app need not listen there to be of use.
+        also = release.internal_port if self._fixed_ports else release.port
+        try:
+            hosts = await health.wait_healthy(
+                release.session, release.internal_port, config.health_endpoint, also, config.health_timeout_s
+            )
+        except health.Exited as exited:
+            hint = "start_command must stay in the foreground" if exited.code == 0 else ""
+            message = f"the app exited while it booted: {describe_exit(exited.code)}"
+            raise StageFailed(Phase.HEALTH, message, log.tail(), hint) from None
+        except health.Unhealthy as error:
+            raise StageFailed(Phase.HEALTH, str(error), log.tail()) from None
+        internal = Address(hosts[release.internal_port], release.internal_port)
+        public = Address(hosts[also], release.port)
+        release.upstream = Upstream(
+            next(self._upstream_ids), release.version.slot, {PUBLIC: public, INTERNAL: internal}
+        )
+
+
+def describe(version: Version) -> str:
+    return f"{short(version.commit)} in slot {version.slot}"

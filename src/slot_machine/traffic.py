@@ -1,0 +1,54 @@
+"""How requests reach the app: what the deployer needs of the proxy, and what stands in for it where there is none."""
+
+import asyncio
+from typing import Protocol
+
+from slot_machine.core.upstream import Counts, Upstream
+
+
+class Traffic(Protocol):
+    """Each call is in force when it returns."""
+
+    async def route(self, upstream: Upstream | None) -> None:
+        """Sends every new request to `upstream`, and those held before; with none, they are answered 503."""
+
+    async def hold(self) -> None:
+        """Lets new requests wait for the next `route`."""
+
+    async def drained(self, upstream: Upstream) -> None:
+        """Waits until no request of `upstream` is in flight."""
+
+    async def forget(self, upstream: Upstream) -> Counts:
+        """Cuts what is left of an upstream whose processes are gone."""
+
+    def close(self) -> None:
+        """Takes no more connections."""
+
+
+class Direct:
+    """`--no-proxy`: the app owns its port and finishes its requests on SIGTERM by itself."""
+
+    async def route(self, upstream: Upstream | None) -> None:
+        pass
+
+    async def hold(self) -> None:
+        pass
+
+    async def drained(self, upstream: Upstream) -> None:
+        pass
+
+    async def forget(self, upstream: Upstream) -> Counts:
+        return Counts()
+
+    def close(self) -> None:
+        pass
+
+
+async def drained_within(traffic: Traffic, upstream: Upstream, limit_s: float) -> bool:
+    """Whether the requests in flight finished in time."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await traffic.drained(upstream)
+    except TimeoutError:
+        return False
+    return True
