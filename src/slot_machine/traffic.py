@@ -9,16 +9,16 @@ from slot_machine.core.upstream import Counts, Upstream
 class Traffic(Protocol):
     """Each call is in force when it returns."""
 
-    async def route(self, upstream: Upstream | None) -> None:
+    async def route(self, upstream: Upstream | None, /) -> None:
         """Sends every new request to `upstream`, and those held before; with none, they are answered 503."""
 
     async def hold(self) -> None:
         """Lets new requests wait for the next `route`."""
 
-    async def drained(self, upstream: Upstream) -> None:
+    async def drained(self, upstream: Upstream, /) -> None:
         """Waits until no request of `upstream` is in flight."""
 
-    async def forget(self, upstream: Upstream) -> Counts:
+    async def forget(self, upstream: Upstream, /) -> Counts:
         """Cuts what is left of an upstream whose processes are gone."""
 
     def close(self) -> None:
@@ -28,16 +28,16 @@ class Traffic(Protocol):
 class Direct:
     """`--no-proxy`: the app owns its port and finishes its requests on SIGTERM by itself."""
 
-    async def route(self, upstream: Upstream | None) -> None:
+    async def route(self, _: Upstream | None, /) -> None:
         pass
 
     async def hold(self) -> None:
         pass
 
-    async def drained(self, upstream: Upstream) -> None:
+    async def drained(self, _: Upstream, /) -> None:
         pass
 
-    async def forget(self, upstream: Upstream) -> Counts:
+    async def forget(self, _: Upstream, /) -> Counts:
         return Counts()
 
     def close(self) -> None:

@@ -63,6 +63,13 @@ def parse(text: bytes | str, name: str = FILE_NAME) -> tuple[Config, list[str]]:
     return config, [_unknown(field, name) for field in raw if field not in FIELDS]
 
 
+def replaced(config: Config, *, api_port: int) -> Config:
+    """Raises ConfigError."""
+    changed = msgspec.structs.replace(config, api_port=api_port)
+    _check(changed, FILE_NAME)
+    return changed
+
+
 def render(config: Config) -> str:
     """The configuration as a file with every field written out."""
     return msgspec.json.format(msgspec.json.encode(config), indent=2).decode() + "\n"
@@ -74,13 +81,13 @@ def _object(text: bytes | str, name: str) -> dict[str, object]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name}: not valid JSON: {error}") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"{name}: expected an object like {{\"start_command\": \"node server.js\"}}")
+        raise ConfigError(f'{name}: expected an object like {{"start_command": "node server.js"}}')
     return raw
 
 
 def _check(config: Config, name: str) -> None:
     if not config.start_command.strip():
-        raise ConfigError(f"{name}: start_command is empty: fill in how to start the app, for example \"node server.js\"")
+        raise ConfigError(f'{name}: start_command is empty: fill in how to start the app, for example "node server.js"')
     if config.api_port in (config.port, config.internal_port):
         raise ConfigError(f"{name}: api_port {config.api_port} is also the app's port: give one of them another number")
     for field in ("start_command", "setup_command", "env_file"):

@@ -23,7 +23,10 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What is live and where a rollback goes to. `last_deploy_time` is RFC 3339 in UTC, empty before the first deploy."""
+    """What is live and where a rollback goes to.
+
+    `last_deploy_time` is RFC 3339 in UTC, empty before the first deploy.
+    """
 
     live: Version | None = None
     previous: Version | None = None

@@ -108,6 +108,11 @@ class Session:
             await self.ended()
         self.reap()
 
+    def kill_now(self) -> None:
+        """For a process that has only just begun: it has no children yet."""
+        self._leader.kill()
+        self.reap()
+
     def reap(self) -> None:
         if self._leader.returncode is None:
             self._leader.wait()

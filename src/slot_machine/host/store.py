@@ -75,7 +75,8 @@ class Store:
     def save_state(self, state: State) -> None:
         values = (*_columns(state.live), *_columns(state.previous), state.last_deploy_time)
         self._db.execute(
-            "UPDATE state SET live_slot = ?, live_commit = ?, previous_slot = ?, previous_commit = ?, last_deploy_time = ?",
+            "UPDATE state SET live_slot = ?, live_commit = ?, previous_slot = ?, previous_commit = ?,"
+            " last_deploy_time = ?",
             values,
         )
 
@@ -101,8 +102,8 @@ class Store:
 
     def save_attempt(self, attempt: Attempt) -> None:
         self._db.execute(
-            "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?, stage_seconds = ?"
-            " WHERE id = ?",
+            "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
+            " stage_seconds = ? WHERE id = ?",
             (
                 attempt.commit,
                 attempt.slot,
@@ -117,7 +118,9 @@ class Store:
 
     def interrupt_unfinished(self) -> None:
         """Attempts that an earlier daemon did not get to end."""
-        self._db.execute("UPDATE attempts SET result = 'interrupted', error = ? WHERE result = 'running'", ("the daemon ended",))
+        self._db.execute(
+            "UPDATE attempts SET result = 'interrupted', error = ? WHERE result = 'running'", ("the daemon ended",)
+        )
 
     def attempts(self, limit: int) -> list[Attempt]:
         """The latest first."""
@@ -179,7 +182,19 @@ def _columns(version: Version | None) -> tuple[str, str]:
 
 
 def _attempt(*row: object) -> Attempt:
-    names = ("id", "kind", "trigger", "commit", "slot", "started_at", "stage", "result", "error", "seconds", "stage_seconds")
+    names = (
+        "id",
+        "kind",
+        "trigger",
+        "commit",
+        "slot",
+        "started_at",
+        "stage",
+        "result",
+        "error",
+        "seconds",
+        "stage_seconds",
+    )
     values = dict(zip(names, row, strict=True))
     values["stage_seconds"] = msgspec.json.decode(str(values["stage_seconds"]))
     return msgspec.convert(values, Attempt)

@@ -12,7 +12,16 @@ from slot_machine.host.environment import inherited
 KEPT = ("node_modules", ".venv", "vendor/bundle")
 """Installed packages: they stay in a slot whether git ignores them or not."""
 
-QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=0", "-c", "advice.detachedHead=false")
+QUIET = (
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "gc.auto=0",
+    "-c",
+    "maintenance.auto=0",
+    "-c",
+    "advice.detachedHead=false",
+)
 """The user's hooks are not for the slots, and no clean-up of git's may run into a deploy."""
 
 
@@ -23,10 +32,10 @@ class GitFailed(SlotMachineError):
 class Worktrees:
     def __init__(self, repo: Path, data: Path) -> None:
         self._repo = repo
-        self._data = data
+        self.data = data
 
     def path(self, slot: str) -> Path:
-        return self._data / f"slot-{slot}"
+        return self.data / f"slot-{slot}"
 
     async def resolve(self, commitish: str) -> str:
         """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound."""
@@ -58,8 +67,13 @@ class Worktrees:
             await self._update_submodules(path)
 
     async def fingerprint(self, slot: str) -> str | None:
-        """A digest of how tracked files differ from the checked-out commit, empty where they don't; None: no worktree."""
-        code, changes, _ = await self._try(self.path(slot), "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv")
+        """A digest of how tracked files differ from the checked-out commit.
+
+        Empty where they don't, None where there is no worktree.
+        """
+        code, changes, _ = await self._try(
+            self.path(slot), "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"
+        )
         if code:
             return None
         return hashlib.sha256(changes.encode()).hexdigest() if changes else ""

@@ -1,7 +1,7 @@
 """What the daemon and a data-plane process say to each other: one JSON object a line, over a Unix socket.
 
-The daemon sends a `Request`, the data plane answers each with one `Reply` of the same `id`. Replies may come out of order:
-`Drained` is answered when it is true, which can be never.
+The daemon sends a `Request`, the data plane answers each with one `Reply` of the same `id`. Replies may come out of
+order: `Drained` is answered when it is true, which can be never.
 """
 
 import msgspec

@@ -1,0 +1,3 @@
+from slot_machine.cli import main
+
+main()

@@ -1,0 +1,187 @@
+"""The HTTP API on loopback: requests to the deployer, its outcomes to replies."""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import msgspec
+from aiohttp import web
+
+from slot_machine.core.errors import (
+    BadRequest,
+    Busy,
+    CommitNotFound,
+    NothingToRollBackTo,
+    Refused,
+    SlotMachineError,
+    StageFailed,
+    Stopping,
+)
+from slot_machine.core.model import Progress
+from slot_machine.deployer import Deployer, Done, Outcome
+from slot_machine.status import Status
+
+NDJSON = "application/x-ndjson"
+LARGEST_BODY = 65_536
+
+STATUSES: dict[type[SlotMachineError], int] = {
+    BadRequest: 400,
+    NothingToRollBackTo: 409,
+    Busy: 409,
+    CommitNotFound: 422,
+    StageFailed: 500,
+    Stopping: 503,
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class DeployBody(msgspec.Struct):
+    commit: str
+
+
+class Reply(msgspec.Struct):
+    success: bool
+    slot: str
+    commit: str
+
+
+class DeployReply(Reply):
+    previous_commit: str
+
+
+class ErrorReply(msgspec.Struct):
+    """`output` holds the last lines of the app or of its setup, when those are the reason."""
+
+    success: bool
+    error: str
+    stage: str
+    hint: str
+    output: list[str]
+
+
+class Api:
+    def __init__(self, deployer: Deployer, status: Callable[[], Status]) -> None:
+        self._deployer = deployer
+        self._status = status
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[_guarded, _errors_as_json], client_max_size=LARGEST_BODY)
+        app.add_routes(
+            [
+                web.get("/", self._ready),
+                web.get("/status", self._get_status),
+                web.post("/deploy", self._deploy),
+                web.post("/rollback", self._rollback),
+            ]
+        )
+        return app
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return web.Response(text="slot-machine is ready\n")
+
+    async def _get_status(self, _: web.Request) -> web.Response:
+        return _json(self._status(), 200)
+
+    async def _deploy(self, request: web.Request) -> web.StreamResponse:
+        try:
+            commit = msgspec.json.decode(await request.read(), type=DeployBody).commit
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"bad body: {error}", 'send {"commit": "HEAD"}') from None
+        return await self._follow(request, lambda report: self._deployer.deploy(commit, _origin(request), report))
+
+    async def _rollback(self, request: web.Request) -> web.StreamResponse:
+        return await self._follow(request, lambda report: self._deployer.rollback(_origin(request), report))
+
+    async def _follow(
+        self, request: web.Request, begin: Callable[[Callable[[Progress], None]], "asyncio.Task[Outcome]"]
+    ) -> web.StreamResponse:
+        """Answers when the operation has ended, or streams it. It goes on when the client leaves."""
+        lines: asyncio.Queue[Progress | None] = asyncio.Queue()
+        task = begin(lines.put_nowait)
+        if NDJSON not in request.headers.get("Accept", ""):
+            return _outcome(await asyncio.shield(task))
+        task.add_done_callback(lambda _: lines.put_nowait(None))
+        return await _stream(request, lines, task)
+
+
+async def _stream(
+    request: web.Request, lines: "asyncio.Queue[Progress | None]", task: "asyncio.Task[Outcome]"
+) -> web.StreamResponse:
+    """Keeps the head back until the commit is resolved, so that a refusal has its own status here, too."""
+    early: list[Progress] = []
+    while (line := await lines.get()) and line.stage == "resolve":
+        early.append(line)
+    if line is None:
+        return _outcome(task.result())
+    stream = web.StreamResponse(headers={"Content-Type": NDJSON})
+    await stream.prepare(request)
+    for known in early:
+        await stream.write(_line(known))
+    while line:
+        await stream.write(_line(line))
+        line = await lines.get()
+    await stream.write(_line(_body(task.result())))
+    return stream
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Against web pages in somebody's browser: DNS rebinding shows in Host, a cross-site request in Origin."""
+    origin = request.headers.get("Origin")
+    host = request.headers.get("Host", "")
+    if not _is_local(host) or (origin is not None and origin != f"http://{host}"):
+        return _json(ErrorReply(False, "only local clients may use this API", "", "", []), 403)
+    return await handler(request)
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except SlotMachineError as error:
+        return _outcome(error)
+    except web.HTTPException as error:
+        reply = _json(ErrorReply(False, error.reason, "", "", []), error.status)
+        if "Allow" in error.headers:
+            reply.headers["Allow"] = error.headers["Allow"]
+        return reply
+
+
+def _is_local(host: str) -> bool:
+    """Whether a Host header names this machine's loopback."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(request: web.Request) -> str:
+    return "cli" if request.headers.get("User-Agent", "").startswith("slot-machine/") else "api"
+
+
+def _outcome(outcome: Outcome) -> web.Response:
+    status = 200 if isinstance(outcome, Done) else STATUSES[type(outcome)]
+    return _json(_body(outcome), status)
+
+
+def _body(outcome: Outcome) -> Reply | ErrorReply:
+    if isinstance(outcome, Done):
+        version = outcome.version
+        if outcome.kind == "deploy":
+            return DeployReply(True, version.slot, version.commit, outcome.previous_commit)
+        return Reply(True, version.slot, version.commit)
+    stage = outcome.stage if isinstance(outcome, StageFailed) else "resolve" if isinstance(outcome, Refused) else ""
+    output = list(outcome.output) if isinstance(outcome, StageFailed) else []
+    error = "\n".join([str(outcome), *(f"  | {line}" for line in output)])
+    return ErrorReply(False, error, stage, outcome.hint, output)
+
+
+def _json(body: object, status: int) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def _line(body: object) -> bytes:
+    return msgspec.json.encode(body) + b"\n"

@@ -1,0 +1,86 @@
+"""One deploy, rollback or recovery as it happens: its phase, its progress lines, its entry in the history."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from slot_machine.core.model import Attempt, Progress, Result, Version
+from slot_machine.core.phases import Event, Phase, after
+from slot_machine.host.store import Store
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[Progress], None]
+
+
+def now() -> str:
+    """RFC 3339, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class RunningAttempt:
+    """Follows the table of phases; each step closes the stage before it and opens the next."""
+
+    def __init__(self, record: Attempt, store: Store, report: Report) -> None:
+        self.record = store.begin(record)
+        self.phase = Phase.IDLE
+        self.failed_stage = ""
+        self._store = store
+        self._report = report
+        self._began_s = self._stage_began_s = time.monotonic()
+        self._outcome = ""
+
+    def aim(self, version: Version) -> None:
+        self.record.commit, self.record.slot = version.commit, version.slot
+
+    def on(self, event: Event, message: str = "") -> None:
+        """Goes on to the next phase; `message` says what it does there. Raises IllegalTransition."""
+        phase = after(self.phase, event)
+        if event is Event.FAIL:
+            self.failed_stage = self.phase.stage
+        if self.phase is not Phase.IDLE:
+            self._close_stage("failed" if event in (Event.FAIL, Event.ABANDON) else "finished")
+        self.phase = phase
+        if phase in (Phase.SUCCEEDED, Phase.FAILED, Phase.INTERRUPTED):
+            return
+        self._stage_began_s = time.monotonic()
+        if phase is not Phase.RESTORE:
+            self.record.stage = phase.stage
+        self._tell(Progress(event="started", stage=phase.stage, message=message))
+
+    def outcome(self, message: str) -> None:
+        """What the running stage came to, told when it closes."""
+        self._outcome = message
+
+    def output(self, line: str) -> None:
+        self._tell(Progress(event="output", stage=self.phase.stage, message=line, seconds=self._stage_seconds()))
+
+    def end(self, error: str = "") -> None:
+        """Writes the attempt into the history under the result that its phase stands for."""
+        results: dict[Phase, Result] = {
+            Phase.SUCCEEDED: "succeeded",
+            Phase.FAILED: "failed",
+            Phase.INTERRUPTED: "interrupted",
+        }
+        self.record.result = results[self.phase]
+        self.record.error = error
+        self.record.seconds = round(time.monotonic() - self._began_s, 4)
+        self._store.save_attempt(self.record)
+
+    def _close_stage(self, event: Literal["finished", "failed"]) -> None:
+        seconds = self._stage_seconds()
+        stage = self.phase.stage
+        self.record.stage_seconds[stage] = round(self.record.stage_seconds.get(stage, 0) + seconds, 4)
+        self._tell(Progress(event=event, stage=stage, message=self._outcome, seconds=round(seconds, 4)))
+        self._outcome = ""
+
+    def _stage_seconds(self) -> float:
+        return time.monotonic() - self._stage_began_s
+
+    def _tell(self, progress: Progress) -> None:
+        if progress.event != "output":
+            text = f" {progress.message}" if progress.message else ""
+            log.info("%s %d: %s %s%s", self.record.kind, self.record.id, progress.stage, progress.event, text)
+        self._report(progress)

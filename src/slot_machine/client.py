@@ -1,0 +1,70 @@
+"""Talks to the daemon's API. Plain sockets and HTTP/1.0: `status` must answer before an HTTP library is imported."""
+
+import json
+import socket
+from collections.abc import Iterator
+
+from slot_machine import __version__
+from slot_machine.core.errors import Unreachable
+
+CONNECT_TIMEOUT_S = 5.0
+NDJSON = "application/x-ndjson"
+
+Json = dict[str, object]
+
+
+class Client:
+    """`api_port` is on loopback. Every call raises Unreachable."""
+
+    def __init__(self, api_port: int) -> None:
+        self._port = api_port
+
+    def status(self) -> Json:
+        *_, last = self._call("GET", "/status")
+        return last
+
+    def deploy(self, commit: str) -> Iterator[Json]:
+        """The lines of progress, and the reply as the last one."""
+        return self._call("POST", "/deploy", {"commit": commit})
+
+    def rollback(self) -> Iterator[Json]:
+        return self._call("POST", "/rollback", {})
+
+    def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
+        payload = json.dumps(body).encode() if body is not None else b""
+        head = (
+            f"{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{self._port}\r\nUser-Agent: slot-machine/{__version__}\r\n"
+            f"Accept: {NDJSON}\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
+        )
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S) as connection:
+                connection.settimeout(None)
+                connection.sendall(head.encode() + payload)
+                with connection.makefile("rb") as reply:
+                    yield from _lines(reply)
+        except OSError as error:
+            raise self._unreachable(error.strerror or str(error)) from None
+        except ValueError as error:
+            raise self._unreachable(f"what answers there is not slot-machine ({error})") from None
+
+    def _unreachable(self, why: str) -> Unreachable:
+        return Unreachable(
+            f"cannot reach the slot-machine daemon on 127.0.0.1:{self._port}: {why}", "run `slot-machine start` first"
+        )
+
+
+def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
+    """The JSON objects of the body. A body that ends without a reply is a ConnectionError."""
+    if not next(reply, b"").startswith(b"HTTP/1."):
+        raise ValueError("no HTTP reply")
+    while next(reply, b"").strip():
+        pass
+    answered = False
+    for line in reply:
+        value = json.loads(line)
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")  # noqa: TRY004 - what came is wrong, not what was passed
+        answered = "event" not in value
+        yield value
+    if not answered:
+        raise ConnectionError("the daemon ended before it replied")

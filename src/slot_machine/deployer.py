@@ -1,0 +1,327 @@
+"""The story of a deploy: prepare the idle slot, start it, prove it healthy, move the traffic, drain the old one."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from slot_machine.attempt import Report, RunningAttempt, now
+from slot_machine.core.config import Config
+from slot_machine.core.errors import Busy, NothingToRollBackTo, Refused, SlotMachineError, StageFailed, Stopping
+from slot_machine.core.model import Attempt, Contents, Kind, State, Version, short
+from slot_machine.core.phases import Event, Phase
+from slot_machine.core.upstream import Counts
+from slot_machine.host import commands, links
+from slot_machine.host.logs import SlotLog
+from slot_machine.host.processes import describe_exit
+from slot_machine.host.store import Store
+from slot_machine.host.worktrees import Worktrees
+from slot_machine.release import Launcher, Release, describe
+from slot_machine.supervisor import Supervisor
+from slot_machine.traffic import Traffic, drained_within
+
+log = logging.getLogger(__name__)
+
+
+class Done(NamedTuple):
+    kind: Kind
+    version: Version
+    previous_commit: str
+
+
+Outcome = Done | SlotMachineError
+
+
+class Deployer:
+    """One operation at a time. `alone`: the old version must stop before the new one starts."""
+
+    def __init__(
+        self,
+        config: Config,
+        worktrees: Worktrees,
+        store: Store,
+        launcher: Launcher,
+        traffic: Traffic,
+        supervisor: Supervisor,
+        tasks: asyncio.TaskGroup,
+        *,
+        alone: bool,
+    ) -> None:
+        self._config = config
+        self._worktrees = worktrees
+        self._store = store
+        self._launcher = launcher
+        self._traffic = traffic
+        self._supervisor = supervisor
+        self._tasks = tasks
+        self._alone = alone
+        self._stopping = False
+        self._task: asyncio.Task[Outcome] | None = None
+        self.running: RunningAttempt | None = None
+
+    def deploy(self, commitish: str, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
+        """Raises Busy, Stopping. The task ends with what came of it; it never raises a SlotMachineError."""
+        self._check_free()
+
+        async def story() -> Done:
+            async with self._attempt("deploy", trigger, report) as attempt:
+                attempt.on(Event.DEPLOY, commitish)
+                version = Version(self.state.idle_slot, await self._worktrees.resolve(commitish))
+                attempt.aim(version)
+                await self._prepare(attempt, Event.RESOLVED, version)
+                return await self._go_live(attempt, Event.PREPARED, version)
+
+        return self._begin(story())
+
+    def rollback(self, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
+        """Like `deploy`. Raises Busy, Stopping, NothingToRollBackTo."""
+        self._check_free()
+        previous = self.state.previous
+        if not previous:
+            raise NothingToRollBackTo("there is no previous version to roll back to", "deploy one")
+        version = Version(self.state.idle_slot, previous.commit)
+
+        async def story() -> Done:
+            async with self._attempt("rollback", trigger, report) as attempt:
+                attempt.aim(version)
+                return await self._go_live(attempt, await self._prepared_again(attempt, version), version)
+
+        return self._begin(story())
+
+    def recover(self) -> "asyncio.Task[Outcome] | None":
+        """Brings the live version back after a start of the daemon, from its slot as it stands."""
+        version = self.state.live
+        if not version:
+            return None
+
+        async def story() -> Done:
+            async with self._attempt("recovery", "start", lambda _: None) as attempt:
+                attempt.aim(version)
+                event = Event.REUSE
+                if await self._worktrees.head(version.slot) != version.commit or not self._holds(version):
+                    await self._prepare(attempt, Event.PREPARE_AGAIN, version)
+                    event = Event.PREPARED
+                attempt.on(event, self._config.start_command)
+                release = await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health))
+                attempt.on(Event.HEALTHY, describe(version))
+                await self._traffic.route(release.upstream)
+                self._supervisor.watch(release)
+                self._link()
+                attempt.on(Event.SWITCHED)
+                attempt.on(Event.DRAINED)
+                return Done("recovery", version, "")
+
+        return self._begin(story())
+
+    @property
+    def state(self) -> State:
+        return self._store.state()
+
+    @property
+    def previous_ready(self) -> bool:
+        """Whether a rollback finds its slot as the previous version left it."""
+        previous = self.state.previous
+        return previous is not None and self._holds(previous)
+
+    async def stop(self) -> None:
+        """Abandons what runs, drains and ends the live version. A deploy that has switched is let finish."""
+        self._stopping = True
+        began_s = time.monotonic()
+        operation, switched = self._task, self.running is not None and self.running.phase is Phase.DRAIN
+        if operation and not operation.done() and not switched:
+            operation.cancel()
+            await asyncio.wait([operation])
+        live = await self._supervisor.pause()
+        if live:
+            await self._retire(live, self._config.drain_timeout_s - (time.monotonic() - began_s))
+        if operation and not operation.done():
+            await asyncio.wait([operation])
+
+    async def _prepare(self, attempt: RunningAttempt, event: Event, version: Version) -> None:
+        attempt.on(event, describe(version))
+        self._store.save_contents(version.slot, None)
+        self._link()
+        await self._worktrees.checkout(version.slot, version.commit)
+        attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
+        await self._set_up(attempt, version)
+        fingerprint = await self._worktrees.fingerprint(version.slot)
+        self._store.save_contents(version.slot, Contents(version.commit, fingerprint or ""))
+
+    async def _prepared_again(self, attempt: RunningAttempt, version: Version) -> Event:
+        """Prepares a slot that was overwritten or edited since; returns the event that its start comes with."""
+        contents = self._store.contents(version.slot)
+        if self._holds(version) and await self._worktrees.head(version.slot) == version.commit:
+            assert contents is not None
+            if await self._worktrees.fingerprint(version.slot) == contents.fingerprint:
+                return Event.REUSE
+            log.warning("slot %s was edited by hand; it is prepared again", version.slot)
+        await self._prepare(attempt, Event.PREPARE_AGAIN, version)
+        return Event.PREPARED
+
+    async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:
+        command = self._config.setup_command
+        if not command:
+            return
+        env = self._launcher.environment(version, Phase.SETUP, {})
+        slot_log = SlotLog(self._worktrees.data / f"slot-{version.slot}.log")
+
+        def on_line(line: str) -> None:
+            slot_log.write_line(line)
+            attempt.output(line)
+
+        try:
+            code = await commands.run_shell(command, self._worktrees.path(version.slot), env, on_line)
+            if code:
+                message = f"setup_command failed with {describe_exit(code)}: {command}"
+                raise StageFailed(Phase.SETUP, message, slot_log.tail())
+        finally:
+            slot_log.close()
+
+    async def _go_live(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
+        live = self.state.live
+        if self._alone and live:
+            attempt.on(Event.ALONE, f"{describe(live)} makes way")
+            await self._traffic.hold()
+            old = await self._supervisor.pause()
+            if old:
+                attempt.outcome(await self._retire(old, self._config.drain_timeout_s))
+            event = Event.OLD_STOPPED
+        attempt.on(event, self._config.start_command)
+        release = await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health))
+        attempt.on(Event.HEALTHY, f"traffic to {describe(version)}")
+        old = await self._promote(release)
+        attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
+        if old:
+            attempt.outcome(await self._retire(old, self._config.drain_timeout_s))
+        attempt.on(Event.DRAINED)
+        return Done(attempt.record.kind, version, live.commit if live else "")
+
+    async def _promote(self, release: Release) -> Release | None:
+        """Moves the traffic and saves that it moved. Returns the version it replaced, if that still runs.
+
+        When the state can't be saved, the old version stays: what `status` says must be true after a restart, too.
+        """
+        old = await self._supervisor.pause()
+        try:
+            if not release.running:
+                raise StageFailed(Phase.SWITCH, "the app ended right after it was healthy")
+            await self._traffic.route(release.upstream)
+            self._store.save_state(self.state.promoted(release.version, now()))
+        except BaseException:
+            await self._traffic.route(old.upstream if old else None)
+            await release.stop(self._config.drain_timeout_s / 2)
+            raise
+        self._supervisor.watch(release)
+        self._link()
+        return old
+
+    async def _retire(self, release: Release, budget_s: float) -> str:
+        """Drains and ends a version that gets no new requests.
+
+        SIGTERM comes with half of the budget left at the latest.
+        """
+        began_s = time.monotonic()
+        assert release.upstream is not None
+        drained = False
+        try:
+            drained = await drained_within(self._traffic, release.upstream, budget_s / 2)
+        finally:
+            killed = await release.stop(budget_s - (time.monotonic() - began_s))
+        counts = await self._traffic.forget(release.upstream)
+        return _drain_in_words(counts, drained, killed, budget_s)
+
+    @asynccontextmanager
+    async def _attempt(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:
+        """Ends the attempt in the history however it ends, and the live version serving if it failed."""
+        attempt = RunningAttempt(Attempt(id=0, kind=kind, trigger=trigger, started_at=now()), self._store, report)
+        self.running = attempt
+        error: SlotMachineError | None = None
+        try:
+            yield attempt
+        except asyncio.CancelledError:
+            attempt.on(Event.ABANDON)
+            error = Stopping("the daemon stops, so this was abandoned")
+        except Exception as cause:  # noqa: BLE001 - whatever it is, the live version must go on
+            error = _translated(cause, attempt)
+            try:
+                await self._undo(attempt, error)
+            except asyncio.CancelledError:
+                attempt.on(Event.ABANDON)
+        finally:
+            self.running = None
+        attempt.end(str(error) if error else "")
+        if error:
+            raise error
+
+    async def _undo(self, attempt: RunningAttempt, error: SlotMachineError) -> None:
+        if attempt.phase is Phase.DRAIN:
+            attempt.on(Event.ABANDON)
+            return
+        if attempt.phase is Phase.IDLE:
+            attempt.on(Event.REUSE)
+        attempt.outcome(str(error))
+        live = self.state.live
+        attempt.on(Event.FAIL, f"{describe(live)} stays live" if live else "nothing was live before")
+        if attempt.phase is Phase.RESTORE:
+            if live and attempt.record.kind == "recovery":
+                self._supervisor.retry(live)
+            elif live and not self._supervisor.watching:
+                await self._supervisor.resume(live)
+            attempt.on(Event.RESTORED)
+
+    def _begin(self, story: Coroutine[None, None, Done]) -> "asyncio.Task[Outcome]":
+        async def outcome() -> Outcome:
+            try:
+                return await story
+            except SlotMachineError as error:
+                return error
+
+        self._task = self._tasks.create_task(outcome())
+        return self._task
+
+    def _check_free(self) -> None:
+        if self._stopping:
+            raise Stopping("the daemon is stopping")
+        if self._task and not self._task.done():
+            running = self.running.record if self.running else None
+            what = f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
+            raise Busy(f"another deploy runs ({what})", "wait until it has ended, then try again")
+
+    def _holds(self, version: Version) -> bool:
+        contents = self._store.contents(version.slot)
+        return contents is not None and contents.commit == version.commit
+
+    @property
+    def _health(self) -> str:
+        return f"polling {self._config.health_endpoint}"
+
+    def _link(self) -> None:
+        state = self.state
+        data = self._worktrees.data
+        links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
+        previous = state.previous
+        links.point(data / "previous", f"slot-{previous.slot}" if previous and self._holds(previous) else None)
+
+
+def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:
+    """Anything that breaks off a stage, in the words of that stage."""
+    if isinstance(cause, Refused | StageFailed):
+        return cause
+    if isinstance(cause, SlotMachineError | OSError | sqlite3.Error):
+        return StageFailed(attempt.phase.stage, str(cause), hint=getattr(cause, "hint", ""))
+    log.error("%s failed", attempt.phase.stage, exc_info=cause)
+    return StageFailed(
+        attempt.phase.stage, f"unexpected {type(cause).__name__}: {cause}", hint="see the daemon's output"
+    )
+
+
+def _drain_in_words(counts: Counts, drained: bool, killed: bool, budget_s: float) -> str:
+    words = [f"{counts.finished} finished, {counts.cut} dropped"]
+    if not drained:
+        words.append("requests were still in flight at half of the budget")
+    if killed:
+        words.append(f"killed after {budget_s:g} s")
+    return "; ".join(words)

@@ -1,0 +1,29 @@
+"""The replies that the proxy gives itself."""
+
+import html
+import json
+from http import HTTPStatus
+
+RETRY_AFTER_S = 1
+
+
+def reply(status: HTTPStatus, why: str, accept: bytes, *, close: bool, head_only: bool) -> bytes:
+    """A whole reply: JSON for clients that ask for it, else a small page."""
+    if b"application/json" in accept:
+        kind, body = "application/json", json.dumps({"error": why, "status": status.value}).encode()
+    else:
+        title = f"{status.value} {status.phrase}"
+        kind = "text/html; charset=utf-8"
+        body = f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{html.escape(why)}</p>\n".encode()
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+    ]
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        lines.append(f"Retry-After: {RETRY_AFTER_S}")
+    if close:
+        lines.append("Connection: close")
+    head = "\r\n".join([*lines, "", ""]).encode()
+    return head if head_only else head + body

@@ -1,0 +1,60 @@
+"""What `status` says, put together from those who know."""
+
+import msgspec
+
+from slot_machine import __version__
+from slot_machine.core.model import Attempt, Version
+from slot_machine.deployer import Deployer
+from slot_machine.host.store import Store
+from slot_machine.supervisor import Supervisor
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """Nothing to report is `""`, never null. `restarts` counts from the last switch on."""
+
+    live_slot: str
+    live_commit: str
+    previous_slot: str
+    previous_commit: str
+    last_deploy_time: str
+    healthy: bool
+    previous_ready: bool
+    """Whether a rollback finds the previous version's slot as it left it; else it prepares it again."""
+    running: str
+    """The stage of the deploy that runs."""
+    pid: int
+    restarts: int
+    last_exit: str
+    last_attempt: Attempt | str
+    traffic: str
+    port: int
+    version: str
+
+
+def gather(deployer: Deployer, store: Store, supervisor: Supervisor, traffic: str, port: int) -> Status:
+    state = deployer.state
+    live_slot, live_commit = _texts(state.live)
+    previous_slot, previous_commit = _texts(state.previous)
+    attempts = store.attempts(limit=1)
+    release = supervisor.release
+    return Status(
+        live_slot=live_slot,
+        live_commit=live_commit,
+        previous_slot=previous_slot,
+        previous_commit=previous_commit,
+        last_deploy_time=state.last_deploy_time,
+        healthy=supervisor.healthy,
+        previous_ready=deployer.previous_ready,
+        running=deployer.running.record.stage if deployer.running else "",
+        pid=release.session.pid if release and supervisor.healthy else 0,
+        restarts=supervisor.restarts,
+        last_exit=supervisor.last_exit,
+        last_attempt=attempts[0] if attempts else "",
+        traffic=traffic,
+        port=port,
+        version=__version__,
+    )
+
+
+def _texts(version: Version | None) -> tuple[str, str]:
+    return (version.slot, version.commit) if version else ("", "")
