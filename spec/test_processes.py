@@ -1,0 +1,49 @@
+from .ports import is_free
+from .project import PYTHON, Project
+from .waiting import wait_until
+
+BEHIND_A_SHELL = f"{PYTHON} app.py; exit $?"
+"""The shell stays as the app's parent and dies of the first SIGTERM: what counts is the whole process group."""
+
+
+def test_process_crash_detected(project: Project) -> None:
+    daemon = project.start()
+    daemon.must_deploy(project.commit("v1"))
+    assert daemon.status().healthy
+
+    project.ask_app("/crash", "POST")
+
+    wait_until("the crash shows in the status", lambda: not daemon.status().healthy)
+
+    daemon.must_deploy(project.commit("v2"))
+    assert daemon.status().healthy
+    assert project.serving() == "v2"
+
+
+def test_drain_timeout_force_kills(project: Project) -> None:
+    daemon = project.start(drain_timeout_ms=600, start_command=BEHIND_A_SHELL)
+    daemon.must_deploy(project.commit("stubborn", ignore_sigterm=True))
+    (stubborn,) = project.processes("stubborn")
+    assert stubborn.alive()
+
+    daemon.must_deploy(project.commit("v2"))
+
+    wait_until("the stubborn process is killed", lambda: not stubborn.alive())
+    assert ("sigterm", "stubborn", stubborn) in project.events(), "it was asked before it was killed"
+    assert ("stopped", "stubborn", stubborn) not in project.events()
+    assert project.serving() == "v2"
+
+
+def test_daemon_shutdown_drains_processes(project: Project) -> None:
+    daemon = project.start(start_command=BEHIND_A_SHELL)
+    daemon.must_deploy(project.commit("v1"))
+    daemon.must_deploy(project.commit("v2", stop_s=0.5))
+    (process,) = project.processes("v2")
+    assert process.alive()
+
+    assert daemon.stop() == 0
+
+    assert not process.alive()
+    assert ("stopped", "v2", process) in project.events(), "it had the time it needed to finish"
+    assert is_free(project.port)
+    assert is_free(project.api_port)
