@@ -1,0 +1,154 @@
+"""Deploys v1, then v2 and a rollback under load, and counts the requests. Usage: demo.py PATH_OF_SLOT_MACHINE"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+APP = Path(__file__).with_name("app.py")
+CLIENTS = (
+    ("kept alive", "/", True),
+    ("kept alive", "/", True),
+    ("new connections", "/", False),
+    ("slow", "/slow", True),
+)
+
+
+class Load:
+    """Clients that never stop asking. `answers` counts by version, `failures` keeps what went wrong."""
+
+    def __init__(self, port: int) -> None:
+        self.answers: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._port = port
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=client) for client in CLIENTS]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, name: str, path: str, keep_alive: bool) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        while not self._stopped.is_set():
+            try:
+                connection.request("GET", path)
+                reply = connection.getresponse()
+                answer = reply.read().decode()
+                if reply.status == 200:
+                    self.answers[answer] += 1
+                else:
+                    self.failures.append(f"{name}: {reply.status} {answer[:80]}")
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"{name}: {error!r}")
+                connection.close()
+            if not keep_alive:
+                connection.close()
+        connection.close()
+
+
+def main(slot_machine: str) -> int:
+    with tempfile.TemporaryDirectory(prefix="slot-machine-demo-") as folder:
+        repo = Path(folder)
+        port, api_port = free_port(), free_port()
+        config = {
+            "start_command": f"{sys.executable} app.py",
+            "port": port,
+            "api_port": api_port,
+            "health_endpoint": "/",
+        }
+        (repo / "slot-machine.json").write_text(json.dumps(config))
+        (repo / ".gitignore").write_text(".slot-machine\n")
+        git(repo, "init", "--quiet")
+        commit(repo, "v1")
+        daemon = start(slot_machine, repo, api_port)
+        load = Load(port)
+        try:
+            title("deploy v1")
+            run(slot_machine, repo, "deploy")
+            title("deploy v2, under load")
+            commit(repo, "v2")
+            load.start()
+            wait_for(load, "v1")
+            run(slot_machine, repo, "deploy")
+            wait_for(load, "v2")
+            title("roll back to v1, under load")
+            run(slot_machine, repo, "rollback")
+            load.answers["v1 before the rollback"] = load.answers.pop("v1")
+            wait_for(load, "v1")
+            load.stop()
+            title("status")
+            run(slot_machine, repo, "status")
+        finally:
+            load.stop() if load.answers else None
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(30)
+    title("account")
+    for version, count in sorted(load.answers.items()):
+        print(f"  {count:6} requests served by {version}")
+    print(f"  {len(load.failures):6} requests failed")
+    for failure in load.failures[:10]:
+        print(f"         {failure}")
+    return 1 if load.failures else 0
+
+
+def start(slot_machine: str, repo: Path, api_port: int) -> "subprocess.Popen[bytes]":
+    log = (repo / "daemon.log").open("wb")
+    daemon = subprocess.Popen([slot_machine, "start"], cwd=repo, stdout=log, stderr=log)
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", api_port), 1).close()
+            return daemon
+        except OSError:
+            if daemon.poll() is not None:
+                sys.exit((repo / "daemon.log").read_text())
+            time.sleep(0.05)
+
+
+def wait_for(load: Load, version: str) -> None:
+    """Until that version has answered a good number of requests."""
+    while load.answers[version] < 200 and len(load.failures) < 200:
+        time.sleep(0.01)
+
+
+def commit(repo: Path, version: str) -> None:
+    (repo / "app.py").write_text(APP.read_text().replace('"v1"', f'"{version}"'))
+    git(repo, "add", "--all")
+    git(repo, "commit", "--quiet", "--message", version)
+
+
+def git(repo: Path, *args: str) -> None:
+    who = {f"GIT_{role}_{field}": "demo@localhost" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")}
+    subprocess.run(["git", *args], cwd=repo, check=True, env=os.environ | who)
+
+
+def run(slot_machine: str, repo: Path, command: str) -> None:
+    subprocess.run([slot_machine, command], cwd=repo, check=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def title(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.path.abspath(sys.argv[1])))

@@ -1,0 +1,78 @@
+"""The app that the integration tests deploy. `behaviour.json` beside it says how it behaves.
+
+On SIGTERM it dies at once, as apps do that handle no signals, so whatever it was answering is lost.
+"""
+
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        match self.path:
+            case "/healthz":
+                self.reply(200 if BEHAVIOUR.get("healthy", True) else 500, "health")
+            case "/slow":
+                time.sleep(0.4)
+                self.reply(200, BEHAVIOUR["version"])
+            case "/env":
+                self.reply(200, json.dumps(dict(os.environ)))
+            case "/pid":
+                self.reply(200, str(os.getpid()))
+            case "/crash":
+                os._exit(7)
+            case _:
+                self.reply(200, BEHAVIOUR["version"])
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.reply(200, BEHAVIOUR["version"])
+
+    def reply(self, status: int, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def main() -> None:
+    print(f"booting {BEHAVIOUR['version']}", flush=True)
+    if child := BEHAVIOUR.get("child"):
+        subprocess.Popen(child)
+    if "exit" in BEHAVIOUR or Path("crash-at-boot").exists():
+        print("something is missing", flush=True)
+        sys.exit(BEHAVIOUR.get("exit", 9))
+    if BEHAVIOUR.get("deaf"):
+        time.sleep(600)
+    host = BEHAVIOUR.get("host", "127.0.0.1")
+    if ":" in host:
+        Server.address_family = socket.AF_INET6
+    ports = {int(os.environ["PORT"]), int(os.environ["INTERNAL_PORT"])}
+    first, *others = [Server((host, port), Handler) for port in ports]
+    for server in others:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    first.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

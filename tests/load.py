@@ -1,0 +1,58 @@
+"""Load that never stops: kept-alive clients, new connections, POSTs and slow requests, each in a thread."""
+
+import http.client
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CLIENTS = (
+    ("GET", "/", True),
+    ("GET", "/", False),
+    ("POST", "/", True),
+    ("GET", "/slow", True),
+    ("GET", "/slow", False),
+)
+
+
+class Load:
+    """`answers` counts the replies by version; everything else is in `failures`."""
+
+    def __init__(self, port: int) -> None:
+        self.answers: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._port = port
+        self._stopped = threading.Event()
+
+    def reached(self, answers: int) -> bool:
+        return self.answers.total() >= answers or bool(self.failures)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        threads = [threading.Thread(target=self._ask, args=client) for client in CLIENTS]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self, method: str, path: str, keep_alive: bool) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        while not self._stopped.is_set():
+            try:
+                connection.request(method, path, body=b"x" * 100 if method == "POST" else None)
+                reply = connection.getresponse()
+                body = reply.read().decode()
+                if reply.status == 200:
+                    self.answers[body] += 1
+                else:
+                    self.failures.append(f"{method} {path}: {reply.status} {body}")
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"{method} {path}: {error!r}")
+                connection.close()
+            if not keep_alive:
+                connection.close()
+        connection.close()

@@ -1,0 +1,83 @@
+"""The first promise: no request fails because of a deploy."""
+
+from functools import partial
+
+import pytest
+from spec.waiting import wait_until
+
+from tests.load import Load
+from tests.world import Site
+
+SWITCHES = 8
+
+
+def switch_under_load(site: Site, switches: int) -> Load:
+    site.commit("v1")
+    site.post("/deploy", {"commit": "HEAD"})
+    site.commit("v2")
+    site.post("/deploy", {"commit": "HEAD"})
+    load = Load(site.port)
+    with load.running():
+        for _ in range(switches):
+            goal = load.answers.total() + 20
+            wait_until("the load goes on", partial(load.reached, goal))
+            reply = site.post("/rollback")
+            assert reply.status == 200, reply
+    return load
+
+
+def test_no_request_fails_over_many_switches(site: Site) -> None:
+    site.start()
+
+    load = switch_under_load(site, SWITCHES)
+
+    assert load.failures == []
+    assert set(load.answers) == {"v1", "v2"}
+
+
+def test_without_a_drain_requests_fail(site: Site) -> None:
+    """Shows that the load above would notice: no budget, no drain."""
+    site.start(drain_timeout_ms=0)
+
+    assert switch_under_load(site, SWITCHES).failures != []
+
+
+def test_replace_pauses_requests_and_fails_none(site: Site) -> None:
+    site.start(strategy="replace")
+
+    load = switch_under_load(site, 3)
+
+    assert load.failures == []
+    assert set(load.answers) == {"v1", "v2"}
+
+
+def test_failed_replace_puts_the_old_version_back_and_fails_no_request(site: Site) -> None:
+    site.start(strategy="replace")
+    site.commit("v1")
+    site.post("/deploy", {"commit": "HEAD"})
+    site.commit("broken", exit=3)
+    load = Load(site.port)
+    with load.running():
+        wait_until("the load runs", lambda: load.answers.total() > 20)
+        reply = site.post("/deploy", {"commit": "HEAD"})
+        wait_until("requests go on", lambda: site.serving() == "v1")
+
+    assert reply.status == 500
+    assert load.failures == []
+    assert site.status()["healthy"] is True
+
+
+@pytest.mark.parametrize("commits", [("v1",), ("v1", "v2")])
+def test_deploying_the_live_commit_again_serves_on(site: Site, commits: tuple[str, ...]) -> None:
+    site.start()
+    for version in commits:
+        commit = site.commit(version)
+        site.post("/deploy", {"commit": commit})
+
+    load = Load(site.port)
+    with load.running():
+        wait_until("the load runs", lambda: load.answers.total() > 20)
+        assert site.post("/deploy", {"commit": commit}).status == 200
+
+    assert load.failures == []
+    assert site.status()["live_commit"] == site.status()["previous_commit"] == commit
