@@ -9,6 +9,7 @@ VERSION = "v1"
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
 
     def do_GET(self) -> None:
         if self.path == "/slow":

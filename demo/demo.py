@@ -30,9 +30,10 @@ class Load:
         self.failures: list[str] = []
         self._port = port
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=client) for client in CLIENTS]
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
+        self._threads = [threading.Thread(target=self._ask, args=client) for client in CLIENTS]
         for thread in self._threads:
             thread.start()
 
@@ -62,7 +63,8 @@ class Load:
 
 def main(slot_machine: str) -> int:
     with tempfile.TemporaryDirectory(prefix="slot-machine-demo-") as folder:
-        repo = Path(folder)
+        repo = Path(folder, "app")
+        repo.mkdir()
         port, api_port = free_port(), free_port()
         config = {
             "start_command": f"{sys.executable} app.py",
@@ -93,7 +95,7 @@ def main(slot_machine: str) -> int:
             title("status")
             run(slot_machine, repo, "status")
         finally:
-            load.stop() if load.answers else None
+            load.stop()
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(30)
     title("account")
@@ -106,15 +108,16 @@ def main(slot_machine: str) -> int:
 
 
 def start(slot_machine: str, repo: Path, api_port: int) -> "subprocess.Popen[bytes]":
-    log = (repo / "daemon.log").open("wb")
-    daemon = subprocess.Popen([slot_machine, "start"], cwd=repo, stdout=log, stderr=log)
+    log = repo.with_name("daemon.log")
+    with log.open("wb") as output:
+        daemon = subprocess.Popen([slot_machine, "start"], cwd=repo, stdout=output, stderr=output)
     while True:
         try:
             socket.create_connection(("127.0.0.1", api_port), 1).close()
             return daemon
         except OSError:
             if daemon.poll() is not None:
-                sys.exit((repo / "daemon.log").read_text())
+                sys.exit(log.read_text())
             time.sleep(0.05)
 
 

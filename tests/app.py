@@ -18,6 +18,7 @@ BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
 
     def do_GET(self) -> None:
         match self.path:

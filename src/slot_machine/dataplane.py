@@ -58,13 +58,15 @@ class DataPlane:
 
     async def route(self, upstream: Upstream | None) -> None:
         self._routed = upstream
-        await self._up.wait()
-        assert self._remote
-        try:
-            await self._remote.route(upstream)
-        except DataPlaneGone:
-            # Its successor begins with what is routed now.
-            await self._next()
+        while True:
+            await self._up.wait()
+            remote = self._remote
+            assert remote
+            try:
+                return await remote.route(upstream)
+            except DataPlaneGone:
+                if remote is self._remote:
+                    self._up.clear()
 
     async def hold(self) -> None:
         await self._up.wait()
@@ -102,10 +104,6 @@ class DataPlane:
             self._store.remove_process(self._session.identity)
         (self._data / SOCKET).unlink(missing_ok=True)
 
-    async def _next(self) -> None:
-        self._up.clear()
-        await self._up.wait()
-
     async def _spawn(self) -> None:
         if self._remote:
             await self._remote.disconnect()
@@ -114,6 +112,7 @@ class DataPlane:
                 control_fd=control.fileno(),
                 listener_fds={name: listener.fileno() for name, listener in self._listeners.items()},
                 hold_timeout_s=self._hold_timeout_s,
+                upstream=self._routed,
             )
             self._session = Session.start(
                 [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(settings).decode()],
@@ -124,7 +123,6 @@ class DataPlane:
             )
         self._store.add_process(self._session.identity)
         self._remote = await Remote.connect(self._data / SOCKET)
-        await self._remote.route(self._routed)
         self._up.set()
 
 

@@ -15,7 +15,6 @@ from slot_machine.core.model import Attempt, Contents, Kind, State, Version, sho
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host import commands, links
-from slot_machine.host.logs import SlotLog
 from slot_machine.host.processes import describe_exit
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
@@ -166,7 +165,7 @@ class Deployer:
         if not command:
             return
         env = self._launcher.environment(version, Phase.SETUP, {})
-        slot_log = SlotLog(self._worktrees.data / f"slot-{version.slot}.log")
+        slot_log = self._launcher.open_log(version, Phase.SETUP)
 
         def on_line(line: str) -> None:
             slot_log.write_line(line)
@@ -252,7 +251,10 @@ class Deployer:
                 attempt.on(Event.ABANDON)
         finally:
             self.running = None
-        attempt.end(str(error) if error else "")
+        try:
+            attempt.end(str(error) if error else "")
+        except sqlite3.Error as failure:
+            log.error("cannot write the history: %s", failure)
         if error:
             raise error
 
@@ -278,6 +280,8 @@ class Deployer:
                 return await story
             except SlotMachineError as error:
                 return error
+            except sqlite3.Error as error:
+                return StageFailed("", f"cannot write the database, so nothing was begun: {error}")
 
         self._task = self._tasks.create_task(outcome())
         return self._task
@@ -299,11 +303,15 @@ class Deployer:
         return f"polling {self._config.health_endpoint}"
 
     def _link(self) -> None:
+        """For people: a deploy does not fail over it."""
         state = self.state
         data = self._worktrees.data
-        links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
         previous = state.previous
-        links.point(data / "previous", f"slot-{previous.slot}" if previous and self._holds(previous) else None)
+        try:
+            links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
+            links.point(data / "previous", f"slot-{previous.slot}" if previous and self._holds(previous) else None)
+        except OSError as error:
+            log.error("cannot write the symlinks live and previous: %s", error)
 
 
 def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import sqlite3
 import time
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from slot_machine.host.store import Store
 
 CANDIDATE_GRACE_S = 1.0
 """What a version that never served a request gets between SIGTERM and SIGKILL."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Release:
@@ -45,8 +49,15 @@ class Release:
             await self.session.kill()
             raise
         finally:
-            self._store.remove_process(self.session.identity)
+            self._forget_process()
         return killed
+
+    def _forget_process(self) -> None:
+        """A row that stays is harmless: a later start sees that this process is gone."""
+        try:
+            self._store.remove_process(self.session.identity)
+        except sqlite3.Error as error:
+            log.error("cannot write the database: %s", error)
 
 
 class Launcher:
@@ -63,35 +74,42 @@ class Launcher:
 
     async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
         """Starts a version and waits until it is healthy. Raises StageFailed, and then nothing of it runs."""
-        log = SlotLog(self._data / f"slot-{version.slot}.log")
+        slot_log = self.open_log(version, Phase.START)
         try:
-            release = self._start(version, log)
+            release = self._start(version, slot_log)
             try:
                 on_started()
-                await self._become_healthy(release, log)
+                await self._become_healthy(release, slot_log)
             except BaseException:
                 await release.stop(min(CANDIDATE_GRACE_S, self._config.drain_timeout_s))
                 raise
         finally:
-            log.close()
+            slot_log.close()
         return release
+
+    def open_log(self, version: Version, stage: Phase) -> SlotLog:
+        """Raises StageFailed."""
+        try:
+            return SlotLog(self._data / f"slot-{version.slot}.log")
+        except OSError as error:
+            raise StageFailed(stage, f"cannot open the log of slot {version.slot}: {error}") from error
 
     def environment(self, version: Version, stage: Phase, app_ports: dict[str, int]) -> dict[str, str]:
         return environment.compose(version, self._env_file, app_ports, stage.stage)
 
-    def _start(self, version: Version, log: SlotLog) -> Release:
+    def _start(self, version: Version, slot_log: SlotLog) -> Release:
         port, internal_port = self._ports()
         env = self.environment(version, Phase.START, {"PORT": port, "INTERNAL_PORT": internal_port})
         argv = ["/bin/sh", "-c", self._config.start_command]
         try:
-            session = Session.start(argv, cwd=self._data / f"slot-{version.slot}", env=env, output=log.fd)
+            session = Session.start(argv, cwd=self._data / f"slot-{version.slot}", env=env, output=slot_log.fd)
         except OSError as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
         try:
             self._store.add_process(session.identity)
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             session.kill_now()
-            raise
+            raise StageFailed(Phase.START, f"cannot write the database: {error}") from error
         return Release(version, session, port, internal_port, self._store)
 
     def _ports(self) -> tuple[int, int]:
@@ -105,7 +123,7 @@ class Launcher:
                 raise StageFailed(Phase.START, f"port {port} is in use by another program, so the app can't have it")
         return config.port, config.internal_port
 
-    async def _become_healthy(self, release: Release, log: SlotLog) -> None:
+    async def _become_healthy(self, release: Release, slot_log: SlotLog) -> None:
         config = self._config
         # Nothing stands in front of a fixed port, so an app need not listen there to be of use.
         also = release.internal_port if self._fixed_ports else release.port
@@ -116,9 +134,9 @@ class Launcher:
         except health.Exited as exited:
             hint = "start_command must stay in the foreground" if exited.code == 0 else ""
             message = f"the app exited while it booted: {describe_exit(exited.code)}"
-            raise StageFailed(Phase.HEALTH, message, log.tail(), hint) from None
+            raise StageFailed(Phase.HEALTH, message, slot_log.tail(), hint) from None
         except health.Unhealthy as error:
-            raise StageFailed(Phase.HEALTH, str(error), log.tail()) from None
+            raise StageFailed(Phase.HEALTH, str(error), slot_log.tail()) from None
         internal = Address(hosts[release.internal_port], release.internal_port)
         public = Address(hosts[also], release.port)
         release.upstream = Upstream(

@@ -182,12 +182,17 @@ async def readable(fd: int) -> None:
 
 def describe_exit(code: int) -> str:
     """`exit code 3`, or `killed by SIGTERM`."""
-    if code >= 0:
-        return f"exit code {code}"
+    if code < 0:
+        return f"killed by {_signal_name(-code)}"
+    # A shell says so of a program that it ran.
+    return f"exit code {code}" if code <= 128 else f"exit code {code}, killed by {_signal_name(code - 128)}"
+
+
+def _signal_name(number: int) -> str:
     try:
-        return f"killed by {signal.Signals(-code).name}"
+        return signal.Signals(number).name
     except ValueError:
-        return f"killed by signal {-code}"
+        return f"signal {number}"
 
 
 def _led_before(leader: Identity) -> bool:

@@ -13,6 +13,7 @@ from slot_machine.core.model import SLOTS, Attempt, Contents, Slot, State, Versi
 from slot_machine.host.processes import Identity
 
 SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 1.0
 
 SCHEMA = """
 CREATE TABLE state (
@@ -51,7 +52,7 @@ class Store:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Raises StartRefused for a damaged database or one of a newer slot-machine."""
-        db = sqlite3.connect(path, isolation_level=None)
+        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
             _prepare(db, path)
         except sqlite3.Error as error:

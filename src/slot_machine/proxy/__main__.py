@@ -19,6 +19,7 @@ async def serve(settings: Settings) -> None:
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     server = DataPlaneServer(settings.response_timeout_s, settings.hold_timeout_s)
+    server.router.route(settings.upstream)
     await server.listen({name: socket.socket(fileno=fd) for name, fd in settings.listener_fds.items()})
     control = socket.socket(fileno=settings.control_fd)
     await loop.create_unix_server(lambda: ControlConnection(server), sock=control)

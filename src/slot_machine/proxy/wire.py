@@ -16,6 +16,8 @@ class Settings(msgspec.Struct, frozen=True):
     listener_fds: dict[str, int]
     response_timeout_s: float = 60.0
     hold_timeout_s: float = 60.0
+    upstream: Upstream | None = None
+    """What is routed from the first connection on."""
 
 
 class Route(msgspec.Struct, frozen=True, tag="route"):

@@ -1,0 +1,194 @@
+"""The daemon's life: restarts, crashes of the app and of its own parts, leftovers, a second daemon."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from spec.ports import is_free
+from spec.waiting import wait_until
+from spec.web import exchange
+
+from tests.test_deploy_failures import MODES, live
+from tests.world import Site, alive, kill
+
+
+@MODES
+def test_crashed_app_is_started_again(site: Site, options: tuple[str, ...]) -> None:
+    live(site, *options)
+    pid = int(site.get("/pid")[1])
+    kill(pid)
+
+    wait_until("the crash is noticed", lambda: site.status()["healthy"] is False)
+    if not options:
+        assert site.get()[0] == 503
+    assert "killed by SIGKILL" in str(site.status()["last_exit"])
+    wait_until("the app is back", lambda: site.status()["healthy"])
+    assert site.serving() == "good"
+    assert site.status()["restarts"] == 1
+
+
+def test_deploy_mends_an_app_that_crashes_at_every_start(site: Site) -> None:
+    live(site)
+    (site.data / "slot-a" / "crash-at-boot").touch()
+    kill(int(site.get("/pid")[1]))
+    wait_until("a restart failed", lambda: "exit code 9" in str(site.status()["last_exit"]))
+    site.commit("mended")
+
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+
+    assert site.serving() == "mended"
+    assert site.status()["restarts"] == 0
+
+
+@MODES
+def test_restarted_daemon_brings_the_live_version_back(site: Site, options: tuple[str, ...]) -> None:
+    setups = site.folder / "setups"
+    good = live(site, *options, setup_command=f"echo x >> {setups}")
+    assert site.daemons[-1].stop() == 0
+    assert is_free(site.port)
+
+    site.start(*options)
+
+    assert site.serving() == "good"
+    status = site.status()
+    assert (status["live_slot"], status["live_commit"], status["healthy"]) == ("a", good, True)
+    assert setups.read_text() == "x\n"
+
+
+def test_live_version_that_fails_at_start_up_is_tried_again(site: Site) -> None:
+    good = live(site)
+    site.daemons[-1].stop()
+    flag = site.data / "slot-a" / "crash-at-boot"
+    flag.touch()
+    site.start()
+    assert (site.status()["live_commit"], site.status()["healthy"]) == (good, False)
+    assert site.get()[0] == 503
+
+    flag.unlink()
+
+    wait_until("the app is back", lambda: site.status()["healthy"])
+    assert site.serving() == "good"
+
+
+@MODES
+def test_daemon_killed_leaves_nothing_that_stops_the_next(site: Site, options: tuple[str, ...]) -> None:
+    good = live(site, *options)
+    app = int(site.get("/pid")[1])
+    daemon = site.daemons[-1].process
+    daemon.kill()
+    daemon.wait()
+
+    site.start(*options)
+
+    assert not alive(app)
+    assert site.serving() == "good"
+    assert site.status()["live_commit"] == good
+
+
+def test_deploy_of_a_killed_daemon_stands_in_the_history_as_interrupted(site: Site) -> None:
+    good = live(site, health_timeout_ms=60_000)
+    site.commit("deaf", deaf=True)
+    client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+    wait_until("the deploy waits for health", lambda: site.status()["running"] == "health")
+    daemon = site.daemons[-1].process
+    daemon.kill()
+    daemon.wait()
+    assert client.wait(10) == 1
+
+    site.start()
+
+    assert [row["result"] for row in site.history() if row["kind"] == "deploy"] == ["succeeded", "interrupted"]
+    assert site.status()["live_commit"] == good
+    assert site.serving() == "good"
+
+
+def test_data_plane_that_is_killed_is_replaced(site: Site) -> None:
+    live(site)
+    (pid,) = children_of(site.daemons[-1].process.pid, "slot_machine.proxy")
+    kill(pid)
+
+    wait_until(
+        "another data plane serves", lambda: pid not in children_of(site.daemons[-1].process.pid, "slot_machine.proxy")
+    )
+    assert site.serving() == "good"
+    site.commit("next")
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    assert site.serving() == "next"
+
+
+def test_second_daemon_is_refused_and_names_the_first(site: Site) -> None:
+    site.start()
+    second = site.run("start", "--port", str(site.port + 1))
+
+    assert second.returncode != 0
+    assert str(site.daemons[0].process.pid) in second.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_everything_with_exit_code_0(site: Site, signum: signal.Signals) -> None:
+    live(site)
+    app = int(site.get("/pid")[1])
+    daemon = site.daemons[-1].process
+    daemon.send_signal(signum)
+
+    assert daemon.wait(20) == 0
+    assert not alive(app)
+    assert is_free(site.port)
+    assert not (site.data / "proxy.sock").exists()
+
+
+def test_internal_port_of_its_own(site: Site) -> None:
+    internal = site.port + 1
+    live(site, internal_port=internal)
+
+    assert exchange(internal, "GET", "/healthz") == (200, b"health")
+    assert site.serving() == "good"
+
+
+def test_app_that_listens_on_ipv6_only(site: Site) -> None:
+    site.start()
+    site.commit("six", host="::1")
+
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    assert site.serving() == "six"
+
+
+def test_damaged_database_is_refused_with_a_hint(site: Site) -> None:
+    live(site)
+    site.daemons[-1].stop()
+    (site.data / "state.db").write_bytes(b"not a database at all" * 100)
+
+    refused = site.run("start")
+
+    assert refused.returncode != 0
+    assert "damaged" in refused.stderr
+    assert "hint:" in refused.stderr
+
+
+def test_newer_database_is_refused(site: Site) -> None:
+    live(site)
+    site.daemons[-1].stop()
+    db = sqlite3.connect(site.data / "state.db")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+
+    refused = site.run("start")
+
+    assert refused.returncode != 0
+    assert "newer" in refused.stderr
+
+
+def children_of(pid: int, name: str) -> list[int]:
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            state, parent, *_ = Path(f"/proc/{entry}/stat").read_text().rpartition(") ")[2].split()
+            command = Path(f"/proc/{entry}/cmdline").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(parent) == pid and name in command and state != "Z":
+            found.append(int(entry))
+    return found
