@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .orchestrator import environment
+from .processes import inheritors
 from .waiting import wait_until
 from .web import Body, Reply, answers, call
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+MARK = "SPEC_DAEMON"
+"""In the environment of a daemon, and so of all that it starts: with it they are found when they are left behind."""
 
 
 class Version(NamedTuple):
@@ -38,7 +43,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 command,
                 cwd=cwd,
-                env=environment(),
+                env=environment() | {MARK: str(log)},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -85,6 +90,11 @@ class Daemon:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         return self.process.returncode
+
+    def kill_leftovers(self) -> None:
+        while leftovers := list(inheritors(MARK, str(self.log))):
+            for process in leftovers:
+                process.kill()
 
     def _exited(self) -> bool:
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

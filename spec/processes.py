@@ -1,5 +1,7 @@
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +14,26 @@ class Process(NamedTuple):
 
     def alive(self) -> bool:
         """A zombie is dead: it serves nothing, and whoever is its parent may reap it late."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        return fields[0] not in "ZX" and int(fields[19]) == self.start_time
+        with suppress(FileNotFoundError, ProcessLookupError):
+            state, start_time = _stat(self.pid)
+            return state not in "ZX" and start_time == self.start_time
+        return False
 
     def kill(self) -> None:
         if self.alive():
             os.kill(self.pid, signal.SIGKILL)
+
+
+def inheritors(variable: str, value: str) -> Iterator[Process]:
+    """Every process with this in its environment: all that descends from the one that was given it."""
+    entry = f"{variable}={value}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if entry in (folder / "environ").read_bytes().split(b"\0"):
+                pid = int(folder.name)
+                yield Process(pid, _stat(pid)[1])
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], int(fields[19])

@@ -22,7 +22,7 @@ class Event(NamedTuple):
 
 
 class Project:
-    """A repository with the test app in it, and the daemons that were started for it."""
+    """A repository with the test app in it, and the daemon that was started for it."""
 
     def __init__(self, orchestrator: Orchestrator, folder: Path) -> None:
         self.orchestrator = orchestrator
@@ -32,7 +32,7 @@ class Project:
         self.port = free_port()
         self.api_port = free_port()
         self._journal = folder / "journal"
-        self._daemons: list[Daemon] = []
+        self._daemon: Daemon | None = None
         self.repo.mkdir()
         self.git("init", "--quiet", "--initial-branch", "main")
         (self.repo / "app.py").write_bytes(APP.read_bytes())
@@ -81,10 +81,9 @@ class Project:
         config = self.repo / "slot-machine.json"
         options = ("--no-proxy", "--config", config, "--repo", self.repo, "--data", self.data)
         command = (self.orchestrator.binary, "start", *options)
-        daemon = Daemon(command, self.folder, self.api_port, self.folder / "daemon.log")
-        self._daemons.append(daemon)
-        daemon.wait_until_ready()
-        return daemon
+        self._daemon = Daemon(command, self.folder, self.api_port, self.folder / "daemon.log")
+        self._daemon.wait_until_ready()
+        return self._daemon
 
     def ask_app(self, path: str, method: str = "GET") -> Body:
         return call(self.port, method, path).body
@@ -106,12 +105,13 @@ class Project:
         return [event.process for event in self.events() if (event.event, event.version) == ("started", version)]
 
     def close(self) -> None:
-        """Stop what was started here. What the daemons said is shown with a failure."""
+        """Stop what was started here. What the daemon said is shown with a failure."""
+        if self._daemon is None:
+            return
         try:
-            for daemon in self._daemons:
-                daemon.stop()
+            self._daemon.stop()
         finally:
+            self._daemon.kill_leftovers()
             for event in self.events():
                 event.process.kill()
-            for daemon in self._daemons:
-                sys.stderr.write(daemon.log.read_text(errors="replace"))
+            sys.stderr.write(self._daemon.log.read_text(errors="replace"))
