@@ -79,11 +79,11 @@ class DataPlane:
             with suppress(DataPlaneGone):
                 await self._remote.drained(upstream.id)
 
-    async def forget(self, upstream: Upstream) -> Counts:
+    async def forget(self, upstream: Upstream) -> Counts | None:
         if self._remote:
             with suppress(DataPlaneGone):
                 return await self._remote.forget(upstream.id)
-        return Counts()
+        return None
 
     def close(self) -> None:
         for listener in self._listeners.values():

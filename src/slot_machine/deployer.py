@@ -326,8 +326,8 @@ def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:
     )
 
 
-def _drain_in_words(counts: Counts, drained: bool, killed: bool, budget_s: float) -> str:
-    words = [f"{counts.finished} finished, {counts.cut} dropped"]
+def _drain_in_words(counts: Counts | None, drained: bool, killed: bool, budget_s: float) -> str:
+    words = [f"{counts.finished} finished, {counts.cut} dropped" if counts else "stopped"]
     if not drained:
         words.append("requests were still in flight at half of the budget")
     if killed:

@@ -18,8 +18,8 @@ class Traffic(Protocol):
     async def drained(self, upstream: Upstream, /) -> None:
         """Waits until no request of `upstream` is in flight."""
 
-    async def forget(self, upstream: Upstream, /) -> Counts:
-        """Cuts what is left of an upstream whose processes are gone."""
+    async def forget(self, upstream: Upstream, /) -> Counts | None:
+        """Cuts what is left of an upstream whose processes are gone. None: nobody counted."""
 
     def close(self) -> None:
         """Takes no more connections."""
@@ -37,8 +37,8 @@ class Direct:
     async def drained(self, _: Upstream, /) -> None:
         pass
 
-    async def forget(self, _: Upstream, /) -> Counts:
-        return Counts()
+    async def forget(self, _: Upstream, /) -> None:
+        return None
 
     def close(self) -> None:
         pass

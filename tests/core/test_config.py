@@ -1,0 +1,99 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slot_machine.core.config import FIELDS, Config, parse, render
+from slot_machine.core.errors import ConfigError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def test_defaults_hold_for_a_hand_written_file() -> None:
+    config, warnings = parse('{"start_command": "node server.js"}')
+
+    assert warnings == []
+    assert config == Config(
+        start_command="node server.js",
+        setup_command="",
+        port=3000,
+        internal_port=3000,
+        health_endpoint="/healthz",
+        health_timeout_ms=10_000,
+        drain_timeout_ms=5_000,
+        env_file="",
+        api_port=9100,
+        strategy="overlap",
+    )
+
+
+def test_internal_port_follows_port() -> None:
+    assert parse('{"start_command": "x", "port": 8080}')[0].internal_port == 8080
+    assert parse('{"start_command": "x", "port": 8080, "internal_port": 8081}')[0].internal_port == 8081
+
+
+@pytest.mark.parametrize(
+    ("field", "near"), [("prot", "port"), ("healthEndpoint", "health_endpoint"), ("drain", "drain_timeout_ms")]
+)
+def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str) -> None:
+    _, (warning,) = parse(json.dumps({"start_command": "x", field: 1}))
+
+    assert repr(field) in warning
+    assert repr(near) in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "expected an object"),
+        ("{}", "start_command is missing"),
+        ('{"start_command": " "}', "start_command is empty"),
+        ('{"start_command": 1}', "start_command: expected `str`"),
+        ('{"start_command": "x", "port": "3000"}', "port: expected `int`, got `str`"),
+        ('{"start_command": "x", "port": 0}', "port: expected `int` >= 1"),
+        ('{"start_command": "x", "port": 65536}', "port: expected `int` <= 65535"),
+        ('{"start_command": "x", "port": true}', "port: expected `int`"),
+        ('{"start_command": "x", "internal_port": 0}', "internal_port: expected `int` >= 1"),
+        ('{"start_command": "x", "drain_timeout_ms": -1}', "drain_timeout_ms"),
+        ('{"start_command": "x", "health_endpoint": "healthz"}', "health_endpoint: expected a path that begins with /"),
+        ('{"start_command": "x", "strategy": "yolo"}', "strategy"),
+        ('{"start_command": "x", "port": 9100}', "api_port 9100 is also the app's port"),
+        ('{"start_command": "x\\u0000"}', "NUL"),
+        ('{"start_command": "x", "env_file": "."}', "env_file must name a file"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+
+    message = str(caught.value)
+    assert words in message
+    assert message.startswith("slot-machine.json: ")
+    assert "\n" not in message
+
+
+def test_bytes_that_are_not_text() -> None:
+    with pytest.raises(ConfigError, match="not valid JSON"):
+        parse(b'{"start_command": "\xff"}')
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), JSON))
+def test_any_object_gives_a_configuration_or_one_line(fields: dict[str, object]) -> None:
+    try:
+        config, _ = parse(json.dumps(fields))
+    except ConfigError as error:
+        lines = str(error).splitlines()
+    else:
+        lines = [""]
+        assert parse(render(config)) == (config, [])
+    assert len(lines) == 1
+
+
+def test_rendered_file_has_every_field() -> None:
+    assert tuple(json.loads(render(Config(start_command="x")))) == FIELDS

@@ -1,0 +1,139 @@
+"""The HTTP API: statuses, shapes, its guard against web pages, and the stream of a deploy."""
+
+import http.client
+import json
+import socket
+
+import pytest
+from spec.web import call
+
+from tests.world import Site
+
+Headers = dict[str, str]
+
+
+def ask(site: Site, method: str, path: str, headers: Headers, body: bytes = b"") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=20)
+    connection.request(method, path, body, headers)
+    reply = connection.getresponse()
+    answer = reply.status, reply.read()
+    connection.close()
+    return answer
+
+
+def test_ready_and_empty_status(site: Site) -> None:
+    site.start()
+    site.commit("v1")
+
+    assert ask(site, "GET", "/", {})[0] == 200
+    status = site.status()
+    texts = ("live_slot", "live_commit", "previous_slot", "previous_commit", "last_deploy_time")
+    assert {status[name] for name in texts} == {""}
+    assert status["healthy"] is False
+    assert None not in status.values()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"commit": null}', b'{"commit": 1}', b'"HEAD"', b"\xff"])
+def test_bad_body(site: Site, body: bytes) -> None:
+    site.start()
+
+    status, reply = ask(site, "POST", "/deploy", {}, body)
+
+    assert status == 400
+    assert json.loads(reply)["success"] is False
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example:9100"}, 403),
+        ({"Host": "192.0.2.1"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:3000"}, 403),
+        ({"Host": "localhost:9100"}, 200),
+        ({"Host": "127.0.0.1"}, 200),
+        ({"Host": "[::1]:9100"}, 200),
+        ({"Host": "localhost:9100", "Origin": "http://localhost:9100"}, 200),
+    ],
+)
+def test_web_pages_cannot_use_it(site: Site, headers: Headers, status: int) -> None:
+    site.start()
+
+    assert ask(site, "GET", "/status", headers)[0] == status
+    if status == 403:
+        assert ask(site, "POST", "/rollback", headers)[0] == 403
+
+
+def test_it_listens_on_loopback_only(site: Site) -> None:
+    site.start()
+    with open("/proc/net/tcp") as table:
+        listening = {line.split()[1] for line in table if line.split()[3] == "0A"}
+
+    assert [address for address in listening if address.endswith(f":{site.api_port:04X}")] == [
+        f"0100007F:{site.api_port:04X}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/deploy", 405), ("POST", "/", 405)]
+)
+def test_unknown_requests_get_json_too(site: Site, method: str, path: str, status: int) -> None:
+    site.start()
+
+    assert call(site.api_port, method, path).status == status
+
+
+def test_huge_body_is_refused(site: Site) -> None:
+    site.start()
+
+    assert ask(site, "POST", "/deploy", {}, b"x" * 1_000_000)[0] == 413
+
+
+def test_stream_tells_each_stage_and_ends_with_the_reply(site: Site) -> None:
+    site.start(setup_command="echo one; echo two")
+    commit = site.commit("v1")
+
+    status, text = ask(site, "POST", "/deploy", {"Accept": "application/x-ndjson"}, b'{"commit": "HEAD"}')
+
+    *lines, reply = map(json.loads, text.splitlines())
+    assert status == 200
+    assert reply == {"success": True, "slot": "a", "commit": commit, "previous_commit": ""}
+    stages = [line["stage"] for line in lines if line["event"] == "finished"]
+    assert stages == ["resolve", "checkout", "setup", "start", "health", "switch", "drain"]
+    assert [line["message"] for line in lines if line["event"] == "output"] == ["one", "two"]
+    assert all({"event", "stage", "message", "seconds"} == set(line) for line in lines)
+
+
+def test_stream_of_a_refusal_has_its_own_status(site: Site) -> None:
+    site.start()
+    site.commit("v1")
+    accept = {"Accept": "application/x-ndjson"}
+
+    assert ask(site, "POST", "/deploy", accept, b'{"commit": "nothing"}')[0] == 422
+    assert ask(site, "POST", "/rollback", accept)[0] == 409
+
+
+def test_stream_of_a_failure_ends_with_the_error(site: Site) -> None:
+    site.start()
+    site.commit("bad", exit=5)
+
+    _, text = ask(site, "POST", "/deploy", {"Accept": "application/x-ndjson"}, b'{"commit": "HEAD"}')
+
+    *lines, reply = map(json.loads, text.splitlines())
+    assert (reply["success"], reply["stage"]) == (False, "health")
+    assert [line["stage"] for line in lines if line["event"] == "failed"] == ["health"]
+
+
+def test_deploy_goes_on_when_the_client_leaves(site: Site) -> None:
+    site.start()
+    commit = site.commit("v1")
+    body = b'{"commit": "HEAD"}'
+    with socket.create_connection(("127.0.0.1", site.api_port)) as client:
+        client.sendall(b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    from spec.waiting import wait_until
+
+    wait_until("the deploy is done", lambda: site.status()["live_commit"] == commit)

@@ -1,0 +1,149 @@
+"""The command line, as far as the black-box suite leaves it open."""
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+from spec.orchestrator import environment
+
+from slot_machine import SPEC_VERSION, __version__
+from tests.world import Site
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_version_tells_that_of_the_spec(site: Site) -> None:
+    assert (ROOT / "spec" / "VERSION").read_text().strip() == SPEC_VERSION
+    assert site.run("version").stdout == f"slot-machine {__version__} (spec {SPEC_VERSION})\n"
+
+
+def test_deploy_in_a_pipe_shows_plain_lines_and_only_the_result_on_stdout(site: Site) -> None:
+    site.start(setup_command="echo installing")
+    commit = site.commit("v1")
+
+    done = site.run("deploy")
+
+    assert (done.returncode, done.stdout) == (0, f"deployed {commit} to slot a\n")
+    stages = [line.split()[0] for line in done.stderr.splitlines() if not line.startswith("  |")]
+    assert stages == ["resolve", "checkout", "setup", "start", "health", "switch", "drain"]
+    assert "  | installing" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_deploy_on_a_terminal_shows_what_runs(site: Site) -> None:
+    site.start(setup_command="echo installing [bold]")
+    site.commit("v1")
+    terminal, theirs = pty.openpty()
+    with subprocess.Popen(
+        [site.orchestrator.binary, "deploy"], cwd=site.repo, env=environment(), stderr=theirs
+    ) as client:
+        os.close(theirs)
+        shown = b""
+        while chunk := read(terminal):
+            shown += chunk
+    os.close(terminal)
+
+    assert client.returncode == 0
+    assert "installing [bold]" in shown.decode()
+    assert "✓" in shown.decode()
+
+
+def read(terminal: int) -> bytes:
+    """The end of a terminal is an error on Linux."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+def test_failed_deploy_says_why_and_exits_with_1(site: Site) -> None:
+    site.start()
+    site.commit("bad", exit=3)
+
+    done = site.run("deploy")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: health: the app exited while it booted: exit code 3" in done.stderr
+    assert "  | something is missing" in done.stderr
+
+
+def test_commit_is_understood_as_the_current_folder_does(site: Site) -> None:
+    site.start()
+    first = site.commit("v1")
+    site.commit("v2")
+    below = site.repo / "below"
+    below.mkdir()
+
+    done = site.orchestrator.run("deploy", "HEAD~1", cwd=below)
+
+    assert done.stdout == f"deployed {first} to slot a\n"
+
+
+def test_option_is_no_commit(site: Site) -> None:
+    site.start()
+    site.commit("v1")
+
+    done = site.run("deploy", "--", "--all")
+
+    assert done.returncode == 1
+    assert "is not a commit" in done.stderr
+    assert "hint:" in done.stderr
+
+
+def test_rollback_with_nothing_to_roll_back_to(site: Site) -> None:
+    site.start()
+
+    done = site.run("rollback")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no previous version" in done.stderr
+
+
+def test_status_is_readable(site: Site) -> None:
+    site.start()
+    commit = site.commit("v1")
+    site.run("deploy")
+
+    lines = dict(line.split(maxsplit=1) for line in site.run("status").stdout.splitlines() if " " in line)
+
+    assert (lines["live_slot"], lines["live_commit"], lines["healthy"]) == ("a", commit, "true")
+
+
+def test_unknown_fields_are_warned_of_and_wrong_ones_refused(site: Site) -> None:
+    site.commit("v1")
+    site.start(helth_endpoint="/")
+    assert "did you mean 'health_endpoint'" in site.daemons[0].log.read_text()
+
+    (site.repo / "other.json").write_text(json.dumps(site.config | {"port": "x"}))
+    refused = site.run("start", "--config", "other.json")
+
+    assert refused.returncode == 1
+    assert "error: other.json: port: expected `int`, got `str`" in refused.stderr
+
+
+def test_start_outside_a_repository(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "slot-machine.json").write_text(json.dumps(site.config))
+
+    refused = site.orchestrator.run("start", cwd=tmp_path)
+
+    assert refused.returncode == 1
+    assert "is not a git repository" in refused.stderr
+
+
+def test_start_on_a_port_that_is_taken(site: Site) -> None:
+    site.start()
+    refused = site.run("start", "--data", str(site.folder / "other"), "--port", str(site.port + 1))
+
+    assert refused.returncode == 1
+    assert f"cannot listen on port {site.port}" in refused.stderr
+
+
+def test_replace_needs_the_proxy(site: Site) -> None:
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"strategy": "replace"}))
+
+    refused = site.run("start", "--no-proxy")
+
+    assert refused.returncode == 1
+    assert "needs the proxy" in refused.stderr
