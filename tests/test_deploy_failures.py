@@ -248,6 +248,21 @@ def test_sigterm_in_a_running_deploy_abandons_it(site: Site, options: tuple[str,
     assert site.serving() == "good"
 
 
+def test_sigterm_in_the_setup_ends_it_with_all_that_it_started(site: Site) -> None:
+    pid_file = site.folder / "pid"
+    site.start(setup_command=f"sleep 600 & echo $! > {pid_file}; wait")
+    site.commit("v1")
+    client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+    wait_until("the setup runs", lambda: pid_file.exists() and pid_file.read_text().strip())
+
+    assert site.daemons[-1].stop() == 0
+
+    assert client.wait(10) == 1
+    assert not alive(int(pid_file.read_text()))
+    last = site.history()[-1]
+    assert (last["result"], last["stage"]) == ("interrupted", "setup")
+
+
 def test_database_that_cannot_be_written_fails_the_deploy(site: Site) -> None:
     good = live(site)
     locker = subprocess.Popen(

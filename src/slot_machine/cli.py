@@ -1,7 +1,6 @@
 """The command line: parse, render, exit codes. Results go to stdout, everything else to stderr."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -176,6 +175,8 @@ def _api_port(path: Path) -> int:
 
 def _resolved(commitish: str) -> str:
     """As the current folder's repository understands it; the daemon decides on what it doesn't."""
+    import subprocess
+
     if commitish.startswith("-"):
         return commitish
     argv = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}"]

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 SOCKET = "proxy.sock"
 STOP_GRACE_S = 1.0
+SHORT_LIFE_S = 1.0
+"""A data plane that ends sooner is not replaced in a hot loop."""
 
 
 class DataPlane:
@@ -47,6 +50,7 @@ class DataPlane:
     async def keep(self) -> None:
         """Replaces a data plane that ends. Runs until cancelled."""
         while self._session:
+            began_s = time.monotonic()
             code = await self._session.exited()
             self._up.clear()
             self._store.remove_process(self._session.identity)
@@ -54,6 +58,8 @@ class DataPlane:
             if self._stopping:
                 return
             log.error("the data plane ended: %s; starting another", describe_exit(code))
+            if time.monotonic() - began_s < SHORT_LIFE_S:
+                await asyncio.sleep(SHORT_LIFE_S)
             await self._spawn()
 
     async def route(self, upstream: Upstream | None) -> None:
@@ -69,6 +75,7 @@ class DataPlane:
                     self._up.clear()
 
     async def hold(self) -> None:
+        self._routed = None
         await self._up.wait()
         assert self._remote
         with suppress(DataPlaneGone):
@@ -85,12 +92,10 @@ class DataPlane:
                 return await self._remote.forget(upstream.id)
         return None
 
-    def close(self) -> None:
+    async def close_listeners(self) -> None:
+        """Takes no more connections; what is in flight goes on."""
         for listener in self._listeners.values():
             listener.close()
-
-    async def close_listeners(self) -> None:
-        self.close()
         if self._remote:
             with suppress(DataPlaneGone):
                 await self._remote.close_listeners()

@@ -50,7 +50,11 @@ class Supervisor:
             task, self._task = self._task, None
             task.cancel()
             await asyncio.wait([task])
-        return self.release if self.healthy else None
+        if self.healthy:
+            return self.release
+        if self.release:
+            await self.release.stop(0)
+        return None
 
     async def resume(self, version: Version) -> None:
         """Takes care of `version` again after a `pause`: goes on with the start that still runs, else starts it."""

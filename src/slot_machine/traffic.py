@@ -21,9 +21,6 @@ class Traffic(Protocol):
     async def forget(self, upstream: Upstream, /) -> Counts | None:
         """Cuts what is left of an upstream whose processes are gone. None: nobody counted."""
 
-    def close(self) -> None:
-        """Takes no more connections."""
-
 
 class Direct:
     """`--no-proxy`: the app owns its port and finishes its requests on SIGTERM by itself."""
@@ -39,9 +36,6 @@ class Direct:
 
     async def forget(self, _: Upstream, /) -> None:
         return None
-
-    def close(self) -> None:
-        pass
 
 
 async def drained_within(traffic: Traffic, upstream: Upstream, limit_s: float) -> bool:

@@ -53,7 +53,12 @@ class Session:
             pass_fds=pass_fds,
             start_new_session=True,
         )
-        return cls(leader)
+        try:
+            return cls(leader)
+        except OSError:
+            leader.kill()
+            leader.wait()
+            raise
 
     @property
     def exit_code(self) -> int | None:
@@ -91,6 +96,8 @@ class Session:
 
     async def stop(self, grace_s: float) -> bool:
         """SIGTERM, after `grace_s` SIGKILL. Returns whether it took the SIGKILL. Ends with `reap`."""
+        if self._leader.returncode is not None:
+            return False
         self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
@@ -103,7 +110,7 @@ class Session:
 
     async def kill(self) -> None:
         """SIGKILL to the whole session. Ends with `reap`."""
-        while members(self.pid):
+        while self._leader.returncode is None and members(self.pid):
             self.signal(signal.SIGKILL)
             await self.ended()
         self.reap()
