@@ -203,16 +203,17 @@ class Deployer:
 
         When the state can't be saved, the old version stays: what `status` says must be true after a restart, too.
         """
-        old = None
+        old, routed = None, False
         try:
             old = await self._supervisor.pause()
             if not release.running:
                 raise StageFailed(Phase.SWITCH, "the app ended right after it was healthy")
+            routed = True
             await self._traffic.route(release.upstream)
             self._store.save_state(self.state.promoted(release.version, now()))
         except BaseException:
-            if old:
-                await self._traffic.route(old.upstream)
+            if routed:
+                await self._traffic.route(old.upstream if old else None)
             await release.stop(self._config.drain_timeout_s / 2)
             raise
         self._supervisor.watch(release)
