@@ -9,10 +9,9 @@ import httptools
 
 from slot_machine.proxy import pages
 from slot_machine.proxy.exchange import App, Connector, Exchange
-from slot_machine.proxy.messages import Refusal, RequestHead
+from slot_machine.proxy.messages import MOST_HEAD_BYTES, Refusal, RequestHead, too_large
 from slot_machine.proxy.routing import Router
 
-MOST_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 75.0
 LINGER_S = 2.0
@@ -71,7 +70,8 @@ class ClientConnection(asyncio.Protocol):
             if len(self._early) > MOST_HEAD_BYTES:
                 self._transport.abort()
         elif not self._broken:
-            self._head_bytes += len(data)
+            if not self._head_complete:
+                self._head_bytes += len(data)
             self._feed(data)
 
     def eof_received(self) -> bool:
@@ -131,6 +131,7 @@ class ClientConnection(asyncio.Protocol):
             self._incoming.body(body)
 
     def on_message_complete(self) -> None:
+        self._head_bytes = 0
         if self._incoming:
             self._incoming.body_done()
             if not self._incoming.head.upgrade:
@@ -224,7 +225,7 @@ class ClientConnection(asyncio.Protocol):
             if not self._broken:
                 self._refuse(Refusal(HTTPStatus.BAD_REQUEST, f"malformed request: {error}"))
         if self._head_bytes > MOST_HEAD_BYTES and not self._broken and not self._head_complete:
-            self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a head over {MOST_HEAD_BYTES} bytes"))
+            self._refuse(too_large())
 
     def _enqueue(self, exchange: Exchange) -> None:
         self._queue.append(exchange)

@@ -19,6 +19,7 @@ IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 """RFC 9110 section 9.2.2."""
 
 MOST_HEADERS = 200
+MOST_HEAD_BYTES = 65_536
 
 
 class Refusal(Exception):
@@ -27,6 +28,10 @@ class Refusal(Exception):
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
         self.status = status
+
+
+def too_large() -> Refusal:
+    return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a head of over {MOST_HEAD_BYTES} bytes")
 
 
 class RequestHead:
@@ -53,6 +58,8 @@ class RequestHead:
             raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "this server is no forward proxy")
         if not TARGET.fullmatch(self.target):
             raise Refusal(HTTPStatus.BAD_REQUEST, "the request target has characters that must be encoded")
+        if len(self.target) + sum(len(name) + len(value) for name, value in self.headers) > MOST_HEAD_BYTES:
+            raise too_large()
         check_fields(self.headers)
         hosts = self.get(b"host")
         if len(hosts) > 1 or (not hosts and self.version == "1.1"):

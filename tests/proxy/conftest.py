@@ -1,0 +1,179 @@
+"""A data-plane process with raw sockets on both sides: a client's, and the app's."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from slot_machine.core.upstream import PUBLIC, Address, Upstream
+from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Reply, Request, Route, Settings
+
+TIMEOUT_S = 10
+Op = Route | Hold | Drained | Forget | Close
+
+
+class Connection:
+    """A socket that reads to a mark or to the end, and never for longer than the limit."""
+
+    def __init__(self, raw: socket.socket) -> None:
+        self.raw = raw
+        self.raw.settimeout(TIMEOUT_S)
+        self._buffer = b""
+
+    def send(self, data: bytes) -> None:
+        self.raw.sendall(data)
+
+    def until(self, mark: bytes) -> bytes:
+        while mark not in self._buffer:
+            chunk = self.raw.recv(65536)
+            assert chunk, f"closed before {mark!r}: {self._buffer!r}"
+            self._buffer += chunk
+        found, _, self._buffer = self._buffer.partition(mark)
+        return found + mark
+
+    def head(self) -> bytes:
+        return self.until(b"\r\n\r\n")
+
+    def rest(self) -> bytes:
+        """Everything up to the end of the connection, however that comes."""
+        data, self._buffer = self._buffer, b""
+        try:
+            while chunk := self.raw.recv(65536):
+                data += chunk
+        except ConnectionResetError:
+            pass
+        return data
+
+    def silent(self) -> bool:
+        """Whether nothing has arrived by now."""
+        self.raw.settimeout(0)
+        try:
+            self._buffer += self.raw.recv(65536)
+        except BlockingIOError:
+            pass
+        finally:
+            self.raw.settimeout(TIMEOUT_S)
+        return not self._buffer
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+class App:
+    """What stands for an app: the test accepts its connections and says each byte of its replies."""
+
+    def __init__(self, number: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(TIMEOUT_S)
+        self._connections: list[Connection] = []
+        self.upstream = Upstream(number, "a", {PUBLIC: Address("127.0.0.1", self._listener.getsockname()[1])})
+
+    def accept(self) -> Connection:
+        connection = Connection(self._listener.accept()[0])
+        self._connections.append(connection)
+        return connection
+
+    def untouched(self) -> bool:
+        """Whether nobody has connected."""
+        self._listener.settimeout(0)
+        try:
+            self._listener.accept()[0].close()
+        except BlockingIOError:
+            return True
+        finally:
+            self._listener.settimeout(TIMEOUT_S)
+        return False
+
+    def stop_listening(self) -> None:
+        self._listener.close()
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._listener.close()
+
+
+class Plane:
+    def __init__(self, folder: Path, response_timeout_s: float, hold_timeout_s: float) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        with socket.socket(socket.AF_UNIX) as control:
+            control.bind(str(folder / "control"))
+            control.listen()
+            fds = {PUBLIC: self._listener.fileno()}
+            configured = Settings(control.fileno(), fds, response_timeout_s, hold_timeout_s)
+            argv = [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(configured).decode()]
+            self.process = subprocess.Popen(argv, pass_fds=(control.fileno(), *fds.values()))
+        raw = socket.socket(socket.AF_UNIX)
+        raw.connect(str(folder / "control"))
+        self._control = Connection(raw)
+        self._clients: list[Connection] = []
+        self._apps: list[App] = []
+        self._last_id = 0
+
+    def begin(self, op: Op) -> int:
+        self._last_id += 1
+        self._control.send(msgspec.json.encode(Request(self._last_id, op)) + b"\n")
+        return self._last_id
+
+    def reply(self) -> Reply:
+        return msgspec.json.decode(self._control.until(b"\n"), type=Reply)
+
+    def do(self, op: Op) -> Reply:
+        number = self.begin(op)
+        reply = self.reply()
+        assert (reply.id, reply.error) == (number, "")
+        return reply
+
+    def app(self, *, routed: bool = True) -> App:
+        app = App(len(self._apps) + 1)
+        self._apps.append(app)
+        if routed:
+            self.do(Route(app.upstream))
+        return app
+
+    def client(self, request: bytes = b"") -> Connection:
+        connection = Connection(socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S))
+        self._clients.append(connection)
+        connection.send(request)
+        return connection
+
+    def control_is_silent(self) -> bool:
+        """Whether no command is answered that has not been read: seen by the answer to a later one."""
+        number = self.begin(Drained(0))
+        return self.reply().id == number
+
+    def close(self) -> None:
+        self.process.terminate()
+        code = self.process.wait(TIMEOUT_S)
+        for client in (*self._clients, self._control):
+            client.close()
+        for app in self._apps:
+            app.close()
+        self._listener.close()
+        assert code == 0
+
+
+@contextmanager
+def running(folder: Path, response_timeout_s: float = 60, hold_timeout_s: float = 60) -> Iterator[Plane]:
+    plane = Plane(folder, response_timeout_s, hold_timeout_s)
+    try:
+        yield plane
+    finally:
+        plane.close()
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    with running(tmp_path) as plane:
+        yield plane
+
+
+def error_of(reply: bytes) -> str:
+    return str(json.loads(reply.partition(b"\r\n\r\n")[2])["error"])

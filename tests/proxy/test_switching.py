@@ -1,0 +1,245 @@
+"""Routing, claims, holds and drains of a running data plane, and the failures it answers by name."""
+
+import select
+import socket
+from pathlib import Path
+
+import pytest
+
+from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Route
+from tests.proxy.conftest import Plane, error_of, running
+from tests.proxy.test_forwarding import GET, OK
+
+JSON_GET = b"GET / HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+
+
+def test_nothing_routed_is_503_with_retry_after(plane: Plane) -> None:
+    reply = plane.client(JSON_GET).rest()
+
+    assert reply.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nRetry-After: 1\r\n" in reply
+    assert error_of(reply) == "nothing is live here right now"
+
+
+def test_switch_is_per_request_and_unseen_by_a_kept_alive_client(plane: Plane) -> None:
+    old = plane.app()
+    client = plane.client(GET)
+    connection = old.accept()
+    connection.head()
+    connection.send(OK)
+    client.until(b"ok")
+
+    new = plane.app()
+
+    assert connection.rest() == b""
+    client.send(GET)
+    fresh = new.accept()
+    fresh.head()
+    fresh.send(OK)
+    client.until(b"ok")
+    assert old.untouched()
+
+
+def test_drained_is_answered_when_the_last_request_in_flight_is(plane: Plane) -> None:
+    old = plane.app()
+    client = plane.client(GET)
+    connection = old.accept()
+    connection.head()
+    plane.app()
+    draining = plane.begin(Drained(old.upstream.id))
+    assert plane.control_is_silent()
+
+    connection.send(OK)
+
+    assert plane.reply().id == draining
+    client.until(b"ok")
+    counts = plane.do(Forget(old.upstream.id)).counts
+    assert counts
+    assert (counts.finished, counts.cut) == (1, 0)
+
+
+def test_tunnels_count_as_in_flight_and_are_cut_by_forget(plane: Plane) -> None:
+    old = plane.app()
+    client = plane.client(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    connection = old.accept()
+    connection.head()
+    connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    client.head()
+    plane.do(Route(None))
+    draining = plane.begin(Drained(old.upstream.id))
+    assert plane.control_is_silent()
+
+    plane.begin(Forget(old.upstream.id))
+
+    replies = [plane.reply(), plane.reply()]
+    assert draining in {reply.id for reply in replies}
+    (counts,) = (reply.counts for reply in replies if reply.counts)
+    assert (counts.cut, counts.cut_streams) == (1, 1)
+    assert client.rest() == b""
+
+
+def test_held_requests_go_on_in_order(plane: Plane) -> None:
+    plane.app()
+    plane.do(Hold())
+    clients = [plane.client(GET) for _ in range(3)]
+    for client in clients:
+        assert client.silent()
+
+    new = plane.app()
+
+    for _ in clients:
+        connection = new.accept()
+        connection.head()
+        connection.send(OK)
+    for client in clients:
+        assert client.until(b"ok") == OK
+
+
+def test_held_requests_are_refused_when_nothing_comes(plane: Plane) -> None:
+    plane.do(Hold())
+    client = plane.client(JSON_GET)
+    assert client.silent()
+
+    plane.do(Route(None))
+
+    assert client.rest().startswith(b"HTTP/1.1 503 ")
+
+
+def test_hold_has_a_limit(tmp_path: Path) -> None:
+    with running(tmp_path, hold_timeout_s=0.1) as plane:
+        plane.do(Hold())
+
+        assert plane.client(JSON_GET).rest().startswith(b"HTTP/1.1 503 ")
+
+
+def test_app_that_refuses_is_502(plane: Plane) -> None:
+    plane.app().stop_listening()
+
+    reply = plane.client(JSON_GET).rest()
+
+    assert reply.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert "refused the connection" in error_of(reply)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"what is this\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    ],
+)
+def test_app_that_breaks_is_502(plane: Plane, reply: bytes) -> None:
+    app = plane.app()
+    client = plane.client(JSON_GET)
+    connection = app.accept()
+    connection.head()
+    connection.send(reply)
+    connection.close()
+
+    assert client.rest().startswith(b"HTTP/1.1 502 ")
+
+
+def test_app_that_is_silent_is_504(tmp_path: Path) -> None:
+    with running(tmp_path, response_timeout_s=0.1) as plane:
+        app = plane.app()
+        client = plane.client(JSON_GET)
+        app.accept().head()
+
+        assert client.rest().startswith(b"HTTP/1.1 504 ")
+
+
+@pytest.mark.parametrize("head", [b"Content-Length: 10", b"Transfer-Encoding: chunked"])
+def test_app_that_dies_in_a_reply_cuts_the_client_off(plane: Plane, head: bytes) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    connection.head()
+    connection.send(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n3\r\nabc")
+    client.until(b"abc")
+    connection.close()
+
+    assert client.rest() in (b"", b"\r\n")
+
+
+def test_client_that_leaves_cancels_the_apps_side(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    connection.head()
+
+    client.close()
+
+    assert connection.rest() == b""
+    plane.do(Drained(app.upstream.id))
+
+
+def test_kept_alive_connection_that_the_app_closed_is_no_error(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    stale = app.accept()
+    stale.head()
+    stale.send(OK)
+    client.until(b"ok")
+    client.send(GET)
+    stale.head()
+    stale.close()
+
+    again = app.accept()
+    again.head()
+    again.send(OK)
+
+    assert client.until(b"ok") == OK
+
+
+def test_post_is_never_sent_on_a_connection_that_may_be_stale(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    first = app.accept()
+    first.head()
+    first.send(OK)
+    client.until(b"ok")
+
+    client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi")
+
+    app.accept().until(b"hi")
+    assert first.silent()
+
+
+def test_reader_that_does_not_read_makes_the_app_wait(plane: Plane) -> None:
+    app = plane.app()
+    plane.client(GET)
+    connection = app.accept()
+    connection.head()
+    connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    sent = 0
+    while writable(connection.raw):
+        sent += connection.raw.send(b"x" * 1_000_000)
+
+    resident_kb = int(Path(f"/proc/{plane.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+    assert sent < 100_000_000
+    assert resident_kb < 60_000
+
+
+def writable(raw: socket.socket) -> bool:
+    """Whether the other side still takes bytes, within half a second."""
+    return bool(select.select([], [raw], [], 0.5)[1])
+
+
+def test_close_lets_requests_in_flight_finish_and_takes_no_more(plane: Plane) -> None:
+    app = plane.app()
+    idle, busy = plane.client(GET), plane.client()
+    connection = app.accept()
+    connection.head()
+    connection.send(OK)
+    idle.until(b"ok")
+    busy.send(GET)
+    connection.head()
+
+    plane.do(Close())
+
+    assert idle.rest() == b""
+    connection.send(OK)
+    assert b"\r\nConnection: close\r\n" in busy.head()
+    assert busy.rest() == b"ok"
