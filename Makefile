@@ -21,7 +21,7 @@ check: install
 	$(BIN)/lint-imports
 
 demo: install
-	$(BIN)/python demo/demo.py $(BIN)/slot-machine
+	$(BIN)/python -m demo $(BIN)/slot-machine
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -3,9 +3,9 @@
 from functools import partial
 
 import pytest
+from demo.load import Load
 from spec.waiting import wait_until
 
-from tests.load import Load
 from tests.world import Site
 
 SWITCHES = 8

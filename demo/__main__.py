@@ -1,6 +1,5 @@
-"""Deploys v1, then v2 and a rollback under load, and counts the requests. Usage: demo.py PATH_OF_SLOT_MACHINE"""
+"""Deploys v1, then v2 and a rollback under load, and counts the requests. Usage: python -m demo PATH_OF_SLOT_MACHINE"""
 
-import http.client
 import json
 import os
 import signal
@@ -8,57 +7,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 
+from demo.load import Load
+
 APP = Path(__file__).with_name("app.py")
-CLIENTS = (
-    ("kept alive", "/", True),
-    ("kept alive", "/", True),
-    ("new connections", "/", False),
-    ("slow", "/slow", True),
-)
-
-
-class Load:
-    """Clients that never stop asking. `answers` counts by version, `failures` keeps what went wrong."""
-
-    def __init__(self, port: int) -> None:
-        self.answers: Counter[str] = Counter()
-        self.failures: list[str] = []
-        self._port = port
-        self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []
-
-    def start(self) -> None:
-        self._threads = [threading.Thread(target=self._ask, args=client) for client in CLIENTS]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, name: str, path: str, keep_alive: bool) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
-        while not self._stopped.is_set():
-            try:
-                connection.request("GET", path)
-                reply = connection.getresponse()
-                answer = reply.read().decode()
-                if reply.status == 200:
-                    self.answers[answer] += 1
-                else:
-                    self.failures.append(f"{name}: {reply.status} {answer[:80]}")
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append(f"{name}: {error!r}")
-                connection.close()
-            if not keep_alive:
-                connection.close()
-        connection.close()
 
 
 def main(slot_machine: str) -> int:
@@ -81,21 +35,19 @@ def main(slot_machine: str) -> int:
         try:
             title("deploy v1")
             run(slot_machine, repo, "deploy")
-            title("deploy v2, under load")
-            commit(repo, "v2")
-            load.start()
-            wait_for(load, "v1")
-            run(slot_machine, repo, "deploy")
-            wait_for(load, "v2")
-            title("roll back to v1, under load")
-            run(slot_machine, repo, "rollback")
-            load.answers["v1 before the rollback"] = load.answers.pop("v1")
-            wait_for(load, "v1")
-            load.stop()
+            with load.running():
+                title("deploy v2, under load")
+                commit(repo, "v2")
+                wait_for(load, "v1")
+                run(slot_machine, repo, "deploy")
+                wait_for(load, "v2")
+                title("roll back to v1, under load")
+                run(slot_machine, repo, "rollback")
+                load.answers["v1 before the rollback"] = load.answers.pop("v1")
+                wait_for(load, "v1")
             title("status")
             run(slot_machine, repo, "status")
         finally:
-            load.stop()
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(30)
     title("account")
