@@ -121,6 +121,25 @@ def test_failed_deploy_keeps_the_rollback_target(site: Site, options: tuple[str,
     assert (status["live_commit"], status["previous_commit"]) == (first, second)
 
 
+def test_rollback_target_outlives_its_branch_and_a_clean_up(site: Site) -> None:
+    site.start()
+    site.git("checkout", "--quiet", "-b", "doomed")
+    first = site.commit("first")
+    site.post("/deploy", {"commit": first})
+    site.git("checkout", "--quiet", "--orphan", "main")
+    site.commit("second")
+    site.post("/deploy", {"commit": "HEAD"})
+    site.commit("bad", exit=1)
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 500
+    site.git("branch", "--quiet", "-D", "doomed")
+    site.git("reflog", "expire", "--expire=now", "--all")
+    site.git("gc", "--quiet", "--prune=now")
+
+    assert site.post("/rollback").status == 200
+
+    assert site.serving() == "first"
+
+
 def test_first_deploy_that_fails_leaves_nothing_live(site: Site) -> None:
     site.start()
     site.commit("bad", exit=1)

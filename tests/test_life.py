@@ -105,6 +105,22 @@ def test_deploy_of_a_killed_daemon_stands_in_the_history_as_interrupted(site: Si
     assert site.serving() == "good"
 
 
+def test_setup_of_a_killed_daemon_does_not_run_on(site: Site) -> None:
+    pid_file = site.folder / "pid"
+    site.start(setup_command=f"echo $$ > {pid_file}; sleep 600; true")
+    site.commit("v1")
+    client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+    wait_until("the setup runs", lambda: pid_file.exists() and pid_file.read_text().strip())
+    daemon = site.daemons[-1].process
+    daemon.kill()
+    daemon.wait()
+    assert client.wait(10) == 1
+
+    site.start()
+
+    assert not alive(int(pid_file.read_text()))
+
+
 def test_data_plane_that_is_killed_is_replaced(site: Site) -> None:
     live(site)
     (pid,) = children_of(site.daemons[-1].process.pid, "slot_machine.proxy")

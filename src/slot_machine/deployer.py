@@ -15,7 +15,7 @@ from slot_machine.core.model import Attempt, Contents, Kind, State, Version, sho
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host import commands, links
-from slot_machine.host.processes import describe_exit
+from slot_machine.host.processes import Identity, describe_exit
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
 from slot_machine.release import Launcher, Release, describe
@@ -141,6 +141,9 @@ class Deployer:
 
     async def _prepare(self, attempt: RunningAttempt, event: Event, version: Version) -> None:
         attempt.on(event, describe(version))
+        previous = self.state.previous
+        if previous:
+            await self._worktrees.protect(previous.commit)
         self._store.save_contents(version.slot, None)
         self._link()
         await self._worktrees.checkout(version.slot, version.commit)
@@ -167,17 +170,26 @@ class Deployer:
         env = self._launcher.environment(version, Phase.SETUP, {})
         slot_log = self._launcher.open_log(version, Phase.SETUP)
 
+        started: list[Identity] = []
+
+        def on_start(identity: Identity) -> None:
+            self._store.add_process(identity)
+            started.append(identity)
+
         def on_line(line: str) -> None:
             slot_log.write_line(line)
             attempt.output(line)
 
         try:
-            code = await commands.run_shell(command, self._worktrees.path(version.slot), env, on_line)
+            folder = self._worktrees.path(version.slot)
+            code = await commands.run_shell(command, folder, env, on_start, on_line)
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"
                 raise StageFailed(Phase.SETUP, message, slot_log.tail())
         finally:
             slot_log.close()
+            for identity in started:
+                self._store.remove_process(identity)
 
     async def _go_live(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
         live = self.state.live

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from slot_machine.host.processes import Session
+from slot_machine.host.processes import Identity, Session
 
 
 async def run(argv: list[str], cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
@@ -30,7 +30,13 @@ async def run(argv: list[str], cwd: Path, env: Mapping[str, str]) -> tuple[int, 
     return process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
 
 
-async def run_shell(command: str, cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None]) -> int:
+async def run_shell(
+    command: str,
+    cwd: Path,
+    env: Mapping[str, str],
+    on_start: Callable[[Identity], None],
+    on_line: Callable[[str], None],
+) -> int:
     """Runs `command` with /bin/sh, hands over each line it prints, and returns its exit code.
 
     Whatever it leaves running is killed: a setup has no say once it is over. So is a cancelled one.
@@ -46,6 +52,7 @@ async def run_shell(command: str, cwd: Path, env: Mapping[str, str], on_line: Ca
     with open(reader_fd, "rb", buffering=0) as pipe:
         lines = asyncio.create_task(_read_lines(pipe.fileno(), on_line))
         try:
+            on_start(session.identity)
             code = await session.exited()
         finally:
             await session.kill()

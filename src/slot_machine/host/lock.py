@@ -12,7 +12,11 @@ from slot_machine.core.errors import StartRefused
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Holds the lock file, which names the daemon's pid. Raises StartRefused when another daemon holds it."""
-    with path.open("a+") as file:
+    try:
+        file = path.open("a+")
+    except OSError as error:
+        raise StartRefused(f"cannot use {path.parent} as the data folder: {error.strerror}") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

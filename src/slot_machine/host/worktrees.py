@@ -25,6 +25,9 @@ QUIET = (
 """The user's hooks are not for the slots, and no clean-up of git's may run into a deploy."""
 
 
+PREVIOUS_REF = "refs/slot-machine/previous"
+
+
 class GitFailed(SlotMachineError):
     pass
 
@@ -65,6 +68,10 @@ class Worktrees:
         await self._git(path, "clean", "-ffdq", *(f"--exclude={name}" for name in KEPT))
         if (path / ".gitmodules").exists():
             await self._update_submodules(path)
+
+    async def protect(self, commit: str) -> None:
+        """Keeps a commit from `git gc` though no branch and no slot may hold it any more. Raises GitFailed."""
+        await self._git(self._repo, "update-ref", PREVIOUS_REF, commit)
 
     async def fingerprint(self, slot: str) -> str | None:
         """A digest of how tracked files differ from the checked-out commit.
