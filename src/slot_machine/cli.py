@@ -29,7 +29,7 @@ class Commands(click.Group):
 def commands(ctx: click.Context) -> None:
     """Blue-green deploys of one web app on one machine."""
     if ctx.invoked_subcommand is None:
-        click.echo(f"usage: slot-machine COMMAND [OPTIONS]\n\n{ctx.get_help()}", err=True)
+        click.echo(ctx.get_help().replace("Usage:", "usage:", 1), err=True)
         ctx.exit(1)
 
 
