@@ -87,6 +87,7 @@ def test_option_is_no_commit(site: Site) -> None:
 
     done = site.run("deploy", "--", "--all")
 
+    assert site.run("deploy", "").returncode == 1
     assert done.returncode == 1
     assert "is not a commit" in done.stderr
     assert "hint:" in done.stderr

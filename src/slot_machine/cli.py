@@ -95,7 +95,7 @@ def start(config_file: Path, repo: Path | None, data: Path | None, port: int | N
 @click.argument("commit", required=False)
 def deploy(commit: str | None) -> None:
     """Deploy COMMIT, by default HEAD of the current folder's repository."""
-    reply = progress.follow(_client().deploy(_resolved(commit or "HEAD")))
+    reply = progress.follow(_client().deploy(_resolved("HEAD" if commit is None else commit)))
     _fail_if_refused(reply)
     click.echo(f"deployed {reply['commit']} to slot {reply['slot']}")
 
