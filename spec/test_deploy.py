@@ -12,10 +12,7 @@ def test_deploy_healthy(project: Project) -> None:
     first = project.commit("v1")
     before = datetime.now(UTC)
 
-    assert daemon.deploy(first[:10]) == (
-        200,
-        {"success": True, "slot": "a", "commit": first, "previous_commit": ""},
-    )
+    assert daemon.deploy(first[:10]).says(200, {"success": True, "slot": "a", "commit": first, "previous_commit": ""})
 
     status = daemon.status()
     assert (status.live, status.previous, status.healthy) == (Version("a", first), NOTHING, True)
@@ -25,10 +22,7 @@ def test_deploy_healthy(project: Project) -> None:
 
     second = project.commit("v2")
 
-    assert daemon.deploy("HEAD") == (
-        200,
-        {"success": True, "slot": "b", "commit": second, "previous_commit": first},
-    )
+    assert daemon.deploy("HEAD").says(200, {"success": True, "slot": "b", "commit": second, "previous_commit": first})
 
     status = daemon.status()
     assert (status.live, status.previous, status.healthy) == (Version("b", second), Version("a", first), True)
@@ -72,10 +66,7 @@ def test_concurrent_deploy_rejected(project: Project) -> None:
         assert refused.body["success"] is False
         assert isinstance(refused.body["stage"], str)
         assert refused.body["error"]
-    assert running.result() == (
-        200,
-        {"success": True, "slot": "a", "commit": slow, "previous_commit": ""},
-    )
+    assert running.result().says(200, {"success": True, "slot": "a", "commit": slow, "previous_commit": ""})
     assert daemon.status().live == Version("a", slow)
     assert project.serving() == "slow"
     assert project.processes("hasty") == []

@@ -10,7 +10,7 @@ def test_deploy_then_rollback(project: Project) -> None:
     second = project.commit("v2")
     daemon.must_deploy(second)
 
-    assert daemon.rollback() == (200, {"success": True, "slot": "a", "commit": first})
+    assert daemon.rollback().says(200, {"success": True, "slot": "a", "commit": first})
 
     status = daemon.status()
     assert (status.live, status.healthy) == (Version("a", first), True)
@@ -26,7 +26,7 @@ def test_only_one_previous_slot(project: Project) -> None:
     assert [reply.body["slot"] for reply in (first, second, third)] == ["a", "b", "a"]
     assert daemon.status().previous == ("b", second.body["commit"])
 
-    assert daemon.rollback() == (200, {"success": True, "slot": "b", "commit": second.body["commit"]})
+    assert daemon.rollback().says(200, {"success": True, "slot": "b", "commit": second.body["commit"]})
     assert daemon.status().live == ("b", second.body["commit"])
     assert project.serving() == "v2"
 

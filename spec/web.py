@@ -12,6 +12,10 @@ class Reply(NamedTuple):
     status: int
     body: Body
 
+    def says(self, status: int, fields: Body) -> bool:
+        """Whether it has that status and at least these fields."""
+        return self.status == status and fields.items() <= self.body.items()
+
 
 def call(port: int, method: str, path: str, body: Body | None = None) -> Reply:
     status, content = exchange(port, method, path, body)

@@ -153,7 +153,7 @@ def test_signals_end_everything_with_exit_code_0(site: Site, signum: signal.Sign
     assert daemon.wait(20) == 0
     assert not alive(app)
     assert is_free(site.port)
-    assert not (site.data / "proxy.sock").exists()
+    assert not (site.data / "proxy-0.sock").exists()
 
 
 def test_internal_port_of_its_own(site: Site) -> None:

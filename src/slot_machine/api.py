@@ -3,22 +3,24 @@
 import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from slot_machine.core.errors import (
     BadRequest,
     Busy,
     CommitNotFound,
     NothingToRollBackTo,
-    Refused,
     SlotMachineError,
     StageFailed,
     Stopping,
 )
 from slot_machine.core.model import Progress
+from slot_machine.core.upstream import Counts
 from slot_machine.deployer import Deployer, Done, Outcome
 from slot_machine.status import Status
 
@@ -45,6 +47,8 @@ class Reply(msgspec.Struct):
     success: bool
     slot: str
     commit: str
+    requests: Counts | Literal[""]
+    """What the switch did to them; empty where nobody counted."""
 
 
 class DeployReply(Reply):
@@ -62,9 +66,12 @@ class ErrorReply(msgspec.Struct):
 
 
 class Api:
-    def __init__(self, deployer: Deployer, status: Callable[[], Status]) -> None:
+    def __init__(
+        self, deployer: Deployer, status: Callable[[], Status], metrics: Callable[[], Awaitable[bytes]]
+    ) -> None:
         self._deployer = deployer
         self._status = status
+        self._metrics = metrics
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[_guarded, _errors_as_json], client_max_size=LARGEST_BODY)
@@ -72,6 +79,7 @@ class Api:
             [
                 web.get("/", self._ready),
                 web.get("/status", self._get_status),
+                web.get("/metrics", self._get_metrics),
                 web.post("/deploy", self._deploy),
                 web.post("/rollback", self._rollback),
             ]
@@ -83,6 +91,9 @@ class Api:
 
     async def _get_status(self, _: web.Request) -> web.Response:
         return _json(self._status(), 200)
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _deploy(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -171,12 +182,10 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
     if isinstance(outcome, Done):
         version = outcome.version
         if outcome.kind == "deploy":
-            return DeployReply(True, version.slot, version.commit, outcome.previous_commit)
-        return Reply(True, version.slot, version.commit)
-    stage = outcome.stage if isinstance(outcome, StageFailed) else "resolve" if isinstance(outcome, Refused) else ""
-    output = list(outcome.output) if isinstance(outcome, StageFailed) else []
-    error = "\n".join([str(outcome), *(f"  | {line}" for line in output)])
-    return ErrorReply(False, error, stage, outcome.hint, output)
+            return DeployReply(True, version.slot, version.commit, outcome.requests, outcome.previous_commit)
+        return Reply(True, version.slot, version.commit, outcome.requests)
+    error = "\n".join([str(outcome), *(f"  | {line}" for line in outcome.output)])
+    return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output))
 
 
 def _json(body: object, status: int) -> web.Response:

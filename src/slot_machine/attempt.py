@@ -8,6 +8,7 @@ from typing import Literal
 
 from slot_machine.core.model import Attempt, Progress, Result, Version
 from slot_machine.core.phases import Event, Phase, after
+from slot_machine.core.upstream import Counts
 from slot_machine.host.store import Store
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,11 @@ class RunningAttempt:
         if phase is not Phase.RESTORE:
             self.record.stage = phase.stage
         self._tell(Progress(event="started", stage=phase.stage, message=message))
+
+    def count(self, counts: Counts | None) -> None:
+        """Adds to what the switch did to requests."""
+        if counts:
+            self.record.requests = counts + (self.record.requests or Counts())
 
     def outcome(self, message: str) -> None:
         """What the running stage came to, told when it closes."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from slot_machine import status
+from slot_machine import metrics, status
 from slot_machine.api import Api
 from slot_machine.core.config import Config
 from slot_machine.core.errors import StartRefused
@@ -21,6 +22,7 @@ from slot_machine.host import ports, processes
 from slot_machine.host.lock import locked
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import GitFailed, Worktrees
+from slot_machine.proxy.wire import Limits, Settings
 from slot_machine.release import Launcher
 from slot_machine.supervisor import Supervisor
 from slot_machine.traffic import Direct
@@ -70,7 +72,7 @@ async def _serve(
     async with asyncio.TaskGroup() as tasks:
         plane = None
         if options.proxy:
-            plane = DataPlane(options.data, listeners, store, _hold_timeout_s(config))
+            plane = DataPlane(options.data, listeners, store, _plane_settings(options), _workers(config))
             await plane.start()
             tasks.create_task(plane.keep())
         traffic = plane or Direct()
@@ -79,7 +81,11 @@ async def _serve(
         alone = not options.proxy or config.strategy == "replace"
         deployer = Deployer(config, worktrees, store, launcher, traffic, supervisor, tasks, alone=alone)
         mode = "proxy" if options.proxy else "no-proxy"
-        api = Api(deployer, lambda: status.gather(deployer, store, supervisor, mode, config.port))
+        api = Api(
+            deployer,
+            lambda: status.gather(deployer, store, supervisor, mode, config.port),
+            lambda: metrics.render(supervisor, plane),
+        )
         runner = web.AppRunner(api.application(), access_log=None, handle_signals=False)
 
         stopping = tasks.create_task(stopped.wait())
@@ -137,6 +143,16 @@ def _bind_public(options: Options) -> dict[str, socket.socket]:
     return listeners
 
 
-def _hold_timeout_s(config: Config) -> float:
-    """Long enough for the old version to drain, the new one to fail, and the old one to come back."""
-    return config.drain_timeout_s + 2 * config.health_timeout_s + 5
+def _plane_settings(options: Options) -> Settings:
+    config = options.config
+    # Long enough for the old version to drain, the new one to fail, and the old one to come back.
+    hold_s = config.drain_timeout_s + 2 * config.health_timeout_s + 5
+    return Settings(
+        limits=Limits(response_s=config.response_timeout_ms / 1000, hold_s=hold_s),
+        trusted_proxies=config.trusted_proxies,
+        access_log=str(options.folder / config.access_log) if config.access_log else "",
+    )
+
+
+def _workers(config: Config) -> int:
+    return len(os.sched_getaffinity(0)) if config.proxy_workers == "auto" else config.proxy_workers

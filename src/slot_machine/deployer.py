@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from slot_machine.attempt import Report, RunningAttempt, now
 from slot_machine.core.config import Config
@@ -29,6 +29,7 @@ class Done(NamedTuple):
     kind: Kind
     version: Version
     previous_commit: str
+    requests: Counts | Literal[""] = ""
 
 
 Outcome = Done | SlotMachineError
@@ -198,19 +199,19 @@ class Deployer:
             await self._traffic.hold()
             old = await self._supervisor.pause()
             if old:
-                attempt.outcome(await self._retire(old, self._config.drain_timeout_s))
+                await self._retire(old, self._config.drain_timeout_s, attempt)
             event = Event.OLD_STOPPED
         attempt.on(event, self._config.start_command)
         release = await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health))
         attempt.on(Event.HEALTHY, f"traffic to {describe(version)}")
-        old = await self._promote(release)
+        old = await self._promote(release, attempt)
         attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
         if old:
-            attempt.outcome(await self._retire(old, self._config.drain_timeout_s))
+            await self._retire(old, self._config.drain_timeout_s, attempt)
         attempt.on(Event.DRAINED)
-        return Done(attempt.record.kind, version, live.commit if live else "")
+        return Done(attempt.record.kind, version, live.commit if live else "", attempt.record.requests)
 
-    async def _promote(self, release: Release) -> Release | None:
+    async def _promote(self, release: Release, attempt: RunningAttempt) -> Release | None:
         """Moves the traffic and saves that it moved. Returns the version it replaced, if that still runs.
 
         When the state can't be saved, the old version stays: what `status` says must be true after a restart, too.
@@ -221,7 +222,7 @@ class Deployer:
             if not release.running:
                 raise StageFailed(Phase.SWITCH, "the app ended right after it was healthy")
             routed = True
-            await self._traffic.route(release.upstream)
+            attempt.count(await self._traffic.route(release.upstream))
             self._store.save_state(self.state.promoted(release.version, now()))
         except BaseException:
             if routed:
@@ -232,20 +233,24 @@ class Deployer:
         self._link()
         return old
 
-    async def _retire(self, release: Release, budget_s: float) -> str:
+    async def _retire(self, release: Release, budget_s: float, attempt: RunningAttempt | None = None) -> None:
         """Drains and ends a version that gets no new requests.
 
-        SIGTERM comes with half of the budget left at the latest.
+        SIGTERM comes with half of the budget left at the latest; what would go on forever is ended in that half.
         """
         began_s = time.monotonic()
         assert release.upstream is not None
         drained = False
         try:
             drained = await drained_within(self._traffic, release.upstream, budget_s / 2)
+            if not drained:
+                await self._traffic.unwind(release.upstream, budget_s - (time.monotonic() - began_s))
         finally:
             killed = await release.stop(budget_s - (time.monotonic() - began_s))
         counts = await self._traffic.forget(release.upstream)
-        return _drain_in_words(counts, drained, killed, budget_s)
+        if attempt:
+            attempt.count(counts)
+            attempt.outcome(_drain_in_words(counts, drained, killed, budget_s))
 
     @asynccontextmanager
     async def _attempt(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:
@@ -256,8 +261,8 @@ class Deployer:
         try:
             yield attempt
         except asyncio.CancelledError:
+            error = Stopping("the daemon stops, so this was abandoned", attempt.phase.stage)
             attempt.on(Event.ABANDON)
-            error = Stopping("the daemon stops, so this was abandoned")
         except Exception as cause:  # noqa: BLE001 - whatever it is, the live version must go on
             error = _translated(cause, attempt)
             try:
@@ -342,9 +347,20 @@ def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:
 
 
 def _drain_in_words(counts: Counts | None, drained: bool, killed: bool, budget_s: float) -> str:
-    words = [f"{counts.finished} finished, {counts.cut} dropped" if counts else "stopped"]
+    words = [_counts_in_words(counts) if counts else "stopped"]
     if not drained:
         words.append("requests were still in flight at half of the budget")
     if killed:
         words.append(f"killed after {budget_s:g} s")
     return "; ".join(words)
+
+
+def _counts_in_words(counts: Counts) -> str:
+    words = [f"{counts.finished} finished, {counts.cut - counts.cut_streams} dropped"]
+    if counts.cut_streams:
+        words.append(f"{counts.cut_streams} streams ended")
+    if counts.replayed:
+        words.append(f"{counts.replayed} replayed")
+    if counts.refused:
+        words.append(f"{counts.refused} refused")
+    return ", ".join(words)

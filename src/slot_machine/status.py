@@ -35,7 +35,8 @@ def gather(deployer: Deployer, store: Store, supervisor: Supervisor, traffic: st
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
     previous_slot, previous_commit = _texts(state.previous)
-    attempts = store.attempts(limit=1)
+    running = deployer.running.record if deployer.running else None
+    attempts = [running] if running else store.attempts(limit=1)
     release = supervisor.release
     return Status(
         live_slot=live_slot,
@@ -45,7 +46,7 @@ def gather(deployer: Deployer, store: Store, supervisor: Supervisor, traffic: st
         last_deploy_time=state.last_deploy_time,
         healthy=supervisor.healthy,
         previous_ready=deployer.previous_ready,
-        running=deployer.running.record.stage if deployer.running else "",
+        running=running.stage if running else "",
         pid=release.session.pid if release and supervisor.healthy else 0,
         restarts=supervisor.restarts,
         last_exit=supervisor.last_exit,

@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Watches one version at a time. `release` is its latest start, which may have ended."""
+    """Watches one version at a time. `release` is its latest start, which may have ended.
+
+    `restarts` counts since that version went live, `all_restarts` and `switches` since the daemon began.
+    """
 
     def __init__(self, launcher: Launcher, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
         self._launcher = launcher
@@ -24,6 +27,8 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
         self.release: Release | None = None
         self.restarts = 0
+        self.all_restarts = 0
+        self.switches = 0
         self.last_exit = ""
 
     @property
@@ -37,6 +42,7 @@ class Supervisor:
     def watch(self, release: Release) -> None:
         """From here on, `release` is the live one."""
         self.release = release
+        self.switches += 1
         self.restarts = 0
         self.last_exit = ""
         self._task = self._tasks.create_task(self._keep(release.version, release, 0))
@@ -85,6 +91,7 @@ class Supervisor:
             log.info("starting %s again in %g s", describe(version), delay_s)
             await asyncio.sleep(delay_s)
             self.restarts += 1
+            self.all_restarts += 1
             try:
                 release = await self._start(version)
             except StageFailed as error:

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
-from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Reply, Request, Route, Settings
+from slot_machine.proxy.wire import Drained, Limits, Op, Reply, Request, Route, Settings
 
 TIMEOUT_S = 10
-Op = Route | Hold | Drained | Forget | Close
+DEFAULTS = Limits()
 
 
 class Connection:
@@ -100,14 +100,14 @@ class App:
 
 
 class Plane:
-    def __init__(self, folder: Path, response_timeout_s: float, hold_timeout_s: float) -> None:
+    def __init__(self, folder: Path, limits: Limits, trusted_proxies: tuple[str, ...], access_log: str) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         with socket.socket(socket.AF_UNIX) as control:
             control.bind(str(folder / "control"))
             control.listen()
             fds = {PUBLIC: self._listener.fileno()}
-            configured = Settings(control.fileno(), fds, response_timeout_s, hold_timeout_s)
+            configured = Settings(control.fileno(), fds, limits, trusted_proxies, access_log)
             argv = [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(configured).decode()]
             self.process = subprocess.Popen(argv, pass_fds=(control.fileno(), *fds.values()))
         raw = socket.socket(socket.AF_UNIX)
@@ -161,8 +161,10 @@ class Plane:
 
 
 @contextmanager
-def running(folder: Path, response_timeout_s: float = 60, hold_timeout_s: float = 60) -> Iterator[Plane]:
-    plane = Plane(folder, response_timeout_s, hold_timeout_s)
+def running(
+    folder: Path, limits: Limits = DEFAULTS, trusted_proxies: tuple[str, ...] = (), access_log: str = ""
+) -> Iterator[Plane]:
+    plane = Plane(folder, limits, trusted_proxies, access_log)
     try:
         yield plane
     finally:

@@ -17,6 +17,13 @@ class Claim:
     def __init__(self) -> None:
         self.answers: list[Route | None] = []
         self.released = False
+        self.endless = False
+
+    def claimed(self, route: Route | None) -> None:
+        self.answers.append(route)
+
+    def wind_up(self, within_s: float) -> None:
+        raise AssertionError(within_s)
 
     def cut(self) -> None:
         self.released = True
@@ -37,7 +44,7 @@ class Routing(RuleBasedStateMachine):
     @rule(upstream=st.sampled_from([*UPSTREAMS, None]))
     def route(self, upstream: Upstream | None) -> None:
         held = [claim for claim in self.made if not claim.answers]
-        assert self.router.route(upstream) == self.current
+        assert self.router.route(upstream).held == len(held)
         self.current, self.holding = upstream, False
         assert all(self.goes_to(claim) == upstream for claim in held)
 
@@ -50,7 +57,7 @@ class Routing(RuleBasedStateMachine):
     def claim(self) -> Claim:
         claim = Claim()
         self.made.append(claim)
-        self.router.claim(claim, claim.answers.append)
+        self.router.claim(claim)
         assert bool(claim.answers) != self.holding
         if claim.answers:
             assert self.goes_to(claim) == self.current
@@ -65,6 +72,8 @@ class Routing(RuleBasedStateMachine):
     @rule(upstream=st.sampled_from(UPSTREAMS))
     def forget(self, upstream: Upstream) -> None:
         self.router.forget(upstream.id)
+        if upstream == self.current:
+            self.current = None
         assert self.in_flight(upstream) == 0
 
     @invariant()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Route
+from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Limits, Route
 from tests.proxy.conftest import Plane, error_of, running
 from tests.proxy.test_forwarding import GET, OK
 
@@ -106,7 +106,7 @@ def test_held_requests_are_refused_when_nothing_comes(plane: Plane) -> None:
 
 
 def test_hold_has_a_limit(tmp_path: Path) -> None:
-    with running(tmp_path, hold_timeout_s=0.1) as plane:
+    with running(tmp_path, Limits(hold_s=0.1)) as plane:
         plane.do(Hold())
 
         assert plane.client(JSON_GET).rest().startswith(b"HTTP/1.1 503 ")
@@ -142,7 +142,7 @@ def test_app_that_breaks_is_502(plane: Plane, reply: bytes) -> None:
 
 
 def test_app_that_is_silent_is_504(tmp_path: Path) -> None:
-    with running(tmp_path, response_timeout_s=0.1) as plane:
+    with running(tmp_path, Limits(response_s=0.1)) as plane:
         app = plane.app()
         client = plane.client(JSON_GET)
         app.accept().head()

@@ -1,6 +1,7 @@
 """The configuration: its fields, their defaults, and the words for what is wrong with one."""
 
 import difflib
+import ipaddress
 import posixpath
 import re
 from typing import Annotated, Literal
@@ -32,6 +33,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     api_port: Port = 9100
     strategy: Literal["overlap", "replace"] = "overlap"
     """`replace`: the old version stops before the new one starts, and the proxy holds requests meanwhile."""
+    proxy_workers: Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"] = 1
+    """Data-plane processes; `auto` is one per core."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Addresses and networks whose X-Forwarded-* and X-Request-Id are believed."""
+    response_timeout_ms: Millis = 60_000
+    """From a whole request to the head of its reply; 0 is never."""
+    access_log: str | None = ""
+    """Relative to the configuration's folder."""
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:
@@ -90,11 +99,19 @@ def _check(config: Config, name: str) -> None:
         raise ConfigError(f'{name}: start_command is empty: fill in how to start the app, for example "node server.js"')
     if config.api_port in (config.port, config.internal_port):
         raise ConfigError(f"{name}: api_port {config.api_port} is also the app's port: give one of them another number")
-    for field in ("start_command", "setup_command", "env_file"):
+    for network in config.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            example = 'write an address or a network such as "10.0.0.0/8"'
+            raise ConfigError(f"{name}: trusted_proxies: {error}: {example}") from None
+    for field in ("start_command", "setup_command", "env_file", "access_log"):
         if "\0" in (getattr(config, field) or ""):
             raise ConfigError(f"{name}: {field} contains a NUL character")
     if config.env_file and posixpath.normpath(config.env_file) == ".":
         raise ConfigError(f"{name}: env_file must name a file, not the folder")
+    if config.access_log and posixpath.normpath(config.access_log) == ".":
+        raise ConfigError(f"{name}: access_log must name a file, not the folder")
 
 
 def _in_words(error: str) -> str:

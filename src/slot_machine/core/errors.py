@@ -18,7 +18,13 @@ The API turns these into a status, the command line into an exit code and a `hin
 
 
 class SlotMachineError(Exception):
-    """`hint` says what to do about it, or is empty."""
+    """`hint` says what to do about it, `stage` where a deploy was; each may be empty.
+
+    `output` holds the last lines of the app or of the setup, when those are the reason.
+    """
+
+    stage = ""
+    output: tuple[str, ...] = ()
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -46,7 +52,7 @@ class BadRequest(Refused):
 
 
 class CommitNotFound(Refused):
-    pass
+    stage = "resolve"
 
 
 class Busy(Refused):
@@ -58,12 +64,12 @@ class NothingToRollBackTo(Refused):
 
 
 class Stopping(Refused):
-    pass
+    def __init__(self, message: str, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
 
 
 class StageFailed(SlotMachineError):
-    """`output` holds the last lines of the app or of the setup, when those are the reason."""
-
     def __init__(self, stage: str, message: str, output: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message, hint)
         self.stage = stage

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from slot_machine.core.upstream import Counts
+
 Slot = Literal["a", "b"]
 Kind = Literal["deploy", "rollback", "recovery"]
 Result = Literal["running", "succeeded", "failed", "interrupted"]
@@ -67,6 +69,8 @@ class Attempt(msgspec.Struct, kw_only=True):
     error: str = ""
     seconds: float = 0.0
     stage_seconds: dict[str, float] = {}
+    requests: Counts | Literal[""] = ""
+    """What the switch did to them; empty where nobody counted."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,9 +1,17 @@
 """One start of the app as the data plane sees it, and what it counted of that start."""
 
+import bisect
+
 import msgspec
 
 PUBLIC = "public"
 INTERNAL = "internal"
+
+LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the histogram's buckets; one more holds what took longer."""
+
+CUT = 0
+"""In place of a status: the client got no reply, or not the whole of it."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -29,10 +37,54 @@ class Counts(msgspec.Struct):
     replayed: int = 0
     """Requests sent again on a fresh connection because a kept-alive one turned out closed."""
     held: int = 0
-    """Requests that waited for this upstream while nothing was routed (`strategy: replace`)."""
+    """Requests that waited for the next upstream while nothing was routed (`strategy: replace`)."""
     refused: int = 0
     """Requests answered 502, 503 or 504 by the proxy itself."""
     cut: int = 0
     """Requests that ended before their reply did; includes `cut_streams`."""
     cut_streams: int = 0
-    """Of `cut`, those that were WebSockets or event streams."""
+    """Of `cut`, those that were WebSockets or event streams: they were told that it ends."""
+    longest_drain_s: float = 0.0
+    """From the switch to the end of the request that took longest."""
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            finished=self.finished + other.finished,
+            replayed=self.replayed + other.replayed,
+            held=self.held + other.held,
+            refused=self.refused + other.refused,
+            cut=self.cut + other.cut,
+            cut_streams=self.cut_streams + other.cut_streams,
+            longest_drain_s=max(self.longest_drain_s, other.longest_drain_s),
+        )
+
+
+class Totals(msgspec.Struct):
+    """All requests of one slot since the data plane began. Only ever grows, but for `in_flight`."""
+
+    by_class: dict[int, int] = {}
+    """Requests by the first digit of their status; by `CUT` those without a whole reply."""
+    in_flight: int = 0
+    latency: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
+    seconds: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    def observe(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
+        by_class, status_class = self.by_class, status // 100
+        by_class[status_class] = by_class.get(status_class, 0) + 1
+        self.latency[bisect.bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
+        self.seconds += seconds
+        self.bytes_in += bytes_in
+        self.bytes_out += bytes_out
+
+    def __add__(self, other: "Totals") -> "Totals":
+        classes = self.by_class.keys() | other.by_class.keys()
+        return Totals(
+            by_class={key: self.by_class.get(key, 0) + other.by_class.get(key, 0) for key in classes},
+            in_flight=self.in_flight + other.in_flight,
+            latency=[mine + its for mine, its in zip(self.latency, other.latency, strict=True)],
+            seconds=self.seconds + other.seconds,
+            bytes_in=self.bytes_in + other.bytes_in,
+            bytes_out=self.bytes_out + other.bytes_out,
+        )

@@ -187,6 +187,15 @@ async def readable(fd: int) -> None:
         os.close(copy)
 
 
+def resident_bytes(pid: int) -> int:
+    """0 for a process that is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def describe_exit(code: int) -> str:
     """`exit code 3`, or `killed by SIGTERM`."""
     if code < 0:

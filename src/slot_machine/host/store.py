@@ -12,7 +12,7 @@ from slot_machine.core.errors import StartRefused
 from slot_machine.core.model import SLOTS, Attempt, Contents, Slot, State, Version
 from slot_machine.host.processes import Identity
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 1.0
 
 SCHEMA = """
@@ -38,9 +38,13 @@ CREATE TABLE attempts (
     result TEXT NOT NULL DEFAULT 'running',
     error TEXT NOT NULL DEFAULT '',
     seconds REAL NOT NULL DEFAULT 0,
-    stage_seconds TEXT NOT NULL DEFAULT '{}'
+    stage_seconds TEXT NOT NULL DEFAULT '{}',
+    requests TEXT NOT NULL DEFAULT '""'
 ) STRICT;
 """
+
+MIGRATIONS = {1: """ALTER TABLE attempts ADD COLUMN requests TEXT NOT NULL DEFAULT '""'"""}
+"""What makes a schema the next one."""
 
 
 class Store:
@@ -104,7 +108,7 @@ class Store:
     def save_attempt(self, attempt: Attempt) -> None:
         self._db.execute(
             "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
-            " stage_seconds = ? WHERE id = ?",
+            " stage_seconds = ?, requests = ? WHERE id = ?",
             (
                 attempt.commit,
                 attempt.slot,
@@ -113,6 +117,7 @@ class Store:
                 attempt.error,
                 attempt.seconds,
                 msgspec.json.encode(attempt.stage_seconds).decode(),
+                msgspec.json.encode(attempt.requests).decode(),
                 attempt.id,
             ),
         )
@@ -126,8 +131,8 @@ class Store:
     def attempts(self, limit: int) -> list[Attempt]:
         """The latest first."""
         rows = self._db.execute(
-            "SELECT id, kind, origin, commit_hash, slot, started_at, stage, result, error, seconds, stage_seconds"
-            " FROM attempts ORDER BY id DESC LIMIT ?",
+            "SELECT id, kind, origin, commit_hash, slot, started_at, stage, result, error, seconds, stage_seconds,"
+            " requests FROM attempts ORDER BY id DESC LIMIT ?",
             (limit,),
         )
         return [_attempt(*row) for row in rows]
@@ -159,6 +164,12 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         with _transaction(db):
             for statement in SCHEMA.split(";\n"):
                 db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif version < SCHEMA_VERSION:
+        db.execute("VACUUM INTO ?", (str(path.with_name(f"{path.name}.schema-{version}")),))
+        with _transaction(db):
+            for older in range(version, SCHEMA_VERSION):
+                db.execute(MIGRATIONS[older])
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
@@ -195,7 +206,9 @@ def _attempt(*row: object) -> Attempt:
         "error",
         "seconds",
         "stage_seconds",
+        "requests",
     )
     values = dict(zip(names, row, strict=True))
-    values["stage_seconds"] = msgspec.json.decode(str(values["stage_seconds"]))
+    for name in ("stage_seconds", "requests"):
+        values[name] = msgspec.json.decode(str(values[name]))
     return msgspec.convert(values, Attempt)

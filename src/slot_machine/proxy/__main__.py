@@ -18,17 +18,18 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    server = DataPlaneServer(settings.response_timeout_s, settings.hold_timeout_s)
+    server = DataPlaneServer(settings)
     server.router.route(settings.upstream)
+    if settings.holding:
+        server.router.hold()
     await server.listen({name: socket.socket(fileno=fd) for name, fd in settings.listener_fds.items()})
     control = socket.socket(fileno=settings.control_fd)
     await loop.create_unix_server(lambda: ControlConnection(server), sock=control)
-    sweeping = loop.create_task(server.sweep())
-    stopping = loop.create_task(stopped.wait())
-    await asyncio.wait([sweeping, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if sweeping.done():
-        sweeping.result()
-    sweeping.cancel()
+    async with asyncio.TaskGroup() as tasks:
+        keeping = [tasks.create_task(server.keep_limits()), tasks.create_task(server.keep_log())]
+        await stopped.wait()
+        for task in keeping:
+            task.cancel()
 
 
 if __name__ == "__main__":

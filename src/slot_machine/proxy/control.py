@@ -6,9 +6,8 @@ from typing import cast
 
 import msgspec
 
-from slot_machine.core.upstream import Counts
 from slot_machine.proxy.server import DataPlaneServer
-from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Reply, Request, Route
+from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Measure, Reply, Request, Route, Unwind
 
 decode = msgspec.json.Decoder(Request).decode
 
@@ -19,7 +18,6 @@ class ControlConnection(asyncio.Protocol):
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -29,21 +27,26 @@ class ControlConnection(asyncio.Protocol):
 
     def _obey(self, request: Request) -> None:
         router = self._server.router
+        done = Reply(request.id)
         match request.op:
             case Route(upstream):
-                router.route(upstream)
-                self._reply(request.id)
+                self._reply(Reply(request.id, counts=router.route(upstream)))
             case Hold():
                 router.hold()
-                self._reply(request.id)
+                self._reply(done)
             case Drained(upstream_id):
-                router.when_drained(upstream_id, partial(self._reply, request.id))
+                router.when_drained(upstream_id, partial(self._reply, done))
+            case Unwind(upstream_id, over_s):
+                router.unwind(upstream_id, over_s)
+                self._reply(done)
             case Forget(upstream_id):
-                self._reply(request.id, router.forget(upstream_id))
+                self._reply(Reply(request.id, counts=router.forget(upstream_id)))
+            case Measure():
+                self._reply(Reply(request.id, totals=router.measure(), clients=len(self._server.clients)))
             case Close():
                 self._server.close()
-                self._reply(request.id)
+                self._reply(done)
 
-    def _reply(self, request_id: int, counts: Counts | None = None) -> None:
+    def _reply(self, reply: Reply) -> None:
         if not self._transport.is_closing():
-            self._transport.write(msgspec.json.encode(Reply(request_id, counts=counts)) + b"\n")
+            self._transport.write(msgspec.json.encode(reply) + b"\n")

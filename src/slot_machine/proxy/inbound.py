@@ -1,262 +1,287 @@
-"""A client's connection: requests come in, replies go out in their order."""
+"""A client's connection: requests come in one after the other, and each waits for the reply to the one before it."""
 
 import asyncio
-from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol, cast
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol, cast
 
-import httptools
-
-from slot_machine.proxy import pages
-from slot_machine.proxy.exchange import App, Connector, Exchange
-from slot_machine.proxy.messages import MOST_HEAD_BYTES, Refusal, RequestHead, too_large
+from slot_machine.proxy import pages, request
+from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal
+from slot_machine.proxy.forwarded import Sender
+from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
+from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.request import RequestHead
 from slot_machine.proxy.routing import Router
+from slot_machine.proxy.wire import Limits
 
-HEAD_TIMEOUT_S = 30.0
-IDLE_TIMEOUT_S = 75.0
+if TYPE_CHECKING:
+    from slot_machine.proxy.outbound import AppConnection
+
+MOST_EARLY_BYTES = 65_536
 LINGER_S = 2.0
+CR = 13
 
 
-class Server(Connector, Protocol):
+class Server(Protocol):
     """What the connections of a data plane share."""
 
     router: Router
-    response_timeout_s: float
-    hold_timeout_s: float
+    limits: Limits
     closing: bool
     clients: "set[ClientConnection]"
+    sender: Callable[[str], Sender]
+
+    def connect(self, pool: "Pool[AppConnection]", exchange: Exchange, /) -> None: ...
+    def observe(self, exchange: Exchange, /, *, whole: bool) -> None: ...
+    def observe_refusal(self, status: HTTPStatus, bytes_in: int, bytes_out: int, /) -> None: ...
 
 
 class ClientConnection(asyncio.Protocol):
+    """`deadline_s` is when `expired` must be called: a sweep does it, so that no request needs a timer."""
+
+    __slots__ = (
+        "_body",
+        "_early",
+        "_lingering",
+        "_unread",
+        "deadline_s",
+        "exchange",
+        "listener",
+        "sender",
+        "server",
+        "transport",
+    )
+
     def __init__(self, server: Server, listener: str) -> None:
+        self.server = server
         self.listener = listener
-        self.peer = ""
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
-        self._queue: deque[Exchange] = deque()
-        self._incoming: Exchange | None = None
-        self._head_bytes = 0
-        self._paused: set[str] = set()
-        self._broken = False
-        self._tunnel: App | None = None
+        self.exchange: Exchange | None = None
+        self.deadline_s = monotonic() + server.limits.idle_s
         self._early = b""
-        self._quiet_since_s = self._loop.time()
+        self._body: Framing | None = None
+        self._unread = 0
+        self._lingering = False
 
     @property
-    def closing(self) -> bool:
-        return self._server.closing
+    def congested(self) -> bool:
+        """The client reads more slowly than the app writes."""
+        return self._unread > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-
-        self._transport = cast(asyncio.Transport, transport)
-        host = self._transport.get_extra_info("peername")[0]
-        self.peer = host.removeprefix("::ffff:")
-        self._server.clients.add(self)
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        if not peer:
+            self.transport.abort()
+            return
+        self.sender = self.server.sender(peer[0])
+        self.server.clients.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._server.clients.discard(self)
-        if self._tunnel:
-            self._tunnel.retire()
-        for exchange in self._queue:
-            exchange.client_left()
-        self._queue.clear()
+        self.server.clients.discard(self)
+        if self.exchange:
+            self.exchange.client_left()
 
     def data_received(self, data: bytes) -> None:
-        if self._tunnel:
-            self._tunnel.write(data)
-        elif self._incoming and self._incoming.head.upgrade:
+        if self.exchange is None:
+            if not self._lingering:
+                self._next(self._early + data if self._early else data)
+        elif self._body is not None:
+            self._more_body(self.exchange, data)
+        else:
             self._early += data
-            if len(self._early) > MOST_HEAD_BYTES:
-                self._transport.abort()
-        elif not self._broken:
-            if not self._head_complete:
-                self._head_bytes += len(data)
-            self._feed(data)
-
-    def eof_received(self) -> bool:
-        """A client that ends its side has left, as with most servers; a tunnel's other half may go on."""
-        if self._tunnel:
-            self._tunnel.write_eof()
-            return True
-        return False
+            if len(self._early) > MOST_EARLY_BYTES:
+                self.pause()
 
     def pause_writing(self) -> None:
-        if self._tunnel:
-            self._tunnel.pause_reading()
-        elif self._queue:
-            self._queue[0].pause_reply()
+        self._unread = self.transport.get_write_buffer_size()
+        self.deadline_s = monotonic() + self.server.limits.stall_s
+        if self.exchange and self.exchange.app:
+            self.exchange.app.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._tunnel:
-            self._tunnel.resume_reading()
-        elif self._queue:
-            self._queue[0].resume_reply()
+        self._unread = 0
+        self.deadline_s = inf if self.exchange else monotonic() + self.server.limits.idle_s
+        if self.exchange and self.exchange.app:
+            self.exchange.app.transport.resume_reading()
 
-    # What the parser calls.
+    # What an exchange and the app's side of it call.
 
-    def on_message_begin(self) -> None:
-        if self._broken:
+    def pause(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def sent_on(self) -> None:
+        """The app has the request, as far as it came."""
+        if self._body is not None:
+            self.resume()
+        else:
+            self.deadline_s = monotonic() + (self.server.limits.response_s or inf)
+
+    def reply_began(self) -> None:
+        self.deadline_s = inf
+
+    def ended(self, exchange: Exchange) -> None:
+        """The reply to it is written."""
+        self.exchange = None
+        if self._body is not None or self._early:
+            self.resume()
+        if not exchange.keep_client or self._body is not None or self.server.closing:
+            self._close()
             return
-        self._incoming = Exchange(self, RequestHead(), self._server.router, self._server)
-
-    def on_url(self, url: bytes) -> None:
-        if self._incoming:
-            self._incoming.head.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._incoming and not self._head_complete:
-            self._incoming.head.headers.append((name, value.rstrip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        self._head_bytes = 0
-        exchange = self._incoming
-        if not exchange:
-            return
-        head = exchange.head
-        head.method = self._parser.get_method()
-        head.version = self._parser.get_http_version()
-        head.keep_alive = self._parser.should_keep_alive()
-        try:
-            head.check()
-            if (self._parser.should_upgrade() and not head.upgrade) or (head.upgrade and head.has_body):
-                raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "an upgrade of this kind")
-        except Refusal as refusal:
-            self._refuse(refusal)
-            return
-        self._enqueue(exchange)
-
-    def on_body(self, body: bytes) -> None:
-        if self._incoming:
-            self._incoming.body(body)
-
-    def on_message_complete(self) -> None:
-        self._head_bytes = 0
-        if self._incoming:
-            self._incoming.body_done()
-            if not self._incoming.head.upgrade:
-                self._incoming = None
-
-    # What an exchange calls.
-
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
-
-    def pause(self, reason: str) -> None:
-        if not self._paused:
-            self._transport.pause_reading()
-        self._paused.add(reason)
-
-    def resume(self, reason: str) -> None:
-        if reason in self._paused:
-            self._paused.discard(reason)
-            if not self._paused and not self._transport.is_closing():
-                self._transport.resume_reading()
-
-    def page(self, status: HTTPStatus, why: str) -> None:
-        head = self._queue[0].head
-        accept = b",".join(head.get(b"accept"))
-        close = self._broken or self.closing or not head.keep_alive
-        self.write(pages.reply(status, why, accept, close=close, head_only=head.method == b"HEAD"))
-
-    def done(self, exchange: Exchange, *, keep_alive: bool) -> None:
-        self._queue.remove(exchange)
-        self._quiet_since_s = self._loop.time()
-        self.resume("app")
-        if not keep_alive or self.closing or exchange.head.upgrade:
-            self._linger()
-        elif self._queue:
-            self._queue[0].start(self._loop.time())
-        if len(self._queue) <= 1:
-            self.resume("pipeline")
-
-    def tunnel(self, app: App) -> None:
-        self._tunnel = app
+        if not self._unread:
+            self.deadline_s = monotonic() + self.server.limits.idle_s
         if self._early:
-            app.write(self._early)
-            self._early = b""
+            asyncio.get_running_loop().call_soon(self._next_early)
 
-    def write_eof(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.write_eof()
+    def linger(self) -> None:
+        """Closes so that the last bytes arrive though the client may still be sending (RFC 9112 section 9.6)."""
+        self._lingering = True
+        self._early = b""
+        self.exchange = None
+        if self.transport.is_closing():
+            return
+        self.resume()
+        self.transport.write_eof()
+        self.deadline_s = monotonic() + LINGER_S
 
-    def close(self) -> None:
-        self._transport.close()
-
-    def abort(self) -> None:
-        self._transport.abort()
+    def upgraded(self) -> bytes:
+        """The connection is a tunnel's from here on. Returns what came early for it."""
+        self.deadline_s = inf
+        self.resume()
+        early, self._early = self._early, b""
+        return early
 
     # What the server calls.
 
     def close_if_idle(self) -> None:
-        if not self._queue and not self._tunnel:
-            self._transport.close()
+        if not self.exchange:
+            self.transport.close()
 
-    def check_time(self, now_s: float) -> None:
+    def expired(self, now_s: float) -> None:
         """Ends what took too long."""
-        if self._queue:
-            self._check_exchange(self._queue[0], now_s)
-        elif self._head_bytes and now_s - self._quiet_since_s > HEAD_TIMEOUT_S:
-            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no complete head within {HEAD_TIMEOUT_S:g} s"))
-        elif not self._tunnel and now_s - self._quiet_since_s > IDLE_TIMEOUT_S:
-            self._transport.close()
+        exchange, limits = self.exchange, self.server.limits
+        self.deadline_s = inf
+        if self._lingering:
+            self.transport.abort()
+        elif self._unread:
+            unread, self._unread = self._unread, self.transport.get_write_buffer_size()
+            if self._unread < unread:
+                self.deadline_s = now_s + limits.stall_s
+            else:
+                self.transport.abort()
+        elif exchange is None:
+            if self._early:
+                self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no complete head within {limits.head_s:g} s"))
+            else:
+                self.transport.close()
+        elif exchange.held:
+            exchange.fail(HTTPStatus.SERVICE_UNAVAILABLE, "held for too long while a new version starts")
+        elif self._body is not None:
+            exchange.fail(HTTPStatus.REQUEST_TIMEOUT, f"nothing of the request's body came for {limits.stall_s:g} s")
+        else:
+            exchange.fail(HTTPStatus.GATEWAY_TIMEOUT, f"the app did not answer within {limits.response_s:g} s")
 
-    def _check_exchange(self, exchange: Exchange, now_s: float) -> None:
-        took_s = now_s - exchange.began_s
-        limit_s = self._server.response_timeout_s
-        if exchange.waiting:
-            if took_s > self._server.hold_timeout_s:
-                exchange.timed_out(HTTPStatus.SERVICE_UNAVAILABLE, "held for too long while a new version starts")
-        elif limit_s and took_s > limit_s and exchange.request_done:
-            exchange.timed_out(HTTPStatus.GATEWAY_TIMEOUT, f"the app did not answer within {limit_s:g} s")
-
-    @property
-    def _head_complete(self) -> bool:
-        return self._incoming is not None and self._incoming in self._queue
-
-    def _feed(self, data: bytes) -> None:
-        if not self._queue and self._head_bytes == len(data):
-            self._quiet_since_s = self._loop.time()
+    def _next(self, data: bytes) -> None:
+        if data[0] == CR:
+            # RFC 9112 section 2.2: an empty line before a request is ignored.
+            data = data.removeprefix(b"\r\n")
+            if not data or data == b"\r":
+                self._early = data
+                return
+        end = data.find(b"\r\n\r\n") + 4
+        if not 4 <= end <= MOST_HEAD_BYTES:
+            self._incomplete(data)
+            return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._early = data[upgrade.args[0] :]
-        except httptools.HttpParserError as error:
-            if not self._broken:
-                self._refuse(Refusal(HTTPStatus.BAD_REQUEST, f"malformed request: {error}"))
-        if self._head_bytes > MOST_HEAD_BYTES and not self._broken and not self._head_complete:
-            self._refuse(too_large())
-
-    def _enqueue(self, exchange: Exchange) -> None:
-        self._queue.append(exchange)
-        if len(self._queue) == 1:
-            exchange.start(self._loop.time())
-        else:
-            self.pause("pipeline")
-
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answers in its turn, takes nothing more from this client, and closes."""
-        self._broken = True
-        exchange = self._incoming
-        if exchange is not None and exchange in self._queue:
-            # The head went on to the app already and the body is broken: what was sent can't be completed.
-            exchange.client_left()
-            self._transport.abort()
+            head = RequestHead(data[:end])
+        except Refusal as refusal:
+            self._refuse(refusal, len(data))
             return
-        exchange = exchange or Exchange(self, RequestHead(), self._server.router, self._server)
-        exchange.refusal = refusal
-        self._incoming = None
-        self._enqueue(exchange)
-
-    def _linger(self) -> None:
-        """Closes so that the reply arrives though the client may still be sending (RFC 9112 section 9.6)."""
-        if self._transport.is_closing():
-            return
-        self._broken = True
-        if self._queue or self._incoming or self._paused:
-            self._paused.clear()
-            self._transport.resume_reading()
-            self._transport.write_eof()
-            self._loop.call_later(LINGER_S, self._transport.abort)
+        now_s = monotonic()
+        exchange = self.exchange = Exchange(self, head, now_s)
+        exchange.received = end
+        if head.fields.has_body:
+            self._early = b""
+            if not self._begin_body(exchange, data[end:]):
+                return
         else:
-            self._transport.close()
+            self._early = data[end:]
+        limits = self.server.limits
+        self.deadline_s = now_s + (limits.stall_s if self._body else limits.response_s or inf)
+        self.server.router.claim(exchange)
+        if exchange.held:
+            self.deadline_s = now_s + limits.hold_s
+
+    def _next_early(self) -> None:
+        if self.exchange is None and self._early and not self._lingering and not self.transport.is_closing():
+            self._next(self._early)
+
+    def _incomplete(self, data: bytes) -> None:
+        """More must come, unless what is here can't be the beginning of a head."""
+        if len(data) > MOST_HEAD_BYTES:
+            why = f"a head of over {MOST_HEAD_BYTES} bytes"
+            self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why), len(data))
+        elif not request.may_begin(data):
+            self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1"), len(data))
+        else:
+            if not self._early:
+                self.deadline_s = monotonic() + self.server.limits.head_s
+            self._early = data
+
+    def _begin_body(self, exchange: Exchange, first: bytes) -> bool:
+        """Whether what came of the body is well-formed."""
+        known = exchange.head.fields
+        exchange.body_done = False
+        self._body = Chunked() if known.chunked else Sized(known.length)
+        if first:
+            self._more_body(exchange, first)
+        if self._body is not None:
+            self.pause()
+        return self.exchange is exchange
+
+    def _more_body(self, exchange: Exchange, data: bytes) -> None:
+        assert self._body
+        try:
+            end = self._body.feed(data, 0)
+        except Refusal as refusal:
+            self._body_refused(exchange, refusal)
+            return
+        if end == MORE:
+            exchange.received += len(data)
+            exchange.more_body(data)
+            if not exchange.status:
+                self.deadline_s = monotonic() + self.server.limits.stall_s
+            return
+        self._body = None
+        self._early = data[end:]
+        exchange.body_done = True
+        exchange.received += end
+        exchange.more_body(data[:end])
+        if not exchange.status:
+            self.deadline_s = monotonic() + (self.server.limits.response_s or inf)
+
+    def _body_refused(self, exchange: Exchange, refusal: Refusal) -> None:
+        """The head may have gone to the app already: what was sent can't be completed."""
+        exchange.keep_client = False
+        exchange.fail(refusal.status, str(refusal))
+
+    def _refuse(self, refusal: Refusal, bytes_in: int = 0) -> None:
+        """Takes nothing more from this client."""
+        page = pages.reply(refusal.status, str(refusal), b"", connection=b"close", head_only=False)
+        self.server.observe_refusal(refusal.status, bytes_in, len(page))
+        self.transport.write(page)
+        self.linger()
+
+    def _close(self) -> None:
+        if self._body is not None or self._early:
+            self._body = None
+            self.linger()
+        else:
+            self.transport.close()

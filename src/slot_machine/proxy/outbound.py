@@ -1,180 +1,224 @@
 """A connection to the app: one request after the other, each with its reply."""
 
 import asyncio
+from http import HTTPStatus
+from time import monotonic
 from typing import cast
 
-import httptools
+from slot_machine.proxy import reply
+from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal
+from slot_machine.proxy.framing import LAST_CHUNK, MORE, Chunked, Framing, Sized, UntilClose, chunk
+from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.reply import BODYLESS, ReplyHead
+from slot_machine.proxy.tunnel import Tunnel
 
-from slot_machine.proxy.exchange import App, Exchange
-from slot_machine.proxy.inbound import ClientConnection
-from slot_machine.proxy.messages import Refusal, ReplyHead, check_fields
-
-NO_BODY = frozenset((204, 304))
+WRITTEN_AT_ONCE = 16_384
+"""Bytes up to which a copy costs less than a second buffer."""
 
 
 class AppConnection(asyncio.Protocol):
-    def __init__(self) -> None:
-        self.reused = False
-        self.idle_in: list[App] | None = None
-        self._parser = httptools.HttpResponseParser(self)
+    __slots__ = (
+        "_congested",
+        "_early",
+        "_encode",
+        "_exchange",
+        "_framing",
+        "_head",
+        "_payload",
+        "_pool",
+        "_reused",
+        "idle_since_s",
+        "transport",
+    )
+
+    def __init__(self, pool: "Pool[AppConnection]") -> None:
+        self.idle_since_s = 0.0
+        self._pool = pool
         self._exchange: Exchange | None = None
-        self._client: ClientConnection | None = None
-        self._head = ReplyHead()
-        self._head_complete = False
-        self._status = 0
-        self._until_close = False
+        self._reused = False
+        self._congested = False
+        self._early = b""
+        self._head: ReplyHead | None = None
+        self._framing: Framing | None = None
+        self._encode = False
+        self._payload: list[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-
-        self._transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave_idle()
         exchange, self._exchange = self._exchange, None
-        if self._client:
-            self._client.close()
-        elif exchange and self._head_complete and self._until_close and exc is None:
-            exchange.reply_done(app_reusable=False)
-        if exchange:
-            exchange.app_lost("the app closed the connection before it answered")
+        if exchange is None:
+            self._pool.lost(self, monotonic())
+        elif isinstance(self._framing, UntilClose) and exc is None:
+            if self._encode:
+                self._write(exchange, LAST_CHUNK)
+            exchange.finished()
+        else:
+            untouched = self._reused and self._head is None and not self._early
+            exchange.app_lost("the app closed the connection before it answered", untouched=untouched)
 
     def data_received(self, data: bytes) -> None:
-        if self._client:
-            self._client.write(data)
-            return
-        if not self._exchange:
-            self.cut()
+        exchange = self._exchange
+        if exchange is None:
+            self.transport.abort()
             return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest = data[upgrade.args[0] :]
-            if self._client and rest:
-                self._client.write(rest)
-        except httptools.HttpParserError as error:
-            self._fail(f"the app's reply is not HTTP: {error}")
-
-    def eof_received(self) -> bool:
-        if self._client:
-            self._client.write_eof()
-            return True
-        return False
+            if self._framing is None:
+                self._begin_reply(exchange, self._early + data if self._early else data)
+            else:
+                self._relay(exchange, data)
+        except Refusal as refusal:
+            self._exchange = None
+            self.transport.abort()
+            exchange.fail(HTTPStatus.BAD_GATEWAY, f"the app's reply is malformed: {refusal}")
 
     def pause_writing(self) -> None:
-        if self._client:
-            self._client.pause("app")
-        elif self._exchange:
-            self._exchange.client.pause("app")
+        self._congested = True
+        if self._exchange:
+            self._exchange.client.pause()
 
     def resume_writing(self) -> None:
-        if self._client:
-            self._client.resume("app")
-        elif self._exchange:
-            self._exchange.client.resume("app")
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        self._head = ReplyHead()
-        self._head_complete = False
-
-    def on_status(self, status: bytes) -> None:
-        self._head.reason += status
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._head_complete:
-            self._head.headers.append((name, value.rstrip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        self._head_complete = True
-        self._status = self._parser.get_status_code()
-        if not self._exchange:
-            return
-        try:
-            check_fields(self._head.headers)
-        except Refusal as refusal:
-            self._fail(f"the app's reply has a {refusal}")
-            return
-        if self._status == 101:
-            self._upgrade(self._exchange)
-        elif self._status < 200:
-            self._exchange.interim(self._status, self._head)
-        else:
-            self._begin_reply(self._exchange)
-
-    def on_body(self, body: bytes) -> None:
-        if self._exchange and self._exchange.answering:
-            self._exchange.reply_body(body)
-
-    def on_message_complete(self) -> None:
-        exchange = self._exchange
-        if exchange and exchange.answering and self._status >= 200 and exchange.head.method != b"HEAD":
-            self._exchange = None
-            exchange.reply_done(app_reusable=self._parser.should_keep_alive() and not self._until_close)
+        self._congested = False
+        if self._exchange:
+            self._exchange.client.resume()
 
     # What an exchange calls.
 
-    def begin(self, exchange: Exchange) -> None:
-        self._leave_idle()
+    def begin(self, exchange: Exchange, request: bytes) -> None:
         self._exchange = exchange
-
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
-
-    def write_eof(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.write_eof()
-
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    def retire(self) -> None:
-        """Closes once what was written has gone out."""
-        self._exchange = None
-        self._transport.close()
+        self._head = None
+        self._framing = None
+        if exchange.client.congested:
+            self.transport.pause_reading()
+        self.transport.write(request)
 
     def cut(self) -> None:
         self._exchange = None
-        self._transport.abort()
+        self.transport.abort()
 
-    def rest_in(self, idle: list[App]) -> None:
-        """Waits there for the next request, and leaves by itself when the app closes."""
-        self.idle_in = idle
-        idle.append(self)
+    def clean_ending(self) -> bytes | None:
+        """Only an event stream may end at any chunk: of other replies a part would pass for the whole."""
+        if not self._head or not self._head.event_stream:
+            return None
+        if self._encode:
+            return LAST_CHUNK
+        if isinstance(self._framing, Chunked):
+            return (b"" if self._payload is not None else LAST_CHUNK) if self._framing.between_chunks else None
+        return b"" if isinstance(self._framing, UntilClose) else None
 
-    def _leave_idle(self) -> None:
-        if self.idle_in is not None:
-            if self in self.idle_in:
-                self.idle_in.remove(self)
-            self.idle_in = None
+    # What the pool calls.
 
-    def _begin_reply(self, exchange: Exchange) -> None:
-        chunked, length = self._head.has(b"transfer-encoding"), self._head.has(b"content-length")
-        if chunked and length:
-            self._fail("the app's reply has both Content-Length and Transfer-Encoding")
-            return
-        no_body = exchange.head.method == b"HEAD" or self._status in NO_BODY
-        self._until_close = not (no_body or chunked or length)
-        exchange.reply_head(self._status, self._head, delimited=no_body or length)
-        if exchange.head.method == b"HEAD":
-            # The parser would wait for a body that does not come.
-            self._exchange = None
-            exchange.reply_done(app_reusable=False)
+    def fileno(self) -> int:
+        fd: int = self.transport.get_extra_info("socket").fileno()
+        return fd
 
-    def _upgrade(self, exchange: Exchange) -> None:
-        if not exchange.head.upgrade:
-            self._fail("the app switched protocols though nobody asked for it")
-            return
-        assert isinstance(exchange.client, ClientConnection)
-        self._client = exchange.client
-        exchange.upgraded(self._head)
+    def _begin_reply(self, exchange: Exchange, data: bytes) -> None:
+        self._early = b""
+        while True:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4 or end > MOST_HEAD_BYTES:
+                if len(data) > MOST_HEAD_BYTES:
+                    raise Refusal(HTTPStatus.BAD_GATEWAY, f"a head of over {MOST_HEAD_BYTES} bytes")
+                self._early = data
+                return
+            head = self._head = reply.known[data[:end]]
+            if head.status >= 200:
+                break
+            if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                self._switch_protocols(exchange, head, data[end:])
+                return
+            if exchange.head.http_1_1:
+                self._write(exchange, head.for_client())
+            data = data[end:]
+            if not data:
+                return
+        client = exchange.client
+        self._frame(exchange, head)
+        keep = exchange.keep_client
+        if keep and (client.server.closing or not exchange.body_done):
+            keep = exchange.keep_client = False
+        if keep and exchange.head.http_1_1 and not self._encode:
+            out = head.kept_alive
+        else:
+            chunked = self._encode or (head.chunked and exchange.head.http_1_1)
+            out = head.for_client(chunked=chunked, connection=exchange.connection_field)
+        exchange.answered(head)
+        client.reply_began()
+        framing = self._framing
+        if framing is None:
+            self._write(exchange, out)
+            self._finish(exchange, head, clean=end == len(data))
+        elif end == len(data):
+            self._write(exchange, out)
+        else:
+            self._relay(exchange, data, end, out)
 
-    def _fail(self, why: str) -> None:
-        exchange, self._exchange = self._exchange, None
-        if exchange:
-            exchange.bad_reply(why)
-        self._transport.abort()
+    def _frame(self, exchange: Exchange, head: ReplyHead) -> None:
+        """Says how the body ends, for the app and for the client; None where there is no body."""
+        self._encode = False
+        self._payload = None
+        if exchange.head.method == b"HEAD" or head.status in BODYLESS or head.length == 0:
+            self._framing = None
+        elif head.length is not None:
+            self._framing = Sized(head.length)
+        elif head.chunked:
+            self._payload = None if exchange.head.http_1_1 else []
+            self._framing = Chunked(self._payload)
+            if not exchange.head.http_1_1:
+                exchange.keep_client = False
+        else:
+            self._framing = UntilClose()
+            self._encode = exchange.head.http_1_1
+            if not exchange.head.http_1_1:
+                exchange.keep_client = False
+
+    def _relay(self, exchange: Exchange, data: bytes, at: int = 0, head: bytes = b"") -> None:
+        """Sends on what came of the body, behind the head if that goes out only now."""
+        assert self._framing
+        end = self._framing.feed(data, at)
+        stop = len(data) if end == MORE else end
+        if self._payload is not None:
+            part = b"".join(self._payload)
+            self._payload.clear()
+        else:
+            part = data[at:stop]
+            if self._encode:
+                part = chunk(part)
+        if head and len(part) <= WRITTEN_AT_ONCE:
+            self._write(exchange, head + part)
+        else:
+            if head:
+                self._write(exchange, head)
+            if part:
+                self._write(exchange, part)
+        if end != MORE:
+            assert self._head
+            self._finish(exchange, self._head, clean=end == len(data))
+
+    def _write(self, exchange: Exchange, data: bytes) -> None:
+        exchange.sent += len(data)
+        exchange.client.transport.write(data)
+
+    def _finish(self, exchange: Exchange, head: ReplyHead, *, clean: bool) -> None:
+        """`clean`: the app sent nothing beyond its reply."""
+        self._exchange = None
+        self._framing = None
+        self._early = b""
+        if clean and not head.close and exchange.body_done and not self._congested:
+            self._reused = True
+            if exchange.client.congested:
+                self.transport.resume_reading()
+            self._pool.put(self, monotonic(), head.keep_s)
+        else:
+            self.transport.abort()
+        exchange.finished()
+
+    def _switch_protocols(self, exchange: Exchange, head: ReplyHead, early: bytes) -> None:
+        if not exchange.head.upgrade or not head.upgrade:
+            raise Refusal(HTTPStatus.BAD_GATEWAY, "it switches protocols though nobody asked for it")
+        self._exchange = None
+        exchange.answered(head)
+        self._write(exchange, head.for_tunnel())
+        Tunnel(exchange, self.transport, websocket=head.upgrade.lower() == b"websocket").open(early)

@@ -7,9 +7,9 @@ from http import HTTPStatus
 RETRY_AFTER_S = 1
 
 
-def reply(status: HTTPStatus, why: str, accept: bytes, *, close: bool, head_only: bool) -> bytes:
-    """A whole reply: JSON for clients that ask for it, else a small page."""
-    if b"application/json" in accept:
+def reply(status: HTTPStatus, why: str, accept: bytes, *, connection: bytes, head_only: bool) -> bytes:
+    """A whole reply: JSON for clients that ask for it, else a small page. `connection`: the field's value, if any."""
+    if b"application/json" in accept.lower():
         kind, body = "application/json", json.dumps({"error": why, "status": status.value}).encode()
     else:
         title = f"{status.value} {status.phrase}"
@@ -23,7 +23,7 @@ def reply(status: HTTPStatus, why: str, accept: bytes, *, close: bool, head_only
     ]
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         lines.append(f"Retry-After: {RETRY_AFTER_S}")
-    if close:
-        lines.append("Connection: close")
+    if connection:
+        lines.append(f"Connection: {connection.decode()}")
     head = "\r\n".join([*lines, "", ""]).encode()
     return head if head_only else head + body

@@ -9,7 +9,7 @@ import msgspec
 
 from slot_machine.core.errors import DataPlaneGone
 from slot_machine.core.upstream import Counts, Upstream
-from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Reply, Request, Route
+from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Measure, Op, Reply, Request, Route, Unwind
 
 decode = msgspec.json.Decoder(Reply).decode
 
@@ -35,8 +35,8 @@ class Remote:
             os.close(folder)
         return cls(reader, writer)
 
-    async def route(self, upstream: Upstream | None) -> None:
-        await self._call(Route(upstream))
+    async def route(self, upstream: Upstream | None) -> Counts:
+        return (await self._call(Route(upstream))).counts or Counts()
 
     async def hold(self) -> None:
         await self._call(Hold())
@@ -44,8 +44,14 @@ class Remote:
     async def drained(self, upstream_id: int) -> None:
         await self._call(Drained(upstream_id))
 
+    async def unwind(self, upstream_id: int, over_s: float) -> None:
+        await self._call(Unwind(upstream_id, over_s))
+
     async def forget(self, upstream_id: int) -> Counts:
         return (await self._call(Forget(upstream_id))).counts or Counts()
+
+    async def measure(self) -> Reply:
+        return await self._call(Measure())
 
     async def close_listeners(self) -> None:
         await self._call(Close())
@@ -55,7 +61,7 @@ class Remote:
         await asyncio.wait([self._listening])
         self._writer.close()
 
-    async def _call(self, op: Route | Hold | Drained | Forget | Close) -> Reply:
+    async def _call(self, op: Op) -> Reply:
         if self._listening.done():
             raise DataPlaneGone("the data plane is gone")
         self._last_id += 1

@@ -1,49 +1,80 @@
 """Where requests go: upstreams, claims on them, and requests that wait. Synchronous, so each call is one step."""
 
-from collections import deque
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.core.upstream import Counts, Totals, Upstream
+from slot_machine.proxy.pool import Pool
 
 if TYPE_CHECKING:
-    from slot_machine.proxy.exchange import App
+    from slot_machine.proxy.outbound import AppConnection
 
 MOST_HELD = 10_000
+NO_SLOT = ""
+"""Stands for the slot of requests that reached none."""
 
 
-class Cuttable(Protocol):
-    """What ends with its upstream."""
+class Claim(Protocol):
+    """A request in flight."""
 
-    def cut(self) -> None: ...
+    def claimed(self, route: "Route | None", /) -> None:
+        """It counts on `route` from now on; with None, nothing is live."""
+
+    def cut(self) -> None:
+        """Its upstream is gone: it must release its claim."""
+
+    def wind_up(self, within_s: float, /) -> None:
+        """Its upstream stops: if it would go on forever, it ends cleanly within that time."""
+
+    @property
+    def endless(self) -> bool:
+        """Whether it is a WebSocket or an event stream."""
 
 
 class Route:
     """An upstream with what is in flight to it: its claims are the requests handed out and not yet released."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    __slots__ = ("_switched_away_s", "_when_drained", "claims", "counts", "pools", "totals", "upstream")
+
+    def __init__(self, upstream: Upstream, totals: Totals) -> None:
         self.upstream = upstream
-        self.claims: set[Cuttable] = set()
-        self.idle: dict[str, list[App]] = {name: [] for name in upstream.addresses}
+        self.claims: set[Claim] = set()
         self.counts = Counts()
-        self.current = False
+        self.totals = totals
+        self.pools: dict[str, Pool[AppConnection]] = {
+            name: Pool(address) for name, address in upstream.addresses.items()
+        }
+        self._switched_away_s: float | None = None
         self._when_drained: list[Callable[[], None]] = []
 
-    def release(self, claim: Cuttable, *, finished: bool, stream: bool = False) -> None:
+    @property
+    def current(self) -> bool:
+        return self._switched_away_s is None
+
+    def release(self, claim: Claim, *, finished: bool) -> None:
         """Ends a claim; a second time does nothing. Counted once the traffic has moved on."""
         if claim not in self.claims:
             return
         self.claims.discard(claim)
-        if not self.current:
-            if finished:
-                self.counts.finished += 1
-            else:
-                self.counts.cut += 1
-                self.counts.cut_streams += stream
-        if not self.claims:
+        if self._switched_away_s is not None:
+            self._count(claim, self._switched_away_s, finished=finished)
+        if not self.claims and self._when_drained:
             waiting, self._when_drained = self._when_drained, []
             for callback in waiting:
                 callback()
+
+    def leave(self) -> None:
+        """The traffic has moved on. An app's idle connection is closed, as it may be its last reason to go on."""
+        if self._switched_away_s is None:
+            self._switched_away_s = time.monotonic()
+        for pool in self.pools.values():
+            pool.close()
+
+    def back(self) -> None:
+        self._switched_away_s = None
+        for pool in self.pools.values():
+            pool.open()
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         if self.claims:
@@ -51,64 +82,61 @@ class Route:
         else:
             callback()
 
-    def drop_idle(self) -> None:
-        for connections in self.idle.values():
-            while connections:
-                connections.pop().cut()
-
-
-Waiter = Callable[["Route | None"], None]
+    def _count(self, claim: Claim, since_s: float, *, finished: bool) -> None:
+        counts = self.counts
+        counts.longest_drain_s = max(counts.longest_drain_s, time.monotonic() - since_s)
+        if finished:
+            counts.finished += 1
+        else:
+            counts.cut += 1
+            counts.cut_streams += claim.endless
 
 
 class Router:
     """`claim` and `route` await nothing: a request is routed and counted in one step."""
 
     def __init__(self) -> None:
+        self.totals: dict[str, Totals] = {NO_SLOT: Totals()}
         self._routes: dict[int, Route] = {}
         self._current: Route | None = None
         self._holding = False
-        self._waiting: deque[tuple[Cuttable, Waiter]] = deque()
+        self._held = 0
+        self._waiting: dict[Claim, None] = {}
 
-    def route(self, upstream: Upstream | None) -> Upstream | None:
-        """Makes `upstream` the one for new requests, lets held ones go on, and returns the one it replaced."""
+    def route(self, upstream: Upstream | None) -> Counts:
+        """Makes `upstream` the one for new requests, and lets held ones go on: the counts say how many were held."""
         replaced = self._current
-        if upstream is None:
-            self._current = None
-        else:
-            self._current = self._routes.setdefault(upstream.id, Route(upstream))
+        self._current = self._route_to(upstream) if upstream else None
         if replaced and replaced is not self._current:
-            replaced.current = False
-            replaced.drop_idle()
+            replaced.leave()
         if self._current:
-            self._current.current = True
+            self._current.back()
         self._holding = False
-        while self._waiting:
-            claim, waiter = self._waiting.popleft()
-            if self._current:
-                self._current.claims.add(claim)
-                self._current.counts.held += 1
-            waiter(self._current)
-        return replaced.upstream if replaced else None
+        counts, self._held = Counts(held=self._held), 0
+        waiting, self._waiting = self._waiting, {}
+        for claim in waiting:
+            self.claim(claim)
+        return counts
 
     def hold(self) -> None:
         self._holding = True
 
-    def claim(self, claim: Cuttable, waiter: Waiter) -> None:
-        """Hands `waiter` a route on which `claim` counts already, or None when nothing is live.
-
-        At once, or when a hold ends.
-        """
-        if self._holding and len(self._waiting) < MOST_HELD:
-            self._waiting.append((claim, waiter))
-            return
-        route = None if self._holding else self._current
-        if route:
+    def claim(self, claim: Claim) -> None:
+        """Tells `claim` a route on which it counts already, or None when nothing is live. At once, or after a hold."""
+        route = self._current
+        if self._holding:
+            if len(self._waiting) < MOST_HELD:
+                self._waiting[claim] = None
+                self._held += 1
+                return
+            route = None
+        if route is not None:
             route.claims.add(claim)
-        waiter(route)
+        claim.claimed(route)
 
-    def give_up(self, claim: Cuttable) -> None:
+    def give_up(self, claim: Claim) -> None:
         """Takes a request out that waits no longer."""
-        self._waiting = deque(entry for entry in self._waiting if entry[0] is not claim)
+        self._waiting.pop(claim, None)
 
     def when_drained(self, upstream_id: int, callback: Callable[[], None]) -> None:
         route = self._routes.get(upstream_id)
@@ -117,14 +145,41 @@ class Router:
         else:
             callback()
 
-    def forget(self, upstream_id: int) -> Counts:
-        """Cuts what is left of an upstream and returns what was counted of it."""
+    def unwind(self, upstream_id: int, over_s: float) -> None:
+        """Ends what would go on forever, spread evenly over that time so that the clients don't all return at once."""
         route = self._routes.get(upstream_id)
+        endless = [claim for claim in route.claims if claim.endless] if route else []
+        for number, claim in enumerate(endless, 1):
+            claim.wind_up(over_s * number / len(endless))
+
+    def forget(self, upstream_id: int) -> Counts:
+        """Cuts what is left of an upstream and returns what was counted of it. Nothing is live if it was current."""
+        route = self._routes.pop(upstream_id, None)
         if not route:
             return Counts()
-        route.drop_idle()
+        if route is self._current:
+            self._current = None
+        route.leave()
         for claim in list(route.claims):
             claim.cut()
-        if route is not self._current:
-            del self._routes[upstream_id]
         return route.counts
+
+    def measure(self) -> dict[str, Totals]:
+        """By slot."""
+        for totals in self.totals.values():
+            totals.in_flight = 0
+        for route in self._routes.values():
+            route.totals.in_flight += len(route.claims)
+        self.totals[NO_SLOT].in_flight = len(self._waiting)
+        return self.totals
+
+    def retire_idle(self, now_s: float) -> None:
+        """Closes the app's connections that it is about to close itself."""
+        if self._current:
+            for pool in self._current.pools.values():
+                pool.retire(now_s)
+
+    def _route_to(self, upstream: Upstream) -> Route:
+        if upstream.id not in self._routes:
+            self._routes[upstream.id] = Route(upstream, self.totals.setdefault(upstream.slot, Totals()))
+        return self._routes[upstream.id]

@@ -1,30 +1,35 @@
 """The data plane as a whole: its listeners, its clients, its way to the app."""
 
 import asyncio
-import logging
 import socket
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
+from time import monotonic
 
-from slot_machine.core.upstream import Address
+from slot_machine.proxy.access_log import AccessLog
 from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.forwarded import TrustedProxies
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.outbound import AppConnection
-from slot_machine.proxy.routing import Router
-
-log = logging.getLogger(__name__)
+from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.routing import NO_SLOT, Router
+from slot_machine.proxy.wire import Settings
 
 BACKLOG = 4096
-SWEEP_INTERVAL_S = 1.0
+SWEEP_INTERVAL_S = 0.25
+GOT_NO_REPLY = 0
+"""In place of a status, where the client did not get the whole reply."""
 
 
 class DataPlaneServer:
-    def __init__(self, response_timeout_s: float, hold_timeout_s: float) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.router = Router()
-        self.response_timeout_s = response_timeout_s
-        self.hold_timeout_s = hold_timeout_s
+        self.limits = settings.limits
         self.closing = False
         self.clients: set[ClientConnection] = set()
+        self.sender = TrustedProxies(settings.trusted_proxies).sender
+        self._access_log = AccessLog(settings.access_log) if settings.access_log else None
         self._servers: list[asyncio.Server] = []
         self._opening: set[asyncio.Task[None]] = set()
 
@@ -34,12 +39,26 @@ class DataPlaneServer:
             server = await loop.create_server(partial(ClientConnection, self, name), sock=listener, backlog=BACKLOG)
             self._servers.append(server)
 
-    def connect(self, address: Address, exchange: Exchange) -> "asyncio.Task[None]":
+    def connect(self, pool: "Pool[AppConnection]", exchange: Exchange) -> None:
         """Opens a connection for an exchange and tells it what came of that."""
-        task = asyncio.get_running_loop().create_task(self._connect(address, exchange))
+        task = asyncio.get_running_loop().create_task(self._connect(pool, exchange))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
-        return task
+
+    def observe(self, exchange: Exchange, *, whole: bool) -> None:
+        """Counts a request that is over."""
+        seconds = monotonic() - exchange.began_s
+        route = exchange.route
+        totals = route.totals if route else self.router.totals[NO_SLOT]
+        totals.observe(exchange.status if whole else GOT_NO_REPLY, seconds, exchange.received, exchange.sent)
+        if self._access_log:
+            self._access_log.add(exchange, route.upstream.slot if route else NO_SLOT, seconds)
+
+    def observe_refusal(self, status: HTTPStatus, bytes_in: int, bytes_out: int) -> None:
+        """Counts what was no request."""
+        self.router.totals[NO_SLOT].observe(status, 0.0, bytes_in, bytes_out)
+        if self._access_log:
+            self._access_log.add_refusal(status, bytes_out)
 
     def close(self) -> None:
         """Takes no more connections, and closes those that wait for a next request."""
@@ -49,17 +68,25 @@ class DataPlaneServer:
         for client in list(self.clients):
             client.close_if_idle()
 
-    async def sweep(self) -> None:
-        """Enforces every limit in time, to the second, without a timer per request."""
-        loop = asyncio.get_running_loop()
+    async def keep_limits(self) -> None:
+        """Enforces every limit in time without a timer per request. Runs until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
-            for client in list(self.clients):
-                client.check_time(loop.time())
+            now_s = monotonic()
+            for client in [client for client in self.clients if client.deadline_s < now_s]:
+                client.expired(now_s)
+            self.router.retire_idle(now_s)
 
-    async def _connect(self, address: Address, exchange: Exchange) -> None:
+    async def keep_log(self) -> None:
+        """Writes the access log, if there is one. Runs until cancelled."""
+        if self._access_log:
+            await self._access_log.keep()
+
+    async def _connect(self, pool: "Pool[AppConnection]", exchange: Exchange) -> None:
+        loop = asyncio.get_running_loop()
+        address = pool.address
         try:
-            _, app = await asyncio.get_running_loop().create_connection(AppConnection, address.host, address.port)
+            _, app = await loop.create_connection(partial(AppConnection, pool), address.host, address.port)
         except OSError as error:
             exchange.not_opened(error.strerror or str(error))
         else:

@@ -6,22 +6,41 @@ order: `Drained` is answered when it is true, which can be never.
 
 import msgspec
 
-from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.core.upstream import Counts, Totals, Upstream
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Limits in time, kept to a quarter of a second. `response_s` 0 stands for none."""
+
+    response_s: float = 60.0
+    """From a whole request to the head of its reply."""
+    hold_s: float = 60.0
+    head_s: float = 30.0
+    """From the first byte of a head to its last."""
+    idle_s: float = 75.0
+    stall_s: float = 60.0
+    """Without progress: of a request's body, or of a reply that its client doesn't read."""
 
 
 class Settings(msgspec.Struct, frozen=True):
     """The only argument of a data-plane process. File descriptors are inherited, already listening."""
 
-    control_fd: int
-    listener_fds: dict[str, int]
-    response_timeout_s: float = 60.0
-    hold_timeout_s: float = 60.0
+    control_fd: int = -1
+    listener_fds: dict[str, int] = {}
+    limits: Limits = Limits()
+    trusted_proxies: tuple[str, ...] = ()
+    access_log: str = ""
     upstream: Upstream | None = None
     """What is routed from the first connection on."""
+    holding: bool = False
+    """As after a `Hold`."""
 
 
 class Route(msgspec.Struct, frozen=True, tag="route"):
-    """From the reply on, every new request goes to `upstream`; with none, it is answered 503. Ends a `Hold`."""
+    """From the reply on, every new request goes to `upstream`; with none, it is answered 503. Ends a `Hold`.
+
+    The reply counts what was held.
+    """
 
     upstream: Upstream | None
 
@@ -36,19 +55,36 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
     upstream: int
 
 
+class Unwind(msgspec.Struct, frozen=True, tag="unwind"):
+    """The upstream is about to stop: end its WebSockets and event streams one after the other within that time.
+
+    They are told so even if the app dies before.
+    """
+
+    upstream: int
+    over_s: float
+
+
 class Forget(msgspec.Struct, frozen=True, tag="forget"):
     """The upstream's processes are gone: cut what is left of it. The reply carries its final counts."""
 
     upstream: int
 
 
+class Measure(msgspec.Struct, frozen=True, tag="measure"):
+    """The reply carries the totals by slot, and how many clients are connected."""
+
+
 class Close(msgspec.Struct, frozen=True, tag="close"):
     """Stop accepting connections and close idle ones; those in flight go on, with `Connection: close`."""
 
 
+Op = Route | Hold | Drained | Unwind | Forget | Measure | Close
+
+
 class Request(msgspec.Struct, frozen=True):
     id: int
-    op: Route | Hold | Drained | Forget | Close
+    op: Op
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -57,3 +93,5 @@ class Reply(msgspec.Struct, frozen=True):
     id: int
     error: str = ""
     counts: Counts | None = None
+    totals: dict[str, Totals] | None = None
+    clients: int = 0

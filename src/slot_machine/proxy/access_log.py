@@ -1,0 +1,106 @@
+"""The access log: one JSON object a line."""
+
+import asyncio
+import logging
+import os
+import time
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+
+from slot_machine.proxy.exchange import Exchange
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.5
+MOST_WAITING = 100_000
+"""Lines that wait for a disk that is slow; what comes beyond is lost, and said to be."""
+
+encode = msgspec.json.Encoder().encode
+
+
+class Line(msgspec.Struct, frozen=True):
+    """`time` is in seconds since 1970, when the request was over. `status` is 0 where no reply began."""
+
+    time: float
+    method: str
+    target: str
+    status: int
+    bytes: int
+    seconds: float
+    slot: str
+    request_id: str
+
+
+class AccessLog:
+    """Lines are kept until the next half second and written by a thread, each batch in one append.
+
+    Several processes may write to one file. Whoever renames it finds the next lines in a new one.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._waiting: list[Line] = []
+        self._lost = 0
+        self._fd = -1
+
+    def add(self, exchange: Exchange, slot: str, seconds: float) -> None:
+        head = exchange.head
+        self._append(
+            Line(
+                time=time.time(),
+                method=head.method.decode("ascii"),
+                target=head.target.decode("utf-8", "backslashreplace"),
+                status=exchange.status,
+                bytes=exchange.sent,
+                seconds=seconds,
+                slot=slot,
+                request_id=head.request_id.decode("latin-1"),
+            )
+        )
+
+    def add_refusal(self, status: HTTPStatus, sent: int) -> None:
+        """Of a request that could not be understood."""
+        self._append(Line(time.time(), "", "", status, sent, 0.0, "", ""))
+
+    async def keep(self) -> None:
+        """Runs until cancelled, and then writes what is left."""
+        try:
+            while True:
+                await asyncio.sleep(INTERVAL_S)
+                await asyncio.to_thread(self.flush)
+        finally:
+            self.flush()
+
+    def flush(self) -> None:
+        lines, self._waiting = self._waiting, []
+        lost, self._lost = self._lost, 0
+        if lost:
+            log.error("the access log lost %d lines: its disk is too slow", lost)
+        if not lines:
+            return
+        try:
+            self._reopen_if_moved()
+            data = memoryview(b"\n".join([*map(encode, lines), b""]))
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            log.error("cannot write %d lines of the access log %s: %s", len(lines), self._path, error.strerror)
+
+    def _append(self, line: Line) -> None:
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(line)
+        else:
+            self._lost += 1
+
+    def _reopen_if_moved(self) -> None:
+        if self._fd >= 0:
+            try:
+                if os.path.samestat(os.stat(self._path), os.fstat(self._fd)):
+                    return
+            except FileNotFoundError:
+                pass
+            os.close(self._fd)
+            self._fd = -1
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)

@@ -1,0 +1,80 @@
+"""X-Forwarded-* and X-Request-Id: whom to believe, and what to tell the app."""
+
+import ipaddress
+import random
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+FORWARDED = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Said(NamedTuple):
+    """What a request says of the way it came. Each is empty if it says nothing."""
+
+    addresses: bytes
+    proto: bytes
+    host: bytes
+    request_id: bytes
+
+    @classmethod
+    def of(cls, values: Mapping[bytes, list[bytes]]) -> "Said":
+        if FORWARDED.isdisjoint(values):
+            return NOTHING_SAID
+
+        def last(name: bytes) -> bytes:
+            return values.get(name, [b""])[-1]
+
+        addresses = b", ".join(values.get(b"x-forwarded-for", ()))
+        return cls(addresses, last(b"x-forwarded-proto"), last(b"x-forwarded-host"), last(b"x-request-id"))
+
+
+NOTHING_SAID = Said(b"", b"", b"", b"")
+
+
+class TrustedProxies:
+    """Networks whose word counts."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks: list[Network] = [ipaddress.ip_network(network) for network in networks]
+        self.sender: Callable[[str], Sender] = lru_cache(4096)(self._sender)
+
+    def _sender(self, address: str) -> "Sender":
+        """`address` as the kernel tells it: an IPv4 client of a socket for both families counts as IPv4."""
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+            parsed = parsed.ipv4_mapped
+        trusted = any(parsed in network for network in self._networks if network.version == parsed.version)
+        return Sender(str(parsed).encode(), trusted=trusted)
+
+
+class Sender:
+    """Who is at the other end of a connection."""
+
+    __slots__ = ("_address", "_start", "_trusted")
+
+    def __init__(self, address: bytes, *, trusted: bool) -> None:
+        self._address = address
+        self._trusted = trusted
+        self._start = _start(address, b"http")
+
+    def forwarded(self, said: Said, host: bytes) -> tuple[bytes, bytes]:
+        """The lines for the app, and the request id in them."""
+        if said is NOTHING_SAID or not self._trusted:
+            request_id = _fresh_id()
+            return b"%b%b\r\nX-Request-Id: %b\r\n" % (self._start, host, request_id), request_id
+        request_id = said.request_id or _fresh_id()
+        addresses = said.addresses + b", " + self._address if said.addresses else self._address
+        start = _start(addresses, said.proto or b"http")
+        return b"%b%b\r\nX-Request-Id: %b\r\n" % (start, said.host or host, request_id), request_id
+
+
+def _start(addresses: bytes, proto: bytes) -> bytes:
+    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (addresses, proto)
+
+
+def _fresh_id() -> bytes:
+    """Unique, not secret."""
+    return b"%032x" % random.getrandbits(128)

@@ -1,0 +1,102 @@
+"""Idle connections to the app, and what is known of how long it keeps them."""
+
+import select
+from typing import Generic, Protocol, TypeVar
+
+from slot_machine.core.upstream import Address
+
+MOST_IDLE = 512
+LONGEST_IDLE_S = 60.0
+MARGIN = 0.8
+"""Of the time that an app keeps connections, the part in which they are used again."""
+
+LOOK_AFTER_S = 0.05
+"""A connection that rested for longer is looked at before it is used: the event loop may not know of its end yet."""
+
+
+class Connection(Protocol):
+    """A connection to the app, at rest."""
+
+    idle_since_s: float
+
+    def fileno(self) -> int: ...
+    def cut(self) -> None: ...
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class Pool(Generic[C]):
+    """The latest comes first, so that those in excess rest until they are closed. One per listener of an upstream.
+
+    An app says how long it keeps idle connections (Keep-Alive: timeout), or shows it by closing one.
+    """
+
+    __slots__ = ("_closed", "_idle", "_kept_s", "_promised", "address")
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._idle: list[C] = []
+        self._kept_s = LONGEST_IDLE_S
+        self._promised = False
+        self._closed = False
+
+    def take(self, now_s: float, *, repeatable: bool) -> C | None:
+        """A connection that looks open.
+
+        A request that can't be repeated gets none, unless the app promised to keep it open for at least as long again.
+        """
+        if not repeatable and not self._promised:
+            return None
+        usable_s = self._kept_s if repeatable else self._kept_s / 2
+        while self._idle:
+            connection = self._idle[-1]
+            rested_s = now_s - connection.idle_since_s
+            if rested_s > usable_s:
+                return None
+            self._idle.pop()
+            if (rested_s < LOOK_AFTER_S and repeatable) or not _readable(connection.fileno()):
+                return connection
+            self._learn(rested_s)
+            connection.cut()
+        return None
+
+    def put(self, connection: C, now_s: float, promised_s: float | None) -> None:
+        """`promised_s`: what the app's last reply said of this connection."""
+        if promised_s is not None:
+            self._promised = True
+            self._learn(promised_s)
+        if self._closed or self._kept_s <= 0 or len(self._idle) >= MOST_IDLE:
+            connection.cut()
+            return
+        connection.idle_since_s = now_s
+        self._idle.append(connection)
+
+    def lost(self, connection: C, now_s: float) -> None:
+        """The app closed one that rested here."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+            self._learn(now_s - connection.idle_since_s)
+
+    def retire(self, now_s: float) -> None:
+        """Closes those that the app is about to close."""
+        while self._idle and now_s - self._idle[0].idle_since_s > self._kept_s:
+            self._idle.pop(0).cut()
+
+    def open(self) -> None:
+        self._closed = False
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().cut()
+
+    def _learn(self, kept_s: float) -> None:
+        self._kept_s = min(self._kept_s, kept_s * MARGIN)
+
+
+def _readable(fd: int) -> bool:
+    """Whether there is something to read: on a connection at rest its end, or what nobody asked for."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,58 @@
+"""Heads of the app's replies: what is refused, and what goes on to the client."""
+
+import re
+from http import HTTPStatus
+
+from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Fields, Memory, Refusal
+
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
+KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
+SPECIAL = FRAMING | HOP_BY_HOP | {b"content-type"}
+BODYLESS = frozenset((204, 304))
+"""RFC 9112 section 6.3: whatever their fields say."""
+
+
+class ReplyHead:
+    """A reply's head up to and including its empty line. Raises Refusal for what is not HTTP/1 or has two meanings.
+
+    `length` is in bytes, None where no Content-Length stands; `keep_s` is for how long the app promises to keep the
+    connection open, None where it doesn't say.
+    """
+
+    __slots__ = ("_lines", "chunked", "close", "event_stream", "keep_s", "kept_alive", "length", "status", "upgrade")
+
+    def __init__(self, head: bytes) -> None:
+        line = STATUS_LINE.match(head)
+        if not line:
+            raise Refusal(HTTPStatus.BAD_GATEWAY, "its status line is not HTTP/1.1's")
+        http_1_1 = line[1] == b"1"
+        self.status = int(line[2])
+        given = Fields(head[line.end() :], SPECIAL, b"HTTP/1.1 200 OK\r\n")
+        self.length = given.content_length()
+        self.chunked = given.chunked()
+        if self.chunked and not http_1_1:
+            raise Refusal(HTTPStatus.BAD_GATEWAY, "Transfer-Encoding in an HTTP/1.0 reply")
+        options = given.connection_options
+        self.close = b"close" in options or not (http_1_1 or b"keep-alive" in options)
+        promised = KEEP_ALIVE_TIMEOUT.search(b",".join(given.values.get(b"keep-alive", ())))
+        self.keep_s = float(promised[1]) if promised else None
+        self.event_stream = any(
+            kind.lower().startswith(b"text/event-stream") for kind in given.values.get(b"content-type", ())
+        )
+        self.upgrade = b", ".join(given.values.get(b"upgrade", ()))
+        self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed())
+        self.kept_alive = self.for_client(chunked=self.chunked and self.status not in BODYLESS)
+
+    def for_client(self, *, chunked: bool = False, connection: bytes = b"") -> bytes:
+        """`connection`: the value of a Connection field for the client, if one is needed."""
+        return b"%b%b%b\r\n" % (
+            self._lines,
+            b"Transfer-Encoding: chunked\r\n" if chunked else b"",
+            b"Connection: %b\r\n" % connection if connection else b"",
+        )
+
+    def for_tunnel(self) -> bytes:
+        return b"%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % (self._lines, self.upgrade)
+
+
+known = Memory(ReplyHead)

@@ -1,0 +1,135 @@
+"""Heads of requests: what is refused, and what goes on to the app."""
+
+import re
+from http import HTTPStatus
+
+from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Fields, Memory, Refusal
+from slot_machine.proxy.forwarded import FORWARDED, Said, Sender
+
+REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
+OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/[0-9]\.[0-9]\r\n")
+SLASH = ord("/")
+START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)")
+HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+"""RFC 3986 section 3.2.2, with the port of RFC 9110 section 7.2."""
+
+ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]+)[^#]*")
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+"""RFC 9110 section 9.2.2."""
+
+SPECIAL = FRAMING | HOP_BY_HOP | FORWARDED | {b"accept"}
+CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
+"""Never passed on: inside of a tunnel they would be requests that nobody here has seen."""
+
+
+def may_begin(data: bytes) -> bool:
+    """Whether this may become a head: no TLS, no bare LF."""
+    return bool(START.match(data)) and data.count(b"\n") == data.count(b"\r\n")
+
+
+class RequestFields:
+    """What one block of request fields means. `passed` are the lines that go on to the app as they are."""
+
+    __slots__ = (
+        "accept",
+        "chunked",
+        "close",
+        "has_body",
+        "host",
+        "hosts",
+        "keep_alive",
+        "length",
+        "passed",
+        "said",
+        "upgrade",
+    )
+
+    def __init__(self, block: bytes) -> None:
+        """Raises Refusal."""
+        given = Fields(block, SPECIAL, b"GET / HTTP/1.1\r\n")
+        values = given.values
+        self.hosts = values.get(b"host", [])
+        self.host = self.hosts[0] if self.hosts else b""
+        if not all(map(HOST.fullmatch, self.hosts)):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed Host")
+        self.length = given.content_length() or 0
+        self.chunked = given.chunked()
+        self.has_body = self.chunked or self.length > 0
+        options = given.connection_options
+        self.close = b"close" in options
+        self.keep_alive = b"keep-alive" in options
+        self.upgrade = b", ".join(values.get(b"upgrade", ())) if b"upgrade" in options else b""
+        if self.has_body or self.upgrade.lower() in CLEARTEXT_UPGRADES:
+            self.upgrade = b""
+        self.accept = b",".join(values.get(b"accept", ()))
+        self.said = Said.of(values)
+        self.passed = given.passed(FORWARDED)
+        if self.chunked:
+            self.passed += b"Transfer-Encoding: chunked\r\n"
+        if self.upgrade:
+            self.passed += b"Connection: upgrade\r\nUpgrade: " + self.upgrade + b"\r\n"
+        if not self.hosts:
+            self.passed += b"Host: \r\n"
+
+
+_known = Memory(RequestFields)
+
+
+class RequestHead:
+    """A request's head up to and including its empty line. Raises Refusal."""
+
+    __slots__ = ("fields", "http_1_1", "keep_alive", "method", "request_id", "target")
+
+    def __init__(self, head: bytes) -> None:
+        line = REQUEST_LINE.match(head)
+        if line is None:
+            raise _not_a_request_line(head)
+        self.method, self.target, minor = line.groups()
+        known = self.fields = _known[head[line.end() :]]
+        self.request_id = b""
+        self.http_1_1 = minor == b"1"
+        if self.http_1_1:
+            self.keep_alive = not known.close
+            if len(known.hosts) != 1:
+                raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
+        else:
+            self.keep_alive = known.keep_alive and not known.close
+            if len(known.hosts) > 1:
+                raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
+            if known.chunked:
+                raise Refusal(HTTPStatus.BAD_REQUEST, "Transfer-Encoding in an HTTP/1.0 request")
+        if self.target[0] != SLASH or self.method == b"CONNECT":
+            self._check_unusual_target()
+
+    @property
+    def upgrade(self) -> bytes:
+        return self.fields.upgrade if self.http_1_1 else b""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the request may be sent a second time (RFC 9110 section 9.2.2), all of it being known."""
+        return self.method in IDEMPOTENT and not self.fields.has_body and not self.fields.upgrade
+
+    def for_app(self, sender: Sender) -> bytes:
+        """The head as the app gets it, always as HTTP/1.1."""
+        known = self.fields
+        forwarded, self.request_id = sender.forwarded(known.said, known.host)
+        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self.method, self.target, known.passed, forwarded)
+
+    def _check_unusual_target(self) -> None:
+        """RFC 9112 section 3.2: the forms that do not begin with a slash."""
+        if self.method == b"CONNECT":
+            raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "this server is no forward proxy")
+        if self.target == b"*" and self.method == b"OPTIONS":
+            return
+        absolute = ABSOLUTE.fullmatch(self.target)
+        if not absolute:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed request target")
+        if [host.lower() for host in self.fields.hosts] != [absolute[1].lower()]:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "the request target and Host name different servers")
+
+
+def _not_a_request_line(head: bytes) -> Refusal:
+    if OTHER_VERSION.match(head):
+        return Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
+    return Refusal(HTTPStatus.BAD_REQUEST, "malformed request line")

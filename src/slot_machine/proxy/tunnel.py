@@ -1,0 +1,108 @@
+"""After an upgrade: two connections that carry bytes for each other."""
+
+import asyncio
+
+from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.websocket import GOING_AWAY, Frames
+
+
+class Tunnel:
+    """The app's side of an exchange that was upgraded. Implements AppSide."""
+
+    def __init__(self, exchange: Exchange, app: asyncio.Transport, *, websocket: bool) -> None:
+        self.exchange = exchange
+        self.transport = app
+        self.client = exchange.client.transport
+        self.frames = Frames() if websocket else None
+
+    def open(self, early: bytes) -> None:
+        """`early`: what the app sent right behind its reply."""
+        to_app = self.exchange.client.upgraded()
+        self.exchange.app = self
+        self.client.set_protocol(_ClientEnd(self))
+        self.transport.set_protocol(_AppEnd(self))
+        if early:
+            self.from_app(early)
+        if to_app:
+            self.from_client(to_app)
+
+    def from_app(self, data: bytes) -> None:
+        if self.frames:
+            self.frames.feed(data)
+        self.exchange.sent += len(data)
+        self.client.write(data)
+
+    def from_client(self, data: bytes) -> None:
+        if not self.exchange.ended:
+            self.exchange.received += len(data)
+            self.transport.write(data)
+
+    def cut(self) -> None:
+        """What was written still goes out."""
+        self.transport.close()
+
+    def clean_ending(self) -> bytes | None:
+        if not self.frames or self.frames.closed:
+            return b""
+        return GOING_AWAY if self.frames.between_frames else None
+
+
+class _End(asyncio.Protocol):
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+
+
+class _ClientEnd(_End):
+    def data_received(self, data: bytes) -> None:
+        self._tunnel.from_client(data)
+
+    def eof_received(self) -> bool:
+        return _end_writing(self._tunnel.transport)
+
+    def pause_writing(self) -> None:
+        _pause(self._tunnel.transport)
+
+    def resume_writing(self) -> None:
+        _resume(self._tunnel.transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tunnel.exchange.client.connection_lost(exc)
+
+
+class _AppEnd(_End):
+    def data_received(self, data: bytes) -> None:
+        self._tunnel.from_app(data)
+
+    def eof_received(self) -> bool:
+        return _end_writing(self._tunnel.client)
+
+    def pause_writing(self) -> None:
+        _pause(self._tunnel.client)
+
+    def resume_writing(self) -> None:
+        _resume(self._tunnel.client)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        exchange = self._tunnel.exchange
+        if exchange.winding_up and not exchange.ended:
+            exchange.app_lost("the app closed the connection")
+        elif not exchange.ended:
+            exchange.over()
+            self._tunnel.client.close()
+
+
+def _end_writing(transport: asyncio.Transport) -> bool:
+    """The other half may go on."""
+    if not transport.is_closing():
+        transport.write_eof()
+    return True
+
+
+def _pause(transport: asyncio.Transport) -> None:
+    if not transport.is_closing():
+        transport.pause_reading()
+
+
+def _resume(transport: asyncio.Transport) -> None:
+    if not transport.is_closing():
+        transport.resume_reading()
