@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test check demo clean
+.PHONY: install test check demo bench clean
 
 install: $(VENV)/.installed
 
@@ -22,6 +22,10 @@ check: install
 
 demo: install
 	$(BIN)/python -m demo $(BIN)/slot-machine
+
+bench: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m bench $(BIN)/slot-machine
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -1,6 +1,7 @@
 """`python -m slot_machine.proxy SETTINGS`: a data-plane process. Started by the daemon."""
 
 import asyncio
+import resource
 import signal
 import socket
 import sys
@@ -32,6 +33,13 @@ async def serve(settings: Settings) -> None:
             task.cancel()
 
 
+def allow_many_files() -> None:
+    """Each client is a file descriptor, and so is its request's connection to the app."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 if __name__ == "__main__":
+    allow_many_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     uvloop.run(serve(msgspec.json.decode(sys.argv[1], type=Settings)))

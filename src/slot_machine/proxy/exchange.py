@@ -30,7 +30,8 @@ class Exchange:
     """Claims its upstream, and releases it in `_end`, whatever happens in between. Implements Claim.
 
     `body` is what has come of the request's body and was not sent on yet, with its framing; `body_done` says that
-    nothing of it is missing. `received` and `sent` count the client's bytes, `status` is 0 until the reply begins.
+    nothing of it is missing. `held`: it waits for a route. `received` and `sent` count the client's bytes, `status` is
+    0 until the reply begins.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Exchange:
         "ended",
         "endless",
         "head",
+        "held",
         "keep_client",
         "received",
         "route",
@@ -66,14 +68,10 @@ class Exchange:
         self.keep_client = head.keep_alive
         self.endless = False
         self.ended = False
+        self.held = False
         self.winding_up = False
         self._orphaned = False
         self._ending: bytes | None = None
-
-    @property
-    def held(self) -> bool:
-        """Neither routed nor over."""
-        return self.route is None and not self.ended
 
     @property
     def connection_field(self) -> bytes:
@@ -87,7 +85,10 @@ class Exchange:
             self.fail(HTTPStatus.SERVICE_UNAVAILABLE, "nothing is live here right now")
             return
         self.route = route
-        app = route.pools[self.client.listener].take(monotonic(), repeatable=self.head.repeatable)
+        if self.held:
+            self.held = False
+            self.client.waits_for_app()
+        app = route.pools[self.client.listener].take(self.began_s, repeatable=self.head.repeatable)
         if app is None:
             self._open(route)
         else:
@@ -103,7 +104,8 @@ class Exchange:
         if self.body:
             data, self.body = data + self.body, b""
         app.begin(self, data)
-        self.client.sent_on()
+        if not self.body_done:
+            self.client.resume()
 
     def not_opened(self, why: str) -> None:
         self.fail(HTTPStatus.BAD_GATEWAY, f"the app refused the connection: {why}")
@@ -121,11 +123,11 @@ class Exchange:
         if head.event_stream or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
             self.endless = True
 
-    def finished(self) -> None:
+    def finished(self, now_s: float) -> None:
         """The reply is complete, and the connection to the app belongs to somebody else now."""
         self.app = None
-        self._end(finished=True)
-        self.client.ended(self)
+        self._end(now_s, finished=True)
+        self.client.ended(self, now_s)
 
     def app_lost(self, why: str, *, untouched: bool = False) -> None:
         """The app's connection ended before the reply did.
@@ -165,15 +167,16 @@ class Exchange:
         page = pages.reply(status, why, self.head.fields.accept, connection=self.connection_field, head_only=head_only)
         self.sent += len(page)
         client.transport.write(page)
-        self._end(finished=True)
-        client.ended(self)
+        now_s = monotonic()
+        self._end(now_s, finished=True)
+        client.ended(self, now_s)
 
     def client_left(self) -> None:
         if self.ended:
             return
         self.client.server.router.give_up(self)
         self._drop_app()
-        self._end(finished=True, whole=self.endless)
+        self._end(monotonic(), finished=True, whole=self.endless)
 
     def cut(self) -> None:
         if self.winding_up and not self.ended:
@@ -188,7 +191,7 @@ class Exchange:
     def over(self) -> None:
         """A tunnel that its client or the app has ended."""
         self._drop_app()
-        self._end(finished=True)
+        self._end(monotonic(), finished=True)
 
     def _open(self, route: Route) -> None:
         self.client.server.connect(route.pools[self.client.listener], self)
@@ -199,7 +202,7 @@ class Exchange:
         self._orphaned = True
         self._ending = self.app.clean_ending()
         self._drop_app()
-        self._end(finished=False)
+        self._end(monotonic(), finished=False)
 
     def _end_cleanly(self) -> None:
         if not self.ended:
@@ -215,7 +218,7 @@ class Exchange:
 
     def _cut_off(self) -> None:
         self._drop_app()
-        self._end(finished=False)
+        self._end(monotonic(), finished=False)
         self.client.transport.abort()
 
     def _drop_app(self) -> None:
@@ -223,11 +226,11 @@ class Exchange:
             app, self.app = self.app, None
             app.cut()
 
-    def _end(self, *, finished: bool, whole: bool | None = None) -> None:
+    def _end(self, now_s: float, *, finished: bool, whole: bool | None = None) -> None:
         """`finished`: not for want of time at a switch. `whole`: the client got all of the reply."""
         if self.ended:
             return
         self.ended = True
         if self.route:
             self.route.release(self, finished=finished)
-        self.client.server.observe(self, whole=finished if whole is None else whole)
+        self.client.server.observe(self, now_s, whole=finished if whole is None else whole)

@@ -128,10 +128,9 @@ class Fields:
         return True
 
 
-def check_trailers(block: bytes) -> None:
+def check_trailer(line: bytes) -> None:
     """Raises Refusal."""
-    if not BLOCK.fullmatch(block):
+    if not BLOCK.fullmatch(line + b"\r\n"):
         raise Refusal(HTTPStatus.BAD_REQUEST, "malformed trailer")
-    names = {line.partition(b":")[0].lower() for line in block.split(b"\r\n")}
-    if names & (FRAMING | HOP_BY_HOP):
+    if line.partition(b":")[0].lower() in FRAMING | HOP_BY_HOP:
         raise Refusal(HTTPStatus.BAD_REQUEST, "a trailer that would change how the message is understood")

@@ -1,10 +1,14 @@
 """X-Forwarded-* and X-Request-Id: whom to believe, and what to tell the app."""
 
 import ipaddress
-import random
+import itertools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
+
+_PROCESS = os.urandom(10).hex().encode()
+_numbers = itertools.count()
 
 FORWARDED = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
 
@@ -77,4 +81,4 @@ def _start(addresses: bytes, proto: bytes) -> bytes:
 
 def _fresh_id() -> bytes:
     """Unique, not secret."""
-    return b"%032x" % random.getrandbits(128)
+    return b"%b%012x" % (_PROCESS, next(_numbers))

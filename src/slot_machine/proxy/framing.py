@@ -4,11 +4,11 @@ import re
 from http import HTTPStatus
 from typing import Protocol
 
-from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal, check_trailers
+from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal, check_trailer
 
 MORE = -1
 MOST_LINE_BYTES = 4096
-CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?\r\n")
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -45,13 +45,13 @@ class UntilClose:
 class Chunked:
     """Chunks with their extensions, and trailers. `payload`, where given, gets what is inside of the chunks."""
 
-    __slots__ = ("_data_left", "_line", "_line_is", "_payload", "_trailers")
+    __slots__ = ("_data_left", "_line", "_line_is", "_payload", "_trailer_bytes")
 
     def __init__(self, payload: list[bytes] | None = None) -> None:
         self._data_left = 0
         self._line = b""
         self._line_is = self._size
-        self._trailers = b""
+        self._trailer_bytes = 0
         self._payload = payload
 
     @property
@@ -94,13 +94,13 @@ class Chunked:
         return False
 
     def _trailer(self, line: bytes) -> bool:
-        self._trailers += line
-        if len(self._trailers) > MOST_HEAD_BYTES:
+        if line == b"\r\n":
+            return True
+        self._trailer_bytes += len(line)
+        if self._trailer_bytes > MOST_HEAD_BYTES:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "trailers that are too long")
-        if line != b"\r\n":
-            return False
-        check_trailers(self._trailers)
-        return True
+        check_trailer(line)
+        return False
 
 
 def chunk(data: bytes) -> bytes:

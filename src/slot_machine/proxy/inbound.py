@@ -35,7 +35,7 @@ class Server(Protocol):
     sender: Callable[[str], Sender]
 
     def connect(self, pool: "Pool[AppConnection]", exchange: Exchange, /) -> None: ...
-    def observe(self, exchange: Exchange, /, *, whole: bool) -> None: ...
+    def observe(self, exchange: Exchange, now_s: float, /, *, whole: bool) -> None: ...
     def observe_refusal(self, status: HTTPStatus, bytes_in: int, bytes_out: int, /) -> None: ...
 
 
@@ -117,27 +117,23 @@ class ClientConnection(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def sent_on(self) -> None:
-        """The app has the request, as far as it came."""
-        if self._body is not None:
-            self.resume()
-        else:
-            self.deadline_s = monotonic() + (self.server.limits.response_s or inf)
+    def waits_for_app(self) -> None:
+        limits = self.server.limits
+        self.deadline_s = monotonic() + (limits.stall_s if self._body is not None else limits.response_s or inf)
 
     def reply_began(self) -> None:
         self.deadline_s = inf
 
-    def ended(self, exchange: Exchange) -> None:
+    def ended(self, exchange: Exchange, now_s: float) -> None:
         """The reply to it is written."""
         self.exchange = None
-        if self._body is not None or self._early:
-            self.resume()
         if not exchange.keep_client or self._body is not None or self.server.closing:
             self._close()
             return
         if not self._unread:
-            self.deadline_s = monotonic() + self.server.limits.idle_s
+            self.deadline_s = now_s + self.server.limits.idle_s
         if self._early:
+            self.resume()
             asyncio.get_running_loop().call_soon(self._next_early)
 
     def linger(self) -> None:
@@ -207,17 +203,18 @@ class ClientConnection(asyncio.Protocol):
         now_s = monotonic()
         exchange = self.exchange = Exchange(self, head, now_s)
         exchange.received = end
+        server = self.server
+        self.deadline_s = now_s + (server.limits.response_s or inf)
         if head.fields.has_body:
             self._early = b""
             if not self._begin_body(exchange, data[end:]):
                 return
         else:
             self._early = data[end:]
-        limits = self.server.limits
-        self.deadline_s = now_s + (limits.stall_s if self._body else limits.response_s or inf)
-        self.server.router.claim(exchange)
-        if exchange.held:
-            self.deadline_s = now_s + limits.hold_s
+        server.router.claim(exchange)
+        if exchange.route is None and not exchange.ended:
+            exchange.held = True
+            self.deadline_s = now_s + server.limits.hold_s
 
     def _next_early(self) -> None:
         if self.exchange is None and self._early and not self._lingering and not self.transport.is_closing():
@@ -240,6 +237,7 @@ class ClientConnection(asyncio.Protocol):
         known = exchange.head.fields
         exchange.body_done = False
         self._body = Chunked() if known.chunked else Sized(known.length)
+        self.deadline_s = exchange.began_s + self.server.limits.stall_s
         if first:
             self._more_body(exchange, first)
         if self._body is not None:

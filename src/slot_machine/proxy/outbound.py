@@ -54,7 +54,7 @@ class AppConnection(asyncio.Protocol):
         elif isinstance(self._framing, UntilClose) and exc is None:
             if self._encode:
                 self._write(exchange, LAST_CHUNK)
-            exchange.finished()
+            exchange.finished(monotonic())
         else:
             untouched = self._reused and self._head is None and not self._early
             exchange.app_lost("the app closed the connection before it answered", untouched=untouched)
@@ -134,6 +134,11 @@ class AppConnection(asyncio.Protocol):
             data = data[end:]
             if not data:
                 return
+        if head.short and head.length == len(data) - end and self._goes_on_as_it_is(exchange):
+            exchange.status = head.status
+            self._write(exchange, head.kept_alive + data[end:])
+            self._finish(exchange, head, clean=True)
+            return
         client = exchange.client
         self._frame(exchange, head)
         keep = exchange.keep_client
@@ -154,6 +159,13 @@ class AppConnection(asyncio.Protocol):
             self._write(exchange, out)
         else:
             self._relay(exchange, data, end, out)
+
+    @staticmethod
+    def _goes_on_as_it_is(exchange: Exchange) -> bool:
+        """Most exchanges: the client stays, and gets what the app sends."""
+        return (
+            exchange.keep_client and exchange.head.plain and exchange.body_done and not exchange.client.server.closing
+        )
 
     def _frame(self, exchange: Exchange, head: ReplyHead) -> None:
         """Says how the body ends, for the app and for the client; None where there is no body."""
@@ -205,15 +217,15 @@ class AppConnection(asyncio.Protocol):
         """`clean`: the app sent nothing beyond its reply."""
         self._exchange = None
         self._framing = None
-        self._early = b""
+        now_s = monotonic()
         if clean and not head.close and exchange.body_done and not self._congested:
             self._reused = True
             if exchange.client.congested:
                 self.transport.resume_reading()
-            self._pool.put(self, monotonic(), head.keep_s)
+            self._pool.put(self, now_s, head.keep_s)
         else:
             self.transport.abort()
-        exchange.finished()
+        exchange.finished(now_s)
 
     def _switch_protocols(self, exchange: Exchange, head: ReplyHead, early: bytes) -> None:
         if not exchange.head.upgrade or not head.upgrade:

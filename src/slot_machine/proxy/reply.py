@@ -8,6 +8,7 @@ from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Fields, Memory, Refus
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
 KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
 SPECIAL = FRAMING | HOP_BY_HOP | {b"content-type"}
+SHORT_BYTES = 16_384
 BODYLESS = frozenset((204, 304))
 """RFC 9112 section 6.3: whatever their fields say."""
 
@@ -16,10 +17,22 @@ class ReplyHead:
     """A reply's head up to and including its empty line. Raises Refusal for what is not HTTP/1 or has two meanings.
 
     `length` is in bytes, None where no Content-Length stands; `keep_s` is for how long the app promises to keep the
-    connection open, None where it doesn't say.
+    connection open, None where it doesn't say. `short`: a body of known length that can go out with the head in one
+    piece.
     """
 
-    __slots__ = ("_lines", "chunked", "close", "event_stream", "keep_s", "kept_alive", "length", "status", "upgrade")
+    __slots__ = (
+        "_lines",
+        "chunked",
+        "close",
+        "event_stream",
+        "keep_s",
+        "kept_alive",
+        "length",
+        "short",
+        "status",
+        "upgrade",
+    )
 
     def __init__(self, head: bytes) -> None:
         line = STATUS_LINE.match(head)
@@ -41,6 +54,7 @@ class ReplyHead:
         )
         self.upgrade = b", ".join(given.values.get(b"upgrade", ()))
         self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed())
+        self.short = 200 <= self.status not in BODYLESS and self.length is not None and 0 < self.length <= SHORT_BYTES
         self.kept_alive = self.for_client(chunked=self.chunked and self.status not in BODYLESS)
 
     def for_client(self, *, chunked: bool = False, connection: bytes = b"") -> bytes:

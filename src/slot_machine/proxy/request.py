@@ -76,9 +76,13 @@ _known = Memory(RequestFields)
 
 
 class RequestHead:
-    """A request's head up to and including its empty line. Raises Refusal."""
+    """A request's head up to and including its empty line. Raises Refusal.
 
-    __slots__ = ("fields", "http_1_1", "keep_alive", "method", "request_id", "target")
+    `plain`: the reply's body is what its fields say. `repeatable`: it may be sent a second time (RFC 9110 section
+    9.2.2), and all of it is known.
+    """
+
+    __slots__ = ("fields", "http_1_1", "keep_alive", "method", "plain", "repeatable", "request_id", "target")
 
     def __init__(self, head: bytes) -> None:
         line = REQUEST_LINE.match(head)
@@ -98,17 +102,14 @@ class RequestHead:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
             if known.chunked:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "Transfer-Encoding in an HTTP/1.0 request")
+        self.plain = self.http_1_1 and self.method != b"HEAD"
+        self.repeatable = self.method in IDEMPOTENT and not known.has_body and not known.upgrade
         if self.target[0] != SLASH or self.method == b"CONNECT":
             self._check_unusual_target()
 
     @property
     def upgrade(self) -> bytes:
         return self.fields.upgrade if self.http_1_1 else b""
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether the request may be sent a second time (RFC 9110 section 9.2.2), all of it being known."""
-        return self.method in IDEMPOTENT and not self.fields.has_body and not self.fields.upgrade
 
     def for_app(self, sender: Sender) -> bytes:
         """The head as the app gets it, always as HTTP/1.1."""

@@ -54,9 +54,10 @@ class Route:
 
     def release(self, claim: Claim, *, finished: bool) -> None:
         """Ends a claim; a second time does nothing. Counted once the traffic has moved on."""
-        if claim not in self.claims:
+        try:
+            self.claims.remove(claim)
+        except KeyError:
             return
-        self.claims.discard(claim)
         if self._switched_away_s is not None:
             self._count(claim, self._switched_away_s, finished=finished)
         if not self.claims and self._when_drained:

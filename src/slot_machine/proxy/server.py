@@ -45,9 +45,9 @@ class DataPlaneServer:
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    def observe(self, exchange: Exchange, *, whole: bool) -> None:
+    def observe(self, exchange: Exchange, now_s: float, *, whole: bool) -> None:
         """Counts a request that is over."""
-        seconds = monotonic() - exchange.began_s
+        seconds = now_s - exchange.began_s
         route = exchange.route
         totals = route.totals if route else self.router.totals[NO_SLOT]
         totals.observe(exchange.status if whole else GOT_NO_REPLY, seconds, exchange.received, exchange.sent)

@@ -1,0 +1,1 @@
+"""Speed and cost, as ratios in one run. `make bench`."""

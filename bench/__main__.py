@@ -1,0 +1,122 @@
+"""Usage: python -m bench PATH_OF_SLOT_MACHINE. Writes docs/benchmarks.md."""
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import single
+from bench.contenders import Contender, Site, contenders, missing
+from bench.load import KINDS, ROUNDS, SECONDS, Result, measure
+
+PAGE = Path("docs/benchmarks.md")
+HOLDS_MANY = ("slot-machine", "nginx")
+
+
+def main(slot_machine: str) -> None:
+    if lacking := missing():
+        sys.exit(f"install these first, for example with apt-get: {' '.join(lacking)}")
+    lines: list[str] = []
+    with contenders(slot_machine) as (found, site):
+        ours = next(contender for contender in found if contender.name == "slot-machine")
+        idle_mb = single.memory_mb(site)
+        lines += head(found)
+        show("idle clients ...")
+        idle = idle_table([(who, single.idle_clients(who)) for who in found if who.name in HOLDS_MANY])
+        for kind in KINDS:
+            show(f"{kind.title} ...")
+            lines += ["", f"## {kind.title[0].upper()}{kind.title[1:]}", "", *table(measure(found, kind))]
+        lines += ["", *idle]
+        show("switches ...")
+        lines += ["", *alone(site, ours, idle_mb)]
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text("\n".join(lines) + "\n")
+    print(PAGE.read_text())
+
+
+def head(found: list[Contender]) -> list[str]:
+    versions = ", ".join(contender.version for contender in found if contender.version)
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    machine = f"{os.cpu_count()} cores ({cpu()}), {memory_gb:.0f} GB, Linux {platform.release()}"
+    return [
+        "# Benchmarks",
+        "",
+        f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}."
+        f" Python {platform.python_version()}, {versions}.",
+        "",
+        "The app is nginx with a static reply; wrk, the app and the contender share the machine. Each figure is",
+        f"the median of {ROUNDS} rounds of {SECONDS} s in which all had a turn. There are 64 connections, and the",
+        "request is a browser's, of about 600 bytes. CPU is that of the contender's processes for each request.",
+        "The last two columns are ratios: slot-machine's figure by the row's.",
+    ]
+
+
+def table(results: dict[str, Result]) -> list[str]:
+    ours = results["slot-machine"]
+    lines = [
+        "| in front of the app | requests/s | p50 ms | p99 ms | CPU µs | MB | failed | CPU, ratio | req/s, ratio |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, result in results.items():
+        cells = [
+            name,
+            f"{result.requests_per_s:,.0f}",
+            f"{result.p50_ms:.2f}",
+            f"{result.p99_ms:.2f}",
+            f"{result.cpu_us:.1f}",
+            f"{result.memory_mb:.0f}",
+            f"{result.failed:.0f}",
+            f"{ours.cpu_us / result.cpu_us:.2f}" if result.cpu_us else "",
+            f"{ours.requests_per_s / result.requests_per_s:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def idle_table(rows: list[tuple[Contender, single.Idle]]) -> list[str]:
+    return [
+        "## Idle clients",
+        "",
+        "Keep-alive clients that had one reply each and do nothing.",
+        "",
+        "| in front of the app | clients | KB each | CPU % |",
+        "| --- | ---: | ---: | ---: |",
+        *(f"| {who.name} | {idle.clients:,} | {idle.kb_each:.1f} | {idle.cpu_percent:.2f} |" for who, idle in rows),
+    ]
+
+
+def alone(site: Site, ours: Contender, idle_mb: float) -> list[str]:
+    moved = single.switches(site, ours)
+    deploy = single.deploys(site)
+    status_ms, python_ms = single.status_ratio(site)
+    return [
+        "## slot-machine alone",
+        "",
+        "| what | figure |",
+        "| --- | ---: |",
+        f"| requests failed over {moved.switches} switches under load (of {moved.switching.requests_per_s * 30:,.0f}) |"
+        f" {moved.switching.failed} |",
+        f"| p50 / p99 without switches | {moved.still.p50_ms:.2f} / {moved.still.p99_ms:.2f} ms |",
+        f"| p50 / p99 during the switches | {moved.switching.p50_ms:.2f} / {moved.switching.p99_ms:.2f} ms |",
+        f"| slowest request of a single client during the switches | {moved.slowest_ms:.1f} ms |",
+        f"| a deploy, all of it | {deploy.total_ms:.0f} ms |",
+        f"| a deploy beyond checkout, start and boot | {deploy.beyond_ms:.1f} ms |",
+        f"| its stage `switch` | {deploy.switch_ms:.1f} ms |",
+        f"| `status` by `python3 -c pass` | {status_ms:.1f} / {python_ms:.1f} ms = {status_ms / python_ms:.1f} |",
+        f"| memory of daemon and data plane, idle | {idle_mb:.0f} MB |",
+    ]
+
+
+def cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
+def show(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(os.path.abspath(sys.argv[1]))

@@ -1,0 +1,28 @@
+-- A browser's request, the same each time or with a new target and cookie each time.
+local number = 0
+local distinct = false
+
+function init(args)
+  local headers = wrk.headers
+  headers["Cache-Control"] = "max-age=0"
+  headers["Upgrade-Insecure-Requests"] = "1"
+  headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+  headers["Accept"] = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+  headers["Sec-Fetch-Site"] = "same-origin"
+  headers["Sec-Fetch-Mode"] = "navigate"
+  headers["Accept-Encoding"] = "gzip, deflate, br"
+  headers["Accept-Language"] = "en-US,en;q=0.9"
+  headers["Cookie"] = "session=6b1f0c2d9a8e7f6054433221100ffeed; theme=dark"
+  headers["Connection"] = args[1] == "close" and "close" or "keep-alive"
+  distinct = args[2] == "distinct"
+  fixed = wrk.format("GET")
+end
+
+function request()
+  if not distinct then
+    return fixed
+  end
+  number = number + 1
+  wrk.headers["Cookie"] = "session=" .. number .. "6b1f0c2d9a8e7f60; theme=dark"
+  return wrk.format("GET", wrk.path .. "?n=" .. number)
+end

@@ -1,0 +1,79 @@
+"""wrk in front of a contender: what it got, and what that cost."""
+
+import re
+import subprocess
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from bench.contenders import Contender
+
+SCRIPT = Path(__file__).with_name("browser.lua")
+ROUNDS = 3
+SECONDS = 3
+UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+class Kind(NamedTuple):
+    title: str
+    path: str
+    connections: int = 64
+    close: bool = False
+    distinct: bool = False
+
+
+KINDS = [
+    Kind("small reply, keep-alive", "/small"),
+    Kind("small reply, keep-alive, every request's target and cookie new", "/small", distinct=True),
+    Kind("small reply, connection per request", "/small", close=True),
+    Kind("10 KB reply, keep-alive", "/10k"),
+    Kind("1 MB reply, keep-alive", "/1m"),
+]
+
+
+class Result(NamedTuple):
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    memory_mb: float
+    failed: int
+
+
+def measure(contenders: list[Contender], kind: Kind) -> dict[str, Result]:
+    """Medians of some rounds; in each round everybody has a turn, so that they share the machine's moods."""
+    rounds: dict[str, list[Result]] = {contender.name: [] for contender in contenders}
+    for _ in range(ROUNDS):
+        for contender in contenders:
+            rounds[contender.name].append(one(contender, kind))
+    return {name: Result(*map(median, zip(*results, strict=True))) for name, results in rounds.items()}
+
+
+def one(contender: Contender, kind: Kind, seconds: int = SECONDS) -> Result:
+    argv = ["wrk", "-t1", f"-c{kind.connections}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT)]
+    options = ["close" if kind.close else "keep", "distinct" if kind.distinct else "same"]
+    url = f"http://127.0.0.1:{contender.port}{kind.path}"
+    before_ns = contender.cpu_ns()
+    done = subprocess.run([*argv, url, "--", *options], capture_output=True, text=True, check=True)
+    cpu_ns = contender.cpu_ns() - before_ns
+    requests = int(found(r"(\d+) requests in", done.stdout))
+    failed = sum(map(int, re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", done.stdout)))
+    return Result(
+        requests_per_s=float(found(r"Requests/sec:\s+([\d.]+)", done.stdout)),
+        p50_ms=latency(done.stdout, 50),
+        p99_ms=latency(done.stdout, 99),
+        cpu_us=cpu_ns / requests / 1000,
+        memory_mb=contender.memory_kb() / 1024,
+        failed=failed,
+    )
+
+
+def latency(output: str, percent: int) -> float:
+    value, unit = re.findall(rf"{percent}%\s+([\d.]+)(us|ms|s)", output)[0]
+    return float(value) * UNITS_MS[unit]
+
+
+def found(pattern: str, output: str) -> str:
+    match = re.search(pattern, output)
+    assert match, output
+    return match[1]

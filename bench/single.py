@@ -1,0 +1,151 @@
+"""What only slot-machine has: switches under load, the time that a deploy takes, `status`; and idle clients."""
+
+import http.client
+import json
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+from statistics import median
+from typing import NamedTuple
+
+import msgspec
+
+from bench.contenders import Contender, Site, children, command, resident_kb
+from bench.load import Kind, Result, one
+from slot_machine.core.model import Attempt
+
+SWITCHES = 100
+CLIENTS = 10_000
+IDLE_S = 10
+
+
+class Idle(NamedTuple):
+    clients: int
+    kb_each: float
+    cpu_percent: float
+
+
+def idle_clients(contender: Contender) -> Idle:
+    """Clients that have had a reply each and keep their connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, CLIENTS + 1000), hard))
+    before_kb = contender.memory_kb()
+    clients = []
+    try:
+        for _ in range(min(CLIENTS, hard - 1000)):
+            client = socket.create_connection(("127.0.0.1", contender.port), 10)
+            client.sendall(b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.recv(4096)
+            clients.append(client)
+        kb = contender.memory_kb() - before_kb
+        before_ns = contender.cpu_ns()
+        time.sleep(IDLE_S)
+        used_ns = contender.cpu_ns() - before_ns
+    finally:
+        for client in clients:
+            client.close()
+    return Idle(len(clients), kb / len(clients), used_ns / IDLE_S / 1e7)
+
+
+class Switches(NamedTuple):
+    """`still` and `switching`: latency without and with switches; `slowest_ms` of single requests, one at a time."""
+
+    still: Result
+    switching: Result
+    switches: int
+    slowest_ms: float
+
+
+def switches(site: Site, contender: Contender) -> Switches:
+    """Rollbacks there and back, one after the other, under load."""
+    kind = Kind("", "/small", connections=8)
+    still = one(contender, kind)
+    stopped = threading.Event()
+    slowest = [0.0]
+    asking = threading.Thread(target=ask_singly, args=(site.port, stopped, slowest))
+    asking.start()
+    count = 0
+    began_s = time.monotonic()
+    results = []
+    loading = threading.Thread(target=lambda: results.append(one(contender, kind, seconds=30)))
+    loading.start()
+    while count < SWITCHES or loading.is_alive():
+        post(site, "/rollback")
+        count += 1
+    loading.join()
+    stopped.set()
+    asking.join()
+    print(f"  {count} switches in {time.monotonic() - began_s:.0f} s", file=sys.stderr)
+    return Switches(still, results[0], count, slowest[0])
+
+
+def ask_singly(port: int, stopped: threading.Event, slowest: list[float]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    while not stopped.is_set():
+        began_s = time.monotonic()
+        connection.request("GET", "/small")
+        reply = connection.getresponse()
+        reply.read()
+        assert reply.status == 200, reply.status
+        slowest[0] = max(slowest[0], (time.monotonic() - began_s) * 1000)
+        time.sleep(0.001)
+
+
+class Deploy(NamedTuple):
+    """Medians, in milliseconds. `beyond` is all but the checkout, and the start and boot of the app."""
+
+    total_ms: float
+    beyond_ms: float
+    switch_ms: float
+
+
+def deploys(site: Site, number: int = 15) -> Deploy:
+    rows = []
+    for _ in range(number):
+        site.deploy()
+        attempt = last_attempt(site)
+        stages = attempt.stage_seconds
+        own = attempt.seconds - stages["checkout"] - stages["start"] - stages["health"]
+        rows.append((attempt.seconds * 1000, own * 1000, stages["switch"] * 1000))
+    return Deploy(*map(median, zip(*rows, strict=True)))
+
+
+def status_ratio(site: Site, number: int = 21) -> tuple[float, float]:
+    """Milliseconds of `status`, and of a Python that does nothing."""
+    nothing = [sys.executable, "-c", "pass"]
+    pairs = [(timed([site.slot_machine, "status"], site), timed(nothing, site)) for _ in range(number)]
+    return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
+
+
+def timed(argv: list[str], site: Site) -> float:
+    began_s = time.monotonic()
+    subprocess.run(argv, cwd=site.repo, check=True, capture_output=True)
+    return (time.monotonic() - began_s) * 1000
+
+
+def memory_mb(site: Site) -> float:
+    """Of the daemon and its data plane."""
+    assert site.daemon
+    planes = [pid for pid in children(site.daemon.pid) if "slot_machine.proxy" in command(pid)]
+    return sum(map(resident_kb, [site.daemon.pid, *planes])) / 1024
+
+
+def last_attempt(site: Site) -> Attempt:
+    return msgspec.convert(call(site, "GET", "/status")["last_attempt"], Attempt)
+
+
+def post(site: Site, path: str) -> dict[str, object]:
+    reply = call(site, "POST", path)
+    assert reply["success"], reply
+    return reply
+
+
+def call(site: Site, method: str, path: str) -> dict[str, object]:
+    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=60)
+    connection.request(method, path)
+    reply: dict[str, object] = json.loads(connection.getresponse().read())
+    connection.close()
+    return reply

@@ -1,0 +1,211 @@
+"""Heads against h11, which was written from the same RFCs by others, and against hypothesis."""
+
+import h11
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from slot_machine.proxy.fields import HOP_BY_HOP, Refusal
+from slot_machine.proxy.forwarded import TrustedProxies
+from slot_machine.proxy.reply import ReplyHead
+from slot_machine.proxy.request import RequestHead
+
+STRANGER = TrustedProxies(()).sender("192.0.2.7")
+PROXY = TrustedProxies(("10.0.0.0/8", "::1")).sender("10.1.2.3")
+
+ODD = [b"\0", b"\r", b"\n", b" ", b"\t", b":", b"\x7f", b"\x80", b"\xff", b",", b";", b'"', b"(", b"/", b"a", b"0"]
+LINES = [
+    b"Host: h",
+    b"Host: other",
+    b"Host:",
+    b"Host: a b",
+    b"Content-Length: 5",
+    b"Content-Length: 05",
+    b"Content-Length: 5, 5",
+    b"content-length: 6",
+    b"Content-Length: -1",
+    b"Transfer-Encoding: chunked",
+    b"Transfer-Encoding: gzip, chunked",
+    b"Transfer-Encoding: identity",
+    b"Connection: close",
+    b"Connection: keep-alive, X-Gone",
+    b"Connection: upgrade",
+    b"Upgrade: websocket",
+    b"X-Gone: 1",
+    b"X : 1",
+    b" folded",
+    b"X:1",
+    b"X: \x80\xff",
+    b"X: a\tb ",
+    b"",
+]
+REQUEST_LINES = [
+    b"GET / HTTP/1.1",
+    b"POST /a?b HTTP/1.1",
+    b"GET / HTTP/1.0",
+    b"OPTIONS * HTTP/1.1",
+    b"GET http://h/ HTTP/1.1",
+    b"GET  / HTTP/1.1",
+    b"GET /a b HTTP/1.1",
+    b"GET / HTTP/1.1 ",
+    b"GET / http/1.1",
+    b"GET / HTTP/1.2",
+    b"GET / HTTP/2.0",
+    b"GET",
+    b"G@T / HTTP/1.1",
+    b"FROBNICATE / HTTP/1.1",
+]
+
+
+@st.composite
+def heads(draw: st.DrawFn, first_lines: list[bytes] = REQUEST_LINES) -> bytes:
+    """Mostly plausible, sometimes with a byte where none should be; always one whole head."""
+    lines = [draw(st.sampled_from(first_lines)), *draw(st.lists(st.sampled_from(LINES), max_size=6))]
+    head = b"\r\n".join(lines)
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(head)))
+        head = head[:at] + draw(st.sampled_from(ODD)) + head[at:]
+    return head.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+def h11_request(head: bytes) -> h11.Request | None:
+    """None if h11 refuses it."""
+    try:
+        connection = h11.Connection(h11.SERVER)
+        connection.receive_data(head)
+        event = connection.next_event()
+    except h11.RemoteProtocolError:
+        return None
+    return event if isinstance(event, h11.Request) else None
+
+
+@given(heads())
+@example(b"GET / HTTP/1.1\r\nHost: h\r\nX: a\nY: b\r\n\r\n")
+@example(b"GET / HTTP/1.1\r\nHost: h\r\nX: a\rY: b\r\n\r\n")
+@example(b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n")
+def test_what_goes_on_means_to_h11_what_was_sent(head: bytes) -> None:
+    try:
+        request = RequestHead(head)
+    except Refusal:
+        return
+    if max(request.target) > 0x7E:
+        return  # Raw UTF-8: against the RFC, yet every server takes it and some clients send it.
+    expected = h11_request(head)
+    assert expected is not None, "h11 refuses what went through"
+    passed = h11_request(request.for_app(STRANGER))
+    assert passed is not None, "h11 refuses what goes to the app"
+    assert (request.method, request.target) == (passed.method, passed.target) == (expected.method, expected.target)
+    assert framing(passed) == framing(expected)
+    sent = end_to_end(expected)
+    assert [field for field in end_to_end(passed) if field in sent] == sent
+
+
+def end_to_end(request: h11.Request) -> list[tuple[bytes, bytes]]:
+    stop = HOP_BY_HOP | {b"x-gone"}
+    return [(name, value) for name, value in request.headers if name not in stop]
+
+
+def framing(request: h11.Request) -> tuple[list[bytes], list[bytes]]:
+    lengths = [value for name, value in request.headers if name == b"content-length"]
+    return lengths, [value for name, value in request.headers if name == b"transfer-encoding"]
+
+
+@given(
+    heads([b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 304", b"HTTP/1.1 20 OK", b"HTTP/2 200 OK", b"ICY 200"])
+)
+def test_replies_that_go_on_are_whole_for_h11(head: bytes) -> None:
+    try:
+        reply = ReplyHead(head)
+    except Refusal:
+        return
+    connection = h11.Connection(h11.CLIENT)
+    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "h")]))
+    connection.receive_data(reply.kept_alive)
+    event = connection.next_event()
+    assert isinstance(event, h11.Response)
+    assert event.status_code == reply.status
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\n", 505),
+        (b"GET / HTTP/1.2\r\nHost: h\r\n\r\n", 505),
+        (b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
+        (b"GET http://other/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET * HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: h/x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: u@h\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"X: y\r\n" * 201 + b"\r\n", 431),
+    ],
+)
+def test_refusals_have_fitting_statuses(head: bytes, status: int) -> None:
+    with pytest.raises(Refusal) as refused:
+        RequestHead(head)
+    assert refused.value.status == status
+
+
+def test_the_same_block_counts_for_both_versions() -> None:
+    block = b"Transfer-Encoding: chunked\r\nHost: h\r\n\r\n"
+    assert RequestHead(b"POST / HTTP/1.1\r\n" + block).fields.chunked
+    with pytest.raises(Refusal):
+        RequestHead(b"POST / HTTP/1.0\r\n" + block)
+
+
+FORGED = (
+    b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.9\r\nx-forwarded-proto: https\r\n"
+    b"X-Forwarded-Host: public\r\nX-Request-Id: abc\r\n\r\n"
+)
+
+
+def forwarded(head: bytes) -> dict[bytes, bytes]:
+    lines = [line.partition(b": ") for line in head.split(b"\r\n")]
+    return {name.lower(): value for name, _, value in lines if name.lower().startswith((b"x-forwarded", b"x-request"))}
+
+
+def test_a_stranger_is_not_believed() -> None:
+    said = forwarded(RequestHead(FORGED).for_app(STRANGER))
+    request_id = said.pop(b"x-request-id")
+    assert request_id != b"abc"
+    assert said == {b"x-forwarded-for": b"192.0.2.7", b"x-forwarded-proto": b"http", b"x-forwarded-host": b"h"}
+
+
+def test_a_trusted_proxy_is_believed() -> None:
+    assert forwarded(RequestHead(FORGED).for_app(PROXY)) == {
+        b"x-forwarded-for": b"203.0.113.9, 10.1.2.3",
+        b"x-forwarded-proto": b"https",
+        b"x-forwarded-host": b"public",
+        b"x-request-id": b"abc",
+    }
+
+
+def test_an_ipv4_client_of_a_socket_for_both_families_is_ipv4() -> None:
+    trusted = TrustedProxies(("10.0.0.0/8",))
+    said = forwarded(RequestHead(FORGED).for_app(trusted.sender("::ffff:10.0.0.1")))
+    assert said[b"x-forwarded-for"] == b"203.0.113.9, 10.0.0.1"
+
+
+@pytest.mark.parametrize("name", [b"Connection", b"Keep-Alive", b"Proxy-Connection", b"TE", b"Upgrade", b"X-Named"])
+def test_hop_by_hop_fields_stop_here(name: bytes) -> None:
+    fields = b"%b: x\r\nConnection: x-named\r\nHost: h\r\n\r\n" % name
+    assert b"\r\n%b:" % name not in RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER)
+    assert b"\r\n%b:" % name not in ReplyHead(b"HTTP/1.1 200 OK\r\n" + fields).kept_alive
+
+
+def test_connection_cannot_take_the_framing_away() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: content-length, host\r\nContent-Length: 5\r\n\r\n"
+    assert b"Content-Length: 5\r\n" in RequestHead(head).for_app(STRANGER)
+    assert b"Host: h\r\n" in RequestHead(head).for_app(STRANGER)
+
+
+def test_h2c_is_no_upgrade_here() -> None:
+    head = (
+        b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n"
+    )
+    passed = RequestHead(head).for_app(STRANGER)
+    assert b"h2c" not in passed
+    assert b"HTTP2-Settings" not in passed
