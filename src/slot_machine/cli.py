@@ -25,6 +25,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="slot-machine", message=f"%(prog)s %(version)s (spec {SPEC_VERSION})")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
     """Blue-green deploys of one web app on one machine."""
@@ -148,7 +149,8 @@ def _read_config(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"there is no {CONFIG_NAME} at {path}", "run `slot-machine init` to write one") from None
+        where = f"in {path.parent.resolve()}" if path.name == CONFIG_NAME else f"at {path}"
+        raise ConfigError(f"there is no {CONFIG_NAME} {where}", "run `slot-machine init` to write one") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({CONFIG_NAME}): {error.strerror}") from None
 

@@ -45,6 +45,7 @@ async def run(options: Options) -> None:
     stopped = _on_signals()
     try:
         options.data.mkdir(parents=True, exist_ok=True)
+        (options.data / ".gitignore").write_text("*\n")
     except OSError as error:
         raise StartRefused(f"cannot use {options.data} as the data folder: {error.strerror}") from None
     with ExitStack() as stack:

@@ -286,13 +286,18 @@ class Deployer:
             attempt.on(Event.REUSE)
         attempt.outcome(str(error))
         live = self.state.live
-        attempt.on(Event.FAIL, f"{describe(live)} stays live" if live else "nothing was live before")
+        attempt.on(Event.FAIL, self._what_now(live))
         if attempt.phase is Phase.RESTORE:
             if live and attempt.record.kind == "recovery":
                 self._supervisor.retry(live)
             elif live and not self._supervisor.watching:
                 await self._supervisor.resume(live)
             attempt.on(Event.RESTORED)
+
+    def _what_now(self, live: Version | None) -> str:
+        if not live:
+            return "nothing was live before"
+        return f"{describe(live)} {'stays live' if self._supervisor.healthy else 'is started again'}"
 
     def _begin(self, story: Coroutine[None, None, Done]) -> "asyncio.Task[Outcome]":
         async def outcome() -> Outcome:

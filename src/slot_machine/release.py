@@ -132,11 +132,14 @@ class Launcher:
                 release.session, release.internal_port, config.health_endpoint, also, config.health_timeout_s
             )
         except health.Exited as exited:
-            hint = "start_command must stay in the foreground" if exited.code == 0 else ""
+            hint = f"its output is in {slot_log.path}"
+            if exited.code == 0:
+                hint = f"start_command must stay in the foreground; {hint}"
             message = f"the app exited while it booted: {describe_exit(exited.code)}"
             raise StageFailed(Phase.HEALTH, message, slot_log.tail(), hint) from None
         except health.Unhealthy as error:
-            raise StageFailed(Phase.HEALTH, str(error), slot_log.tail()) from None
+            hint = f"its output is in {slot_log.path}"
+            raise StageFailed(Phase.HEALTH, str(error), slot_log.tail(), hint) from None
         internal = Address(hosts[release.internal_port], release.internal_port)
         public = Address(hosts[also], release.port)
         release.upstream = Upstream(

@@ -29,6 +29,10 @@ def test_defaults_hold_for_a_hand_written_file() -> None:
         env_file="",
         api_port=9100,
         strategy="overlap",
+        proxy_workers=1,
+        trusted_proxies=("127.0.0.0/8", "::1/128"),
+        response_timeout_ms=60_000,
+        access_log="",
     )
 
 
@@ -55,6 +59,11 @@ def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str
         ("{}", "start_command is missing"),
         ('{"start_command": " "}', "start_command is empty"),
         ('{"start_command": 1}', "start_command: expected `str`"),
+        ('{"start_command": "x", "proxy_workers": 0}', "proxy_workers: expected"),
+        ('{"start_command": "x", "proxy_workers": "many"}', "proxy_workers: "),
+        ('{"start_command": "x", "trusted_proxies": ["10.0.0.1/8"]}', "trusted_proxies: "),
+        ('{"start_command": "x", "trusted_proxies": ["proxy"]}', "write an address or a network"),
+        ('{"start_command": "x", "access_log": "."}', "access_log must name a file"),
         ('{"start_command": "x", "port": "3000"}', "port: expected `int`, got `str`"),
         ('{"start_command": "x", "port": 0}', "port: expected `int` >= 1"),
         ('{"start_command": "x", "port": 65536}', "port: expected `int` <= 65535"),

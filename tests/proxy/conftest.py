@@ -179,3 +179,20 @@ def plane(tmp_path: Path) -> Iterator[Plane]:
 
 def error_of(reply: bytes) -> str:
     return str(json.loads(reply.partition(b"\r\n\r\n")[2])["error"])
+
+
+@pytest.fixture
+def idle_fd() -> Iterator[int]:
+    """A socket with nothing to read."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours.fileno()
+
+
+@pytest.fixture
+def closed_fd() -> Iterator[int]:
+    """A socket whose other end is closed."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        yield ours.fileno()

@@ -45,7 +45,8 @@ async def wait_healthy(app: Exiting, port: int, endpoint: str, also_port: int, t
 
 
 async def _poll(port: int, endpoint: str, also_port: int, timeout_s: float) -> dict[int, str]:
-    seen = f"nothing listens on port {port}; does the app read $PORT?"
+    variable = "$PORT" if port == also_port else "$INTERNAL_PORT"
+    seen = f"nothing listens on port {port}; does the app read {variable}?"
     interval_s = FIRST_INTERVAL_S
     try:
         async with asyncio.timeout(timeout_s), aiohttp.ClientSession() as session:

@@ -11,7 +11,7 @@ class SlotLog:
     """One start's part of a slot's log file. The app writes to `fd` itself; nothing stands between."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._start = os.fstat(self.fd).st_size
 
@@ -20,7 +20,7 @@ class SlotLog:
 
     def tail(self) -> tuple[str, ...]:
         """The last lines of this start."""
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._start, size - TAIL_BYTES))
             lines = file.read().decode(errors="replace").splitlines()

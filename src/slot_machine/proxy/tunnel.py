@@ -74,7 +74,8 @@ class _AppEnd(_End):
         self._tunnel.from_app(data)
 
     def eof_received(self) -> bool:
-        return _end_writing(self._tunnel.client)
+        """Once its slot stops, the client is told in its turn."""
+        return not self._tunnel.exchange.winding_up and _end_writing(self._tunnel.client)
 
     def pause_writing(self) -> None:
         _pause(self._tunnel.client)

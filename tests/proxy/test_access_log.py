@@ -1,0 +1,67 @@
+"""The access log of a running data plane."""
+
+import json
+import time
+from pathlib import Path
+
+from tests.proxy.conftest import DEFAULTS, Plane, running
+from tests.proxy.test_forwarding import GET, OK
+
+LIMIT_S = 10
+
+
+def ask(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET.replace(b"GET / ", b"GET /a?b=%20 "))
+    connection = app.accept()
+    connection.head()
+    connection.send(OK)
+    client.until(b"ok")
+
+
+def lines(path: Path, count: int) -> list[dict[str, object]]:
+    """Waits for that many."""
+    give_up_s = time.monotonic() + LIMIT_S
+    while time.monotonic() < give_up_s:
+        found = path.read_text().splitlines() if path.exists() else []
+        if len(found) >= count:
+            return [json.loads(line) for line in found]
+        time.sleep(0.01)
+    raise AssertionError(f"{path} did not get {count} lines")
+
+
+def test_one_line_a_request(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    with running(tmp_path, DEFAULTS, access_log=str(path)) as plane:
+        ask(plane)
+        plane.client(b"nonsense\r\n\r\n").rest()
+        first, second = lines(path, 2)
+    assert abs(float(str(first.pop("time"))) - time.time()) < 60
+    assert 0 <= float(str(first.pop("seconds"))) < 60
+    assert len(str(first.pop("request_id"))) == 32
+    assert first == {"method": "GET", "target": "/a?b=%20", "status": 200, "bytes": len(OK), "slot": "a"}
+    assert (second["method"], second["status"], second["slot"]) == ("", 400, "")
+
+
+def test_rename_begins_a_new_file(tmp_path: Path) -> None:
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    with running(tmp_path, DEFAULTS, access_log=str(path)) as plane:
+        ask(plane)
+        lines(path, 1)
+        path.rename(old)
+        ask(plane)
+        assert len(lines(path, 1)) == 1
+    assert len(lines(old, 1)) == 1
+
+
+def test_what_waits_is_written_when_the_process_stops(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    with running(tmp_path, DEFAULTS, access_log=str(path)) as plane:
+        ask(plane)
+    assert len(lines(path, 1)) == 1
+
+
+def test_log_that_cannot_be_written_costs_no_request(tmp_path: Path) -> None:
+    with running(tmp_path, DEFAULTS, access_log=str(tmp_path / "none" / "access.log")) as plane:
+        ask(plane)
+        ask(plane)

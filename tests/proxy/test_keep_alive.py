@@ -1,0 +1,147 @@
+"""Connections to the app: used again while it keeps them, never after."""
+
+from slot_machine.core.upstream import PUBLIC, Address
+from slot_machine.proxy.pool import LONGEST_IDLE_S, MARGIN, Pool
+from slot_machine.proxy.wire import Forget, Route
+from tests.proxy.conftest import Connection, Plane
+from tests.proxy.test_forwarding import GET, OK
+
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
+PROMISE = OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=5\r\n\r\n")
+
+
+class Idle:
+    """A connection at rest; its file descriptor is one that has nothing to read."""
+
+    def __init__(self, fd: int) -> None:
+        self.idle_since_s = 0.0
+        self.closed = False
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def cut(self) -> None:
+        self.closed = True
+
+
+def answered(connection: Connection, reply: bytes = OK) -> None:
+    connection.head()
+    connection.send(reply)
+
+
+def test_one_connection_for_one_request_after_the_other(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    for _ in range(3):
+        answered(connection)
+        client.until(b"ok")
+        client.send(GET)
+    answered(connection)
+    client.until(b"ok")
+    assert app.untouched()
+
+
+def test_app_that_says_close_is_not_asked_again_on_that_connection(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    first = app.accept()
+    answered(first, OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert b"close" not in client.head()
+    client.until(b"ok")
+    client.send(GET)
+    answered(app.accept())
+    client.until(b"ok")
+    assert first.rest() == b""
+
+
+def test_bytes_beyond_a_reply_end_the_connection(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    answered(app.accept(), OK + OK)
+    assert client.until(b"ok") == OK
+    client.send(GET)
+    answered(app.accept())
+    assert client.until(b"ok") == OK
+
+
+def test_post_is_repeated_never_but_goes_out_where_the_app_promised_to_wait(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    answered(connection, PROMISE)
+    client.until(b"ok")
+
+    client.send(POST)
+    connection.until(b"hi")
+    connection.close()
+
+    assert client.head().startswith(b"HTTP/1.1 502 ")
+    assert app.untouched()
+
+
+def test_counts_tell_what_was_replayed(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    answered(connection)
+    client.until(b"ok")
+    client.send(GET)
+    connection.head()
+    connection.close()
+    answered(app.accept())
+    client.until(b"ok")
+
+    plane.do(Route(None))
+    counts = plane.do(Forget(app.upstream.id)).counts
+    assert counts
+    assert counts.replayed == 1
+
+
+def test_pool_learns_from_a_promise(idle_fd: int) -> None:
+    pool: Pool[Idle] = Pool(Address(PUBLIC, 1))
+    connection = Idle(idle_fd)
+    pool.put(connection, 0.0, promised_s=5.0)
+    assert pool.take(5 * MARGIN + 0.01, repeatable=True) is None
+    assert pool.take(5 * MARGIN - 0.01, repeatable=True) is connection
+
+
+def test_pool_learns_from_a_connection_that_the_app_closed(idle_fd: int) -> None:
+    pool: Pool[Idle] = Pool(Address(PUBLIC, 1))
+    first, second = Idle(idle_fd), Idle(idle_fd)
+    pool.put(first, 0.0, None)
+    pool.put(second, 1.0, None)
+    pool.lost(first, 2.0)
+    pool.retire(2.5)
+    assert not second.closed
+    pool.retire(3.0)
+    assert second.closed
+
+
+def test_pool_retires_what_rests_too_long(idle_fd: int) -> None:
+    pool: Pool[Idle] = Pool(Address(PUBLIC, 1))
+    connection = Idle(idle_fd)
+    pool.put(connection, 0.0, None)
+    pool.retire(LONGEST_IDLE_S + 1)
+    assert connection.closed
+
+
+def test_pool_looks_before_it_hands_out(closed_fd: int, idle_fd: int) -> None:
+    pool: Pool[Idle] = Pool(Address(PUBLIC, 1))
+    dead, alive = Idle(closed_fd), Idle(idle_fd)
+    pool.put(alive, 0.0, 60.0)
+    pool.put(dead, 0.0, 60.0)
+    assert pool.take(1.0, repeatable=True) is alive
+    assert dead.closed
+
+
+def test_pool_has_nothing_for_a_post_unless_promised(idle_fd: int) -> None:
+    pool: Pool[Idle] = Pool(Address(PUBLIC, 1))
+    connection = Idle(idle_fd)
+    pool.put(connection, 0.0, None)
+    assert pool.take(0.0, repeatable=False) is None
+    assert pool.take(0.0, repeatable=True) is connection
+    pool.put(connection, 0.0, 10.0)
+    assert pool.take(10 * MARGIN / 2 + 0.01, repeatable=False) is None
+    assert pool.take(10 * MARGIN / 2 - 0.01, repeatable=False) is connection

@@ -1,0 +1,164 @@
+"""What never ends by itself: WebSockets and event streams, from the switch to the end of their slot."""
+
+import select
+import time
+from collections.abc import Callable
+
+import pytest
+
+from slot_machine.core.upstream import Counts
+from slot_machine.proxy.websocket import GOING_AWAY
+from slot_machine.proxy.wire import Drained, Forget, Route, Unwind
+from tests.proxy.conftest import TIMEOUT_S, App, Connection, Plane
+from tests.proxy.test_forwarding import GET
+
+UPGRADE = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = b"9\r\ndata: 1\n\n\r\n"
+Open = Callable[[Plane, App], tuple[Connection, Connection]]
+HELLO = b"\x81\x05hello"
+
+
+def websocket(plane: Plane, app: App) -> tuple[Connection, Connection]:
+    client = plane.client(UPGRADE)
+    connection = app.accept()
+    connection.head()
+    connection.send(SWITCHED)
+    client.head()
+    return client, connection
+
+
+def events(plane: Plane, app: App) -> tuple[Connection, Connection]:
+    client = plane.client(GET)
+    connection = app.accept()
+    connection.head()
+    connection.send(EVENTS + EVENT)
+    client.until(EVENT)
+    return client, connection
+
+
+def counts(plane: Plane, app: App) -> Counts:
+    found = plane.do(Forget(app.upstream.id)).counts
+    assert found
+    return found
+
+
+def test_websocket_goes_on_after_the_switch_and_is_told_when_its_slot_stops(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = websocket(plane, app)
+    plane.do(Route(None))
+    client.send(HELLO)
+    connection.until(HELLO)
+    connection.send(HELLO)
+    client.until(HELLO)
+
+    plane.do(Unwind(app.upstream.id, 0.05))
+
+    assert client.until(GOING_AWAY) == GOING_AWAY
+    assert connection.rest() == b""
+    plane.do(Drained(app.upstream.id))
+    found = counts(plane, app)
+    assert (found.cut, found.cut_streams) == (1, 1)
+
+
+def test_websocket_is_told_though_its_app_dies_at_once(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = websocket(plane, app)
+    plane.do(Route(None))
+    plane.do(Unwind(app.upstream.id, 0.2))
+    connection.close()
+    plane.do(Drained(app.upstream.id))
+    found = counts(plane, app)
+    assert (found.cut, found.cut_streams) == (1, 1)
+    assert client.rest() == GOING_AWAY
+
+
+def test_app_that_says_good_bye_itself_is_not_repeated(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = websocket(plane, app)
+    plane.do(Unwind(app.upstream.id, 0.1))
+    connection.send(GOING_AWAY)
+    connection.close()
+    assert client.rest() == GOING_AWAY
+
+
+def test_nothing_is_put_into_the_middle_of_a_frame(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = websocket(plane, app)
+    connection.send(HELLO[:4])
+    client.until(HELLO[:4])
+    plane.do(Unwind(app.upstream.id, 0.05))
+    assert client.rest() == b""
+
+
+def test_event_stream_ends_like_a_whole_reply(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = events(plane, app)
+    plane.do(Route(None))
+    plane.do(Unwind(app.upstream.id, 0.05))
+    assert client.rest() == b"0\r\n\r\n"
+    assert connection.rest() == b""
+
+
+def test_event_stream_ends_well_though_its_app_dies_at_once(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = events(plane, app)
+    plane.do(Unwind(app.upstream.id, 0.1))
+    connection.close()
+    assert client.rest() == b"0\r\n\r\n"
+
+
+def test_event_stream_that_breaks_in_a_chunk_does_not_pass_for_whole(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = events(plane, app)
+    connection.send(b"9\r\ndata")
+    client.until(b"data")
+    plane.do(Unwind(app.upstream.id, 0.05))
+    assert client.rest() == b""
+
+
+def test_download_is_not_ended_but_cut(plane: Plane) -> None:
+    """Half of a file with a proper end would pass for the file."""
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    connection.head()
+    connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    client.until(b"abc\r\n")
+    plane.do(Route(None))
+    plane.do(Unwind(app.upstream.id, 0.0))
+    found = counts(plane, app)
+    assert client.rest() == b""
+    assert (found.cut, found.cut_streams) == (1, 0)
+
+
+def test_stream_that_its_app_ended_in_time_leaves_its_client_alone(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = events(plane, app)
+    plane.do(Unwind(app.upstream.id, 0.1))
+    connection.send(b"0\r\n\r\n")
+    client.until(b"0\r\n\r\n")
+    new = plane.app()
+    later, _ = events(plane, new)
+    plane.do(Unwind(new.upstream.id, 0.2))
+    later.rest()  # So the moment has passed at which the first one would have been ended.
+    client.send(GET)
+    again = new.accept()
+    again.head()
+    again.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+    client.until(b"204 No Content\r\n\r\n")
+
+
+@pytest.mark.parametrize("open_stream", [websocket, events])
+def test_streams_end_one_after_the_other(plane: Plane, open_stream: Open) -> None:
+    app = plane.app()
+    clients = {open_stream(plane, app)[0].raw for _ in range(4)}
+    over_s = 1.6
+    plane.do(Unwind(app.upstream.id, over_s))
+    ended_s = []
+    while clients:
+        ended = select.select(list(clients), [], [], TIMEOUT_S)[0]
+        clients -= set(ended)
+        ended_s += [time.monotonic()] * len(ended)
+    assert ended_s[-1] - ended_s[0] > over_s / 4
