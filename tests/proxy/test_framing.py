@@ -90,6 +90,7 @@ def h11_end(body: bytes) -> int:
         b"5;" + b"a" * 5000,
         b"0\r\nContent-Length: 5\r\n\r\n",
         b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n",
         b"0\r\nX : y\r\n\r\n",
         b"0\r\n folded\r\n\r\n",
         b"0\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",

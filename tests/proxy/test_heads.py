@@ -202,10 +202,29 @@ def test_connection_cannot_take_the_framing_away() -> None:
     assert b"Host: h\r\n" in RequestHead(head).for_app(STRANGER)
 
 
-def test_h2c_is_no_upgrade_here() -> None:
-    head = (
-        b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n"
-    )
-    passed = RequestHead(head).for_app(STRANGER)
+@pytest.mark.parametrize("upgrade", [b"h2c", b"H2C", b"h2c, websocket", b"websocket, h2c", b"h2c,"])
+def test_h2c_is_no_upgrade_here(upgrade: bytes) -> None:
+    fields = b"Host: h\r\nConnection: Upgrade\r\nUpgrade: %b\r\nHTTP2-Settings: x\r\n\r\n" % upgrade
+    passed = RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER).lower()
     assert b"h2c" not in passed
-    assert b"HTTP2-Settings" not in passed
+    assert b"http2-settings" not in passed
+
+
+def test_upgrade_is_for_http_1_1() -> None:
+    fields = b"Host: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert b"Upgrade: websocket" in RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER)
+    assert b"Upgrade: websocket" not in RequestHead(b"GET / HTTP/1.0\r\n" + fields).for_app(STRANGER)
+
+
+@pytest.mark.parametrize("name", [b"X_Forwarded_For", b"X-Forwarded_For", b"Content_Length", b"transfer_encoding"])
+def test_what_an_app_could_take_for_a_field_of_ours_stops_here(name: bytes) -> None:
+    """CGI and WSGI know no difference between a dash and an underscore."""
+    head = b"GET / HTTP/1.1\r\nHost: h\r\n%b: 6.6.6.6\r\nX_Other: 1\r\n\r\n" % name
+    passed = RequestHead(head).for_app(STRANGER)
+    assert b"6.6.6.6" not in passed
+    assert b"X_Other: 1\r\n" in passed
+
+
+@pytest.mark.parametrize("status", [b"103 Early Hints", b"204 No Content"])
+def test_replies_without_a_body_have_no_length(status: bytes) -> None:
+    assert b"Content-Length" not in ReplyHead(b"HTTP/1.1 %b\r\nContent-Length: 5\r\n\r\n" % status).kept_alive

@@ -109,6 +109,34 @@ def test_event_stream_ends_well_though_its_app_dies_at_once(plane: Plane) -> Non
     assert client.rest() == b"0\r\n\r\n"
 
 
+@pytest.mark.parametrize("framing", [b"Transfer-Encoding: chunked", b"X: y"])
+def test_event_stream_waits_for_its_moment_though_its_app_dies_at_once(plane: Plane, framing: bytes) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    connection.head()
+    connection.send(EVENTS.replace(b"Transfer-Encoding: chunked", framing))
+    connection.send(EVENT if framing.startswith(b"T") else b"data: 1\n\n")
+    client.until(EVENT)
+    plane.do(Unwind(app.upstream.id, 0.5))
+    connection.close()
+    plane.do(Drained(app.upstream.id))
+    assert client.silent()
+    assert client.rest() == b"0\r\n\r\n"
+
+
+def test_upgrade_while_its_slot_stops_is_told_as_well(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(UPGRADE)
+    connection = app.accept()
+    connection.head()
+    plane.do(Route(None))
+    plane.do(Unwind(app.upstream.id, 0.2))
+    connection.send(SWITCHED)
+    client.head()
+    assert client.until(GOING_AWAY) == GOING_AWAY
+
+
 def test_event_stream_that_breaks_in_a_chunk_does_not_pass_for_whole(plane: Plane) -> None:
     app = plane.app()
     client, connection = events(plane, app)

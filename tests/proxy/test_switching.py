@@ -222,9 +222,9 @@ def test_reader_that_does_not_read_makes_the_app_wait(plane: Plane) -> None:
     assert resident_kb < 60_000
 
 
-def writable(raw: socket.socket) -> bool:
-    """Whether the other side still takes bytes, within half a second."""
-    return bool(select.select([], [raw], [], 0.5)[1])
+def writable(raw: socket.socket, within_s: float = 0.5) -> bool:
+    """Whether the other side still takes bytes."""
+    return bool(select.select([], [raw], [], within_s)[1])
 
 
 def test_close_lets_requests_in_flight_finish_and_takes_no_more(plane: Plane) -> None:
@@ -243,3 +243,15 @@ def test_close_lets_requests_in_flight_finish_and_takes_no_more(plane: Plane) ->
     connection.send(OK)
     assert b"\r\nConnection: close\r\n" in busy.head()
     assert busy.rest() == b"ok"
+
+
+def test_early_answer_to_an_upload_arrives_though_the_app_resets(plane: Plane) -> None:
+    """An app that refuses an upload closes with bytes unread, and so resets its connection."""
+    app = plane.app()
+    for _ in range(20):
+        client = plane.client(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 500_000)
+        connection = app.accept()
+        connection.head()
+        connection.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        connection.close()
+        assert client.head().startswith(b"HTTP/1.1 413 ")

@@ -29,9 +29,9 @@ class AppSide(Protocol):
 class Exchange:
     """Claims its upstream, and releases it in `_end`, whatever happens in between. Implements Claim.
 
-    `body` is what has come of the request's body and was not sent on yet, with its framing; `body_done` says that
-    nothing of it is missing. `held`: it waits for a route. `received` and `sent` count the client's bytes, `status` is
-    0 until the reply begins.
+    `body` is what has come of the request's body and was not sent on yet, with its framing. `body_began`: the client
+    does not wait for `100 Continue` any more. `body_done`: nothing of it is missing. `held`: it waits for a route.
+    `received` and `sent` count the client's bytes, `status` is 0 until the reply begins.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class Exchange:
         "app",
         "began_s",
         "body",
+        "body_began",
         "body_done",
         "client",
         "ended",
@@ -59,6 +60,7 @@ class Exchange:
         self.head = head
         self.began_s = began_s
         self.body = b""
+        self.body_began = True
         self.body_done = True
         self.received = 0
         self.sent = 0
@@ -87,7 +89,7 @@ class Exchange:
         self.route = route
         if self.held:
             self.held = False
-            self.client.waits_for_app()
+            self.client.goes_on()
         app = route.pools[self.client.listener].take(self.began_s, repeatable=self.head.repeatable)
         if app is None:
             self._open(route)
@@ -104,7 +106,7 @@ class Exchange:
         if self.body:
             data, self.body = data + self.body, b""
         app.begin(self, data)
-        if not self.body_done:
+        if not self.body_done and not app.congested:
             self.client.resume()
 
     def not_opened(self, why: str) -> None:
@@ -114,7 +116,7 @@ class Exchange:
         """A part of the request's body as it came."""
         if self.app:
             self.app.transport.write(data)
-        else:
+        elif not self.ended:
             self.body += data
 
     def answered(self, head: "ReplyHead") -> None:
@@ -122,6 +124,9 @@ class Exchange:
         self.status = head.status
         if head.event_stream or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
             self.endless = True
+            unwinds_at_s = self.route.unwinds_at_s if self.route else None
+            if unwinds_at_s is not None:
+                self.wind_up(max(0.0, unwinds_at_s - monotonic()))
 
     def finished(self, now_s: float) -> None:
         """The reply is complete, and the connection to the app belongs to somebody else now."""
@@ -149,7 +154,7 @@ class Exchange:
             self.app = None
             self.fail(HTTPStatus.BAD_GATEWAY, why)
 
-    def fail(self, status: HTTPStatus, why: str) -> None:
+    def fail(self, status: HTTPStatus, why: str, *, finished: bool = True) -> None:
         """Answers in the app's place; cuts the client off if the app has begun to."""
         if self.ended:
             return
@@ -168,7 +173,7 @@ class Exchange:
         self.sent += len(page)
         client.transport.write(page)
         now_s = monotonic()
-        self._end(now_s, finished=True)
+        self._end(now_s, finished=finished, whole=True)
         client.ended(self, now_s)
 
     def client_left(self) -> None:
@@ -182,7 +187,7 @@ class Exchange:
         if self.winding_up and not self.ended:
             self._orphan()
         else:
-            self.fail(HTTPStatus.BAD_GATEWAY, "the app stopped before it answered")
+            self.fail(HTTPStatus.BAD_GATEWAY, "the app stopped before it answered", finished=False)
 
     def wind_up(self, within_s: float) -> None:
         self.winding_up = True

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import httptools
 
+from slot_machine.proxy.forwarded import FORWARDED
+
 T = TypeVar("T")
 
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"))
@@ -86,6 +88,9 @@ class Fields:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
         lower = name.lower()
+        if b"_" in lower and lower.replace(b"_", b"-") in self._special:
+            # Apps behind CGI or WSGI can't tell it from the real one, which they must be able to trust.
+            return
         value = value.rstrip(b" \t")
         if lower in self._special:
             self.values.setdefault(lower, []).append(value)
@@ -95,8 +100,11 @@ class Fields:
 
     @property
     def connection_options(self) -> frozenset[bytes]:
-        """In lower case (RFC 9110 section 7.6.1)."""
-        given = self.values.get(b"connection")
+        return self.members(b"connection")
+
+    def members(self, name: bytes) -> frozenset[bytes]:
+        """Of a special field that is a list, in lower case."""
+        given = self.values.get(name)
         return _members(b",".join(given)) if given else frozenset()
 
     def passed(self, dropped: frozenset[bytes] = frozenset()) -> bytes:
@@ -132,5 +140,5 @@ def check_trailer(line: bytes) -> None:
     """Raises Refusal."""
     if not BLOCK.fullmatch(line + b"\r\n"):
         raise Refusal(HTTPStatus.BAD_REQUEST, "malformed trailer")
-    if line.partition(b":")[0].lower() in FRAMING | HOP_BY_HOP:
+    if line.partition(b":")[0].lower().replace(b"_", b"-") in FRAMING | HOP_BY_HOP | FORWARDED:
         raise Refusal(HTTPStatus.BAD_REQUEST, "a trailer that would change how the message is understood")

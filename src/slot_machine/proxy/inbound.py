@@ -1,6 +1,7 @@
 """A client's connection: requests come in one after the other, and each waits for the reply to the one before it."""
 
 import asyncio
+import select
 from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
@@ -40,16 +41,21 @@ class Server(Protocol):
 
 
 class ClientConnection(asyncio.Protocol):
-    """`deadline_s` is when `expired` must be called: a sweep does it, so that no request needs a timer."""
+    """`deadline_s` is when `expired` must be called: a sweep does it, so that no request needs a timer.
+
+    `congested`: the client reads more slowly than the app writes. `paused`: the client is not read.
+    """
 
     __slots__ = (
         "_body",
         "_early",
         "_lingering",
-        "_unread",
+        "_seen_unsent",
+        "congested",
         "deadline_s",
         "exchange",
         "listener",
+        "paused",
         "sender",
         "server",
         "transport",
@@ -62,13 +68,10 @@ class ClientConnection(asyncio.Protocol):
         self.deadline_s = monotonic() + server.limits.idle_s
         self._early = b""
         self._body: Framing | None = None
-        self._unread = 0
         self._lingering = False
-
-    @property
-    def congested(self) -> bool:
-        """The client reads more slowly than the app writes."""
-        return self._unread > 0
+        self._seen_unsent = 0
+        self.congested = False
+        self.paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -96,14 +99,15 @@ class ClientConnection(asyncio.Protocol):
                 self.pause()
 
     def pause_writing(self) -> None:
-        self._unread = self.transport.get_write_buffer_size()
-        self.deadline_s = monotonic() + self.server.limits.stall_s
+        self.congested = True
+        self._seen_unsent = self.transport.get_write_buffer_size()
+        self._set_deadline()
         if self.exchange and self.exchange.app:
             self.exchange.app.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._unread = 0
-        self.deadline_s = inf if self.exchange else monotonic() + self.server.limits.idle_s
+        self.congested = False
+        self._set_deadline()
         if self.exchange and self.exchange.app:
             self.exchange.app.transport.resume_reading()
 
@@ -111,18 +115,19 @@ class ClientConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         if not self.transport.is_closing():
+            self.paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        if not self.transport.is_closing():
+        """Reads the client again; the time that it was not read is not held against it."""
+        if self.paused and not self.transport.is_closing():
+            self.paused = False
             self.transport.resume_reading()
+            self._set_deadline()
 
-    def waits_for_app(self) -> None:
-        limits = self.server.limits
-        self.deadline_s = monotonic() + (limits.stall_s if self._body is not None else limits.response_s or inf)
-
-    def reply_began(self) -> None:
-        self.deadline_s = inf
+    def goes_on(self) -> None:
+        """What its exchange waits for has changed."""
+        self._set_deadline()
 
     def ended(self, exchange: Exchange, now_s: float) -> None:
         """The reply to it is written."""
@@ -130,10 +135,13 @@ class ClientConnection(asyncio.Protocol):
         if not exchange.keep_client or self._body is not None or self.server.closing:
             self._close()
             return
-        if not self._unread:
+        if self.congested:
+            self._set_deadline()
+        else:
             self.deadline_s = now_s + self.server.limits.idle_s
-        if self._early:
+        if self.paused and len(self._early) <= MOST_EARLY_BYTES:
             self.resume()
+        if self._early:
             asyncio.get_running_loop().call_soon(self._next_early)
 
     def linger(self) -> None:
@@ -145,7 +153,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.resume()
         self.transport.write_eof()
-        self.deadline_s = monotonic() + LINGER_S
+        self._set_deadline()
 
     def upgraded(self) -> bytes:
         """The connection is a tunnel's from here on. Returns what came early for it."""
@@ -158,20 +166,27 @@ class ClientConnection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         if not self.exchange:
-            self.transport.close()
+            self._close()
+
+    def left_unnoticed(self) -> bool:
+        """Whether a client that is not read has closed its side."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def expired(self, now_s: float) -> None:
         """Ends what took too long."""
         exchange, limits = self.exchange, self.server.limits
+        unsent = self.transport.get_write_buffer_size()
         self.deadline_s = inf
-        if self._lingering:
-            self.transport.abort()
-        elif self._unread:
-            unread, self._unread = self._unread, self.transport.get_write_buffer_size()
-            if self._unread < unread:
-                self.deadline_s = now_s + limits.stall_s
-            else:
+        if self.congested or (unsent and exchange is None):
+            seen, self._seen_unsent = self._seen_unsent, unsent
+            if seen and unsent >= seen:
                 self.transport.abort()
+            else:
+                self.deadline_s = now_s + limits.stall_s
+        elif self._lingering or self.transport.is_closing():
+            self.transport.abort()
         elif exchange is None:
             if self._early:
                 self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no complete head within {limits.head_s:g} s"))
@@ -179,17 +194,41 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.close()
         elif exchange.held:
             exchange.fail(HTTPStatus.SERVICE_UNAVAILABLE, "held for too long while a new version starts")
-        elif self._body is not None:
+        elif self._waits_for_body:
             exchange.fail(HTTPStatus.REQUEST_TIMEOUT, f"nothing of the request's body came for {limits.stall_s:g} s")
         else:
             exchange.fail(HTTPStatus.GATEWAY_TIMEOUT, f"the app did not answer within {limits.response_s:g} s")
+
+    @property
+    def _waits_for_body(self) -> bool:
+        """It is the client's turn: it is read, and does not wait for `100 Continue`."""
+        exchange = self.exchange
+        return self._body is not None and not self.paused and exchange is not None and exchange.body_began
+
+    def _set_deadline(self) -> None:
+        """The limit that goes with what is going on. Most requests take a short cut, in `_next` and `ended`."""
+        limits, exchange = self.server.limits, self.exchange
+        closing = self._lingering or self.transport.is_closing()
+        if self.congested or (closing and self.transport.get_write_buffer_size()):
+            limit_s = limits.stall_s
+        elif closing:
+            limit_s = LINGER_S
+        elif exchange is None:
+            limit_s = limits.idle_s
+        elif exchange.held:
+            limit_s = limits.hold_s
+        elif exchange.status:
+            limit_s = inf
+        else:
+            limit_s = limits.stall_s if self._waits_for_body else limits.response_s or inf
+        self.deadline_s = monotonic() + limit_s
 
     def _next(self, data: bytes) -> None:
         if data[0] == CR:
             # RFC 9112 section 2.2: an empty line before a request is ignored.
             data = data.removeprefix(b"\r\n")
             if not data or data == b"\r":
-                self._early = data
+                self._keep_beginning(data)
                 return
         end = data.find(b"\r\n\r\n") + 4
         if not 4 <= end <= MOST_HEAD_BYTES:
@@ -214,11 +253,12 @@ class ClientConnection(asyncio.Protocol):
         server.router.claim(exchange)
         if exchange.route is None and not exchange.ended:
             exchange.held = True
-            self.deadline_s = now_s + server.limits.hold_s
+            self._set_deadline()
 
     def _next_early(self) -> None:
         if self.exchange is None and self._early and not self._lingering and not self.transport.is_closing():
-            self._next(self._early)
+            early, self._early = self._early, b""
+            self._next(early)
 
     def _incomplete(self, data: bytes) -> None:
         """More must come, unless what is here can't be the beginning of a head."""
@@ -228,20 +268,25 @@ class ClientConnection(asyncio.Protocol):
         elif not request.may_begin(data):
             self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1"), len(data))
         else:
-            if not self._early:
-                self.deadline_s = monotonic() + self.server.limits.head_s
-            self._early = data
+            self._keep_beginning(data)
+
+    def _keep_beginning(self, data: bytes) -> None:
+        """Of a head. Its time runs from the first byte on."""
+        if data and not self._early:
+            self.deadline_s = monotonic() + self.server.limits.head_s
+        self._early = data
 
     def _begin_body(self, exchange: Exchange, first: bytes) -> bool:
-        """Whether what came of the body is well-formed."""
+        """Whether what came of the body is well-formed. The rest is read once the app has the head."""
         known = exchange.head.fields
         exchange.body_done = False
+        exchange.body_began = not known.expects_continue
         self._body = Chunked() if known.chunked else Sized(known.length)
-        self.deadline_s = exchange.began_s + self.server.limits.stall_s
         if first:
             self._more_body(exchange, first)
         if self._body is not None:
             self.pause()
+            self._set_deadline()
         return self.exchange is exchange
 
     def _more_body(self, exchange: Exchange, data: bytes) -> None:
@@ -249,26 +294,22 @@ class ClientConnection(asyncio.Protocol):
         try:
             end = self._body.feed(data, 0)
         except Refusal as refusal:
-            self._body_refused(exchange, refusal)
+            # What went to the app already can't be completed.
+            exchange.keep_client = False
+            exchange.fail(refusal.status, str(refusal))
             return
+        exchange.body_began = True
         if end == MORE:
             exchange.received += len(data)
             exchange.more_body(data)
-            if not exchange.status:
-                self.deadline_s = monotonic() + self.server.limits.stall_s
+            self._set_deadline()
             return
         self._body = None
         self._early = data[end:]
         exchange.body_done = True
         exchange.received += end
         exchange.more_body(data[:end])
-        if not exchange.status:
-            self.deadline_s = monotonic() + (self.server.limits.response_s or inf)
-
-    def _body_refused(self, exchange: Exchange, refusal: Refusal) -> None:
-        """The head may have gone to the app already: what was sent can't be completed."""
-        exchange.keep_client = False
-        exchange.fail(refusal.status, str(refusal))
+        self._set_deadline()
 
     def _refuse(self, refusal: Refusal, bytes_in: int = 0) -> None:
         """Takes nothing more from this client."""
@@ -283,3 +324,4 @@ class ClientConnection(asyncio.Protocol):
             self.linger()
         else:
             self.transport.close()
+            self._set_deadline()

@@ -1,6 +1,8 @@
 """A connection to the app: one request after the other, each with its reply."""
 
 import asyncio
+import os
+from contextlib import suppress
 from http import HTTPStatus
 from time import monotonic
 from typing import cast
@@ -13,13 +15,13 @@ from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.reply import BODYLESS, ReplyHead
 from slot_machine.proxy.tunnel import Tunnel
 
+READ_BYTES = 262_144
 WRITTEN_AT_ONCE = 16_384
 """Bytes up to which a copy costs less than a second buffer."""
 
 
 class AppConnection(asyncio.Protocol):
     __slots__ = (
-        "_congested",
         "_early",
         "_encode",
         "_exchange",
@@ -28,6 +30,7 @@ class AppConnection(asyncio.Protocol):
         "_payload",
         "_pool",
         "_reused",
+        "congested",
         "idle_since_s",
         "transport",
     )
@@ -37,7 +40,7 @@ class AppConnection(asyncio.Protocol):
         self._pool = pool
         self._exchange: Exchange | None = None
         self._reused = False
-        self._congested = False
+        self.congested = False
         self._early = b""
         self._head: ReplyHead | None = None
         self._framing: Framing | None = None
@@ -48,16 +51,24 @@ class AppConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._read_what_is_left()
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             self._pool.lost(self, monotonic())
-        elif isinstance(self._framing, UntilClose) and exc is None:
+        elif isinstance(self._framing, UntilClose) and exc is None and not exchange.winding_up:
             if self._encode:
                 self._write(exchange, LAST_CHUNK)
             exchange.finished(monotonic())
         else:
             untouched = self._reused and self._head is None and not self._early
             exchange.app_lost("the app closed the connection before it answered", untouched=untouched)
+
+    def _read_what_is_left(self) -> None:
+        """A write that meets a reset ends the connection before the reply is read that explains it."""
+        with suppress(OSError):
+            while self._exchange and (left := os.read(self.fileno(), READ_BYTES)):
+                self.data_received(left)
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -75,12 +86,12 @@ class AppConnection(asyncio.Protocol):
             exchange.fail(HTTPStatus.BAD_GATEWAY, f"the app's reply is malformed: {refusal}")
 
     def pause_writing(self) -> None:
-        self._congested = True
+        self.congested = True
         if self._exchange:
             self._exchange.client.pause()
 
     def resume_writing(self) -> None:
-        self._congested = False
+        self.congested = False
         if self._exchange:
             self._exchange.client.resume()
 
@@ -150,7 +161,7 @@ class AppConnection(asyncio.Protocol):
             chunked = self._encode or (head.chunked and exchange.head.http_1_1)
             out = head.for_client(chunked=chunked, connection=exchange.connection_field)
         exchange.answered(head)
-        client.reply_began()
+        client.goes_on()
         framing = self._framing
         if framing is None:
             self._write(exchange, out)
@@ -218,7 +229,7 @@ class AppConnection(asyncio.Protocol):
         self._exchange = None
         self._framing = None
         now_s = monotonic()
-        if clean and not head.close and exchange.body_done and not self._congested:
+        if clean and not head.close and exchange.body_done and not self.congested:
             self._reused = True
             if exchange.client.congested:
                 self.transport.resume_reading()

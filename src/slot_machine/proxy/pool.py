@@ -10,6 +10,12 @@ LONGEST_IDLE_S = 60.0
 MARGIN = 0.8
 """Of the time that an app keeps connections, the part in which they are used again."""
 
+GROWTH = 1.5
+"""What was learnt from a connection that the app closed grows by this each time that one lives longer."""
+
+SHORTEST_IDLE_S = 1.0
+"""A connection that ended sooner says nothing of the others: its process may have been recycled."""
+
 LOOK_AFTER_S = 0.05
 """A connection that rested for longer is looked at before it is used: the event loop may not know of its end yet."""
 
@@ -29,7 +35,8 @@ C = TypeVar("C", bound=Connection)
 class Pool(Generic[C]):
     """The latest comes first, so that those in excess rest until they are closed. One per listener of an upstream.
 
-    An app says how long it keeps idle connections (Keep-Alive: timeout), or shows it by closing one.
+    An app says how long it keeps idle connections (Keep-Alive: timeout), or shows it by closing one. It may have other
+    reasons to close one, so what it showed is outgrown by connections that live longer.
     """
 
     __slots__ = ("_closed", "_idle", "_kept_s", "_promised", "address")
@@ -56,8 +63,10 @@ class Pool(Generic[C]):
                 return None
             self._idle.pop()
             if (rested_s < LOOK_AFTER_S and repeatable) or not _readable(connection.fileno()):
+                if not self._promised and rested_s > self._kept_s / 2:
+                    self._kept_s = min(LONGEST_IDLE_S, self._kept_s * GROWTH)
                 return connection
-            self._learn(rested_s)
+            self._learn(max(rested_s, SHORTEST_IDLE_S))
             connection.cut()
         return None
 
@@ -66,7 +75,7 @@ class Pool(Generic[C]):
         if promised_s is not None:
             self._promised = True
             self._learn(promised_s)
-        if self._closed or self._kept_s <= 0 or len(self._idle) >= MOST_IDLE:
+        if self._closed or len(self._idle) >= MOST_IDLE:
             connection.cut()
             return
         connection.idle_since_s = now_s
@@ -76,7 +85,7 @@ class Pool(Generic[C]):
         """The app closed one that rested here."""
         if connection in self._idle:
             self._idle.remove(connection)
-            self._learn(now_s - connection.idle_since_s)
+            self._learn(max(now_s - connection.idle_since_s, SHORTEST_IDLE_S))
 
     def retire(self, now_s: float) -> None:
         """Closes those that the app is about to close."""

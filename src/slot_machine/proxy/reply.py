@@ -53,7 +53,9 @@ class ReplyHead:
             kind.lower().startswith(b"text/event-stream") for kind in given.values.get(b"content-type", ())
         )
         self.upgrade = b", ".join(given.values.get(b"upgrade", ()))
-        self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed())
+        # RFC 9110 section 8.6: these have no length to tell.
+        dropped = frozenset((b"content-length",)) if self.status < 200 or self.status == 204 else frozenset()
+        self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed(dropped))
         self.short = 200 <= self.status not in BODYLESS and self.length is not None and 0 < self.length <= SHORT_BYTES
         self.kept_alive = self.for_client(chunked=self.chunked and self.status not in BODYLESS)
 

@@ -17,7 +17,7 @@ ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]+)[^#]*")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
 
-SPECIAL = FRAMING | HOP_BY_HOP | FORWARDED | {b"accept"}
+SPECIAL = FRAMING | HOP_BY_HOP | FORWARDED | {b"accept", b"expect", b"http2-settings"}
 CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
 """Never passed on: inside of a tunnel they would be requests that nobody here has seen."""
 
@@ -34,6 +34,7 @@ class RequestFields:
         "accept",
         "chunked",
         "close",
+        "expects_continue",
         "has_body",
         "host",
         "hosts",
@@ -59,15 +60,14 @@ class RequestFields:
         self.close = b"close" in options
         self.keep_alive = b"keep-alive" in options
         self.upgrade = b", ".join(values.get(b"upgrade", ())) if b"upgrade" in options else b""
-        if self.has_body or self.upgrade.lower() in CLEARTEXT_UPGRADES:
+        if self.has_body or given.members(b"upgrade") & CLEARTEXT_UPGRADES:
             self.upgrade = b""
+        self.expects_continue = b"100-continue" in given.members(b"expect")
         self.accept = b",".join(values.get(b"accept", ()))
         self.said = Said.of(values)
-        self.passed = given.passed(FORWARDED)
+        self.passed = given.passed(FORWARDED | {b"http2-settings"})
         if self.chunked:
             self.passed += b"Transfer-Encoding: chunked\r\n"
-        if self.upgrade:
-            self.passed += b"Connection: upgrade\r\nUpgrade: " + self.upgrade + b"\r\n"
         if not self.hosts:
             self.passed += b"Host: \r\n"
 
@@ -115,6 +115,8 @@ class RequestHead:
         """The head as the app gets it, always as HTTP/1.1."""
         known = self.fields
         forwarded, self.request_id = sender.forwarded(known.said, known.host)
+        if known.upgrade and self.http_1_1:
+            forwarded += b"Connection: upgrade\r\nUpgrade: %b\r\n" % known.upgrade
         return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self.method, self.target, known.passed, forwarded)
 
     def _check_unusual_target(self) -> None:

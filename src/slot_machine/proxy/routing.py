@@ -35,7 +35,7 @@ class Claim(Protocol):
 class Route:
     """An upstream with what is in flight to it: its claims are the requests handed out and not yet released."""
 
-    __slots__ = ("_switched_away_s", "_when_drained", "claims", "counts", "pools", "totals", "upstream")
+    __slots__ = ("_switched_away_s", "_when_drained", "claims", "counts", "pools", "totals", "unwinds_at_s", "upstream")
 
     def __init__(self, upstream: Upstream, totals: Totals) -> None:
         self.upstream = upstream
@@ -45,6 +45,8 @@ class Route:
         self.pools: dict[str, Pool[AppConnection]] = {
             name: Pool(address) for name, address in upstream.addresses.items()
         }
+        self.unwinds_at_s: float | None = None
+        """When what goes on forever is to be over."""
         self._switched_away_s: float | None = None
         self._when_drained: list[Callable[[], None]] = []
 
@@ -149,7 +151,10 @@ class Router:
     def unwind(self, upstream_id: int, over_s: float) -> None:
         """Ends what would go on forever, spread evenly over that time so that the clients don't all return at once."""
         route = self._routes.get(upstream_id)
-        endless = [claim for claim in route.claims if claim.endless] if route else []
+        if not route:
+            return
+        route.unwinds_at_s = time.monotonic() + over_s
+        endless = [claim for claim in route.claims if claim.endless]
         for number, claim in enumerate(endless, 1):
             claim.wind_up(over_s * number / len(endless))
 

@@ -17,6 +17,7 @@ from slot_machine.proxy.routing import NO_SLOT, Router
 from slot_machine.proxy.wire import Settings
 
 BACKLOG = 4096
+KEEP_ALIVE_PROBE_S = 60
 SWEEP_INTERVAL_S = 0.25
 GOT_NO_REPLY = 0
 """In place of a status, where the client did not get the whole reply."""
@@ -36,6 +37,9 @@ class DataPlaneServer:
     async def listen(self, listeners: Mapping[str, socket.socket]) -> None:
         loop = asyncio.get_running_loop()
         for name, listener in listeners.items():
+            # What it accepts inherits this: a client that vanished is noticed though nobody writes to it.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_PROBE_S)
             server = await loop.create_server(partial(ClientConnection, self, name), sock=listener, backlog=BACKLOG)
             self._servers.append(server)
 
@@ -73,8 +77,11 @@ class DataPlaneServer:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
             now_s = monotonic()
-            for client in [client for client in self.clients if client.deadline_s < now_s]:
-                client.expired(now_s)
+            for client in [client for client in self.clients if client.deadline_s < now_s or client.paused]:
+                if client.paused and client.left_unnoticed():
+                    client.transport.abort()
+                elif client.deadline_s < now_s:
+                    client.expired(now_s)
             self.router.retire_idle(now_s)
 
     async def keep_log(self) -> None:

@@ -14,6 +14,7 @@ class Tunnel:
         self.transport = app
         self.client = exchange.client.transport
         self.frames = Frames() if websocket else None
+        self._half_closed = False
 
     def open(self, early: bytes) -> None:
         """`early`: what the app sent right behind its reply."""
@@ -37,6 +38,15 @@ class Tunnel:
             self.exchange.received += len(data)
             self.transport.write(data)
 
+    def eof(self, to: asyncio.Transport) -> bool:
+        """One side is done; the other half goes on. Whether it does: the second time the connections close."""
+        if self._half_closed:
+            return False
+        self._half_closed = True
+        if not to.is_closing():
+            to.write_eof()
+        return True
+
     def cut(self) -> None:
         """What was written still goes out."""
         self.transport.close()
@@ -57,7 +67,7 @@ class _ClientEnd(_End):
         self._tunnel.from_client(data)
 
     def eof_received(self) -> bool:
-        return _end_writing(self._tunnel.transport)
+        return self._tunnel.eof(self._tunnel.transport)
 
     def pause_writing(self) -> None:
         _pause(self._tunnel.transport)
@@ -75,7 +85,7 @@ class _AppEnd(_End):
 
     def eof_received(self) -> bool:
         """Once its slot stops, the client is told in its turn."""
-        return not self._tunnel.exchange.winding_up and _end_writing(self._tunnel.client)
+        return not self._tunnel.exchange.winding_up and self._tunnel.eof(self._tunnel.client)
 
     def pause_writing(self) -> None:
         _pause(self._tunnel.client)
@@ -90,13 +100,6 @@ class _AppEnd(_End):
         elif not exchange.ended:
             exchange.over()
             self._tunnel.client.close()
-
-
-def _end_writing(transport: asyncio.Transport) -> bool:
-    """The other half may go on."""
-    if not transport.is_closing():
-        transport.write_eof()
-    return True
 
 
 def _pause(transport: asyncio.Transport) -> None:
