@@ -94,10 +94,13 @@ class _AppEnd(_End):
         _resume(self._tunnel.client)
 
     def connection_lost(self, _: Exception | None) -> None:
-        exchange = self._tunnel.exchange
-        if exchange.winding_up and not exchange.ended:
+        exchange, frames = self._tunnel.exchange, self._tunnel.frames
+        said_good_bye = frames is not None and frames.closed
+        if exchange.ended:
+            return
+        if exchange.winding_up and not said_good_bye:
             exchange.app_lost("the app closed the connection")
-        elif not exchange.ended:
+        else:
             exchange.over()
             self._tunnel.client.close()
 
