@@ -61,6 +61,7 @@ class Switches(NamedTuple):
 
 def switches(site: Site, contender: Contender) -> Switches:
     """Rollbacks there and back, one after the other, under load."""
+    site.deploy()
     kind = Kind("", "/small", connections=8)
     still = one(contender, kind)
     stopped = threading.Event()

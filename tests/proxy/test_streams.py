@@ -146,6 +146,18 @@ def test_event_stream_that_breaks_in_a_chunk_does_not_pass_for_whole(plane: Plan
     assert client.rest() == b""
 
 
+@pytest.mark.parametrize("unwinding", [False, True])
+def test_streams_are_told_when_the_data_plane_stops(plane: Plane, unwinding: bool) -> None:
+    app = plane.app()
+    socket, stream = websocket(plane, app)[0], events(plane, app)[0]
+    if unwinding:
+        plane.do(Unwind(app.upstream.id, 600))
+    plane.process.terminate()
+    assert plane.process.wait(TIMEOUT_S) == 0
+    assert socket.rest() == GOING_AWAY
+    assert stream.rest() == b"0\r\n\r\n"
+
+
 def test_download_is_not_ended_but_cut(plane: Plane) -> None:
     """Half of a file with a proper end would pass for the file."""
     app = plane.app()

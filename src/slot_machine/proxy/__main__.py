@@ -29,6 +29,7 @@ async def serve(settings: Settings) -> None:
     async with asyncio.TaskGroup() as tasks:
         keeping = [tasks.create_task(server.keep_limits()), tasks.create_task(server.keep_log())]
         await stopped.wait()
+        await server.end_streams()
         for task in keeping:
             task.cancel()
 

@@ -191,7 +191,7 @@ class Exchange:
 
     def wind_up(self, within_s: float) -> None:
         self.winding_up = True
-        asyncio.get_running_loop().call_later(within_s, self._end_cleanly)
+        asyncio.get_running_loop().call_later(within_s, self.end_cleanly)
 
     def over(self) -> None:
         """A tunnel that its client or the app has ended."""
@@ -209,7 +209,8 @@ class Exchange:
         self._drop_app()
         self._end(monotonic(), finished=False)
 
-    def _end_cleanly(self) -> None:
+    def end_cleanly(self) -> None:
+        """For a WebSocket or an event stream. Does nothing where its time never came, or it ended by itself."""
         if not self.ended:
             self._orphan()
         transport = self.client.transport

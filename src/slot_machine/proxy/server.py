@@ -17,6 +17,7 @@ from slot_machine.proxy.routing import NO_SLOT, Router
 from slot_machine.proxy.wire import Settings
 
 BACKLOG = 4096
+LAST_WORDS_S = 0.01
 KEEP_ALIVE_PROBE_S = 60
 SWEEP_INTERVAL_S = 0.25
 GOT_NO_REPLY = 0
@@ -71,6 +72,14 @@ class DataPlaneServer:
             server.close()
         for client in list(self.clients):
             client.close_if_idle()
+
+    async def end_streams(self) -> None:
+        """Tells WebSockets and event streams that it is over, as far as their clients listen."""
+        for client in list(self.clients):
+            if client.exchange and client.exchange.endless:
+                client.exchange.end_cleanly()
+        # One turn of the loop, in which it is written.
+        await asyncio.sleep(LAST_WORDS_S)
 
     async def keep_limits(self) -> None:
         """Enforces every limit in time without a timer per request. Runs until cancelled."""
