@@ -1,3 +1,19 @@
-from slot_machine.cli import main
+"""The console script."""
 
-main()
+import sys
+
+
+def main() -> None:
+    """`status` must answer fast, so it goes without the library that the other commands are parsed by."""
+    if sys.argv[1:] == ["status"]:
+        from slot_machine import show
+
+        show.main()
+    else:
+        from slot_machine import cli
+
+        cli.main()
+
+
+if __name__ == "__main__":
+    main()

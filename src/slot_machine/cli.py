@@ -1,18 +1,15 @@
 """The command line: parse, render, exit codes. Results go to stdout, everything else to stderr."""
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
-from slot_machine import SPEC_VERSION, __version__, progress
-from slot_machine.client import Client, Json
+from slot_machine import SPEC_VERSION, __version__, progress, show
 from slot_machine.core.errors import ConfigError, SlotMachineError
+from slot_machine.show import CONFIG_NAME
 
-CONFIG_NAME = "slot-machine.json"
 DATA_NAME = ".slot-machine"
-DEFAULT_API_PORT = 9100
 
 
 class Commands(click.Group):
@@ -96,28 +93,23 @@ def start(config_file: Path, repo: Path | None, data: Path | None, port: int | N
 @click.argument("commit", required=False)
 def deploy(commit: str | None) -> None:
     """Deploy COMMIT, by default HEAD of the current folder's repository."""
-    reply = progress.follow(_client().deploy(_resolved("HEAD" if commit is None else commit)))
-    _fail_if_refused(reply)
+    reply = progress.follow(show.client().deploy(_resolved("HEAD" if commit is None else commit)))
+    show.fail_if_refused(reply)
     click.echo(f"deployed {reply['commit']} to slot {reply['slot']}")
 
 
 @commands.command()
 def rollback() -> None:
     """Go back to the previous version."""
-    reply = progress.follow(_client().rollback())
-    _fail_if_refused(reply)
+    reply = progress.follow(show.client().rollback())
+    show.fail_if_refused(reply)
     click.echo(f"rolled back to {reply['commit']} in slot {reply['slot']}")
 
 
 @commands.command()
 def status() -> None:
     """Show what is live and how it is."""
-    known = _client().status()
-    _fail_if_refused(known)
-    for name, value in known.items():
-        if isinstance(value, dict):
-            value = _attempt(value)
-        click.echo(f"{name:<17}{str(value).lower() if isinstance(value, bool) else value}".rstrip())
+    show.status()
 
 
 @commands.command()
@@ -139,10 +131,9 @@ def main() -> None:
         click.echo("interrupted; a deploy that the daemon has begun goes on", err=True)
         sys.exit(130)
     except SlotMachineError as error:
-        _fail(str(error), error.hint)
+        show.fail(str(error), error.hint)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        show.nobody_reads()
 
 
 def _read_config(path: Path) -> bytes:
@@ -153,26 +144,6 @@ def _read_config(path: Path) -> bytes:
         raise ConfigError(f"there is no {CONFIG_NAME} {where}", "run `slot-machine init` to write one") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({CONFIG_NAME}): {error.strerror}") from None
-
-
-def _client() -> Client:
-    """For the daemon that the nearest slot-machine.json names, here or in a parent folder."""
-    here = Path.cwd()
-    path = next((path for folder in (here, *here.parents) if (path := folder / CONFIG_NAME).is_file()), None)
-    return Client(_api_port(path) if path else DEFAULT_API_PORT)
-
-
-def _api_port(path: Path) -> int:
-    """Reads no more than that one field, as `status` must answer fast."""
-    import json
-
-    try:
-        port = json.loads(_read_config(path)).get("api_port", DEFAULT_API_PORT)
-    except (ValueError, AttributeError):
-        raise ConfigError(f"{path} is not a JSON object", "correct it") from None
-    if not isinstance(port, int) or not 1 <= port <= 65535:
-        raise ConfigError(f"{path}: api_port: expected a port from 1 to 65535, got {port!r}")
-    return port
 
 
 def _resolved(commitish: str) -> str:
@@ -188,25 +159,3 @@ def _resolved(commitish: str) -> str:
         return commitish
     commit = found.stdout.strip()
     return commit if found.returncode == 0 and commit.isalnum() else commitish
-
-
-def _attempt(attempt: Json) -> str:
-    text = f"{attempt['kind']} of {str(attempt['commit'])[:8]} {attempt['result']} in stage {attempt['stage']}"
-    return f"{text}: {attempt['error']}" if attempt["error"] else text
-
-
-def _fail_if_refused(reply: Json) -> None:
-    if reply.get("success") is False:
-        stage = f"{reply['stage']}: " if reply.get("stage") else ""
-        _fail(f"{stage}{reply.get('error', '')}", str(reply.get("hint", "")))
-
-
-def _fail(error: str, hint: str) -> None:
-    click.echo(f"error: {error}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
-    sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
