@@ -21,8 +21,11 @@ FRAMING = frozenset((b"content-length", b"host", b"transfer-encoding"))
 OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))
 """Members of Connection that name no field, or one that is hop-by-hop in any case."""
 
-BLOCK = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)*+\r\n")
-"""Fields with the empty line that ends them. No folding, no space before a colon, no bare CR, LF or NUL."""
+SPECIAL = FRAMING | HOP_BY_HOP | FORWARDED | {b"accept", b"content-type", b"expect", b"http2-settings"}
+"""What a proxy must understand of a head."""
+
+LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
+"""No folding, no space before the colon, no bare CR, LF or NUL (RFC 9112 section 5)."""
 
 MOST_FIELDS = 200
 MOST_HEAD_BYTES = 65_536
@@ -39,7 +42,7 @@ class Refusal(Exception):
 
 
 class Memory(dict[bytes, T]):
-    """What was made of the latest inputs: most messages have a head that came just before, byte for byte.
+    """What was made of the latest inputs: most heads, and nearly all of their lines, came just before, byte for byte.
 
     `make` must depend on its input alone.
     """
@@ -57,6 +60,40 @@ class Memory(dict[bytes, T]):
         return made
 
 
+class Field:
+    """One line of a head. `line` is how it goes on; `special`: a proxy must know it; `stops`: it goes no further."""
+
+    __slots__ = ("line", "name", "special", "stops", "value")
+
+    def __init__(self, line: bytes) -> None:
+        """`line` without its CRLF. Raises Refusal."""
+        if not LINE.fullmatch(line):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed header field")
+        found: list[tuple[bytes, bytes]] = []
+        try:
+            httptools.HttpRequestParser(_Collector(found)).feed_data(b"GET / HTTP/1.1\r\n%b\r\n\r\n" % line)
+        except httptools.HttpParserError as error:
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"malformed header field: {error}") from None
+        ((name, value),) = found
+        self.name = name.lower()
+        self.value = value.rstrip(b" \t")
+        self.special = self.name in SPECIAL
+        # Apps behind CGI or WSGI can't tell X_Forwarded_For from the real one, which they must be able to trust.
+        self.stops = self.name in HOP_BY_HOP or (not self.special and self.name.replace(b"_", b"-") in SPECIAL)
+        self.line = b"%b: %b\r\n" % (name, self.value)
+
+
+class _Collector:
+    def __init__(self, found: list[tuple[bytes, bytes]]) -> None:
+        self._found = found
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._found.append((name, value))
+
+
+_known = Memory(Field)
+
+
 @lru_cache
 def _members(value: bytes) -> frozenset[bytes]:
     return frozenset(member for item in value.split(b",") if (member := item.strip().lower()))
@@ -68,35 +105,18 @@ class Fields:
     `values` has those of the latter by their name in lower case, in their order.
     """
 
-    def __init__(self, block: bytes, special: frozenset[bytes], start_line: bytes) -> None:
-        """`special`: names in lower case. `start_line` tells the parser what to expect. Raises Refusal."""
-        if not BLOCK.fullmatch(block):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed header field")
-        if block.count(b"\n") - 1 > MOST_FIELDS:
-            raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
-        self._special = special
-        self.values: dict[bytes, list[bytes]] = {}
-        self._lines: list[bytes] = []
-        parser = httptools.HttpResponseParser if start_line.startswith(b"HTTP/") else httptools.HttpRequestParser
-        try:
-            parser(self).feed_data(start_line + block)
-        except httptools.HttpParserUpgrade:
-            pass
-        except httptools.HttpParserError as error:
-            raise Refusal(HTTPStatus.BAD_REQUEST, f"malformed head: {error}") from None
+    __slots__ = ("_fields", "values")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser."""
-        lower = name.lower()
-        if b"_" in lower and lower.replace(b"_", b"-") in self._special:
-            # Apps behind CGI or WSGI can't tell it from the real one, which they must be able to trust.
-            return
-        value = value.rstrip(b" \t")
-        if lower in self._special:
-            self.values.setdefault(lower, []).append(value)
-            if lower in HOP_BY_HOP:
-                return
-        self._lines.append(b"%b: %b\r\n" % (name, value))
+    def __init__(self, block: bytes) -> None:
+        """`block`: lines with the empty one that ends them. Raises Refusal."""
+        lines = block.split(b"\r\n")
+        if len(lines) - 2 > MOST_FIELDS:
+            raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
+        self._fields = [_known[line] for line in lines[:-2]]
+        self.values: dict[bytes, list[bytes]] = {}
+        for field in self._fields:
+            if field.special:
+                self.values.setdefault(field.name, []).append(field.value)
 
     @property
     def connection_options(self) -> frozenset[bytes]:
@@ -110,10 +130,10 @@ class Fields:
     def passed(self, dropped: frozenset[bytes] = frozenset()) -> bytes:
         """The lines that go on: without the hop-by-hop ones, those that Connection names, and `dropped`."""
         named = self.connection_options - FRAMING - OPTIONS
-        if not named and dropped.isdisjoint(self.values):
-            return b"".join(self._lines)
-        dropped |= named
-        return b"".join([line for line in self._lines if line.partition(b":")[0].lower() not in dropped])
+        if named or not dropped.isdisjoint(self.values):
+            dropped |= named
+            return b"".join([field.line for field in self._fields if not field.stops and field.name not in dropped])
+        return b"".join([field.line for field in self._fields if not field.stops])
 
     def content_length(self) -> int | None:
         """Raises Refusal for more than one, and for anything but digits (RFC 9112 section 6.3)."""
@@ -137,8 +157,7 @@ class Fields:
 
 
 def check_trailer(line: bytes) -> None:
-    """Raises Refusal."""
-    if not BLOCK.fullmatch(line + b"\r\n"):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "malformed trailer")
-    if line.partition(b":")[0].lower().replace(b"_", b"-") in FRAMING | HOP_BY_HOP | FORWARDED:
+    """`line` with its CRLF. Raises Refusal."""
+    field = _known[line.removesuffix(b"\r\n")]
+    if field.stops or field.name in FRAMING | FORWARDED:
         raise Refusal(HTTPStatus.BAD_REQUEST, "a trailer that would change how the message is understood")

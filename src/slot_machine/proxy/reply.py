@@ -3,11 +3,10 @@
 import re
 from http import HTTPStatus
 
-from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Fields, Memory, Refusal
+from slot_machine.proxy.fields import Fields, Memory, Refusal
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
 KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
-SPECIAL = FRAMING | HOP_BY_HOP | {b"content-type"}
 SHORT_BYTES = 16_384
 BODYLESS = frozenset((204, 304))
 """RFC 9112 section 6.3: whatever their fields say."""
@@ -40,7 +39,7 @@ class ReplyHead:
             raise Refusal(HTTPStatus.BAD_GATEWAY, "its status line is not HTTP/1.1's")
         http_1_1 = line[1] == b"1"
         self.status = int(line[2])
-        given = Fields(head[line.end() :], SPECIAL, b"HTTP/1.1 200 OK\r\n")
+        given = Fields(head[line.end() :])
         self.length = given.content_length()
         self.chunked = given.chunked()
         if self.chunked and not http_1_1:

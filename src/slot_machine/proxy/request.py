@@ -3,7 +3,7 @@
 import re
 from http import HTTPStatus
 
-from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Fields, Memory, Refusal
+from slot_machine.proxy.fields import Fields, Memory, Refusal
 from slot_machine.proxy.forwarded import FORWARDED, Said, Sender
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
@@ -17,7 +17,6 @@ ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]+)[^#]*")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
 
-SPECIAL = FRAMING | HOP_BY_HOP | FORWARDED | {b"accept", b"expect", b"http2-settings"}
 CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
 """Never passed on: inside of a tunnel they would be requests that nobody here has seen."""
 
@@ -47,7 +46,7 @@ class RequestFields:
 
     def __init__(self, block: bytes) -> None:
         """Raises Refusal."""
-        given = Fields(block, SPECIAL, b"GET / HTTP/1.1\r\n")
+        given = Fields(block)
         values = given.values
         self.hosts = values.get(b"host", [])
         self.host = self.hosts[0] if self.hosts else b""

@@ -1,6 +1,7 @@
 """The data plane as a whole: its listeners, its clients, its way to the app."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Mapping
 from functools import partial
@@ -15,6 +16,8 @@ from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.routing import NO_SLOT, Router
 from slot_machine.proxy.wire import Settings
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 LAST_WORDS_S = 0.01
@@ -87,10 +90,7 @@ class DataPlaneServer:
             await asyncio.sleep(SWEEP_INTERVAL_S)
             now_s = monotonic()
             for client in [client for client in self.clients if client.deadline_s < now_s or client.paused]:
-                if client.paused and client.left_unnoticed():
-                    client.transport.abort()
-                elif client.deadline_s < now_s:
-                    client.expired(now_s)
+                _keep_limits_of(client, now_s)
             self.router.retire_idle(now_s)
 
     async def keep_log(self) -> None:
@@ -107,3 +107,15 @@ class DataPlaneServer:
             exchange.not_opened(error.strerror or str(error))
         else:
             exchange.opened(app)
+
+
+def _keep_limits_of(client: ClientConnection, now_s: float) -> None:
+    """A defect here must cost one connection, not all of them."""
+    try:
+        if client.paused and client.left_unnoticed():
+            client.transport.abort()
+        elif client.deadline_s < now_s:
+            client.expired(now_s)
+    except Exception:
+        log.exception("cannot end a connection as it should be")
+        client.transport.abort()

@@ -14,7 +14,7 @@ class Tunnel:
         self.transport = app
         self.client = exchange.client.transport
         self.frames = Frames() if websocket else None
-        self._half_closed = False
+        self._half_closed: asyncio.Transport | None = None
 
     def open(self, early: bytes) -> None:
         """`early`: what the app sent right behind its reply."""
@@ -42,7 +42,7 @@ class Tunnel:
         """One side is done; the other half goes on. Whether it does: the second time the connections close."""
         if self._half_closed:
             return False
-        self._half_closed = True
+        self._half_closed = to
         if not to.is_closing():
             to.write_eof()
         return True
@@ -52,6 +52,8 @@ class Tunnel:
         self.transport.close()
 
     def clean_ending(self) -> bytes | None:
+        if self._half_closed is self.client:
+            return None
         if not self.frames or self.frames.closed:
             return b""
         return GOING_AWAY if self.frames.between_frames else None
