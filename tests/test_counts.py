@@ -105,6 +105,23 @@ def test_worker_that_is_killed_comes_back_with_the_route(site: Site) -> None:
     assert {site.serving() for _ in range(20)} == {"good"}
 
 
+def test_worker_that_is_killed_during_a_hold_holds_again(site: Site) -> None:
+    boot = "while test -e wait && ! test -e ../go; do sleep 0.05; done"
+    live(site, strategy="replace", start_command=f"{boot}; exec {site.config['start_command']}")
+    site.commit("next", {"wait": ""})
+    with ThreadPoolExecutor() as pool:
+        deploying = pool.submit(site.post, "/deploy", {"commit": "HEAD"})
+        wait_until("the new version boots", lambda: site.status()["running"] == "health")
+        (worker,) = children_of(site.daemons[-1].process.pid, "slot_machine.proxy")
+        kill(worker)
+        wait_until("it is back", lambda: metrics(site)["slot_machine_restarts_total", "proxy"] == 1)
+        held = pool.submit(site.get)
+        wait_until("a request is held", lambda: metrics(site)["slot_machine_requests_in_flight", ""] == 1)
+        (site.data / "go").touch()
+        assert held.result() == (200, "next")
+        assert deploying.result().status == 200
+
+
 def test_auto_is_a_worker_a_core(site: Site) -> None:
     daemon = site.start(proxy_workers="auto")
     assert len(children_of(daemon.process.pid, "slot_machine.proxy")) == len(os.sched_getaffinity(0))
