@@ -104,7 +104,9 @@ def contenders(slot_machine: str) -> Iterator[tuple[list[Contender], "Site"]]:
             port = free_port()
             argv = [str(caddy), "reverse-proxy", "--from", f"http://127.0.0.1:{port}", "--to", f"127.0.0.1:{app_port}"]
             running.append(run(folder / "caddy", "", port, app_port, argv))
-            found.append(Contender("Caddy", version(str(caddy), "version"), port, [running[-1].pid]))
+            found.append(
+                Contender("Caddy", f"Caddy {version(str(caddy), 'version').split()[0]}", port, [running[-1].pid])
+            )
             yield found, site
         finally:
             site.stop()
