@@ -20,7 +20,7 @@ MOST_WAITING = 100_000
 encode = msgspec.json.Encoder().encode
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """`time` is in seconds since 1970, when the request was over. `status` is 0 where no reply began."""
 
     time: float
