@@ -73,21 +73,6 @@ def test_live_version_that_fails_at_start_up_is_tried_again(site: Site) -> None:
     assert site.serving() == "good"
 
 
-@MODES
-def test_daemon_killed_leaves_nothing_that_stops_the_next(site: Site, options: tuple[str, ...]) -> None:
-    good = live(site, *options)
-    app = int(site.get("/pid")[1])
-    daemon = site.daemons[-1].process
-    daemon.kill()
-    daemon.wait()
-
-    site.start(*options)
-
-    assert not alive(app)
-    assert site.serving() == "good"
-    assert site.status()["live_commit"] == good
-
-
 def test_deploy_of_a_killed_daemon_stands_in_the_history_as_interrupted(site: Site) -> None:
     good = live(site, health_timeout_ms=60_000)
     site.commit("deaf", deaf=True)

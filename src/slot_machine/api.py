@@ -14,6 +14,7 @@ from slot_machine.core.errors import (
     BadRequest,
     Busy,
     CommitNotFound,
+    ConfigError,
     NothingToRollBackTo,
     SlotMachineError,
     StageFailed,
@@ -32,6 +33,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     NothingToRollBackTo: 409,
     Busy: 409,
     CommitNotFound: 422,
+    ConfigError: 422,
     StageFailed: 500,
     Stopping: 503,
 }
@@ -67,11 +69,16 @@ class ErrorReply(msgspec.Struct):
 
 class Api:
     def __init__(
-        self, deployer: Deployer, status: Callable[[], Status], metrics: Callable[[], Awaitable[bytes]]
+        self,
+        deployer: Deployer,
+        status: Callable[[], Status],
+        metrics: Callable[[], Awaitable[bytes]],
+        reload: Callable[[], Awaitable[None]],
     ) -> None:
         self._deployer = deployer
         self._status = status
         self._metrics = metrics
+        self._reload = reload
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[_guarded, _errors_as_json], client_max_size=LARGEST_BODY)
@@ -82,6 +89,7 @@ class Api:
                 web.get("/metrics", self._get_metrics),
                 web.post("/deploy", self._deploy),
                 web.post("/rollback", self._rollback),
+                web.post("/reload", self._post_reload),
             ]
         )
         return app
@@ -104,6 +112,11 @@ class Api:
 
     async def _rollback(self, request: web.Request) -> web.StreamResponse:
         return await self._follow(request, lambda report: self._deployer.rollback(_origin(request), report))
+
+    async def _post_reload(self, _: web.Request) -> web.Response:
+        """The answer comes before the reload: `reloads` in the status tells when it is done."""
+        await self._reload()
+        return _json({"success": True}, 202)
 
     async def _follow(
         self, request: web.Request, begin: Callable[[Callable[[Progress], None]], "asyncio.Task[Outcome]"]

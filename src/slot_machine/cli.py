@@ -10,6 +10,7 @@ from slot_machine.core.errors import ConfigError, SlotMachineError
 from slot_machine.show import CONFIG_NAME
 
 DATA_NAME = ".slot-machine"
+RELOAD_POLL_S = 0.05
 
 
 class Commands(click.Group):
@@ -66,12 +67,16 @@ def init(force: bool) -> None:
 @click.option("--data", type=click.Path(path_type=Path), help="Default: <repo>/.slot-machine")
 @click.option("--port", type=click.IntRange(1, 65535), help="The API's port instead of api_port")
 @click.option("--no-proxy", is_flag=True, help="The app owns its port; nothing stands in the data path.")
-def start(config_file: Path, repo: Path | None, data: Path | None, port: int | None, no_proxy: bool) -> None:
+@click.option("--check", is_flag=True, help="Only read the configuration, and print what would be used.")
+def start(
+    config_file: Path, repo: Path | None, data: Path | None, port: int | None, no_proxy: bool, check: bool
+) -> None:
     """Run the daemon in the foreground."""
     import asyncio
+    import json
     import logging
 
-    from slot_machine import daemon
+    from slot_machine import daemon, reload
     from slot_machine.core import config
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -86,7 +91,13 @@ def start(config_file: Path, repo: Path | None, data: Path | None, port: int | N
         )
     folder = config_file.resolve().parent
     repo = (repo or folder).resolve()
-    asyncio.run(daemon.run(daemon.Options(options, folder, repo, (data or repo / DATA_NAME).resolve(), not no_proxy)))
+    known = daemon.Options(options, folder, repo, (data or repo / DATA_NAME).resolve(), not no_proxy)
+    if check:
+        click.echo(json.dumps(json.loads(config.render(options)) | known.fixed, indent=2))
+        return
+    handed = asyncio.run(daemon.run(known))
+    if handed:
+        reload.again(handed)
 
 
 @commands.command()
@@ -104,6 +115,19 @@ def rollback() -> None:
     reply = progress.follow(show.client().rollback())
     show.fail_if_refused(reply)
     click.echo(f"rolled back to {reply['commit']} in slot {reply['slot']}")
+
+
+@commands.command("reload")
+def reload_() -> None:
+    """Let the daemon go on with new code and configuration; nothing is stopped."""
+    import time
+
+    client = show.client()
+    before = client.status()["reloads"]
+    show.fail_if_refused(client.reload())
+    while client.status()["reloads"] == before:
+        time.sleep(RELOAD_POLL_S)
+    click.echo("reloaded")
 
 
 @commands.command()

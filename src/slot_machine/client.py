@@ -30,6 +30,10 @@ class Client:
     def rollback(self) -> Iterator[Json]:
         return self._call("POST", "/rollback", {})
 
+    def reload(self) -> Json:
+        *_, last = self._call("POST", "/reload", {})
+        return last
+
     def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
         payload = json.dumps(body).encode() if body is not None else b""
         head = (

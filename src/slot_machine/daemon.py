@@ -1,25 +1,27 @@
-"""The daemon: wires the parts, and lives as `run` reads: lock, bind, clean up, recover, serve, drain, stop."""
+"""The daemon: wires the parts, and lives as `run` reads: lock, clean up, bind, recover, serve, then stop or let go."""
 
 import asyncio
 import logging
 import os
 import signal
 import socket
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
 
-from slot_machine import metrics, status
+from slot_machine import __version__, dataplane, metrics, reload, status
 from slot_machine.api import Api
 from slot_machine.core.config import Config
-from slot_machine.core.errors import StartRefused
+from slot_machine.core.errors import SlotMachineError, StartRefused
 from slot_machine.core.upstream import INTERNAL, PUBLIC
-from slot_machine.dataplane import DataPlane
+from slot_machine.dataplane import DataPlane, Left
 from slot_machine.deployer import Deployer
-from slot_machine.host import ports, processes
+from slot_machine.host import containment, ports, processes
 from slot_machine.host.lock import locked
+from slot_machine.host.processes import Session
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import GitFailed, Worktrees
 from slot_machine.proxy.wire import Limits, Settings
@@ -28,6 +30,8 @@ from slot_machine.supervisor import Supervisor
 from slot_machine.traffic import Direct
 
 log = logging.getLogger(__name__)
+
+REAP_INTERVAL_S = 5.0
 
 
 class Options(NamedTuple):
@@ -39,89 +43,200 @@ class Options(NamedTuple):
     data: Path
     proxy: bool
 
+    @property
+    def fixed(self) -> dict[str, object]:
+        """What a reload can't change."""
+        config = self.config
+        return {
+            "port": config.port,
+            "internal_port": config.internal_port,
+            "api_port": config.api_port,
+            "repo": str(self.repo),
+            "data": str(self.data),
+        }
 
-async def run(options: Options) -> None:
-    """Returns after SIGTERM or SIGINT, with nothing left running. Raises StartRefused."""
-    stopped = _on_signals()
-    try:
-        options.data.mkdir(parents=True, exist_ok=True)
-        (options.data / ".gitignore").write_text("*\n")
-    except OSError as error:
-        raise StartRefused(f"cannot use {options.data} as the data folder: {error.strerror}") from None
+
+class Ending:
+    """What ends the daemon's life: SIGTERM or SIGINT; or a reload, which SIGHUP asks for, ends this image of it."""
+
+    def __init__(self) -> None:
+        self.came = asyncio.Event()
+        self.asked_to_reload = asyncio.Event()
+        self.reloads = False
+        self._terminated = False
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._terminate)
+        loop.add_signal_handler(signal.SIGHUP, self.asked_to_reload.set)
+        # Those that came between two images of this process.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, reload.SIGNALS)
+
+    def reload(self) -> None:
+        self.reloads = True
+        self.came.set()
+
+    def hand_over(self) -> None:
+        """Leaves signals, those that came already included, to the next image."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, reload.SIGNALS)
+        if self._terminated:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _terminate(self) -> None:
+        self._terminated = True
+        self.came.set()
+
+
+class Ground(NamedTuple):
+    """What the daemon stands on. `reloads`: how often this process began anew."""
+
+    store: Store
+    worktrees: Worktrees
+    api_socket: socket.socket
+    listeners: Mapping[str, socket.socket]
+    left: list[Left]
+    reloads: int
+
+
+async def run(options: Options) -> reload.Handed | None:
+    """Returns after SIGTERM or SIGINT, with nothing left running; or after a reload, with all of it running.
+
+    Then the process is to go on with `reload.again`. Raises StartRefused.
+    """
+    before = reload.Handed.inherited()
+    ending = Ending()
+    _make_data_folder(options.data)
     with ExitStack() as stack:
         stack.enter_context(locked(options.data / "daemon.lock"))
         store = Store.open(options.data / "state.db")
         stack.callback(store.close)
-        await _end_leftovers(store)
-        store.interrupt_unfinished()
         worktrees = await _worktrees(options)
-        api_socket = stack.enter_context(ports.bind_loopback(options.config.api_port))
-        listeners = {name: stack.enter_context(socket) for name, socket in _bind_public(options).items()}
-        await _serve(options, store, worktrees, api_socket, listeners, stopped)
+        left = dataplane.left_running(options.data, store)
+        if not options.proxy:
+            await _end_workers(left, store)
+        await _end_leftovers(store, worktrees, left)
+        store.interrupt_unfinished()
+        api_socket = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
+        stack.enter_context(api_socket)
+        listeners = {name: stack.enter_context(socket) for name, socket in _listeners(options, left).items()}
+        reloads = before.reloads if before else 0
+        handed_fd = os.dup(api_socket.fileno())
+        try:
+            await _serve(options, Ground(store, worktrees, api_socket, listeners, left, reloads), ending)
+        except BaseException:
+            os.close(handed_fd)
+            raise
+    if ending.reloads:
+        ending.hand_over()
+        return reload.Handed(handed_fd, reloads + 1)
+    os.close(handed_fd)
     log.info("stopped")
+    return None
 
 
-async def _serve(
-    options: Options,
-    store: Store,
-    worktrees: Worktrees,
-    api_socket: socket.socket,
-    listeners: dict[str, socket.socket],
-    stopped: asyncio.Event,
-) -> None:
-    config = options.config
+async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
+    config, store = options.config, ground.store
     async with asyncio.TaskGroup() as tasks:
         plane = None
+        keeping = [tasks.create_task(_keep_orphans())] if containment.adopt_orphans() else []
         if options.proxy:
-            plane = DataPlane(options.data, listeners, store, _plane_settings(options), _workers(config))
-            await plane.start()
-            tasks.create_task(plane.keep())
+            plane = DataPlane(options.data, ground.listeners, store, _plane_settings(options), _workers(config))
+            await plane.start(ground.left, renew=ground.reloads > 0)
+            keeping.append(tasks.create_task(plane.keep()))
         traffic = plane or Direct()
         launcher = Launcher(config, options.folder, options.data, store, fixed_ports=not options.proxy)
         supervisor = Supervisor(launcher, traffic, tasks)
         alone = not options.proxy or config.strategy == "replace"
-        deployer = Deployer(config, worktrees, store, launcher, traffic, supervisor, tasks, alone=alone)
+        deployer = Deployer(config, ground.worktrees, store, launcher, traffic, supervisor, tasks, alone=alone)
         mode = "proxy" if options.proxy else "no-proxy"
+
+        async def reload_now() -> None:
+            deployer.check_free()
+            await reload.check(options.fixed)
+            deployer.refuse_more()
+            ending.reload()
+
         api = Api(
             deployer,
-            lambda: status.gather(deployer, store, supervisor, mode, config.port),
+            lambda: status.gather(deployer, store, supervisor, mode, config.port, ground.reloads),
             lambda: metrics.render(supervisor, plane),
+            reload_now,
         )
         runner = web.AppRunner(api.application(), access_log=None, handle_signals=False)
 
-        stopping = tasks.create_task(stopped.wait())
-        recovery = deployer.recover()
-        if recovery:
-            await asyncio.wait([recovery, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if not stopped.is_set():
+        end = tasks.create_task(ending.came.wait())
+        await asyncio.wait([deployer.recover(), end], return_when=asyncio.FIRST_COMPLETED)
+        if not ending.came.is_set():
             await runner.setup()
-            await web.SockSite(runner, api_socket, shutdown_timeout=1).start()
+            await web.SockSite(runner, ground.api_socket, shutdown_timeout=1).start()
+            keeping.append(tasks.create_task(_reload_on_signal(ending, deployer, reload_now)))
             log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, mode, config.api_port)
-        await stopping
+        await end
 
-        log.info("stopping")
-        if plane:
-            await plane.close_listeners()
-        await deployer.stop()
-        await runner.cleanup()
-        if plane:
-            await plane.stop()
+        if ending.reloads:
+            log.info("reloading")
+            await runner.cleanup()
+            await deployer.let_go()
+        else:
+            log.info("stopping")
+            if plane:
+                await plane.close_listeners()
+            await deployer.stop()
+            await runner.cleanup()
+            if plane:
+                await plane.stop()
+        for task in keeping:
+            task.cancel()
 
 
-def _on_signals() -> asyncio.Event:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopped.set)
-    return stopped
+async def _reload_on_signal(ending: Ending, deployer: Deployer, reload_now: Callable[[], Awaitable[None]]) -> None:
+    """Once the deploy that runs has ended. Runs until cancelled."""
+    while True:
+        await ending.asked_to_reload.wait()
+        ending.asked_to_reload.clear()
+        await deployer.idle()
+        try:
+            await reload_now()
+        except SlotMachineError as error:
+            log.error("%s", error)
 
 
-async def _end_leftovers(store: Store) -> None:
-    """What a daemon that was killed left running would hold the ports, and the slots' files."""
-    for identity in store.processes():
-        if await processes.kill_leftover(identity):
-            log.warning("killed process %d, left over from a daemon that did not stop cleanly", identity.pid)
-        store.remove_process(identity)
+async def _keep_orphans() -> None:
+    """Runs until cancelled."""
+    undertaker = containment.Undertaker()
+    while True:
+        await asyncio.sleep(REAP_INTERVAL_S)
+        undertaker.reap(processes.leaders())
+
+
+async def _end_workers(left: list[Left], store: Store) -> None:
+    """Of a daemon that had the proxy: this one has none."""
+    for found in left:
+        for listener in found.introduction.listeners.values():
+            listener.close()
+        await found.session.kill()
+        found.path.unlink(missing_ok=True)
+        store.remove_process(found.session.identity)
+
+
+async def _end_leftovers(store: Store, worktrees: Worktrees, left: list[Left]) -> None:
+    """What a daemon that was killed left running and nobody takes over. The deployer sees to its apps."""
+    await worktrees.end_leftovers()
+    taken_over = {found.session.pid for found in left}
+    for identity, role, running in store.processes():
+        if running is None and identity.pid not in taken_over:
+            session = Session.adopt(identity, contained=role != "proxy")
+            if session.members():
+                log.warning("killing process %d (%s), left over from a daemon that was killed", identity.pid, role)
+            await session.kill()
+            store.remove_process(identity)
+
+
+def _make_data_folder(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        (data / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise StartRefused(f"cannot use {data} as the data folder: {error.strerror}") from None
 
 
 async def _worktrees(options: Options) -> Worktrees:
@@ -134,14 +249,21 @@ async def _worktrees(options: Options) -> Worktrees:
     return worktrees
 
 
-def _bind_public(options: Options) -> dict[str, socket.socket]:
+def _listeners(options: Options, left: list[Left]) -> dict[str, socket.socket]:
+    """Those of the workers that are left, so that nothing that waits on them is lost; else new ones."""
     if not options.proxy:
         return {}
     config = options.config
-    listeners = {PUBLIC: ports.bind_public(config.port)}
+    wanted = {PUBLIC: config.port}
     if config.internal_port != config.port:
-        listeners[INTERNAL] = ports.bind_loopback(config.internal_port)
-    return listeners
+        wanted[INTERNAL] = config.internal_port
+    for found in left:
+        listeners = found.introduction.listeners
+        if {name: listener.getsockname()[1] for name, listener in listeners.items()} == wanted:
+            return {name: listener.dup() for name, listener in listeners.items()}
+    return {
+        name: ports.bind_public(port) if name == PUBLIC else ports.bind_loopback(port) for name, port in wanted.items()
+    }
 
 
 def _plane_settings(options: Options) -> Settings:
@@ -149,6 +271,7 @@ def _plane_settings(options: Options) -> Settings:
     # Long enough for the old version to drain, the new one to fail, and the old one to come back.
     hold_s = config.drain_timeout_s + 2 * config.health_timeout_s + 5
     return Settings(
+        version=__version__,
         limits=Limits(response_s=config.response_timeout_ms / 1000, hold_s=hold_s),
         trusted_proxies=config.trusted_proxies,
         access_log=str(options.folder / config.access_log) if config.access_log else "",

@@ -1,12 +1,13 @@
-"""The data plane as the daemon keeps it: its processes started, told what to route, and started again when they end."""
+"""The data plane as the daemon keeps it: its processes started, taken over, told what to route, started again."""
 
 import asyncio
+import itertools
 import logging
 import os
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import reduce
 from operator import add
@@ -20,7 +21,8 @@ from slot_machine.core.upstream import Counts, Totals, Upstream
 from slot_machine.host import environment, ports
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
-from slot_machine.proxy.remote import Remote
+from slot_machine.proxy import gauge
+from slot_machine.proxy.remote import Introduction, Remote, introduce, reachable
 from slot_machine.proxy.wire import Settings
 
 log = logging.getLogger(__name__)
@@ -33,44 +35,97 @@ T = TypeVar("T")
 
 
 class Measured(NamedTuple):
-    """What the workers counted since each of them began; `totals` by slot, `pids` of those that run."""
+    """What the workers counted since each of them began; `totals` by slot, `pids` of those that run.
+
+    `lost`: requests that were in flight in workers that ended by themselves.
+    """
 
     totals: dict[str, Totals]
     clients: int
     restarts: int
+    lost: int
     pids: list[int]
+
+
+class Left(NamedTuple):
+    """A worker that an earlier daemon left running."""
+
+    path: Path
+    session: Session
+    introduction: Introduction
+
+
+def left_running(data: Path, store: Store) -> list[Left]:
+    """Those that can be taken over. Of the others, nobody is the client: they are to be ended."""
+    identities = {identity.pid: identity for identity, role, _ in store.processes() if role == "proxy"}
+    found = []
+    for path in sorted(data.glob("proxy-*.sock")):
+        introduction = introduce(path)
+        if introduction and introduction.pid in identities:
+            session = Session.adopt(identities[introduction.pid], contained=False)
+            found.append(Left(path, session, introduction))
+        else:
+            path.unlink(missing_ok=True)
+    return found
 
 
 class DataPlane:
     """Holds the public listeners, so that connections queue while a worker starts. Implements Traffic.
 
-    Its workers are alike and share the listeners; what is said to it is in force when all of them have confirmed.
+    Its workers are alike and share the listeners; what is said to it is in force when all of them have confirmed. So
+    have those that retire: they accept nothing more, but what they accepted may still send requests.
     """
 
     def __init__(
         self, data: Path, listeners: Mapping[str, socket.socket], store: Store, settings: Settings, workers: int
     ) -> None:
         """`settings` say nothing yet of file descriptors and of what is routed."""
+        self._data = data
         self._listeners = listeners
+        self._store = store
         self._settings = settings
+        self._size = workers
         self._routed: Upstream | None = None
         self._holding = False
-        self._workers = [Worker(data, number, listeners, store, self._current) for number in range(workers)]
+        self._workers: list[Worker] = []
+        self._retiring: list[Worker] = []
 
-    async def start(self) -> None:
+    async def start(self, left: Sequence[Left] = (), *, renew: bool = False) -> None:
+        """Takes over the workers that are `left` and fit, starts what is missing, and retires the others.
+
+        `renew`: none of them fits, as their code is older.
+        """
         for listener in self._listeners.values():
             listener.listen(ports.BACKLOG)
-        await asyncio.gather(*(worker.start() for worker in self._workers))
+        if left:
+            last = left[-1].introduction.settings
+            self._routed, self._holding = last.upstream, last.holding
+        kept = [] if renew else [found for found in left if self._fits(found)][: self._size]
+        self._workers = [self._worker(found.path) for found in left]
+        await asyncio.gather(*map(Worker.take_over, self._workers, left))
+        self._retiring = [worker for worker, found in zip(self._workers, left, strict=True) if found not in kept]
+        self._workers = [worker for worker in self._workers if worker not in self._retiring]
+        used = {found.path for found in left}
+        free = (path for path in map(self._socket_path, itertools.count()) if path not in used)
+        fresh = [self._worker(path) for path in itertools.islice(free, self._size - len(kept))]
+        await asyncio.gather(*(worker.start() for worker in fresh))
+        self._workers += fresh
+        await asyncio.gather(*(worker.retire() for worker in self._retiring))
+        for found in left:
+            for listener in found.introduction.listeners.values():
+                listener.close()
 
     async def keep(self) -> None:
         """Replaces workers that end. Runs until they are stopped or it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for worker in self._workers:
+            for worker in self._all:
                 tasks.create_task(worker.keep())
 
     async def route(self, upstream: Upstream | None) -> Counts:
         self._routed, self._holding = upstream, False
-        return reduce(add, await asyncio.gather(*(worker.route(upstream) for worker in self._workers)))
+        retiring = asyncio.gather(*(worker.ask(lambda remote: remote.route(upstream)) for worker in self._retiring))
+        counted = await asyncio.gather(*(worker.route(upstream) for worker in self._workers))
+        return reduce(add, filter(None, [*counted, *await retiring]))
 
     async def hold(self) -> None:
         self._routed, self._holding = None, True
@@ -92,9 +147,13 @@ class DataPlane:
         for reply in replies:
             for slot, counted in (reply.totals or {}).items():
                 totals[slot] = totals.get(slot, Totals()) + counted
-        restarts = sum(worker.restarts for worker in self._workers)
-        pids = [worker.pid for worker in self._workers if worker.pid]
-        return Measured(totals, sum(reply.clients for reply in replies), restarts, pids)
+        return Measured(
+            totals=totals,
+            clients=sum(reply.clients for reply in replies),
+            restarts=sum(worker.restarts for worker in self._all),
+            lost=sum(worker.lost for worker in self._all),
+            pids=[worker.pid for worker in self._all if worker.pid],
+        )
 
     async def close_listeners(self) -> None:
         """Takes no more connections; what is in flight goes on."""
@@ -103,38 +162,70 @@ class DataPlane:
         await self._each(Remote.close_listeners)
 
     async def stop(self) -> None:
-        await asyncio.gather(*(worker.stop() for worker in self._workers))
+        await asyncio.gather(*(worker.stop() for worker in self._all))
+
+    @property
+    def _all(self) -> "list[Worker]":
+        return self._workers + self._retiring
+
+    def _fits(self, found: Left) -> bool:
+        settings = found.introduction.settings
+        as_now = msgspec.structs.replace(
+            self._settings,
+            control_fd=settings.control_fd,
+            gauge_fd=settings.gauge_fd,
+            listener_fds=settings.listener_fds,
+            upstream=settings.upstream,
+            holding=settings.holding,
+        )
+        return as_now == settings and same_ports(found.introduction.listeners, self._listeners)
+
+    def _worker(self, path: Path) -> "Worker":
+        return Worker(path, self._listeners, self._store, self._current)
+
+    def _socket_path(self, number: int) -> Path:
+        return self._data / f"proxy-{number}.sock"
 
     def _current(self) -> Settings:
         return msgspec.structs.replace(self._settings, upstream=self._routed, holding=self._holding)
 
     async def _each(self, ask: Callable[[Remote], Awaitable[T]]) -> list[T]:
         """The answers of those workers that live to give one."""
-        answers = await asyncio.gather(*(worker.ask(ask) for worker in self._workers))
+        answers = await asyncio.gather(*(worker.ask(ask) for worker in self._all))
         return [answer for answer in answers if answer is not None]
 
 
+def same_ports(some: Mapping[str, socket.socket], others: Mapping[str, socket.socket]) -> bool:
+    """Whether listeners of these names are there on both sides, on the same addresses."""
+    return {name: listener.getsockname() for name, listener in some.items()} == {
+        name: listener.getsockname() for name, listener in others.items()
+    }
+
+
 class Worker:
-    """One data-plane process after the other. `settings` are asked for at each start."""
+    """One data-plane process after the other. `settings` are asked for at each start.
+
+    `lost` counts the requests that were in flight when one ended by itself.
+    """
 
     def __init__(
         self,
-        data: Path,
-        number: int,
+        path: Path,
         listeners: Mapping[str, socket.socket],
         store: Store,
         settings: Callable[[], Settings],
     ) -> None:
         self.restarts = 0
-        self._data = data
-        self._socket_name = f"proxy-{number}.sock"
+        self.lost = 0
+        self._path = path
         self._listeners = listeners
         self._store = store
         self._settings = settings
         self._session: Session | None = None
         self._remote: Remote | None = None
+        self._gauge_fd = -1
         self._up = asyncio.Event()
-        self._stopping = False
+        self._to_end = False
 
     @property
     def pid(self) -> int:
@@ -144,37 +235,56 @@ class Worker:
     async def start(self) -> None:
         if self._remote:
             await self._remote.disconnect()
-        with _control_socket(self._data, self._socket_name) as control:
+        self._forget_gauge()
+        self._gauge_fd = gauge.create()
+        with _control_socket(self._path) as control:
             settings = msgspec.structs.replace(
                 self._settings(),
                 control_fd=control.fileno(),
+                gauge_fd=self._gauge_fd,
                 listener_fds={name: listener.fileno() for name, listener in self._listeners.items()},
             )
             self._session = Session.start(
                 [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(settings).decode()],
-                cwd=self._data,
+                cwd=self._path.parent,
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),
-                pass_fds=(control.fileno(), *settings.listener_fds.values()),
+                pass_fds=(control.fileno(), self._gauge_fd, *settings.listener_fds.values()),
+                contained=False,
             )
-        self._store.add_process(self._session.identity)
-        self._remote = await Remote.connect(self._data / self._socket_name)
-        self._up.set()
+        self._store.save_process(self._session.identity, "proxy")
+        await self._connect()
+
+    async def take_over(self, left: Left) -> None:
+        """Instead of `start`."""
+        self._session = left.session
+        self._gauge_fd = left.introduction.gauge_fd
+        with suppress(DataPlaneGone):
+            await self._connect()
+
+    async def retire(self) -> None:
+        """It ends by itself when it has finished what it carries."""
+        self._to_end = True
+        await self.ask(Remote.retire)
 
     async def keep(self) -> None:
         while self._session:
             began_s = time.monotonic()
             code = await self._session.exited()
             self._up.clear()
+            lost = gauge.read(self._gauge_fd) if self._gauge_fd >= 0 else 0
+            self.lost += lost
             self._store.remove_process(self._session.identity)
             self._session.reap()
-            if self._stopping:
+            if self._to_end:
+                self._clean_up()
                 return
-            log.error("the data plane ended: %s; starting another", describe_exit(code))
+            log.error("the data plane ended, %d requests were in flight: %s", lost, describe_exit(code))
             if time.monotonic() - began_s < SHORT_LIFE_S:
                 await asyncio.sleep(SHORT_LIFE_S)
             self.restarts += 1
-            await self.start()
+            with suppress(DataPlaneGone):
+                await self.start()
 
     async def route(self, upstream: Upstream | None) -> Counts:
         """Waits for a worker to tell: nothing is more important to know for it."""
@@ -196,27 +306,38 @@ class Worker:
         return None
 
     async def stop(self) -> None:
-        self._stopping = True
+        self._to_end = True
         if self._session:
             if self._remote:
                 await self._remote.disconnect()
             await self._session.stop(STOP_GRACE_S)
             self._store.remove_process(self._session.identity)
-        (self._data / self._socket_name).unlink(missing_ok=True)
+        self._clean_up()
+
+    async def _connect(self) -> None:
+        self._remote = await Remote.connect(self._path)
+        self._up.set()
+
+    def _clean_up(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._forget_gauge()
+
+    def _forget_gauge(self) -> None:
+        if self._gauge_fd >= 0:
+            os.close(self._gauge_fd)
+            self._gauge_fd = -1
 
 
-def _control_socket(data: Path, name: str) -> socket.socket:
-    """Listens at that name. Bound by way of /proc, as a socket's path may only have 107 bytes (unix(7))."""
-    (data / name).unlink(missing_ok=True)
+def _control_socket(path: Path) -> socket.socket:
+    """Listens at that path."""
+    path.unlink(missing_ok=True)
     control = socket.socket(socket.AF_UNIX)
-    folder = os.open(data, os.O_PATH | os.O_DIRECTORY)
     try:
-        control.bind(f"/proc/self/fd/{folder}/{name}")
-        (data / name).chmod(0o600)
+        with reachable(path) as address:
+            control.bind(address)
+        path.chmod(0o600)
         control.listen()
     except BaseException:
         control.close()
         raise
-    finally:
-        os.close(folder)
     return control

@@ -15,7 +15,8 @@ from slot_machine.core.model import Attempt, Contents, Kind, State, Version, sho
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host import commands, links
-from slot_machine.host.processes import Identity, describe_exit
+from slot_machine.host.proc import Identity
+from slot_machine.host.processes import describe_exit
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
 from slot_machine.release import Launcher, Release, describe
@@ -59,12 +60,12 @@ class Deployer:
         self._tasks = tasks
         self._alone = alone
         self._stopping = False
-        self._task: asyncio.Task[Outcome] | None = None
+        self._task: asyncio.Task[Outcome] | asyncio.Task[None] | None = None
         self.running: RunningAttempt | None = None
 
     def deploy(self, commitish: str, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
         """Raises Busy, Stopping. The task ends with what came of it; it never raises a SlotMachineError."""
-        self._check_free()
+        self.check_free()
 
         async def story() -> Done:
             async with self._attempt("deploy", trigger, report) as attempt:
@@ -78,7 +79,7 @@ class Deployer:
 
     def rollback(self, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
         """Like `deploy`. Raises Busy, Stopping, NothingToRollBackTo."""
-        self._check_free()
+        self.check_free()
         previous = self.state.previous
         if not previous:
             raise NothingToRollBackTo("there is no previous version to roll back to", "deploy one")
@@ -91,13 +92,16 @@ class Deployer:
 
         return self._begin(story())
 
-    def recover(self) -> "asyncio.Task[Outcome] | None":
-        """Brings the live version back after a start of the daemon, from its slot as it stands."""
-        version = self.state.live
-        if not version:
-            return None
+    def recover(self) -> "asyncio.Task[None]":
+        """Takes over what an earlier daemon left running, and brings the live version back if it was not among it."""
+        self._task = self._tasks.create_task(self._recover())
+        return self._task
 
-        async def story() -> Done:
+    async def _recover(self) -> None:
+        version = self.state.live
+        if await self._take_over(version) or not version:
+            return
+        try:
             async with self._attempt("recovery", "start", lambda _: None) as attempt:
                 attempt.aim(version)
                 event = Event.REUSE
@@ -112,9 +116,36 @@ class Deployer:
                 self._link()
                 attempt.on(Event.SWITCHED)
                 attempt.on(Event.DRAINED)
-                return Done("recovery", version, "")
+        except SlotMachineError:
+            pass  # It stands in the history, and the supervisor tries again.
+        except sqlite3.Error as error:
+            log.error("cannot write the database: %s", error)
+            self._supervisor.retry(version)
 
-        return self._begin(story())
+    async def _take_over(self, live: Version | None) -> bool:
+        """Whether the live version runs. All else that runs is ended: a candidate, or a version that was drained.
+
+        The state says which is which: the traffic may have been switched and that not been saved.
+        """
+        releases = self._launcher.left_running()
+        found = [r for r in releases if r.version == live and r.upstream and r.running and self._launcher.fits(r)]
+        if found:
+            log.info("took over %s, which runs as pid %d", describe(found[0].version), found[0].session.pid)
+            await self._traffic.route(found[0].upstream)
+            self._supervisor.take_over(found[0])
+        elif live and self._alone:
+            await self._traffic.hold()
+        else:
+            await self._traffic.route(None)
+        for release in releases:
+            if release in found[:1]:
+                continue
+            log.warning("ending %s, left over from a daemon that did not stop cleanly", describe(release.version))
+            if release.upstream and release.running:
+                await self._retire(release, self._config.drain_timeout_s)
+            else:
+                await release.stop(0)
+        return bool(found)
 
     @property
     def state(self) -> State:
@@ -126,9 +157,27 @@ class Deployer:
         previous = self.state.previous
         return previous is not None and self._holds(previous)
 
+    def check_free(self) -> None:
+        """Raises Busy, Stopping."""
+        if self._stopping:
+            raise Stopping("the daemon is stopping")
+        if self._task and not self._task.done():
+            running = self.running.record if self.running else None
+            what = f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
+            raise Busy(f"another deploy runs ({what})", "wait until it has ended, then try again")
+
+    def refuse_more(self) -> None:
+        """From here on, everything is refused with Stopping."""
+        self._stopping = True
+
+    async def idle(self) -> None:
+        """Waits for the end of what runs now."""
+        if self._task:
+            await asyncio.wait([self._task])
+
     async def stop(self) -> None:
         """Abandons what runs, drains and ends the live version. A deploy that has switched is let finish."""
-        self._stopping = True
+        self.refuse_more()
         began_s = time.monotonic()
         operation, switched = self._task, self.running is not None and self.running.phase is Phase.DRAIN
         if operation and not operation.done() and not switched:
@@ -139,6 +188,10 @@ class Deployer:
             await self._retire(live, self._config.drain_timeout_s - (time.monotonic() - began_s))
         if operation and not operation.done():
             await asyncio.wait([operation])
+
+    async def let_go(self) -> None:
+        """Ends all of it but what runs, for the daemon that takes over."""
+        await self._supervisor.let_go()
 
     async def _prepare(self, attempt: RunningAttempt, event: Event, version: Version) -> None:
         attempt.on(event, describe(version))
@@ -174,7 +227,7 @@ class Deployer:
         started: list[Identity] = []
 
         def on_start(identity: Identity) -> None:
-            self._store.add_process(identity)
+            self._store.save_process(identity, "setup")
             started.append(identity)
 
         def on_line(line: str) -> None:
@@ -289,6 +342,7 @@ class Deployer:
         attempt.on(Event.FAIL, self._what_now(live))
         if attempt.phase is Phase.RESTORE:
             if live and attempt.record.kind == "recovery":
+                await self._traffic.route(None)
                 self._supervisor.retry(live)
             elif live and not self._supervisor.watching:
                 await self._supervisor.resume(live)
@@ -310,14 +364,6 @@ class Deployer:
 
         self._task = self._tasks.create_task(outcome())
         return self._task
-
-    def _check_free(self) -> None:
-        if self._stopping:
-            raise Stopping("the daemon is stopping")
-        if self._task and not self._task.done():
-            running = self.running.record if self.running else None
-            what = f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
-            raise Busy(f"another deploy runs ({what})", "wait until it has ended, then try again")
 
     def _holds(self, version: Version) -> bool:
         contents = self._store.contents(version.slot)

@@ -11,14 +11,14 @@ from prometheus_client.registry import Collector
 
 from slot_machine.core.upstream import LATENCY_BOUNDS_S
 from slot_machine.dataplane import DataPlane, Measured
-from slot_machine.host.processes import members, resident_bytes
+from slot_machine.host.proc import resident_bytes
 from slot_machine.supervisor import Supervisor
 
 PREFIX = "slot_machine"
 STATUS_CLASSES = {0: "none", **{digit: f"{digit}xx" for digit in range(1, 6)}}
 """`none`: the client did not get the whole reply."""
 
-NOTHING = Measured({}, 0, 0, [])
+NOTHING = Measured({}, 0, 0, 0, [])
 BUCKETS = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
 
 
@@ -49,7 +49,7 @@ def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:
     memory.add_metric(["daemon"], resident_bytes(os.getpid()))
     memory.add_metric(["proxy"], sum(map(resident_bytes, measured.pids)))
     if supervisor.release and supervisor.healthy:
-        memory.add_metric(["app"], sum(map(resident_bytes, members(supervisor.release.session.pid))))
+        memory.add_metric(["app"], sum(map(resident_bytes, supervisor.release.session.members())))
     yield memory
 
 
@@ -68,4 +68,5 @@ def _requests(measured: Measured) -> Iterator[Metric]:
         received.add_metric([slot], totals.bytes_in)
         sent.add_metric([slot], totals.bytes_out)
     yield from (requests, seconds, in_flight, received, sent)
+    yield CounterMetricFamily(f"{PREFIX}_requests_lost", "In flight in a proxy that ended by itself", measured.lost)
     yield GaugeMetricFamily(f"{PREFIX}_clients", "Connections of clients", measured.clients)

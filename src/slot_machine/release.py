@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slot_machine.core.config import Config
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import Version, short
+from slot_machine.core.model import Running, Version, short
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host import environment, health, ports
@@ -28,18 +28,23 @@ log = logging.getLogger(__name__)
 class Release:
     """One start of a version: its processes and where they listen. `upstream` is set once it is healthy."""
 
-    def __init__(self, version: Version, session: Session, port: int, internal_port: int, store: Store) -> None:
-        self.version = version
+    def __init__(self, session: Session, what: Running, store: Store) -> None:
+        self.version = what.version
         self.session = session
-        self.port = port
-        self.internal_port = internal_port
+        self.port = what.port
+        self.internal_port = what.internal_port
         self.started_s = time.monotonic()
-        self.upstream: Upstream | None = None
+        self.upstream = what.upstream
         self._store = store
 
     @property
     def running(self) -> bool:
         return self.session.exit_code is None
+
+    def save(self) -> None:
+        """For a daemon that finds it when this one is gone."""
+        what = Running(self.version, self.port, self.internal_port, self.upstream)
+        self._store.save_process(self.session.identity, "app", what)
 
     async def stop(self, grace_s: float) -> bool:
         """Ends every process of it. Returns whether that took a SIGKILL."""
@@ -87,6 +92,19 @@ class Launcher:
             slot_log.close()
         return release
 
+    def left_running(self) -> list[Release]:
+        """What an earlier daemon started and is still there, if only in part; the latest first."""
+        return [
+            Release(Session.adopt(identity), what, self._store)
+            for identity, _, what in self._store.processes()
+            if what is not None
+        ]
+
+    def fits(self, release: Release) -> bool:
+        """Whether it is of use in this traffic mode."""
+        owns_its_port = (release.port, release.internal_port) == (self._config.port, self._config.internal_port)
+        return owns_its_port is self._fixed_ports
+
     def open_log(self, version: Version, stage: Phase) -> SlotLog:
         """Raises StageFailed."""
         try:
@@ -105,12 +123,13 @@ class Launcher:
             session = Session.start(argv, cwd=self._data / f"slot-{version.slot}", env=env, output=slot_log.fd)
         except OSError as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
+        release = Release(session, Running(version, port, internal_port), self._store)
         try:
-            self._store.add_process(session.identity)
+            release.save()
         except sqlite3.Error as error:
             session.kill_now()
             raise StageFailed(Phase.START, f"cannot write the database: {error}") from error
-        return Release(version, session, port, internal_port, self._store)
+        return release
 
     def _ports(self) -> tuple[int, int]:
         config = self._config
@@ -145,6 +164,10 @@ class Launcher:
         release.upstream = Upstream(
             next(self._upstream_ids), release.version.slot, {PUBLIC: public, INTERNAL: internal}
         )
+        try:
+            release.save()
+        except sqlite3.Error as error:
+            raise StageFailed(Phase.HEALTH, f"cannot write the database: {error}") from error
 
 
 def describe(version: Version) -> str:

@@ -28,10 +28,12 @@ class Status(msgspec.Struct, kw_only=True):
     last_attempt: Attempt | str
     traffic: str
     port: int
+    reloads: int
+    """How often the daemon was reloaded since it was started."""
     version: str
 
 
-def gather(deployer: Deployer, store: Store, supervisor: Supervisor, traffic: str, port: int) -> Status:
+def gather(deployer: Deployer, store: Store, supervisor: Supervisor, traffic: str, port: int, reloads: int) -> Status:
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
     previous_slot, previous_commit = _texts(state.previous)
@@ -53,6 +55,7 @@ def gather(deployer: Deployer, store: Store, supervisor: Supervisor, traffic: st
         last_attempt=attempts[0] if attempts else "",
         traffic=traffic,
         port=port,
+        reloads=reloads,
         version=__version__,
     )
 

@@ -47,6 +47,17 @@ class Supervisor:
         self.last_exit = ""
         self._task = self._tasks.create_task(self._keep(release.version, release, 0))
 
+    def take_over(self, release: Release) -> None:
+        """Goes on watching what an earlier daemon made live."""
+        self.release = release
+        self._task = self._tasks.create_task(self._keep(release.version, release, 0))
+
+    async def let_go(self) -> None:
+        """Stops watching; the live version goes on."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
     async def pause(self) -> Release | None:
         """Stops watching, so that the live version can be replaced. Returns it if it runs.
 

@@ -1,6 +1,7 @@
 """A data-plane process with raw sockets on both sides: a client's, and the app's."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
+from slot_machine.proxy import gauge
 from slot_machine.proxy.wire import Drained, Limits, Op, Reply, Request, Route, Settings
 
 TIMEOUT_S = 10
@@ -107,9 +109,18 @@ class Plane:
             control.bind(str(folder / "control"))
             control.listen()
             fds = {PUBLIC: self._listener.fileno()}
-            configured = Settings(control.fileno(), fds, limits, trusted_proxies, access_log)
+            gauge_fd = gauge.create()
+            configured = Settings(
+                control_fd=control.fileno(),
+                gauge_fd=gauge_fd,
+                listener_fds=fds,
+                limits=limits,
+                trusted_proxies=trusted_proxies,
+                access_log=access_log,
+            )
             argv = [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(configured).decode()]
-            self.process = subprocess.Popen(argv, pass_fds=(control.fileno(), *fds.values()))
+            self.process = subprocess.Popen(argv, pass_fds=(control.fileno(), gauge_fd, *fds.values()))
+            os.close(gauge_fd)
         raw = socket.socket(socket.AF_UNIX)
         raw.connect(str(folder / "control"))
         self._control = Connection(raw)

@@ -36,7 +36,7 @@ class Routing(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.router = Router()
+        self.router = Router([0])
         self.current: Upstream | None = None
         self.holding = False
         self.made: list[Claim] = []

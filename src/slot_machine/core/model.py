@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from slot_machine.core.upstream import Counts
+from slot_machine.core.upstream import Counts, Upstream
 
 Slot = Literal["a", "b"]
 Kind = Literal["deploy", "rollback", "recovery"]
@@ -22,6 +22,15 @@ class Version(msgspec.Struct, frozen=True):
 
     slot: Slot
     commit: str
+
+
+class Running(msgspec.Struct, frozen=True):
+    """One start of a version, as the next daemon finds it again. `upstream` is None until it was healthy."""
+
+    version: Version
+    port: int
+    internal_port: int
+    upstream: Upstream | None = None
 
 
 class State(msgspec.Struct, frozen=True):

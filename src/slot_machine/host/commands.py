@@ -6,7 +6,8 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from slot_machine.host.processes import Identity, Session
+from slot_machine.host.proc import Identity
+from slot_machine.host.processes import Session
 
 
 async def run(argv: list[str], cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:

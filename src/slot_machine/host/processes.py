@@ -1,36 +1,54 @@
-"""Processes in sessions of their own: started, watched through a pidfd, and stopped with all that they started."""
+"""Processes in sessions of their own: started or taken over, watched, stopped with all that came of them."""
 
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import msgspec
+from slot_machine.host import containment, proc
+from slot_machine.host.containment import MARK, Cgroup
+from slot_machine.host.proc import Identity
 
+UNSEEN = 1 << 16
+"""In place of an exit code: the process was another daemon's child, and only a parent is told."""
 
-class Identity(msgspec.Struct, frozen=True):
-    """A process beyond its pid, which the kernel uses again: `start_ticks` since the boot with this `boot_id`."""
-
-    pid: int
-    start_ticks: int
-    boot_id: str
+_open: dict[int, "Session"] = {}
+"""By pid, every session that this daemon holds."""
 
 
 class Session:
-    """A session (setsid) and every process in it, led by process `pid`.
+    """A session (setsid) led by process `pid`, and every process that came of it.
 
-    The leader stays unreaped until `reap`, so that its pid can't come to mean another session meanwhile.
+    A leader that is the daemon's child stays unreaped until `reap`, so that its pid can't come to mean another session
+    meanwhile.
     """
 
-    def __init__(self, leader: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        pidfd: int | None,
+        *,
+        contained: bool,
+        leader: "subprocess.Popen[bytes] | None" = None,
+    ) -> None:
+        """`pidfd` is None for a leader that has ended; something that it started may still run.
+
+        `contained`: what it starts may try to get away.
+        """
+        self.identity = identity
+        self.pid = identity.pid
+        self.loses_strays = contained and not identity.cgroup
+        self._pidfd = pidfd
         self._leader = leader
-        self.pid = leader.pid
-        self.identity = identify(leader.pid)
-        self._pidfd = os.pidfd_open(leader.pid)
+        self._cgroup = Cgroup(Path(identity.cgroup)) if identity.cgroup else None
+        self._reaped = pidfd is None
+        self._exit_code = UNSEEN
+        _open[self.pid] = self
 
     @classmethod
     def start(
@@ -41,63 +59,98 @@ class Session:
         env: Mapping[str, str],
         output: int,
         pass_fds: tuple[int, ...] = (),
+        contained: bool = True,
     ) -> Self:
         """`output` is the file descriptor that takes stdout and stderr. Raises OSError."""
-        leader = subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=pass_fds,
-            start_new_session=True,
-        )
+        mark = secrets.token_hex(8)
+        cgroup = Cgroup.make(mark) if contained else None
         try:
-            return cls(leader)
+            leader = subprocess.Popen(
+                cgroup.joined(argv) if cgroup else argv,
+                cwd=cwd,
+                env={**env, MARK: mark},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=pass_fds,
+                start_new_session=True,
+            )
+        except OSError:
+            if cgroup:
+                cgroup.remove()
+            raise
+        try:
+            identity = proc.identify(leader.pid, mark, str(cgroup.path) if cgroup else "")
+            return cls(identity, os.pidfd_open(leader.pid), contained=contained, leader=leader)
         except OSError:
             leader.kill()
             leader.wait()
             raise
 
+    @classmethod
+    def adopt(cls, identity: Identity, *, contained: bool = True) -> Self:
+        """Takes over what an earlier daemon started, or what is left of it."""
+        pidfd = None
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(identity.pid)
+        if pidfd is not None and not proc.is_running(identity):
+            os.close(pidfd)
+            pidfd = None
+        return cls(identity, pidfd, contained=contained)
+
     @property
     def exit_code(self) -> int | None:
-        """Of the leader; None while it runs, negative for the signal that ended it (as in `subprocess`)."""
-        if self._leader.returncode is not None:
-            return self._leader.returncode
-        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        """Of the leader; None while it runs, negative for the signal that ended it (as in `subprocess`), or UNSEEN."""
+        if self._reaped or self._pidfd is None:
+            return self._exit_code
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return UNSEEN if proc.is_readable(self._pidfd) else None
         if result is None:
             return None
         return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
     async def exited(self) -> int:
         """Waits for the leader to end and returns its exit code."""
-        await readable(self._pidfd)
+        if not self._reaped and self._pidfd is not None:
+            await proc.readable(self._pidfd)
         code = self.exit_code
         assert code is not None
         return code
 
+    def members(self) -> list[int]:
+        """All that came of it and runs."""
+        if self.identity.boot_id != proc.boot_id():
+            return []
+        if self._cgroup:
+            return self._cgroup.processes()
+        return containment.kin(self.pid if self._holds_its_number else None, self.identity.mark) + self._strays()
+
     def signal(self, signum: signal.Signals) -> None:
-        """Sends to the process group at once, then to members of the session that made groups of their own."""
-        if self._leader.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signum)
-        for pid in members(self.pid):
-            with contextlib.suppress(ProcessLookupError):
-                if os.getpgid(pid) != self.pid:
-                    os.kill(pid, signum)
+        """Sends to the process group at once, then to all others."""
+        with contextlib.ExitStack() as stack:
+            held = {pid: _held(pid, stack) for pid in self.members()}
+            in_group: set[int] = set()
+            if self._holds_its_number:
+                in_group = {pid for pid in held if _group(pid) == self.pid}
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.pid, signum)
+            # Asked again, as a number may have come to mean another process before it was held.
+            for pid in set(self.members()) - in_group:
+                pidfd = held.get(pid)
+                if pidfd is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        signal.pidfd_send_signal(pidfd, signum)
 
     async def ended(self) -> None:
-        """Waits until no process of the session is left."""
-        while pids := members(self.pid):
+        """Waits until nothing of it is left."""
+        while pids := self.members():
             for pid in pids:
-                await gone(pid)
+                await proc.gone(pid)
 
     async def stop(self, grace_s: float) -> bool:
         """SIGTERM, after `grace_s` SIGKILL. Returns whether it took the SIGKILL. Ends with `reap`."""
-        if self._leader.returncode is not None:
-            return False
         self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
@@ -109,99 +162,79 @@ class Session:
         return False
 
     async def kill(self) -> None:
-        """SIGKILL to the whole session. Ends with `reap`."""
-        while self._leader.returncode is None and members(self.pid):
+        """SIGKILL to all of it. Ends with `reap`."""
+        while self.members():
+            if self._cgroup:
+                self._cgroup.kill()
             self.signal(signal.SIGKILL)
             await self.ended()
         self.reap()
 
     def kill_now(self) -> None:
         """For a process that has only just begun: it has no children yet."""
-        self._leader.kill()
+        os.kill(self.pid, signal.SIGKILL)
         self.reap()
 
     def reap(self) -> None:
-        if self._leader.returncode is None:
-            self._leader.wait()
+        """Waits for the leader if it is the daemon's child, and lets go of it."""
+        if not self._reaped and self._pidfd is not None:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
+            self._exit_code = self.exit_code or 0
+            self._reaped = True
+            if self._leader:
+                self._leader.wait()
+            else:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
             os.close(self._pidfd)
+        if self._cgroup:
+            self._cgroup.remove()
+        _open.pop(self.pid, None)
+
+    @property
+    def _holds_its_number(self) -> bool:
+        """Whether `pid` can't be another's by now."""
+        return not self._reaped and (self._leader is not None or self.exit_code is None)
+
+    def _strays(self) -> list[int]:
+        """Those that can't be another session's, as they started before all others that run."""
+        if not self.loses_strays:
+            return []
+        others = [other.identity.start_ticks for other in _open.values() if other is not self and other.loses_strays]
+        return [pid for pid, started in containment.strays(_open) if not others or started < min(others)]
 
 
-def members(session: int) -> list[int]:
-    """The processes of a session, zombies left out."""
-    return [pid for pid, fields in _stats() if int(fields[3]) == session and fields[0] not in "ZX"]
-
-
-def identify(pid: int) -> Identity:
-    """Raises ProcessLookupError."""
-    fields = _stat(pid)
-    if fields is None:
-        raise ProcessLookupError(f"no process {pid}")
-    return Identity(pid, int(fields[19]), Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-
-
-def is_running(identity: Identity) -> bool:
-    try:
-        return identify(identity.pid) == identity
-    except ProcessLookupError:
-        return False
-
-
-async def kill_leftover(leader: Identity) -> bool:
-    """Kills the session of a leader that an earlier daemon started. Returns whether there was anything to kill.
-
-    A leader that ended leaves its session id behind in its members, so these are looked for as well, on the same boot.
-    """
-    if leader.boot_id != identify(os.getpid()).boot_id or not (is_running(leader) or _led_before(leader)):
-        return False
-    while pids := members(leader.pid):
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in pids:
-            await gone(pid)
-    return True
-
-
-async def gone(pid: int) -> None:
-    """Waits for any process of this machine to end."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        await readable(pidfd)
-    finally:
-        os.close(pidfd)
-
-
-async def readable(fd: int) -> None:
-    """Waits on a file descriptor of its own copy, so that several can wait for the same process."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    copy = os.dup(fd)
-    loop.add_reader(copy, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(copy)
-        os.close(copy)
-
-
-def resident_bytes(pid: int) -> int:
-    """0 for a process that is gone."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def leaders() -> set[int]:
+    """The pids of all sessions that are not reaped yet."""
+    return set(_open)
 
 
 def describe_exit(code: int) -> str:
     """`exit code 3`, or `killed by SIGTERM`."""
+    if code == UNSEEN:
+        return "ended, after it outlived the daemon that would have been told how"
     if code < 0:
         return f"killed by {_signal_name(-code)}"
     # A shell says so of a program that it ran.
     return f"exit code {code}" if code <= 128 else f"exit code {code}, killed by {_signal_name(code - 128)}"
+
+
+def _held(pid: int, stack: contextlib.ExitStack) -> int | None:
+    """A pidfd until the stack is left, None for a process that is gone."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    stack.callback(os.close, pidfd)
+    return pidfd
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _signal_name(number: int) -> str:
@@ -209,22 +242,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _led_before(leader: Identity) -> bool:
-    """Whether a session of this number is left whose leader is gone: its number can't have been given out again."""
-    return _stat(leader.pid) is None and bool(members(leader.pid))
-
-
-def _stats() -> Iterator[tuple[int, list[str]]]:
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (fields := _stat(int(name))):
-            yield int(name), fields
-
-
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from `state` on (field 3 in proc(5)); the name before them may contain anything."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].decode().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None

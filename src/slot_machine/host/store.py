@@ -4,15 +4,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Literal, NamedTuple, Self
 
 import msgspec
 
 from slot_machine.core.errors import StartRefused
-from slot_machine.core.model import SLOTS, Attempt, Contents, Slot, State, Version
-from slot_machine.host.processes import Identity
+from slot_machine.core.model import SLOTS, Attempt, Contents, Running, Slot, State, Version
+from slot_machine.host.proc import Identity
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 1.0
 
 SCHEMA = """
@@ -26,7 +26,15 @@ CREATE TABLE state (
 ) STRICT;
 INSERT INTO state (id) VALUES (1);
 CREATE TABLE slots (name TEXT PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
-CREATE TABLE processes (pid INTEGER PRIMARY KEY, start_ticks INTEGER NOT NULL, boot_id TEXT NOT NULL) STRICT;
+CREATE TABLE processes (
+    pid INTEGER PRIMARY KEY,
+    start_ticks INTEGER NOT NULL,
+    boot_id TEXT NOT NULL,
+    mark TEXT NOT NULL DEFAULT '',
+    cgroup TEXT NOT NULL DEFAULT '',
+    role TEXT NOT NULL DEFAULT 'other',
+    running TEXT NOT NULL DEFAULT 'null'
+) STRICT;
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
@@ -43,8 +51,25 @@ CREATE TABLE attempts (
 ) STRICT;
 """
 
-MIGRATIONS = {1: """ALTER TABLE attempts ADD COLUMN requests TEXT NOT NULL DEFAULT '""'"""}
+MIGRATIONS = {
+    1: """ALTER TABLE attempts ADD COLUMN requests TEXT NOT NULL DEFAULT '""'""",
+    2: """ALTER TABLE processes ADD COLUMN mark TEXT NOT NULL DEFAULT '';
+ALTER TABLE processes ADD COLUMN cgroup TEXT NOT NULL DEFAULT '';
+ALTER TABLE processes ADD COLUMN role TEXT NOT NULL DEFAULT 'other';
+ALTER TABLE processes ADD COLUMN running TEXT NOT NULL DEFAULT 'null'""",
+}
 """What makes a schema the next one."""
+
+
+Role = Literal["app", "setup", "proxy", "other"]
+
+
+class Recorded(NamedTuple):
+    """A process that a daemon started. `running` says what an app is."""
+
+    identity: Identity
+    role: Role
+    running: Running | None
 
 
 class Store:
@@ -137,12 +162,19 @@ class Store:
         )
         return [_attempt(*row) for row in rows]
 
-    def processes(self) -> list[Identity]:
-        return [Identity(*row) for row in self._db.execute("SELECT pid, start_ticks, boot_id FROM processes")]
+    def processes(self) -> list[Recorded]:
+        """The latest first."""
+        rows = self._db.execute(
+            "SELECT pid, start_ticks, boot_id, mark, cgroup, role, running FROM processes ORDER BY start_ticks DESC"
+        )
+        return [
+            Recorded(Identity(*identity), role, msgspec.json.decode(running, type=Running | None))
+            for *identity, role, running in rows
+        ]
 
-    def add_process(self, identity: Identity) -> None:
-        values = (identity.pid, identity.start_ticks, identity.boot_id)
-        self._db.execute("REPLACE INTO processes VALUES (?, ?, ?)", values)
+    def save_process(self, identity: Identity, role: Role, running: Running | None = None) -> None:
+        values = (*msgspec.structs.astuple(identity), role, msgspec.json.encode(running).decode())
+        self._db.execute("REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def remove_process(self, identity: Identity) -> None:
         self._db.execute("DELETE FROM processes WHERE pid = ?", (identity.pid,))
@@ -169,7 +201,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute("VACUUM INTO ?", (str(path.with_name(f"{path.name}.schema-{version}")),))
         with _transaction(db):
             for older in range(version, SCHEMA_VERSION):
-                db.execute(MIGRATIONS[older])
+                for statement in MIGRATIONS[older].split(";\n"):
+                    db.execute(statement)
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

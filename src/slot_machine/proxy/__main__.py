@@ -15,20 +15,20 @@ from slot_machine.proxy.wire import Settings
 
 
 async def serve(settings: Settings) -> None:
-    """Returns on SIGTERM."""
+    """Returns on SIGTERM, and once it has retired."""
     loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)
     server = DataPlaneServer(settings)
+    loop.add_signal_handler(signal.SIGTERM, server.stopped.set)
     server.router.route(settings.upstream)
     if settings.holding:
         server.router.hold()
     await server.listen({name: socket.socket(fileno=fd) for name, fd in settings.listener_fds.items()})
     control = socket.socket(fileno=settings.control_fd)
-    await loop.create_unix_server(lambda: ControlConnection(server), sock=control)
-    async with asyncio.TaskGroup() as tasks:
+    # Kept, as uvloop closes a server that nobody refers to: another daemon may connect at any time.
+    control_server = await loop.create_unix_server(lambda: ControlConnection(server), sock=control)
+    async with control_server, asyncio.TaskGroup() as tasks:
         keeping = [tasks.create_task(server.keep_limits()), tasks.create_task(server.keep_log())]
-        await stopped.wait()
+        await server.stopped.wait()
         await server.end_streams()
         for task in keeping:
             task.cancel()

@@ -1,13 +1,27 @@
 """The daemon's side door: commands come in over the control socket, and are answered when they are in force."""
 
 import asyncio
+import os
+import socket
 from functools import partial
 from typing import cast
 
 import msgspec
 
 from slot_machine.proxy.server import DataPlaneServer
-from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Measure, Reply, Request, Route, Unwind
+from slot_machine.proxy.wire import (
+    Close,
+    Drained,
+    Forget,
+    Hold,
+    Introduce,
+    Measure,
+    Reply,
+    Request,
+    Retire,
+    Route,
+    Unwind,
+)
 
 decode = msgspec.json.Decoder(Request).decode
 
@@ -43,9 +57,20 @@ class ControlConnection(asyncio.Protocol):
                 self._reply(Reply(request.id, counts=router.forget(upstream_id)))
             case Measure():
                 self._reply(Reply(request.id, totals=router.measure(), clients=len(self._server.clients)))
+            case Introduce():
+                self._introduce(request.id)
+            case Retire():
+                self._server.retire()
+                self._reply(done)
             case Close():
                 self._server.close()
                 self._reply(done)
+
+    def _introduce(self, request_id: int) -> None:
+        settings = self._server.introduction()
+        reply = msgspec.json.encode(Reply(request_id, pid=os.getpid(), settings=settings)) + b"\n"
+        with socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno())) as direct:
+            socket.send_fds(direct, [reply], [settings.gauge_fd, *settings.listener_fds.values()])
 
     def _reply(self, reply: Reply) -> None:
         if not self._transport.is_closing():

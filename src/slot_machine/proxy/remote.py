@@ -2,16 +2,46 @@
 
 import asyncio
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 
 from slot_machine.core.errors import DataPlaneGone
 from slot_machine.core.upstream import Counts, Upstream
-from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Measure, Op, Reply, Request, Route, Unwind
+from slot_machine.proxy.wire import (
+    Close,
+    Drained,
+    Forget,
+    Hold,
+    Introduce,
+    Measure,
+    Op,
+    Reply,
+    Request,
+    Retire,
+    Route,
+    Settings,
+    Unwind,
+)
 
 decode = msgspec.json.Decoder(Reply).decode
+
+INTRODUCTION_TIMEOUT_S = 2.0
+MOST_FDS = 16
+MOST_BYTES = 65_536
+
+
+class Introduction(NamedTuple):
+    """A data-plane process that an earlier daemon started. `listeners` is empty if it retires."""
+
+    pid: int
+    settings: Settings
+    gauge_fd: int
+    listeners: dict[str, socket.socket]
 
 
 class Remote:
@@ -26,13 +56,11 @@ class Remote:
 
     @classmethod
     async def connect(cls, path: Path) -> Self:
-        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
         try:
-            reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{path.name}")
+            with reachable(path) as address:
+                reader, writer = await asyncio.open_unix_connection(address)
         except OSError as error:
             raise DataPlaneGone(f"cannot connect to the data plane at {path}: {error.strerror}") from error
-        finally:
-            os.close(folder)
         return cls(reader, writer)
 
     async def route(self, upstream: Upstream | None) -> Counts:
@@ -52,6 +80,9 @@ class Remote:
 
     async def measure(self) -> Reply:
         return await self._call(Measure())
+
+    async def retire(self) -> None:
+        await self._call(Retire())
 
     async def close_listeners(self) -> None:
         await self._call(Close())
@@ -87,3 +118,35 @@ class Remote:
             for unanswered in self._waiting.values():
                 if not unanswered.done():
                     unanswered.set_exception(DataPlaneGone("the data plane is gone"))
+
+
+def introduce(path: Path) -> Introduction | None:
+    """Asks whoever listens at that socket. None where nobody does, or nobody that could be understood."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(INTRODUCTION_TIMEOUT_S)
+        fds: list[int] = []
+        try:
+            with reachable(path) as address:
+                connection.connect(address)
+            connection.sendall(msgspec.json.encode(Request(0, Introduce())) + b"\n")
+            text, fds, _, _ = socket.recv_fds(connection, MOST_BYTES, MOST_FDS)
+            reply = decode(text)
+        except (OSError, msgspec.DecodeError):
+            for fd in fds:
+                os.close(fd)
+            return None
+    if reply.settings is None:
+        return None
+    gauge_fd, *listener_fds = fds
+    listeners = zip(reply.settings.listener_fds, listener_fds, strict=True)
+    return Introduction(reply.pid, reply.settings, gauge_fd, {name: socket.socket(fileno=fd) for name, fd in listeners})
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """An address for a Unix socket whose path may be longer than the 107 bytes that it may have (unix(7))."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

@@ -1,7 +1,7 @@
 """Where requests go: upstreams, claims on them, and requests that wait. Synchronous, so each call is one step."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from typing import TYPE_CHECKING, Protocol
 
 from slot_machine.core.upstream import Counts, Totals, Upstream
@@ -35,10 +35,21 @@ class Claim(Protocol):
 class Route:
     """An upstream with what is in flight to it: its claims are the requests handed out and not yet released."""
 
-    __slots__ = ("_switched_away_s", "_when_drained", "claims", "counts", "pools", "totals", "unwinds_at_s", "upstream")
+    __slots__ = (
+        "_gauge",
+        "_switched_away_s",
+        "_when_drained",
+        "claims",
+        "counts",
+        "pools",
+        "totals",
+        "unwinds_at_s",
+        "upstream",
+    )
 
-    def __init__(self, upstream: Upstream, totals: Totals) -> None:
+    def __init__(self, upstream: Upstream, totals: Totals, gauge: MutableSequence[int]) -> None:
         self.upstream = upstream
+        self._gauge = gauge
         self.claims: set[Claim] = set()
         self.counts = Counts()
         self.totals = totals
@@ -60,6 +71,7 @@ class Route:
             self.claims.remove(claim)
         except KeyError:
             return
+        self._gauge[0] -= 1
         if self._switched_away_s is not None:
             self._count(claim, self._switched_away_s, finished=finished)
         if not self.claims and self._when_drained:
@@ -98,13 +110,20 @@ class Route:
 class Router:
     """`claim` and `route` await nothing: a request is routed and counted in one step."""
 
-    def __init__(self) -> None:
+    def __init__(self, gauge: MutableSequence[int]) -> None:
+        """`gauge` is kept at the number of requests in flight, those that wait included."""
+        self._gauge = gauge
         self.totals: dict[str, Totals] = {NO_SLOT: Totals()}
         self._routes: dict[int, Route] = {}
         self._current: Route | None = None
-        self._holding = False
+        self.holding = False
         self._held = 0
         self._waiting: dict[Claim, None] = {}
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """Where new requests go."""
+        return self._current.upstream if self._current else None
 
     def route(self, upstream: Upstream | None) -> Counts:
         """Makes `upstream` the one for new requests, and lets held ones go on: the counts say how many were held."""
@@ -114,32 +133,37 @@ class Router:
             replaced.leave()
         if self._current:
             self._current.back()
-        self._holding = False
+        self.holding = False
         counts, self._held = Counts(held=self._held), 0
         waiting, self._waiting = self._waiting, {}
+        self._gauge[0] -= len(waiting)
         for claim in waiting:
             self.claim(claim)
         return counts
 
     def hold(self) -> None:
-        self._holding = True
+        self.holding = True
 
     def claim(self, claim: Claim) -> None:
         """Tells `claim` a route on which it counts already, or None when nothing is live. At once, or after a hold."""
         route = self._current
-        if self._holding:
+        if self.holding:
             if len(self._waiting) < MOST_HELD:
                 self._waiting[claim] = None
                 self._held += 1
+                self._gauge[0] += 1
                 return
             route = None
         if route is not None:
             route.claims.add(claim)
+            self._gauge[0] += 1
         claim.claimed(route)
 
     def give_up(self, claim: Claim) -> None:
         """Takes a request out that waits no longer."""
-        self._waiting.pop(claim, None)
+        if claim in self._waiting:
+            del self._waiting[claim]
+            self._gauge[0] -= 1
 
     def when_drained(self, upstream_id: int, callback: Callable[[], None]) -> None:
         route = self._routes.get(upstream_id)
@@ -187,5 +211,5 @@ class Router:
 
     def _route_to(self, upstream: Upstream) -> Route:
         if upstream.id not in self._routes:
-            self._routes[upstream.id] = Route(upstream, self.totals.setdefault(upstream.slot, Totals()))
+            self._routes[upstream.id] = Route(upstream, self.totals.setdefault(upstream.slot, Totals()), self._gauge)
         return self._routes[upstream.id]

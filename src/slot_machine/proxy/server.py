@@ -8,6 +8,9 @@ from functools import partial
 from http import HTTPStatus
 from time import monotonic
 
+import msgspec
+
+from slot_machine.proxy import gauge
 from slot_machine.proxy.access_log import AccessLog
 from slot_machine.proxy.exchange import Exchange
 from slot_machine.proxy.forwarded import TrustedProxies
@@ -29,13 +32,16 @@ GOT_NO_REPLY = 0
 
 class DataPlaneServer:
     def __init__(self, settings: Settings) -> None:
-        self.router = Router()
+        self.router = Router(gauge.attach(settings.gauge_fd))
         self.limits = settings.limits
         self.closing = False
+        self.stopped = asyncio.Event()
         self.clients: set[ClientConnection] = set()
         self.sender = TrustedProxies(settings.trusted_proxies).sender
         self._access_log = AccessLog(settings.access_log) if settings.access_log else None
+        self._settings = settings
         self._servers: list[asyncio.Server] = []
+        self._retires = False
         self._opening: set[asyncio.Task[None]] = set()
 
     async def listen(self, listeners: Mapping[str, socket.socket]) -> None:
@@ -68,11 +74,23 @@ class DataPlaneServer:
         if self._access_log:
             self._access_log.add_refusal(status, bytes_out)
 
+    def introduction(self) -> Settings:
+        """What another daemon than the one that gave the settings must know."""
+        return msgspec.structs.replace(
+            self._settings,
+            listener_fds={} if self.closing else self._settings.listener_fds,
+            upstream=self.router.upstream,
+            holding=self.router.holding,
+        )
+
+    def retire(self) -> None:
+        """Takes no more connections, and ends when those that there are have ended, each with its next reply."""
+        self._retires = True
+        self._accept_no_more()
+
     def close(self) -> None:
         """Takes no more connections, and closes those that wait for a next request."""
-        self.closing = True
-        for server in self._servers:
-            server.close()
+        self._accept_no_more()
         for client in list(self.clients):
             client.close_if_idle()
 
@@ -92,11 +110,18 @@ class DataPlaneServer:
             for client in [client for client in self.clients if client.deadline_s < now_s or client.paused]:
                 _keep_limits_of(client, now_s)
             self.router.retire_idle(now_s)
+            if self._retires and not self.clients:
+                self.stopped.set()
 
     async def keep_log(self) -> None:
         """Writes the access log, if there is one. Runs until cancelled."""
         if self._access_log:
             await self._access_log.keep()
+
+    def _accept_no_more(self) -> None:
+        self.closing = True
+        for server in self._servers:
+            server.close()
 
     async def _connect(self, pool: "Pool[AppConnection]", exchange: Exchange) -> None:
         loop = asyncio.get_running_loop()

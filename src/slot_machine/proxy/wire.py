@@ -25,7 +25,11 @@ class Limits(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """The only argument of a data-plane process. File descriptors are inherited, already listening."""
 
+    version: str = ""
+    """Of slot-machine, as its code may change while a data plane runs."""
     control_fd: int = -1
+    gauge_fd: int = -1
+    """Shared memory, see `gauge.py`."""
     listener_fds: dict[str, int] = {}
     limits: Limits = Limits()
     trusted_proxies: tuple[str, ...] = ()
@@ -75,11 +79,23 @@ class Measure(msgspec.Struct, frozen=True, tag="measure"):
     """The reply carries the totals by slot, and how many clients are connected."""
 
 
+class Introduce(msgspec.Struct, frozen=True, tag="introduce"):
+    """The reply carries the settings with what is routed now, and the pid.
+
+    With it come, as ancillary data (SCM_RIGHTS, unix(7)), the gauge and the listeners in the order of `listener_fds`,
+    which a worker that retires has none of.
+    """
+
+
+class Retire(msgspec.Struct, frozen=True, tag="retire"):
+    """Accept nothing more. Each connection is closed with its next reply, and with the last one the process ends."""
+
+
 class Close(msgspec.Struct, frozen=True, tag="close"):
     """Stop accepting connections and close idle ones; those in flight go on, with `Connection: close`."""
 
 
-Op = Route | Hold | Drained | Unwind | Forget | Measure | Close
+Op = Route | Hold | Drained | Unwind | Forget | Measure | Introduce | Retire | Close
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -95,3 +111,5 @@ class Reply(msgspec.Struct, frozen=True):
     counts: Counts | None = None
     totals: dict[str, Totals] | None = None
     clients: int = 0
+    pid: int = 0
+    settings: Settings | None = None

@@ -1,0 +1,147 @@
+"""What came of a process, whatever it did to get away: double-forked, setsid, daemonised.
+
+A control group of its own holds all of it (cgroup v2, cgroups(7)). Where the daemon may not make one, the kin of a
+process are found by their session, by a mark in their environment and by their parents; to orphans the daemon is the
+parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its session *and* cleared its environment is a stray.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from slot_machine.host import proc
+
+MARK = "SLOT_MACHINE_RUN"
+
+PR_SET_CHILD_SUBREAPER = 36
+JOIN = 'echo 0 > "$0" && exec "$@"'
+"""The shell moves itself before it becomes the command, so that nothing is ever started outside."""
+
+
+class Cgroup:
+    """A control group below the daemon's own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def make(cls, name: str) -> "Cgroup | None":
+        """None where the daemon may not."""
+        parent = _usable_parent()
+        if parent is None:
+            return None
+        path = parent / f"slot-machine-{name}"
+        path.mkdir()
+        return cls(path)
+
+    def joined(self, argv: list[str]) -> list[str]:
+        """A command that is `argv` inside of the group, under the same pid."""
+        return ["/bin/sh", "-c", JOIN, str(self.path / "cgroup.procs"), *argv]
+
+    def processes(self) -> list[int]:
+        """Zombies left out."""
+        return [pid for group in self._groups() for pid in _pids(group)]
+
+    def kill(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "cgroup.kill").write_text("1")
+
+    def remove(self) -> None:
+        """Together with those that the app made in it."""
+        for group in self._groups():
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+    def _groups(self) -> list[Path]:
+        """The deepest first."""
+        return [Path(folder) for folder, _, _ in os.walk(self.path, topdown=False)]
+
+
+@functools.cache
+def _usable_parent() -> Path | None:
+    """The daemon's own group, if a group can be made, entered and killed in it (Linux 5.14)."""
+    mount = _cgroup_mount()
+    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
+    if mount is None or not own:
+        return None
+    parent = mount / own.lstrip("/")
+    trial = Cgroup(parent / f"slot-machine-trial-{os.getpid()}")
+    try:
+        trial.path.mkdir()
+        done = subprocess.run(trial.joined(["/bin/true"]), check=False, stderr=subprocess.DEVNULL)
+        trial.kill()
+        return parent if done.returncode == 0 and (trial.path / "cgroup.kill").exists() else None
+    except OSError:
+        return None
+    finally:
+        trial.remove()
+
+
+def _cgroup_mount() -> Path | None:
+    """Where cgroup v2 is mounted; proc(5) has the form of mountinfo."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        if rest.startswith("cgroup2 "):
+            return Path(fields.split()[4])
+    return None
+
+
+def _pids(group: Path) -> list[int]:
+    try:
+        return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
+
+
+def kin(leader: int | None, mark: str) -> list[int]:
+    """The processes of the leader's session, those with the mark, and what descends from either; zombies left out."""
+    living = {pid: fields for pid, fields in proc.stats() if not proc.is_zombie(fields)}
+    found = {pid for pid, fields in living.items() if proc.session(fields) == leader or (mark and mark_of(pid) == mark)}
+    while grown := {pid for pid, fields in living.items() if proc.parent(fields) in found} - found:
+        found |= grown
+    return sorted(found - {os.getpid()})
+
+
+def mark_of(pid: int) -> str:
+    """Empty where there is none."""
+    name = f"{MARK}=".encode()
+    found = next((pair for pair in proc.environ(pid).split(b"\0") if pair.startswith(name)), b"")
+    return found[len(name) :].decode(errors="replace")
+
+
+def adopt_orphans() -> bool:
+    """Makes the daemon the parent of the app's orphans, where no control group holds them. Returns whether it is."""
+    return _usable_parent() is None and ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def strays(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Orphans that bear nothing of where they came from, each with when it started, in ticks since the boot."""
+    known = set(leaders)
+    for pid, fields in proc.stats():
+        is_orphan = proc.parent(fields) == os.getpid() and not proc.is_zombie(fields)
+        if is_orphan and not known & {pid, proc.session(fields)} and not mark_of(pid):
+            yield pid, proc.start_ticks(fields)
+
+
+class Undertaker:
+    """Reaps orphans, which the daemon is the parent of and nobody waits for."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def reap(self, leaders: Iterable[int]) -> None:
+        """Those that were dead at the time before already, so that whoever waits for a child of his own was first."""
+        known = set(leaders)
+        dead = {
+            pid
+            for pid, fields in proc.stats()
+            if proc.parent(fields) == os.getpid() and proc.is_zombie(fields) and pid not in known
+        }
+        for pid in dead & self._seen:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        self._seen = dead

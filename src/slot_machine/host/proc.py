@@ -1,0 +1,130 @@
+"""What /proc tells of the machine's processes, and waiting for them through pidfds."""
+
+import asyncio
+import functools
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A session beyond its leader's pid, which the kernel uses again: `start_ticks` since the boot with this `boot_id`.
+
+    `mark` is in the environment of all that came of it, `cgroup` the folder of its control group where it has one.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    mark: str = ""
+    cgroup: str = ""
+
+
+def identify(pid: int, mark: str = "", cgroup: str = "") -> Identity:
+    """Raises ProcessLookupError."""
+    fields = stat(pid)
+    if fields is None:
+        raise ProcessLookupError(f"no process {pid}")
+    return Identity(pid, start_ticks(fields), boot_id(), mark, cgroup)
+
+
+def is_running(identity: Identity) -> bool:
+    fields = stat(identity.pid)
+    return (
+        fields is not None
+        and not is_zombie(fields)
+        and (start_ticks(fields), boot_id()) == (identity.start_ticks, identity.boot_id)
+    )
+
+
+@functools.cache
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from `state` on (field 3 in proc(5)); the name before them may contain anything."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].decode().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def stats() -> Iterator[tuple[int, list[str]]]:
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (fields := stat(int(name))):
+            yield int(name), fields
+
+
+def is_zombie(fields: list[str]) -> bool:
+    return fields[0] in "ZX"
+
+
+def parent(fields: list[str]) -> int:
+    return int(fields[1])
+
+
+def session(fields: list[str]) -> int:
+    return int(fields[3])
+
+
+def start_ticks(fields: list[str]) -> int:
+    return int(fields[19])
+
+
+def environ(pid: int) -> bytes:
+    """`NAME=value` pairs as they were at the process's start, each ended by a NUL. Empty where it may not be read."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def resident_bytes(pid: int) -> int:
+    """0 for a process that is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def gone(pid: int) -> None:
+    """Waits for any process of this machine to end."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        await readable(pidfd)
+    finally:
+        os.close(pidfd)
+
+
+async def readable(fd: int) -> None:
+    """Waits on a file descriptor of its own copy, so that several can wait for the same process."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    copy = os.dup(fd)
+    loop.add_reader(copy, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(copy)
+        os.close(copy)
+
+
+def is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,67 @@
+"""Upgrade in place: the daemon executes itself again, with new code and configuration, and takes over what runs."""
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NamedTuple, NoReturn, Self
+
+from slot_machine.core.errors import ConfigError
+from slot_machine.host import commands, environment
+
+VARIABLE = "SLOT_MACHINE_RELOAD"
+FIXED = ("port", "internal_port", "api_port", "repo", "data")
+"""What only a stop and a start can change."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Handed(NamedTuple):
+    """What one image of the daemon hands to the next: the API's socket, on which clients wait meanwhile."""
+
+    api_fd: int
+    reloads: int
+    """How many there have been since the process began."""
+
+    @classmethod
+    def inherited(cls) -> Self | None:
+        """None in the first image of a process."""
+        api_fd, _, reloads = os.environ.pop(VARIABLE, "").partition(",")
+        return cls(int(api_fd), int(reloads)) if api_fd else None
+
+    def api_socket(self) -> socket.socket:
+        os.set_inheritable(self.api_fd, False)
+        return socket.socket(fileno=self.api_fd)
+
+
+async def check(fixed: dict[str, object]) -> None:
+    """Lets the new code read the new configuration, in a process of its own. Raises ConfigError.
+
+    `fixed` is what this daemon was started with, under the names in FIXED.
+    """
+    argv = [*_command(), "--check"]
+    code, out, err = await commands.run(argv, Path.cwd(), environment.inherited())
+    if code:
+        reason = err.strip().removeprefix("error: ") or f"exit code {code}"
+        raise ConfigError(f"nothing was reloaded: {reason}", "the daemon goes on as it was")
+    new = json.loads(out)
+    for name in FIXED:
+        if new[name] != fixed[name]:
+            raise ConfigError(
+                f"nothing was reloaded: a reload can't change {name} ({fixed[name]} to {new[name]})",
+                "stop the daemon and start it again for that",
+            )
+
+
+def again(handed: Handed) -> NoReturn:
+    """Never returns: this process goes on as a new image of itself."""
+    os.set_inheritable(handed.api_fd, True)
+    os.environ[VARIABLE] = f"{handed.api_fd},{handed.reloads}"
+    argv = _command()
+    os.execv(argv[0], argv)
+
+
+def _command() -> list[str]:
+    return [sys.executable, *sys.orig_argv[1:]]

@@ -1,0 +1,197 @@
+"""A daemon that is killed: the data plane and the app serve on, and the next daemon takes them over."""
+
+import random
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from functools import partial
+
+import pytest
+from demo.load import Load
+from spec.ports import is_free
+from spec.waiting import wait_until
+from spec.web import exchange
+
+from tests.test_deploy_failures import MODES, live
+from tests.test_life import children_of
+from tests.world import Site, alive, kill
+
+ROUNDS = 8
+
+
+def kill_daemon(site: Site) -> None:
+    daemon = site.daemons[-1].process
+    daemon.kill()
+    daemon.wait()
+
+
+def workers(site: Site) -> list[int]:
+    return children_of(site.daemons[-1].process.pid, "slot_machine.proxy")
+
+
+def goes_on(load: Load) -> None:
+    """Waits until each of the load's clients can have had another answer."""
+    wait_until("the load goes on", partial(load.reached, load.answers.total() + 30))
+
+
+def test_kill_of_the_daemon_fails_no_request_and_the_next_takes_over(site: Site) -> None:
+    good = live(site)
+    app = site.get("/pid")
+    (worker,) = workers(site)
+    load = Load(site.port)
+    with load.running():
+        goes_on(load)
+        kill_daemon(site)
+        goes_on(load)
+        site.start()
+        assert site.status()["live_commit"] == good
+        assert (site.get("/pid"), alive(worker)) == (app, True)
+        site.commit("next")
+        assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+        assert site.serving() == "next"
+        assert site.post("/rollback").status == 200
+        assert site.serving() == "good"
+        goes_on(load)
+
+    assert load.failures == []
+    assert [row["kind"] for row in site.history()] == ["deploy", "deploy", "rollback"]
+
+
+@MODES
+def test_app_that_was_taken_over_is_watched_and_stopped(site: Site, options: tuple[str, ...]) -> None:
+    live(site, *options)
+    app = int(site.get("/pid")[1])
+    kill_daemon(site)
+    site.start(*options)
+    assert int(site.get("/pid")[1]) == app
+
+    kill(app)
+    wait_until("the crash is noticed", lambda: site.status()["healthy"] is False)
+    wait_until("the app is back", lambda: site.status()["healthy"])
+    app = int(site.get("/pid")[1])
+    kill_daemon(site)
+    site.start(*options)
+
+    assert site.daemons[-1].stop() == 0
+    assert not alive(app)
+    assert is_free(site.port)
+    assert not list(site.data.glob("proxy-*.sock"))
+
+
+def test_app_alone_is_taken_over(site: Site) -> None:
+    live(site)
+    app = site.get("/pid")
+    (worker,) = workers(site)
+    kill_daemon(site)
+    kill(worker)
+
+    site.start()
+
+    assert site.get("/pid") == app
+
+
+def test_data_plane_alone_is_taken_over(site: Site) -> None:
+    live(site)
+    app = int(site.get("/pid")[1])
+    (worker,) = workers(site)
+    kill_daemon(site)
+    kill(app)
+
+    site.start()
+
+    assert site.serving() == "good"
+    assert alive(worker)
+
+
+def test_data_plane_with_other_settings_is_replaced(site: Site) -> None:
+    live(site)
+    app = site.get("/pid")
+    (worker,) = workers(site)
+    kill_daemon(site)
+
+    site.start(proxy_workers=2, response_timeout_ms=30_000)
+
+    assert site.get("/pid") == app
+    assert len(workers(site)) == 2
+    wait_until("the old one has retired", lambda: not alive(worker))
+
+
+def test_other_traffic_mode_starts_the_app_anew(site: Site) -> None:
+    live(site)
+    app = int(site.get("/pid")[1])
+    (worker,) = workers(site)
+    kill_daemon(site)
+
+    site.start("--no-proxy")
+
+    assert site.serving() == "good"
+    assert not alive(app)
+    assert not alive(worker)
+
+
+@pytest.mark.parametrize("strategy", ["overlap", "replace"])
+@pytest.mark.parametrize("stage", ["checkout", "setup", "health", "drain"])
+def test_killed_in_a_stage(site: Site, stage: str, strategy: str) -> None:
+    """With `replace`, requests are held from the setup's end to the switch, over the next start as well."""
+    site.git("config", "filter.slow.smudge", "sleep 1; cat")
+    files = {
+        "checkout": {".gitattributes": "data filter=slow\n", "data": "x\n"},
+        "setup": {"setup.sh": "sleep 600"},
+    }.get(stage, {})
+    behaviour = {"deaf": True} if stage == "health" else {}
+    good = live(
+        site,
+        setup_command="test ! -e setup.sh || sh setup.sh",
+        strategy=strategy,
+        drain_timeout_ms=20_000,
+    )
+    new = site.commit("new", files, **behaviour)
+    load = Load(site.port)
+    with load.running():
+        goes_on(load)
+        client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+        if stage == "drain":
+            with suppress(OSError):
+                exchange(site.port, "GET", "/slow")
+        wait_until(f"the deploy is in {stage}", lambda: site.status()["running"] == stage)
+        kill_daemon(site)
+        assert client.wait(10) == 1
+        site.start()
+        serving = site.serving()
+        assert site.status()["live_commit"] == {"good": good, "new": new}[serving]
+        attempt = [row for row in site.history() if row["kind"] == "deploy"][-1]
+        assert attempt["result"] == "interrupted"
+        last = site.commit("last", {"setup.sh": ""})
+        assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+        assert (site.serving(), site.status()["live_commit"]) == ("last", last)
+
+    assert load.failures == []
+
+
+def test_killed_at_random_under_load(site: Site) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    live(site)
+    site.commit("v2")
+    load = Load(site.port)
+    with load.running():
+        for _ in range(ROUNDS):
+            client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+            time.sleep(rng.uniform(0.05, 0.6))  # Not for a condition: anywhere is where it is to be killed.
+            if rng.random() < 0.8:
+                kill_daemon(site)
+            else:
+                site.daemons[-1].process.send_signal(signal.SIGHUP)
+            client.wait(20)
+            if site.daemons[-1].process.returncode is not None:
+                site.start()
+            site.serving()
+        goes_on(load)
+        site.commit("last")
+        wait_until("a deploy works", lambda: site.post("/deploy", {"commit": "HEAD"}).status == 200)
+        assert site.serving() == "last"
+
+    assert load.failures == []
+    assert "running" not in [row["result"] for row in site.history()]
