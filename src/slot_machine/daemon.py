@@ -32,6 +32,7 @@ from slot_machine.traffic import Direct
 log = logging.getLogger(__name__)
 
 REAP_INTERVAL_S = 5.0
+SIGNAL_DELAY_S = 0.01
 
 
 class Options(NamedTuple):
@@ -75,11 +76,13 @@ class Ending:
         self.reloads = True
         self.came.set()
 
-    def hand_over(self) -> None:
+    async def hand_over(self) -> None:
         """Leaves signals, those that came already included, to the next image."""
         signal.pthread_sigmask(signal.SIG_BLOCK, reload.SIGNALS)
+        # The loop calls the handler of a signal that came just before two turns later.
+        await asyncio.sleep(SIGNAL_DELAY_S)
         if self._terminated:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     def _terminate(self) -> None:
         self._terminated = True
@@ -126,7 +129,7 @@ async def run(options: Options) -> reload.Handed | None:
             os.close(handed_fd)
             raise
     if ending.reloads:
-        ending.hand_over()
+        await ending.hand_over()
         return reload.Handed(handed_fd, reloads + 1)
     os.close(handed_fd)
     log.info("stopped")

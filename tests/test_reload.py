@@ -1,0 +1,179 @@
+"""`slot-machine reload`: the daemon goes on as new code with a new configuration, and nobody notices."""
+
+import json
+import signal
+import subprocess
+import threading
+
+import pytest
+from demo.load import Load
+from spec.ports import is_free
+from spec.waiting import wait_until
+from spec.web import exchange
+
+from tests.test_deploy_failures import MODES, live
+from tests.test_take_over import goes_on, kill_daemon, workers
+from tests.world import Site, alive
+
+RELOADS = 3
+
+
+def configure(site: Site, **config: str | int) -> None:
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | config))
+
+
+def test_reload_under_load_fails_no_request(site: Site) -> None:
+    live(site, proxy_workers=2)
+    app, daemon = site.get("/pid"), site.daemons[-1].process
+    load = Load(site.port)
+    with load.running():
+        for number in range(RELOADS):
+            goes_on(load)
+            old = workers(site)
+            configure(site, proxy_workers=1 + number % 2, access_log="access.log")
+            reloaded = site.run("reload")
+            assert (reloaded.returncode, reloaded.stdout) == (0, "reloaded\n"), reloaded.stderr
+            assert site.status()["reloads"] == number + 1
+            wait_until("the old workers have retired", lambda old=old: not any(map(alive, old)))  # type: ignore[misc]
+            assert len(workers(site)) == 1 + number % 2
+        site.commit("next")
+        assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+        goes_on(load)
+
+    assert load.failures == []
+    assert load.answers["next"] > 0
+    assert daemon.returncode is None
+    assert not alive(int(app[1]))
+    assert (site.repo / "access.log").read_text()
+    assert site.daemons[-1].stop() == 0
+    assert not list(site.data.glob("proxy-*.sock"))
+
+
+@MODES
+def test_reload_keeps_the_app(site: Site, options: tuple[str, ...]) -> None:
+    live(site, *options)
+    app = site.get("/pid")
+    configure(site, start_command="exit 3")
+
+    site.daemons[-1].process.send_signal(signal.SIGHUP)
+    wait_until("the reload is done", lambda: site.run("status").returncode == 0 and site.status()["reloads"] == 1)
+
+    assert site.get("/pid") == app
+    site.commit("next")
+    assert "exit code 3" in str(site.post("/deploy", {"commit": "HEAD"}).body["error"])
+
+
+def test_request_in_flight_is_finished_by_the_old_worker(site: Site) -> None:
+    live(site)
+    (old,) = workers(site)
+    answers: list[tuple[int, bytes]] = []
+    asking = threading.Thread(target=lambda: answers.append(exchange(site.port, "GET", "/slow")))
+    asking.start()
+    wait_until("it is in flight", lambda: metric(site, 'requests_in_flight{slot="a"}') == 1)
+
+    assert site.run("reload").returncode == 0
+
+    assert alive(old) or answers
+    asking.join()
+    assert answers == [(200, b"good")]
+    wait_until("the old worker has retired", lambda: not alive(old))
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"drain_timeout_ms": "long"}, "drain_timeout_ms"),
+        ({"port": 1}, "can't change port"),
+        ({"internal_port": 2}, "can't change internal_port"),
+        ({"api_port": 3}, "can't change api_port"),
+    ],
+)
+def test_bad_configuration_leaves_the_daemon_as_it_was(site: Site, config: dict[str, str | int], reason: str) -> None:
+    live(site)
+    before = workers(site)
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | config))
+
+    reply = site.post("/reload")
+    site.daemons[-1].process.send_signal(signal.SIGHUP)
+    log = site.daemons[-1].log
+    wait_until("the signal's reload is refused, too", lambda: "nothing was reloaded" in log.read_text())
+
+    assert reply.status == 422
+    assert reason in str(reply.body["error"])
+    assert reason in log.read_text()
+    assert workers(site) == before
+    assert site.status()["reloads"] == 0
+    assert site.serving() == "good"
+
+
+def test_reload_during_a_deploy_is_refused_and_by_signal_waits(site: Site) -> None:
+    live(site)
+    flag = site.folder / "flag"
+    configure(site, setup_command=f"until test -e {flag}; do sleep 0.05; done")
+    assert site.run("reload").returncode == 0
+    site.commit("next")
+    client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+    wait_until("the setup runs", lambda: site.status()["running"] == "setup")
+
+    site.daemons[-1].process.send_signal(signal.SIGHUP)
+    assert site.post("/reload").status == 409
+    assert site.status()["running"] == "setup"
+    flag.touch()
+
+    assert client.wait(20) == 0
+    wait_until("the reload is done", lambda: site.run("status").returncode == 0 and site.status()["reloads"] == 2)
+    assert site.serving() == "next"
+
+
+def test_api_takes_connections_all_through_a_reload(site: Site) -> None:
+    live(site)
+    refused: list[str] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            status = site.run("status")
+            if status.returncode:
+                refused.append(status.stderr)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for _ in range(2):
+        assert site.run("reload").returncode == 0
+    done.set()
+    asking.join()
+
+    assert [error for error in refused if "refused" in error] == []
+
+
+def test_kill_during_a_reload_leaves_all_of_it_to_the_next_daemon(site: Site) -> None:
+    live(site)
+    app = site.get("/pid")
+    load = Load(site.port)
+    with load.running():
+        goes_on(load)
+        assert site.post("/reload").status == 202
+        kill_daemon(site)
+        goes_on(load)
+        site.start()
+        goes_on(load)
+
+    assert load.failures == []
+    assert site.get("/pid") == app
+
+
+def test_sigterm_in_the_middle_of_a_reload_is_not_lost(site: Site) -> None:
+    live(site)
+    daemon = site.daemons[-1].process
+    assert site.post("/reload").status == 202
+    daemon.send_signal(signal.SIGTERM)
+
+    assert daemon.wait(20) == 0
+    assert not list(site.data.glob("proxy-*.sock"))
+    assert is_free(site.port)
+
+
+def metric(site: Site, name: str) -> float:
+    _, text = exchange(site.api_port, "GET", "/metrics")
+    prefix = f"slot_machine_{name} "
+    return next((float(line.removeprefix(prefix)) for line in text.decode().splitlines() if line.startswith(prefix)), 0)
