@@ -1,9 +1,11 @@
 """The daemon's life: restarts, crashes of the app and of its own parts, leftovers, a second daemon."""
 
+import http.client
 import os
 import signal
 import sqlite3
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from spec.waiting import wait_until
 from spec.web import exchange
 
 from tests.test_deploy_failures import MODES, live
-from tests.world import Site, alive, kill
+from tests.world import Site, alive, kill, metric
 
 
 @MODES
@@ -106,15 +108,30 @@ def test_setup_of_a_killed_daemon_does_not_run_on(site: Site) -> None:
     assert not alive(int(pid_file.read_text()))
 
 
-def test_data_plane_that_is_killed_is_replaced(site: Site) -> None:
+def test_data_plane_that_is_killed_loses_only_what_was_in_flight(site: Site) -> None:
+    """The clients that connect before the next one is there wait on the same listening sockets."""
     live(site)
     (pid,) = children_of(site.daemons[-1].process.pid, "slot_machine.proxy")
-    kill(pid)
+    errors: list[str] = []
 
-    wait_until(
-        "another data plane serves", lambda: pid not in children_of(site.daemons[-1].process.pid, "slot_machine.proxy")
-    )
-    assert site.serving() == "good"
+    def ask_slowly() -> None:
+        try:
+            exchange(site.port, "GET", "/slow")
+        except (OSError, http.client.HTTPException) as error:
+            errors.append(repr(error))
+
+    asking = [threading.Thread(target=ask_slowly) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    wait_until("they are in flight", lambda: metric(site, 'requests_in_flight{slot="a"}') == 3)
+    kill(pid)
+    for _ in range(20):
+        assert site.serving() == "good"
+    for thread in asking:
+        thread.join()
+
+    assert len(errors) == 3
+    assert metric(site, "requests_lost_total") == 3
     site.commit("next")
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
     assert site.serving() == "next"

@@ -13,7 +13,7 @@ from spec.web import exchange
 
 from tests.test_deploy_failures import MODES, live
 from tests.test_take_over import goes_on, kill_daemon, workers
-from tests.world import Site, alive
+from tests.world import Site, alive, metric
 
 RELOADS = 3
 
@@ -171,9 +171,3 @@ def test_sigterm_in_the_middle_of_a_reload_is_not_lost(site: Site) -> None:
     assert daemon.wait(20) == 0
     assert not list(site.data.glob("proxy-*.sock"))
     assert is_free(site.port)
-
-
-def metric(site: Site, name: str) -> float:
-    _, text = exchange(site.api_port, "GET", "/metrics")
-    prefix = f"slot_machine_{name} "
-    return next((float(line.removeprefix(prefix)) for line in text.decode().splitlines() if line.startswith(prefix)), 0)

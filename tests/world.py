@@ -110,5 +110,12 @@ def alive(pid: int) -> bool:
         return False
 
 
+def metric(site: Site, name: str) -> float:
+    """A sample of `GET /metrics`, by its name without the prefix and with its labels; 0 where there is none."""
+    _, text = exchange(site.api_port, "GET", "/metrics")
+    prefix = f"slot_machine_{name} "
+    return next((float(line.removeprefix(prefix)) for line in text.decode().splitlines() if line.startswith(prefix)), 0)
+
+
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)

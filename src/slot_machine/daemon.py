@@ -31,7 +31,7 @@ from slot_machine.traffic import Direct
 
 log = logging.getLogger(__name__)
 
-REAP_INTERVAL_S = 5.0
+REAP_INTERVAL_S = 2.0
 SIGNAL_DELAY_S = 0.01
 
 

@@ -139,7 +139,8 @@ class Launcher:
             return port, ports.fresh({port, config.port, config.internal_port, config.api_port}) if separate else port
         for port in {config.port, config.internal_port}:
             if not ports.is_free(port):
-                raise StageFailed(Phase.START, f"port {port} is in use by another program, so the app can't have it")
+                by = ports.holder(port) or "another program"
+                raise StageFailed(Phase.START, f"port {port} is in use by {by}, so the app can't have it")
         return config.port, config.internal_port
 
     async def _become_healthy(self, release: Release, slot_log: SlotLog) -> None:

@@ -2,7 +2,8 @@
 
 A control group of its own holds all of it (cgroup v2, cgroups(7)). Where the daemon may not make one, the kin of a
 process are found by their session, by a mark in their environment and by their parents; to orphans the daemon is the
-parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its session *and* cleared its environment is a stray.
+parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its
+session *and* cleared its environment is a stray: it goes with the first session of which all others are younger.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ class Cgroup:
     @classmethod
     def make(cls, name: str) -> "Cgroup | None":
         """None where the daemon may not."""
-        parent = _usable_parent()
+        parent = usable_parent()
         if parent is None:
             return None
         path = parent / f"slot-machine-{name}"
@@ -62,7 +63,7 @@ class Cgroup:
 
 
 @functools.cache
-def _usable_parent() -> Path | None:
+def usable_parent() -> Path | None:
     """The daemon's own group, if a group can be made, entered and killed in it (Linux 5.14)."""
     mount = _cgroup_mount()
     own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
@@ -115,7 +116,7 @@ def mark_of(pid: int) -> str:
 
 def adopt_orphans() -> bool:
     """Makes the daemon the parent of the app's orphans, where no control group holds them. Returns whether it is."""
-    return _usable_parent() is None and ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    return usable_parent() is None and ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 def strays(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:

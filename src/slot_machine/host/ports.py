@@ -2,13 +2,18 @@
 
 import contextlib
 import errno
+import os
 import random
 import socket
 from pathlib import Path
 
 from slot_machine.core.errors import StartRefused
+from slot_machine.host import proc
 
 BACKLOG = 4096
+LISTENING = "0A"
+"""The state TCP_LISTEN in /proc/net/tcp."""
+
 LOWEST = 20_000
 FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
@@ -73,7 +78,8 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         hint = f"free port {port}, or choose another in slot-machine.json"
-        raise StartRefused(f"cannot listen on port {port}: {error.strerror}", hint) from error
+        by = holder(port) if error.errno == errno.EADDRINUSE else ""
+        raise StartRefused(f"cannot listen on port {port}: {error.strerror}{by and f' by {by}'}", hint) from error
     return listener
 
 
@@ -82,3 +88,24 @@ def _ephemeral_start() -> int:
         return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     except FileNotFoundError:
         return 32_768
+
+
+def holder(port: int) -> str:
+    """Who listens on it, as `pid 123 (node server.js)`; empty where that can't be seen."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if any(os.readlink(f"/proc/{name}/fd/{fd}") in sockets for fd in os.listdir(f"/proc/{name}/fd")):
+                return f"pid {name} ({proc.command_line(int(name))})"
+    return ""
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """proc_pid_net(5): the local address is the second field, the state the fourth, the inode the tenth."""
+    rows = [
+        line.split()
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        if Path(table).exists()
+        for line in Path(table).read_text().splitlines()[1:]
+    ]
+    return {row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == LISTENING}
