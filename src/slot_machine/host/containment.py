@@ -6,17 +6,22 @@ parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its
 session *and* cleared its environment is a stray: it goes with the first session of which all others are younger.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import functools
 import os
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from slot_machine.host import proc
 
 MARK = "SLOT_MACHINE_RUN"
+
+DYING_S = 1.0
+DYING_POLL_S = 0.001
 
 PR_SET_CHILD_SUBREAPER = 36
 JOIN = 'echo 0 > "$0" && exec "$@"'
@@ -56,6 +61,18 @@ class Cgroup:
         for group in self._groups():
             with contextlib.suppress(OSError):
                 group.rmdir()
+
+    async def emptied(self) -> None:
+        """Waits for processes that are in no list any more, but still hold the group while they die."""
+        deadline_s = time.monotonic() + DYING_S
+        while self._is_populated() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - nothing in the loop tells
+            await asyncio.sleep(DYING_POLL_S)
+
+    def _is_populated(self) -> bool:
+        try:
+            return "populated 1" in (self.path / "cgroup.events").read_text()
+        except OSError:
+            return False
 
     def _groups(self) -> list[Path]:
         """The deepest first."""

@@ -158,7 +158,7 @@ class Session:
         except TimeoutError:
             await self.kill()
             return True
-        self.reap()
+        await self._let_go()
         return False
 
     async def kill(self) -> None:
@@ -168,7 +168,7 @@ class Session:
                 self._cgroup.kill()
             self.signal(signal.SIGKILL)
             await self.ended()
-        self.reap()
+        await self._let_go()
 
     def kill_now(self) -> None:
         """For a process that has only just begun: it has no children yet."""
@@ -191,6 +191,11 @@ class Session:
         if self._cgroup:
             self._cgroup.remove()
         _open.pop(self.pid, None)
+
+    async def _let_go(self) -> None:
+        if self._cgroup:
+            await self._cgroup.emptied()
+        self.reap()
 
     @property
     def _holds_its_number(self) -> bool:
