@@ -116,7 +116,7 @@ async def run(options: Options) -> reload.Handed | None:
         left = dataplane.left_running(options.data, store)
         if not options.proxy:
             await _end_workers(left, store)
-        await _end_leftovers(store, worktrees, left)
+        await _end_leftovers(store, options.data, left)
         store.interrupt_unfinished()
         api_socket = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
         stack.enter_context(api_socket)
@@ -221,9 +221,11 @@ async def _end_workers(left: list[Left], store: Store) -> None:
         store.remove_process(found.session.identity)
 
 
-async def _end_leftovers(store: Store, worktrees: Worktrees, left: list[Left]) -> None:
+async def _end_leftovers(store: Store, data: Path, left: list[Left]) -> None:
     """What a daemon that was killed left running and nobody takes over. The deployer sees to its apps."""
-    await worktrees.end_leftovers()
+    known = {recorded.identity.mark for recorded in store.processes()}
+    for pid in await containment.end_unknown(containment.owner(data), known):
+        log.warning("killed process %d, left over from a daemon that was killed", pid)
     taken_over = {found.session.pid for found in left}
     for identity, role, running in store.processes():
         if running is None and identity.pid not in taken_over:

@@ -19,6 +19,7 @@ import msgspec
 from slot_machine.core.errors import DataPlaneGone
 from slot_machine.core.upstream import Counts, Totals, Upstream
 from slot_machine.host import environment, ports
+from slot_machine.host.containment import owner
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
 from slot_machine.proxy import gauge
@@ -249,6 +250,7 @@ class Worker:
                 cwd=self._path.parent,
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),
+                owner=owner(self._path.parent),
                 pass_fds=(control.fileno(), self._gauge_fd, *settings.listener_fds.values()),
                 contained=False,
             )

@@ -15,6 +15,7 @@ from slot_machine.core.model import Attempt, Contents, Kind, State, Version, sho
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host import commands, links
+from slot_machine.host.containment import owner
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import describe_exit
 from slot_machine.host.store import Store
@@ -236,7 +237,7 @@ class Deployer:
 
         try:
             folder = self._worktrees.path(version.slot)
-            code = await commands.run_shell(command, folder, env, on_start, on_line)
+            code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_line)
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"
                 raise StageFailed(Phase.SETUP, message, slot_log.tail())

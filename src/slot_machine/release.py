@@ -14,6 +14,7 @@ from slot_machine.core.model import Running, Version, short
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host import environment, health, ports
+from slot_machine.host.containment import owner
 from slot_machine.host.logs import SlotLog
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
@@ -120,7 +121,8 @@ class Launcher:
         env = self.environment(version, Phase.START, {"PORT": port, "INTERNAL_PORT": internal_port})
         argv = ["/bin/sh", "-c", self._config.start_command]
         try:
-            session = Session.start(argv, cwd=self._data / f"slot-{version.slot}", env=env, output=slot_log.fd)
+            folder = self._data / f"slot-{version.slot}"
+            session = Session.start(argv, cwd=folder, env=env, output=slot_log.fd, owner=owner(self._data))
         except OSError as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
         release = Release(session, Running(version, port, internal_port), self._store)

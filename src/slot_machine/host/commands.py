@@ -35,6 +35,7 @@ async def run_shell(
     command: str,
     cwd: Path,
     env: Mapping[str, str],
+    owner: str,
     on_start: Callable[[Identity], None],
     on_line: Callable[[str], None],
 ) -> int:
@@ -44,7 +45,7 @@ async def run_shell(
     """
     reader_fd, writer_fd = os.pipe()
     try:
-        session = Session.start(["/bin/sh", "-c", command], cwd=cwd, env=env, output=writer_fd)
+        session = Session.start(["/bin/sh", "-c", command], cwd=cwd, env=env, output=writer_fd, owner=owner)
     except OSError:
         os.close(reader_fd)
         raise

@@ -2,15 +2,18 @@
 
 A control group of its own holds all of it (cgroup v2, cgroups(7)). Where the daemon may not make one, the kin of a
 process are found by their session, by a mark in their environment and by their parents; to orphans the daemon is the
-parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its
-session *and* cleared its environment is a stray: it goes with the first session of which all others are younger.
+parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its session *and*
+cleared its environment is a stray: it goes with the first session of which all others are younger.
 """
 
 import asyncio
 import contextlib
 import ctypes
 import functools
+import hashlib
 import os
+import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +22,10 @@ from pathlib import Path
 from slot_machine.host import proc
 
 MARK = "SLOT_MACHINE_RUN"
+"""In the environment of all that a daemon starts: whose it is, and which start it came of."""
 
+
+GROUP_PREFIX = "slot-machine-"
 DYING_S = 1.0
 DYING_POLL_S = 0.001
 
@@ -40,7 +46,7 @@ class Cgroup:
         parent = usable_parent()
         if parent is None:
             return None
-        path = parent / f"slot-machine-{name}"
+        path = parent / f"{GROUP_PREFIX}{name}"
         path.mkdir()
         return cls(path)
 
@@ -113,6 +119,36 @@ def _pids(group: Path) -> list[int]:
         return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
     except OSError:
         return []
+
+
+def owner(data: Path) -> str:
+    """Stands for the daemon with this data folder in the marks of what it starts."""
+    return hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+
+
+def new_mark(whose: str) -> str:
+    return f"{whose}-{secrets.token_hex(8)}"
+
+
+async def end_unknown(whose: str, known: set[str]) -> list[int]:
+    """Kills what bears a mark of this owner, but none of the known ones. Returns the pids.
+
+    A daemon that is killed right after it started something could not write that down.
+    """
+    parent = usable_parent()
+    for path in parent.glob(f"{GROUP_PREFIX}{whose}-*") if parent else ():
+        if path.name.removeprefix(GROUP_PREFIX) not in known:
+            group = Cgroup(path)
+            group.kill()
+            await group.emptied()
+            group.remove()
+    marks = {pid: mark_of(pid) for pid, _ in proc.stats()}
+    ended = [pid for pid, mark in marks.items() if mark.startswith(f"{whose}-") and mark not in known]
+    for pid in ended:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        await proc.gone(pid)
+    return ended
 
 
 def kin(leader: int | None, mark: str) -> list[int]:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -58,11 +57,12 @@ class Session:
         cwd: Path,
         env: Mapping[str, str],
         output: int,
+        owner: str,
         pass_fds: tuple[int, ...] = (),
         contained: bool = True,
     ) -> Self:
-        """`output` is the file descriptor that takes stdout and stderr. Raises OSError."""
-        mark = secrets.token_hex(8)
+        """`output` is the file descriptor for stdout and stderr, `owner` one of `containment`. Raises OSError."""
+        mark = containment.new_mark(owner)
         cgroup = Cgroup.make(mark) if contained else None
         try:
             leader = subprocess.Popen(

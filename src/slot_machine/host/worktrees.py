@@ -1,15 +1,12 @@
 """The slots' folders: git worktrees, detached."""
 
 import hashlib
-import os
 import re
 import shutil
-import signal
-from contextlib import suppress
 from pathlib import Path
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
-from slot_machine.host import commands, containment, proc
+from slot_machine.host import commands, containment
 from slot_machine.host.containment import MARK
 from slot_machine.host.environment import inherited
 
@@ -40,16 +37,10 @@ class Worktrees:
     def __init__(self, repo: Path, data: Path) -> None:
         self._repo = repo
         self.data = data
+        self._mark = containment.new_mark(containment.owner(data))
 
     def path(self, slot: str) -> Path:
         return self.data / f"slot-{slot}"
-
-    async def end_leftovers(self) -> None:
-        """Ends the git commands of a daemon that was killed: they would go on writing to the slots."""
-        for pid in containment.kin(None, str(self.data)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            await proc.gone(pid)
 
     async def resolve(self, commitish: str) -> str:
         """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound."""
@@ -133,7 +124,7 @@ class Worktrees:
     async def _try(self, folder: Path, *args: str) -> tuple[int, str, str]:
         if not folder.is_dir():
             return 128, "", f"{folder} is not a folder"
-        env = inherited() | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", MARK: str(self.data)}
+        env = inherited() | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", MARK: self._mark}
         try:
             return await commands.run(["git", *QUIET, *args], folder, env)
         except FileNotFoundError:
