@@ -125,6 +125,19 @@ def test_submodules_are_checked_out(repository: Repository, tmp_path: Path, monk
     assert not (repository.slot / "lib").exists()
 
 
+def test_lock_of_a_git_that_was_killed_does_not_cost_the_installed_packages(repository: Repository) -> None:
+    old, new = repository.commit({"file": "old"}), repository.commit({"file": "new"})
+    repository.checkout(old)
+    repository.leave("node_modules/package")
+    lock = Path(repository.git("rev-parse", "--absolute-git-dir")) / "worktrees" / "slot-a" / "index.lock"
+    lock.touch()
+
+    repository.checkout(new)
+
+    assert (repository.slot / "file").read_text() == "new"
+    assert (repository.slot / "node_modules" / "package").exists()
+
+
 def test_hooks_of_the_user_do_not_run(repository: Repository) -> None:
     hook = repository.path / ".git" / "hooks" / "post-checkout"
     hook.parent.mkdir(exist_ok=True)

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
-from slot_machine.host import commands, containment
+from slot_machine.host import commands, containment, proc
 from slot_machine.host.containment import MARK
 from slot_machine.host.environment import inherited
 
 KEPT = ("node_modules", ".venv", "vendor/bundle")
 """Installed packages: they stay in a slot whether git ignores them or not."""
+
+LOCKS = ("index.lock", "HEAD.lock")
 
 QUIET = (
     "-c",
@@ -64,9 +66,11 @@ class Worktrees:
         path = self.path(slot)
         if not await self._is_worktree(path):
             await self._add(path, commit)
-        elif (await self._try(path, "checkout", "--quiet", "--force", "--detach", commit))[0]:
-            # An ignored folder can stand where the commit has a file; git then refuses, so the slot begins anew.
-            await self._add(path, commit)
+        else:
+            await self._clear_stale_locks(path)
+            if (await self._try(path, "checkout", "--quiet", "--force", "--detach", commit))[0]:
+                # An ignored folder can stand where the commit has a file; git then refuses, so the slot begins anew.
+                await self._add(path, commit)
         await self._git(path, "clean", "-ffdq", *(f"--exclude={name}" for name in KEPT))
         if (path / ".gitmodules").exists():
             await self._update_submodules(path)
@@ -100,6 +104,14 @@ class Worktrees:
         code, out, _ = await self._try(path, *argv)
         _, common, _ = await self._try(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
         return code == 0 and out.splitlines() == [str(path.resolve()), common.strip()]
+
+    async def _clear_stale_locks(self, path: Path) -> None:
+        """A git that was killed leaves them, and every later one refuses to begin."""
+        folder = Path((await self._git(path, "rev-parse", "--absolute-git-dir")).strip())
+        for name in LOCKS:
+            lock = folder / name
+            if lock.exists() and not proc.is_open(lock):
+                lock.unlink(missing_ok=True)
 
     async def _add(self, path: Path, commit: str) -> None:
         if path.is_symlink() or path.is_file():
