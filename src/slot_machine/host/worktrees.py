@@ -67,7 +67,7 @@ class Worktrees:
         if not await self._is_worktree(path):
             await self._add(path, commit)
         else:
-            await self._clear_stale_locks(path)
+            _clear_stale_locks(path)
             if (await self._try(path, "checkout", "--quiet", "--force", "--detach", commit))[0]:
                 # An ignored folder can stand where the commit has a file; git then refuses, so the slot begins anew.
                 await self._add(path, commit)
@@ -105,14 +105,6 @@ class Worktrees:
         _, common, _ = await self._try(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
         return code == 0 and out.splitlines() == [str(path.resolve()), common.strip()]
 
-    async def _clear_stale_locks(self, path: Path) -> None:
-        """A git that was killed leaves them, and every later one refuses to begin."""
-        folder = Path((await self._git(path, "rev-parse", "--absolute-git-dir")).strip())
-        for name in LOCKS:
-            lock = folder / name
-            if lock.exists() and not proc.is_open(lock):
-                lock.unlink(missing_ok=True)
-
     async def _add(self, path: Path, commit: str) -> None:
         if path.is_symlink() or path.is_file():
             path.unlink()
@@ -141,3 +133,12 @@ class Worktrees:
             return await commands.run(["git", *QUIET, *args], folder, env)
         except FileNotFoundError:
             raise GitFailed("git is not installed", "install git") from None
+
+
+def _clear_stale_locks(path: Path) -> None:
+    """A git that was killed leaves them, and every later one refuses to begin. gitrepository-layout(5) has `gitdir:`."""
+    folder = Path((path / ".git").read_text().removeprefix("gitdir:").strip())
+    for name in LOCKS:
+        lock = folder / name
+        if lock.exists() and not proc.is_open(lock):
+            lock.unlink(missing_ok=True)
