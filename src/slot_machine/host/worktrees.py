@@ -136,7 +136,7 @@ class Worktrees:
 
 
 def _clear_stale_locks(path: Path) -> None:
-    """A git that was killed leaves them, and every later one refuses to begin. gitrepository-layout(5) has `gitdir:`."""
+    """A git that was killed leaves them, and every later one refuses to begin (gitrepository-layout(5))."""
     folder = Path((path / ".git").read_text().removeprefix("gitdir:").strip())
     for name in LOCKS:
         lock = folder / name
