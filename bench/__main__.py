@@ -89,6 +89,7 @@ def idle_table(rows: list[tuple[Contender, single.Idle]]) -> list[str]:
 def alone(site: Site, ours: Contender, idle_mb: float) -> list[str]:
     moved = single.switches(site, ours)
     deploy = single.deploys(site)
+    restart_ms = single.restart_ms(site)
     status_ms, python_ms = single.status_ratio(site)
     return [
         "## slot-machine alone",
@@ -104,6 +105,7 @@ def alone(site: Site, ours: Contender, idle_mb: float) -> list[str]:
         f"| a deploy beyond checkout, start and boot | {deploy.beyond_ms:.1f} ms |",
         f"| its stage `switch` | {deploy.switch_ms:.1f} ms |",
         f"| `status` by `python3 -c pass` | {status_ms:.1f} / {python_ms:.1f} ms = {status_ms / python_ms:.1f} |",
+        f"| from the kill of the data plane to the next one's first reply | {restart_ms:.0f} ms |",
         f"| memory of daemon and data plane, idle | {idle_mb:.0f} MB |",
     ]
 

@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +22,8 @@ from slot_machine.core.model import Attempt
 SWITCHES = 100
 CLIENTS = 10_000
 IDLE_S = 10
+LONG_LIFE_S = 1.5
+"""A data plane that ended sooner would be replaced with a delay."""
 
 
 class Idle(NamedTuple):
@@ -132,6 +136,29 @@ def memory_mb(site: Site) -> float:
     assert site.daemon
     planes = [pid for pid in children(site.daemon.pid) if "slot_machine.proxy" in command(pid)]
     return sum(map(resident_kb, [site.daemon.pid, *planes])) / 1024
+
+
+def restart_ms(site: Site, number: int = 5) -> float:
+    """From the kill of the data plane to the first reply of the next one, on a connection that waited for it."""
+    assert site.daemon
+    found = []
+    for _ in range(number):
+        time.sleep(LONG_LIFE_S)
+        (plane,) = (pid for pid in children(site.daemon.pid) if "slot_machine.proxy" in command(pid))
+        os.kill(plane, signal.SIGKILL)
+        began_s = time.monotonic()
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
+            try:
+                connection.request("GET", "/small")
+                connection.getresponse().read()
+                break
+            except ConnectionResetError:
+                continue  # The kill came after it was accepted.
+            finally:
+                connection.close()
+        found.append((time.monotonic() - began_s) * 1000)
+    return median(found)
 
 
 def last_attempt(site: Site) -> Attempt:

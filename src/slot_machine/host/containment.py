@@ -135,6 +135,7 @@ async def end_unknown(whose: str, known: set[str]) -> list[int]:
 
     A daemon that is killed right after it started something could not write that down.
     """
+    known = known | {mark_of(os.getpid())}  # A daemon may have been started from within an app.
     parent = usable_parent()
     for path in parent.glob(f"{GROUP_PREFIX}{whose}-*") if parent else ():
         if path.name.removeprefix(GROUP_PREFIX) not in known:
