@@ -1,6 +1,10 @@
-"""Heads against h11, which was written from the same RFCs by others, and against hypothesis."""
+"""Heads against h11 and llhttp, which were written from the same RFCs by others, and against hypothesis."""
+
+from collections.abc import Iterable
+from contextlib import suppress
 
 import h11
+import httptools
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -96,13 +100,39 @@ def test_what_goes_on_means_to_h11_what_was_sent(head: bytes) -> None:
     assert passed is not None, "h11 refuses what goes to the app"
     assert (request.method, request.target) == (passed.method, passed.target) == (expected.method, expected.target)
     assert framing(passed) == framing(expected)
-    sent = end_to_end(expected)
-    assert [field for field in end_to_end(passed) if field in sent] == sent
+    sent = end_to_end(expected.headers)
+    assert [field for field in end_to_end(passed.headers) if field in sent] == sent
 
 
-def end_to_end(request: h11.Request) -> list[tuple[bytes, bytes]]:
+class Llhttp:
+    """The fields that it finds behind a request line."""
+
+    def __init__(self, block: bytes) -> None:
+        """Raises HttpParserError."""
+        self.fields: list[tuple[bytes, bytes]] = []
+        with suppress(httptools.HttpParserUpgrade):
+            httptools.HttpRequestParser(self).feed_data(b"GET / HTTP/1.1\r\n" + block)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value.rstrip(b" \t")))
+
+
+@given(heads())
+@example(b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n")
+@example(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5 5\r\n\r\n")
+def test_fields_that_go_on_are_those_that_llhttp_finds(head: bytes) -> None:
+    try:
+        request = RequestHead(head)
+    except Refusal:
+        return
+    sent = end_to_end(Llhttp(head.partition(b"\r\n")[2]).fields)
+    passed = end_to_end(Llhttp(request.for_app(STRANGER).partition(b"\r\n")[2]).fields)
+    assert [field for field in passed if field in sent] == sent
+
+
+def end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     stop = HOP_BY_HOP | {b"x-gone"}
-    return [(name, value) for name, value in request.headers if name not in stop]
+    return [(name, value) for name, value in fields if name not in stop]
 
 
 def framing(request: h11.Request) -> tuple[list[bytes], list[bytes]]:
@@ -151,7 +181,7 @@ def test_refusals_have_fitting_statuses(head: bytes, status: int) -> None:
 
 def test_the_same_block_counts_for_both_versions() -> None:
     block = b"Transfer-Encoding: chunked\r\nHost: h\r\n\r\n"
-    assert RequestHead(b"POST / HTTP/1.1\r\n" + block).fields.chunked
+    assert RequestHead(b"POST / HTTP/1.1\r\n" + block).meaning.chunked
     with pytest.raises(Refusal):
         RequestHead(b"POST / HTTP/1.0\r\n" + block)
 

@@ -169,7 +169,7 @@ class Exchange:
         self.status = status
         self.keep_client = self.keep_client and self.body_done and not client.server.closing
         head_only = self.head.method == b"HEAD"
-        page = pages.reply(status, why, self.head.fields.accept, connection=self.connection_field, head_only=head_only)
+        page = pages.reply(status, why, self.head.meaning.accept, connection=self.connection_field, head_only=head_only)
         self.sent += len(page)
         client.transport.write(page)
         now_s = monotonic()

@@ -2,11 +2,8 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from http import HTTPStatus
-from typing import TypeVar
-
-import httptools
+from typing import NamedTuple, TypeVar
 
 from slot_machine.proxy.forwarded import FORWARDED
 
@@ -21,8 +18,8 @@ FRAMING = frozenset((b"content-length", b"host", b"transfer-encoding"))
 OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))
 """Members of Connection that name no field, or one that is hop-by-hop in any case."""
 
-SPECIAL = FRAMING | HOP_BY_HOP | FORWARDED | {b"accept", b"content-type", b"expect", b"http2-settings"}
-"""What a proxy must understand of a head."""
+OURS = FRAMING | HOP_BY_HOP | FORWARDED | {b"accept", b"content-type", b"expect", b"http2-settings"}
+"""What proxies and servers go by: no other name may pass for one of these."""
 
 LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 """No folding, no space before the colon, no bare CR, LF or NUL (RFC 9112 section 5)."""
@@ -60,84 +57,92 @@ class Memory(dict[bytes, T]):
         return made
 
 
-class Field:
-    """One line of a head. `line` is how it goes on; `special`: a proxy must know it; `stops`: it goes no further."""
+class Field(NamedTuple):
+    """One line of a head. `line` is how it goes on, empty if it stops here.
 
-    __slots__ = ("line", "name", "special", "stops", "value")
-
-    def __init__(self, line: bytes) -> None:
-        """`line` without its CRLF. Raises Refusal."""
-        if not LINE.fullmatch(line):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed header field")
-        found: list[tuple[bytes, bytes]] = []
-        try:
-            httptools.HttpRequestParser(_Collector(found)).feed_data(b"GET / HTTP/1.1\r\n%b\r\n\r\n" % line)
-        except httptools.HttpParserError as error:
-            raise Refusal(HTTPStatus.BAD_REQUEST, f"malformed header field: {error}") from None
-        ((name, value),) = found
-        self.name = name.lower()
-        self.value = value.rstrip(b" \t")
-        self.special = self.name in SPECIAL
-        # Apps behind CGI or WSGI can't tell X_Forwarded_For from the real one, which they must be able to trust.
-        self.stops = self.name in HOP_BY_HOP or (not self.special and self.name.replace(b"_", b"-") in SPECIAL)
-        self.line = b"%b: %b\r\n" % (name, self.value)
-
-
-class _Collector:
-    def __init__(self, found: list[tuple[bytes, bytes]]) -> None:
-        self._found = found
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._found.append((name, value))
-
-
-_known = Memory(Field)
-
-
-@lru_cache
-def _members(value: bytes) -> frozenset[bytes]:
-    return frozenset(member for item in value.split(b",") if (member := item.strip().lower()))
-
-
-class Fields:
-    """The fields of one head, sorted into what goes on and what a proxy must understand.
-
-    `values` has those of the latter by their name in lower case, in their order.
+    `known_as` is the same for all ways to write it if it has a meaning here, else empty.
     """
 
-    __slots__ = ("_fields", "values")
+    name: bytes
+    value: bytes
+    line: bytes
+    known_as: bytes
 
-    def __init__(self, block: bytes) -> None:
+
+class Fields(NamedTuple):
+    """The fields of one head, column by column. `meant` is what `Values` understands."""
+
+    names: tuple[bytes, ...]
+    values: tuple[bytes, ...]
+    lines: tuple[bytes, ...]
+    meant: bytes
+
+    def passed(self, stopped: frozenset[bytes]) -> bytes:
+        """The lines that go on; `stopped` are the names of more that don't."""
+        if stopped:
+            return b"".join([line for name, line in zip(self.names, self.lines, strict=True) if name not in stopped])
+        return b"".join(self.lines)
+
+
+NO_FIELDS = Fields((), (), (), b"")
+
+
+class Lines:
+    """What the latest lines of one kind of head came to: `meant` have a meaning here, `stopped` go no further."""
+
+    def __init__(self, meant: frozenset[bytes], stopped: frozenset[bytes]) -> None:
+        self._meant = meant
+        self._stopped = stopped
+        self.known = Memory(self._field)
+
+    def read(self, block: bytes) -> Fields:
         """`block`: lines with the empty one that ends them. Raises Refusal."""
-        lines = block.split(b"\r\n")
-        if len(lines) - 2 > MOST_FIELDS:
+        if block == b"\r\n":
+            return NO_FIELDS
+        lines = block[:-4].split(b"\r\n")
+        if len(lines) > MOST_FIELDS:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
-        self._fields = [_known[line] for line in lines[:-2]]
-        self.values: dict[bytes, list[bytes]] = {}
-        for field in self._fields:
-            if field.special:
-                self.values.setdefault(field.name, []).append(field.value)
+        names, values, passed, known_as = zip(*map(self.known.__getitem__, lines), strict=True)
+        return Fields(names, values, passed, b"".join(known_as))
 
-    @property
-    def connection_options(self) -> frozenset[bytes]:
-        return self.members(b"connection")
+    def _field(self, line: bytes) -> Field:
+        if not LINE.fullmatch(line):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed header field")
+        given, _, value = line.partition(b":")
+        name, value = given.lower(), value.strip(b" \t")
+        # Apps behind CGI or WSGI can't tell X_Forwarded_For from the real one, which they must be able to trust.
+        disguised = b"_" in name and name.replace(b"_", b"-") in OURS
+        passed = b"" if disguised or name in self._stopped else b"%b: %b\r\n" % (given, value)
+        return Field(name, value, passed, b"%b:%b\n" % (name, value) if name in self._meant else b"")
+
+
+class Values:
+    """What `Fields.meant` says, by the names in lower case, each with its values in their order."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, meant: bytes) -> None:
+        self._values: dict[bytes, list[bytes]] = {}
+        for line in meant.splitlines():
+            name, _, value = line.partition(b":")
+            self._values.setdefault(name, []).append(value)
+
+    def all(self, name: bytes) -> list[bytes]:
+        return self._values.get(name, [])
 
     def members(self, name: bytes) -> frozenset[bytes]:
-        """Of a special field that is a list, in lower case."""
-        given = self.values.get(name)
-        return _members(b",".join(given)) if given else frozenset()
+        """Of a field that is a list, in lower case."""
+        given = b",".join(self.all(name)).lower().split(b",")
+        return frozenset(member for item in given if (member := item.strip()))
 
-    def passed(self, dropped: frozenset[bytes] = frozenset()) -> bytes:
-        """The lines that go on: without the hop-by-hop ones, those that Connection names, and `dropped`."""
-        named = self.connection_options - FRAMING - OPTIONS
-        if named or not dropped.isdisjoint(self.values):
-            dropped |= named
-            return b"".join([field.line for field in self._fields if not field.stops and field.name not in dropped])
-        return b"".join([field.line for field in self._fields if not field.stops])
+    @property
+    def named_by_connection(self) -> frozenset[bytes]:
+        """What stops here because Connection says so."""
+        return self.members(b"connection") - FRAMING - HOP_BY_HOP - OPTIONS
 
     def content_length(self) -> int | None:
         """Raises Refusal for more than one, and for anything but digits (RFC 9112 section 6.3)."""
-        lengths = self.values.get(b"content-length")
+        lengths = self.all(b"content-length")
         if not lengths:
             return None
         if len(lengths) > 1 or not re.fullmatch(rb"[0-9]{1,18}", lengths[0]):
@@ -146,18 +151,22 @@ class Fields:
 
     def chunked(self) -> bool:
         """Raises Refusal for every other transfer coding, and next to a Content-Length (RFC 9112 section 6.1)."""
-        codings = self.values.get(b"transfer-encoding")
+        codings = [coding.lower() for coding in self.all(b"transfer-encoding")]
         if not codings:
             return False
-        if b"content-length" in self.values:
+        if self.all(b"content-length"):
             raise Refusal(HTTPStatus.BAD_REQUEST, "Content-Length together with Transfer-Encoding")
-        if [coding.lower() for coding in codings] != [b"chunked"]:
+        if not codings[-1].endswith(b"chunked"):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "a transfer coding that does not tell where the body ends")
+        if codings != [b"chunked"]:
             raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "the only transfer coding here is chunked, once")
         return True
 
 
+_trailers = Lines(meant=frozenset(), stopped=HOP_BY_HOP | FRAMING | FORWARDED)
+
+
 def check_trailer(line: bytes) -> None:
     """`line` with its CRLF. Raises Refusal."""
-    field = _known[line.removesuffix(b"\r\n")]
-    if field.stops or field.name in FRAMING | FORWARDED:
+    if not _trailers.known[line.removesuffix(b"\r\n")].line:
         raise Refusal(HTTPStatus.BAD_REQUEST, "a trailer that would change how the message is understood")

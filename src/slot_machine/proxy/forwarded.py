@@ -3,7 +3,7 @@
 import ipaddress
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,14 +24,16 @@ class Said(NamedTuple):
     request_id: bytes
 
     @classmethod
-    def of(cls, values: Mapping[bytes, list[bytes]]) -> "Said":
-        if FORWARDED.isdisjoint(values):
-            return NOTHING_SAID
+    def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> "Said":
+        """`fields`: names in lower case, and values."""
+        given: dict[bytes, list[bytes]] = {}
+        for name, value in fields:
+            given.setdefault(name, []).append(value)
 
         def last(name: bytes) -> bytes:
-            return values.get(name, [b""])[-1]
+            return given.get(name, [b""])[-1]
 
-        addresses = b", ".join(values.get(b"x-forwarded-for", ()))
+        addresses = b", ".join(given.get(b"x-forwarded-for", ()))
         return cls(addresses, last(b"x-forwarded-proto"), last(b"x-forwarded-host"), last(b"x-request-id"))
 
 

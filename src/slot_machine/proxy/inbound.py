@@ -244,7 +244,7 @@ class ClientConnection(asyncio.Protocol):
         exchange.received = end
         server = self.server
         self.deadline_s = now_s + (server.limits.response_s or inf)
-        if head.fields.has_body:
+        if head.meaning.has_body:
             self._early = b""
             if not self._begin_body(exchange, data[end:]):
                 return
@@ -278,7 +278,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin_body(self, exchange: Exchange, first: bytes) -> bool:
         """Whether what came of the body is well-formed. The rest is read once the app has the head."""
-        known = exchange.head.fields
+        known = exchange.head.meaning
         exchange.body_done = False
         exchange.body_began = not known.expects_continue
         self._body = Chunked() if known.chunked else Sized(known.length)

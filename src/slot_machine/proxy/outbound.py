@@ -145,9 +145,12 @@ class AppConnection(asyncio.Protocol):
             data = data[end:]
             if not data:
                 return
-        if head.short and head.length == len(data) - end and self._goes_on_as_it_is(exchange):
+        if head.short and head.length == len(data) - end and exchange.head.plain and exchange.body_done:
+            # Most replies: here all of it, and the client gets what the app sent.
+            keep = exchange.keep_client = exchange.keep_client and not exchange.client.server.closing
             exchange.status = head.status
-            self._write(exchange, head.kept_alive + data[end:])
+            out = head.kept_alive if keep else head.for_client(connection=b"close")
+            self._write(exchange, out + data[end:])
             self._finish(exchange, head, clean=True)
             return
         client = exchange.client
@@ -170,13 +173,6 @@ class AppConnection(asyncio.Protocol):
             self._write(exchange, out)
         else:
             self._relay(exchange, data, end, out)
-
-    @staticmethod
-    def _goes_on_as_it_is(exchange: Exchange) -> bool:
-        """Most exchanges: the client stays, and gets what the app sends."""
-        return (
-            exchange.keep_client and exchange.head.plain and exchange.body_done and not exchange.client.server.closing
-        )
 
     def _frame(self, exchange: Exchange, head: ReplyHead) -> None:
         """Says how the body ends, for the app and for the client; None where there is no body."""

@@ -3,13 +3,40 @@
 import re
 from http import HTTPStatus
 
-from slot_machine.proxy.fields import Fields, Memory, Refusal
+from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
 KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
 SHORT_BYTES = 16_384
 BODYLESS = frozenset((204, 304))
 """RFC 9112 section 6.3: whatever their fields say."""
+
+
+MEANT = FRAMING - {b"host"} | {b"connection", b"content-type", b"keep-alive", b"upgrade"}
+
+
+class Meaning:
+    """What a reply's fields mean to a proxy. `stopped` are the names of those that stop here because of others."""
+
+    __slots__ = ("chunked", "close", "event_stream", "keep_alive", "keep_s", "length", "stopped", "upgrade")
+
+    def __init__(self, meant: bytes) -> None:
+        """Raises Refusal."""
+        given = Values(meant)
+        self.length = given.content_length()
+        self.chunked = given.chunked()
+        options = given.members(b"connection")
+        self.close = b"close" in options
+        self.keep_alive = b"keep-alive" in options
+        promised = KEEP_ALIVE_TIMEOUT.search(b",".join(given.all(b"keep-alive")))
+        self.keep_s = float(promised[1]) if promised else None
+        self.event_stream = any(kind.lower().startswith(b"text/event-stream") for kind in given.all(b"content-type"))
+        self.upgrade = b", ".join(given.all(b"upgrade"))
+        self.stopped = given.named_by_connection
+
+
+_lines = Lines(MEANT, HOP_BY_HOP)
+_meanings = Memory(Meaning)
 
 
 class ReplyHead:
@@ -39,22 +66,19 @@ class ReplyHead:
             raise Refusal(HTTPStatus.BAD_GATEWAY, "its status line is not HTTP/1.1's")
         http_1_1 = line[1] == b"1"
         self.status = int(line[2])
-        given = Fields(head[line.end() :])
-        self.length = given.content_length()
-        self.chunked = given.chunked()
+        given = _lines.read(head[line.end() :])
+        meaning = _meanings[given.meant]
+        self.length = meaning.length
+        self.chunked = meaning.chunked
         if self.chunked and not http_1_1:
             raise Refusal(HTTPStatus.BAD_GATEWAY, "Transfer-Encoding in an HTTP/1.0 reply")
-        options = given.connection_options
-        self.close = b"close" in options or not (http_1_1 or b"keep-alive" in options)
-        promised = KEEP_ALIVE_TIMEOUT.search(b",".join(given.values.get(b"keep-alive", ())))
-        self.keep_s = float(promised[1]) if promised else None
-        self.event_stream = any(
-            kind.lower().startswith(b"text/event-stream") for kind in given.values.get(b"content-type", ())
-        )
-        self.upgrade = b", ".join(given.values.get(b"upgrade", ()))
+        self.close = meaning.close or not (http_1_1 or meaning.keep_alive)
+        self.keep_s = meaning.keep_s
+        self.event_stream = meaning.event_stream
+        self.upgrade = meaning.upgrade
         # RFC 9110 section 8.6: these have no length to tell.
-        dropped = frozenset((b"content-length",)) if self.status < 200 or self.status == 204 else frozenset()
-        self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed(dropped))
+        stopped = meaning.stopped | {b"content-length"} if self.status < 200 or self.status == 204 else meaning.stopped
+        self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed(stopped))
         self.short = 200 <= self.status not in BODYLESS and self.length is not None and 0 < self.length <= SHORT_BYTES
         self.kept_alive = self.for_client(chunked=self.chunked and self.status not in BODYLESS)
 

@@ -3,8 +3,8 @@
 import re
 from http import HTTPStatus
 
-from slot_machine.proxy.fields import Fields, Memory, Refusal
-from slot_machine.proxy.forwarded import FORWARDED, Said, Sender
+from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
+from slot_machine.proxy.forwarded import FORWARDED, NOTHING_SAID, Said, Sender
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/[0-9]\.[0-9]\r\n")
@@ -17,6 +17,9 @@ ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]+)[^#]*")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
 
+MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
+STOPPED = HOP_BY_HOP | FORWARDED | {b"http2-settings"}
+
 CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
 """Never passed on: inside of a tunnel they would be requests that nobody here has seen."""
 
@@ -26,11 +29,12 @@ def may_begin(data: bytes) -> bool:
     return bool(START.match(data)) and data.count(b"\n") == data.count(b"\r\n")
 
 
-class RequestFields:
-    """What one block of request fields means. `passed` are the lines that go on to the app as they are."""
+class Meaning:
+    """What a request's fields mean to a proxy. `stopped` are the names of those that stop here because of others."""
 
     __slots__ = (
         "accept",
+        "added",
         "chunked",
         "close",
         "expects_continue",
@@ -39,39 +43,49 @@ class RequestFields:
         "hosts",
         "keep_alive",
         "length",
-        "passed",
-        "said",
+        "stopped",
         "upgrade",
     )
 
-    def __init__(self, block: bytes) -> None:
+    def __init__(self, meant: bytes) -> None:
         """Raises Refusal."""
-        given = Fields(block)
-        values = given.values
-        self.hosts = values.get(b"host", [])
+        given = Values(meant)
+        self.hosts = given.all(b"host")
         self.host = self.hosts[0] if self.hosts else b""
         if not all(map(HOST.fullmatch, self.hosts)):
             raise Refusal(HTTPStatus.BAD_REQUEST, "malformed Host")
         self.length = given.content_length() or 0
         self.chunked = given.chunked()
         self.has_body = self.chunked or self.length > 0
-        options = given.connection_options
+        options = given.members(b"connection")
         self.close = b"close" in options
         self.keep_alive = b"keep-alive" in options
-        self.upgrade = b", ".join(values.get(b"upgrade", ())) if b"upgrade" in options else b""
+        self.upgrade = b", ".join(given.all(b"upgrade")) if b"upgrade" in options else b""
         if self.has_body or given.members(b"upgrade") & CLEARTEXT_UPGRADES:
             self.upgrade = b""
         self.expects_continue = b"100-continue" in given.members(b"expect")
-        self.accept = b",".join(values.get(b"accept", ()))
-        self.said = Said.of(values)
-        self.passed = given.passed(FORWARDED | {b"http2-settings"})
-        if self.chunked:
-            self.passed += b"Transfer-Encoding: chunked\r\n"
+        self.accept = b",".join(given.all(b"accept"))
+        self.stopped = given.named_by_connection
+        self.added = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
         if not self.hosts:
-            self.passed += b"Host: \r\n"
+            self.added += b"Host: \r\n"
 
 
-_known = Memory(RequestFields)
+_lines = Lines(MEANT, STOPPED)
+_meanings = Memory(Meaning)
+
+
+def _understood(block: bytes) -> tuple[Meaning, Said, bytes]:
+    """What a block of fields means, what it says of its way, and the lines that go on to the app as they are."""
+    fields = _lines.read(block)
+    meaning = _meanings[fields.meant]
+    said = NOTHING_SAID
+    if not FORWARDED.isdisjoint(fields.names):
+        said = Said.of(zip(fields.names, fields.values, strict=True))
+    return meaning, said, fields.passed(meaning.stopped) + meaning.added
+
+
+_blocks = Memory(_understood)
 
 
 class RequestHead:
@@ -81,14 +95,26 @@ class RequestHead:
     9.2.2), and all of it is known.
     """
 
-    __slots__ = ("fields", "http_1_1", "keep_alive", "method", "plain", "repeatable", "request_id", "target")
+    __slots__ = (
+        "_passed",
+        "_said",
+        "http_1_1",
+        "keep_alive",
+        "meaning",
+        "method",
+        "plain",
+        "repeatable",
+        "request_id",
+        "target",
+    )
 
     def __init__(self, head: bytes) -> None:
         line = REQUEST_LINE.match(head)
         if line is None:
             raise _not_a_request_line(head)
         self.method, self.target, minor = line.groups()
-        known = self.fields = _known[head[line.end() :]]
+        known, self._said, self._passed = _blocks[head[line.end() :]]
+        self.meaning = known
         self.request_id = b""
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
@@ -108,15 +134,14 @@ class RequestHead:
 
     @property
     def upgrade(self) -> bytes:
-        return self.fields.upgrade if self.http_1_1 else b""
+        return self.meaning.upgrade if self.http_1_1 else b""
 
     def for_app(self, sender: Sender) -> bytes:
         """The head as the app gets it, always as HTTP/1.1."""
-        known = self.fields
-        forwarded, self.request_id = sender.forwarded(known.said, known.host)
-        if known.upgrade and self.http_1_1:
-            forwarded += b"Connection: upgrade\r\nUpgrade: %b\r\n" % known.upgrade
-        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self.method, self.target, known.passed, forwarded)
+        forwarded, self.request_id = sender.forwarded(self._said, self.meaning.host)
+        if upgrade := self.upgrade:
+            forwarded += b"Connection: upgrade\r\nUpgrade: %b\r\n" % upgrade
+        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self.method, self.target, self._passed, forwarded)
 
     def _check_unusual_target(self) -> None:
         """RFC 9112 section 3.2: the forms that do not begin with a slash."""
@@ -127,7 +152,7 @@ class RequestHead:
         absolute = ABSOLUTE.fullmatch(self.target)
         if not absolute:
             raise Refusal(HTTPStatus.BAD_REQUEST, "malformed request target")
-        if [host.lower() for host in self.fields.hosts] != [absolute[1].lower()]:
+        if [host.lower() for host in self.meaning.hosts] != [absolute[1].lower()]:
             raise Refusal(HTTPStatus.BAD_REQUEST, "the request target and Host name different servers")
 
 
