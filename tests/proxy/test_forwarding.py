@@ -209,6 +209,8 @@ def test_upgrade_becomes_a_tunnel(plane: Plane) -> None:
         b"GET / HTTP/1.1\r\nHost: h\r\nX(y): z\r\n\r\n",
         b"GET /a b HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET /\r\n\r\n",
+        b"GET /\r\n",
+        b"GET / HTTP/1.1 \r\nHost:",
         b"GET / HTTP/2.0\r\nHost: h\r\n\r\n",
         b"GET / HTTP/1.2\r\nHost: h\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

@@ -163,6 +163,7 @@ def test_replies_that_go_on_are_whole_for_h11(head: bytes) -> None:
         (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
         (b"PRI * HTTP/2.0\r\n\r\n", 505),
         (b"GET / HTTP/1.2\r\nHost: h\r\n\r\n", 505),
+        (b"GET\t/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         (b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 501),
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 400),

@@ -146,6 +146,17 @@ def test_app_that_breaks_is_502(plane: Plane, reply: bytes) -> None:
     assert client.rest().startswith(b"HTTP/1.1 502 ")
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket, h2c", b""])
+def test_app_that_switches_to_what_nobody_asked_for_is_502(plane: Plane, protocol: bytes) -> None:
+    app = plane.app()
+    client = plane.client(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    connection = app.accept()
+    connection.head()
+    connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % protocol)
+
+    assert client.head().startswith(b"HTTP/1.1 502 ")
+
+
 def test_app_that_is_silent_is_504(tmp_path: Path) -> None:
     with running(tmp_path, Limits(response_s=0.1)) as plane:
         app = plane.app()

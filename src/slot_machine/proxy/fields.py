@@ -116,6 +116,11 @@ class Lines:
         return Field(name, value, passed, b"%b:%b\n" % (name, value) if name in self._meant else b"")
 
 
+def list_members(value: bytes) -> frozenset[bytes]:
+    """In lower case."""
+    return frozenset(member for item in value.lower().split(b",") if (member := item.strip()))
+
+
 class Values:
     """What `Fields.meant` says, by the names in lower case, each with its values in their order."""
 
@@ -132,8 +137,7 @@ class Values:
 
     def members(self, name: bytes) -> frozenset[bytes]:
         """Of a field that is a list, in lower case."""
-        given = b",".join(self.all(name)).lower().split(b",")
-        return frozenset(member for item in given if (member := item.strip()))
+        return list_members(b",".join(self.all(name)))
 
     @property
     def named_by_connection(self) -> frozenset[bytes]:

@@ -262,11 +262,13 @@ class ClientConnection(asyncio.Protocol):
 
     def _incomplete(self, data: bytes) -> None:
         """More must come, unless what is here can't be the beginning of a head."""
-        if len(data) > MOST_HEAD_BYTES:
-            why = f"a head of over {MOST_HEAD_BYTES} bytes"
-            self._refuse(Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why), len(data))
-        elif not request.may_begin(data):
-            self._refuse(Refusal(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1"), len(data))
+        try:
+            if len(data) > MOST_HEAD_BYTES:
+                why = f"a head of over {MOST_HEAD_BYTES} bytes"
+                raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why)
+            request.check_beginning(data)
+        except Refusal as refusal:
+            self._refuse(refusal, len(data))
         else:
             self._keep_beginning(data)
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from slot_machine.proxy import reply
 from slot_machine.proxy.exchange import Exchange
-from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal
+from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal, list_members
 from slot_machine.proxy.framing import LAST_CHUNK, MORE, Chunked, Framing, Sized, UntilClose, chunk
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.reply import BODYLESS, ReplyHead
@@ -235,8 +235,8 @@ class AppConnection(asyncio.Protocol):
         exchange.finished(now_s)
 
     def _switch_protocols(self, exchange: Exchange, head: ReplyHead, early: bytes) -> None:
-        if not exchange.head.upgrade or not head.upgrade:
-            raise Refusal(HTTPStatus.BAD_GATEWAY, "it switches protocols though nobody asked for it")
+        if not head.upgrade or not list_members(head.upgrade) <= list_members(exchange.head.upgrade):
+            raise Refusal(HTTPStatus.BAD_GATEWAY, "it switches to a protocol that nobody asked for")
         self._exchange = None
         exchange.answered(head)
         self._write(exchange, head.for_tunnel())

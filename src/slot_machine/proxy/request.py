@@ -7,7 +7,7 @@ from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusa
 from slot_machine.proxy.forwarded import FORWARDED, NOTHING_SAID, Said, Sender
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
-OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/[0-9]\.[0-9]\r\n")
+OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
 SLASH = ord("/")
 START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)")
 HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
@@ -24,9 +24,12 @@ CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
 """Never passed on: inside of a tunnel they would be requests that nobody here has seen."""
 
 
-def may_begin(data: bytes) -> bool:
-    """Whether this may become a head: no TLS, no bare LF."""
-    return bool(START.match(data)) and data.count(b"\n") == data.count(b"\r\n")
+def check_beginning(data: bytes) -> None:
+    """Raises Refusal for what can't become a head: TLS, a bare LF, HTTP/0.9."""
+    if not START.match(data) or data.count(b"\n") != data.count(b"\r\n"):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
+    if b"\n" in data and not REQUEST_LINE.match(data):
+        raise _not_a_request_line(data)
 
 
 class Meaning:
