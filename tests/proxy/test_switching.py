@@ -105,11 +105,34 @@ def test_held_requests_are_refused_when_nothing_comes(plane: Plane) -> None:
     assert client.rest().startswith(b"HTTP/1.1 503 ")
 
 
+def test_refused_is_what_the_app_failed_at_after_the_switch(plane: Plane) -> None:
+    app = plane.app()
+    plane.client(JSON_GET)
+    app.accept().close()
+    upload = plane.client(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    app.accept().head()
+    failing = plane.client(JSON_GET)
+    connection = app.accept()
+    plane.do(Route(None))
+    upload.send(b"no size\r\n")
+    assert upload.head().startswith(b"HTTP/1.1 400 ")
+    connection.close()
+    assert failing.head().startswith(b"HTTP/1.1 502 ")
+
+    counts = plane.do(Forget(app.upstream.id)).counts
+
+    assert counts
+    assert counts.refused == 1
+
+
 def test_hold_has_a_limit(tmp_path: Path) -> None:
     with running(tmp_path, Limits(hold_s=0.1)) as plane:
         plane.do(Hold())
 
         assert plane.client(JSON_GET).rest().startswith(b"HTTP/1.1 503 ")
+        counts = plane.do(Route(None)).counts
+        assert counts
+        assert (counts.held, counts.refused) == (1, 1)
 
 
 def test_app_that_refuses_is_502(plane: Plane) -> None:

@@ -39,7 +39,7 @@ class Counts(msgspec.Struct):
     held: int = 0
     """Requests that waited for the next upstream while nothing was routed (`strategy: replace`)."""
     refused: int = 0
-    """Requests answered 502, 503 or 504 by the proxy itself."""
+    """Requests answered 502, 503 or 504 by the proxy itself: for an upstream, or because a hold ended without one."""
     cut: int = 0
     """Requests that ended before their reply did; includes `cut_streams`."""
     cut_streams: int = 0

@@ -148,7 +148,7 @@ class Exchange:
                 self._cut_off()
         elif untouched and self.head.repeatable and self.route:
             self.app = None
-            self.route.counts.replayed += 1
+            self.route.replayed()
             self._open(self.route)
         else:
             self.app = None
@@ -163,9 +163,9 @@ class Exchange:
             return
         self._drop_app()
         client = self.client
-        client.server.router.give_up(self)
-        if self.route:
-            self.route.counts.refused += 1
+        client.server.router.give_up(self, refused=True)
+        if self.route and status >= 500:
+            self.route.refused()
         self.status = status
         self.keep_client = self.keep_client and self.body_done and not client.server.closing
         head_only = self.head.method == b"HEAD"
@@ -179,7 +179,7 @@ class Exchange:
     def client_left(self) -> None:
         if self.ended:
             return
-        self.client.server.router.give_up(self)
+        self.client.server.router.give_up(self, refused=False)
         self._drop_app()
         self._end(monotonic(), finished=True, whole=self.endless)
 

@@ -79,6 +79,14 @@ class Route:
             for callback in waiting:
                 callback()
 
+    def replayed(self) -> None:
+        if not self.current:
+            self.counts.replayed += 1
+
+    def refused(self) -> None:
+        if not self.current:
+            self.counts.refused += 1
+
     def leave(self) -> None:
         """The traffic has moved on. An app's idle connection is closed, as it may be its last reason to go on."""
         if self._switched_away_s is None:
@@ -117,7 +125,8 @@ class Router:
         self._routes: dict[int, Route] = {}
         self._current: Route | None = None
         self.holding = False
-        self._held = 0
+        self._counts = Counts()
+        """Of the hold that goes on."""
         self._waiting: dict[Claim, None] = {}
 
     @property
@@ -126,7 +135,7 @@ class Router:
         return self._current.upstream if self._current else None
 
     def route(self, upstream: Upstream | None) -> Counts:
-        """Makes `upstream` the one for new requests, and lets held ones go on: the counts say how many were held."""
+        """Makes `upstream` the one for new requests, and lets held ones go on: the counts say what the hold did."""
         replaced = self._current
         self._current = self._route_to(upstream) if upstream else None
         if replaced and replaced is not self._current:
@@ -134,9 +143,11 @@ class Router:
         if self._current:
             self._current.back()
         self.holding = False
-        counts, self._held = Counts(held=self._held), 0
+        counts, self._counts = self._counts, Counts()
         waiting, self._waiting = self._waiting, {}
         self._gauge[0] -= len(waiting)
+        if upstream is None:
+            counts.refused += len(waiting)
         for claim in waiting:
             self.claim(claim)
         return counts
@@ -150,20 +161,22 @@ class Router:
         if self.holding:
             if len(self._waiting) < MOST_HELD:
                 self._waiting[claim] = None
-                self._held += 1
+                self._counts.held += 1
                 self._gauge[0] += 1
                 return
+            self._counts.refused += 1
             route = None
         if route is not None:
             route.claims.add(claim)
             self._gauge[0] += 1
         claim.claimed(route)
 
-    def give_up(self, claim: Claim) -> None:
-        """Takes a request out that waits no longer."""
+    def give_up(self, claim: Claim, *, refused: bool) -> None:
+        """Takes a request out that waits no longer, if it did."""
         if claim in self._waiting:
             del self._waiting[claim]
             self._gauge[0] -= 1
+            self._counts.refused += refused
 
     def when_drained(self, upstream_id: int, callback: Callable[[], None]) -> None:
         route = self._routes.get(upstream_id)
