@@ -140,6 +140,17 @@ def framing(request: h11.Request) -> tuple[list[bytes], list[bytes]]:
     return lengths, [value for name, value in request.headers if name == b"transfer-encoding"]
 
 
+@pytest.mark.parametrize("line", [b"%bX: y", b"X%bX: y", b"X%b: y", b"X:%by", b"X: y%bz", b"X: y%b", b"X%b"])
+def test_every_byte_counts_for_what_llhttp_takes_it_for(line: bytes) -> None:
+    for byte in range(256):
+        block = line % bytes([byte]) + b"\r\nHost: h\r\n\r\n"
+        try:
+            passed = RequestHead(b"GET / HTTP/1.1\r\n" + block).for_app(STRANGER)
+        except Refusal:
+            continue
+        assert Llhttp(passed.partition(b"\r\n")[2]).fields[:2] == Llhttp(block).fields
+
+
 @given(
     heads([b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 304", b"HTTP/1.1 20 OK", b"HTTP/2 200 OK", b"ICY 200"])
 )
