@@ -6,9 +6,11 @@ import random
 import shlex
 import shutil
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +22,7 @@ from spec.waiting import wait_until
 from spec.web import Reply
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as connect_in_thread
 
 from tests.test_zero_downtime import switch_under_load
 from tests.world import Site
@@ -379,11 +382,53 @@ def test_websockets_are_closed_one_after_the_other(websocket_site: Site) -> None
     assert (requests["cut"], requests["cut_streams"]) == (8, 8)
 
 
-def test_two_workers_fail_no_request_of_a_mixed_load(site: Site) -> None:
-    site.start(proxy_workers=2)
+@contextmanager
+def websockets_open(site: Site, codes: list[int]) -> Iterator[None]:
+    """Keeps some of them, each opened again when it was closed; `codes` says how that went."""
+    over = threading.Event()
 
-    load = switch_under_load(site, 20)
+    def keep() -> None:
+        while not over.is_set():
+            with connect_in_thread(f"ws://127.0.0.1:{site.port}/", close_timeout=1) as connection:
+                while not over.is_set():
+                    try:
+                        assert connection.recv(timeout=0.1) in ("v1", "v2")
+                    except TimeoutError:
+                        continue
+                    except ConnectionClosed as closed:
+                        codes.append(closed.rcvd.code if closed.rcvd else 0)
+                        break
+
+    with ThreadPoolExecutor() as pool:
+        kept = [pool.submit(keep) for _ in range(4)]
+        try:
+            yield
+        finally:
+            over.set()
+        for one in kept:
+            one.result()
+
+
+def test_node_dies_at_once_under_two_workers_a_mixed_load_and_websockets(site: Site) -> None:
+    tool("node")
+    site.start(proxy_workers=2, start_command="node app.js", drain_timeout_ms=BUDGET_MS)
+    files = {"app.js": (CLIENTS / "plain_app.js").read_text()}
+    switches, codes = 6, list[int]()
+
+    load = switch_under_load(site, switches, files, websockets_open(site, codes))
 
     assert len(list(site.data.glob("proxy-*.sock"))) == 2
+    assert load.failures == []
+    assert set(load.answers) == {"v1", "v2"}
+    assert set(codes) == {GOING_AWAY}
+    assert len(codes) >= switches
+
+
+def test_go_dies_at_once_under_a_mixed_load(site: Site) -> None:
+    tool("go")
+    site.start(setup_command="go build -o app app.go", start_command="./app")
+
+    load = switch_under_load(site, 4, {"app.go": (CLIENTS / "plain_app.go").read_text()})
+
     assert load.failures == []
     assert set(load.answers) == {"v1", "v2"}

@@ -1,5 +1,6 @@
 """The first promise: no request fails because of a deploy."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import pytest
@@ -9,15 +10,22 @@ from spec.waiting import wait_until
 from tests.world import Site
 
 SWITCHES = 8
+NO_MORE = nullcontext()
 
 
-def switch_under_load(site: Site, switches: int) -> Load:
-    site.commit("v1")
-    site.post("/deploy", {"commit": "HEAD"})
-    site.commit("v2")
-    site.post("/deploy", {"commit": "HEAD"})
+def switch_under_load(
+    site: Site,
+    switches: int,
+    files: dict[str, str] | None = None,
+    more_load: AbstractContextManager[None] = NO_MORE,
+) -> Load:
+    """`files` is the app, where it is another than usual."""
+    for version in ("v1", "v2"):
+        site.commit(version, files)
+        reply = site.post("/deploy", {"commit": "HEAD"})
+        assert reply.status == 200, reply
     load = Load(site.port)
-    with load.running():
+    with load.running(), more_load:
         for _ in range(switches):
             goal = load.answers.total() + 20
             wait_until("the load goes on", partial(load.reached, goal))
