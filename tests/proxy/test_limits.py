@@ -1,5 +1,6 @@
 """Limits in time and in memory, as a running data plane keeps them."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from slot_machine.proxy.wire import Drained, Limits
 from tests.proxy.conftest import Connection, Plane, running
 from tests.proxy.test_forwarding import GET, OK
+from tests.proxy.test_streams import websocket
 from tests.proxy.test_switching import writable
 
 SOON_S = 0.1
@@ -98,6 +100,21 @@ def test_app_that_does_not_read_an_upload_makes_the_client_wait(plane: Plane) ->
         sent += client.raw.send(b"x" * 1_000_000)
     assert sent < 100_000_000
     assert resident_kb(plane) - before_kb < MEGABYTE_KB
+
+
+@pytest.mark.parametrize("from_app", [True, False])
+def test_end_of_a_tunnel_that_does_not_read_makes_the_other_wait(plane: Plane, from_app: bool) -> None:
+    client, connection = websocket(plane, plane.app())
+    before_kb = resident_kb(plane)
+    writer = connection.raw if from_app else client.raw
+    reader = client if from_app else connection
+    sent = 0
+    while writable(writer):
+        sent += writer.send(b"x" * 1_000_000)
+    assert sent < 100_000_000
+    assert resident_kb(plane) - before_kb < MEGABYTE_KB
+    writer.shutdown(socket.SHUT_WR)
+    assert len(reader.rest()) == sent
 
 
 def test_endless_pipelining_makes_the_client_wait(plane: Plane) -> None:
