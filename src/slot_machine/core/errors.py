@@ -11,7 +11,9 @@ SlotMachineError
 │   ├── NothingToRollBackTo   there is no previous version
 │   └── Stopping              the daemon shuts down
 ├── StageFailed           a deploy failed in one of its stages
-└── DataPlaneGone         the data plane ended, or its control connection did
+├── DataPlaneGone         the data plane ended, or its control connection did
+├── KeeperGone            the keeper of the handover ended, or its control connection did
+└── Unsteerable           two versions can't be bound to the port at once
 
 The API turns these into a status, the command line into an exit code and a `hint:` line.
 """
@@ -77,4 +79,12 @@ class StageFailed(SlotMachineError):
 
 
 class DataPlaneGone(SlotMachineError):
+    pass
+
+
+class KeeperGone(SlotMachineError):
+    pass
+
+
+class Unsteerable(SlotMachineError):
     pass

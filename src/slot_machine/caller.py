@@ -1,0 +1,88 @@
+"""The asking end of a control socket: one JSON object a line each way, answered in any order."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, Protocol, Self, TypeVar
+
+import msgspec
+
+from slot_machine.core.errors import SlotMachineError
+
+
+class Numbered(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+R = TypeVar("R", bound=Numbered)
+
+
+class Caller(Generic[R]):
+    """All calls raise `gone` when the other end is."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        decode: Callable[[bytes], R],
+        gone: type[SlotMachineError],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._decode = decode
+        self._gone = gone
+        self._last_id = 0
+        self._waiting: dict[int, asyncio.Future[R]] = {}
+        self._listening = asyncio.get_running_loop().create_task(self._listen())
+
+    @classmethod
+    async def connect(cls, path: Path, decode: Callable[[bytes], R], gone: type[SlotMachineError]) -> Self:
+        """By way of /proc, as a socket's path may only have 107 bytes (unix(7))."""
+        try:
+            folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+            try:
+                reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{path.name}")
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise gone(f"cannot connect to {path}: {error.strerror}") from error
+        return cls(reader, writer, decode, gone)
+
+    async def call(self, request: Callable[[int], msgspec.Struct]) -> R:
+        """`request` is made from its id."""
+        if self._listening.done():
+            raise self._gone("the connection is gone")
+        self._last_id += 1
+        number = self._last_id
+        reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = reply
+        try:
+            self._writer.write(msgspec.json.encode(request(number)) + b"\n")
+            return await reply
+        finally:
+            self._waiting.pop(number, None)
+
+    async def disconnected(self) -> None:
+        """Waits until the other end is gone."""
+        await asyncio.wait([self._listening])
+
+    async def disconnect(self) -> None:
+        self._listening.cancel()
+        await asyncio.wait([self._listening])
+        self._writer.close()
+
+    async def _listen(self) -> None:
+        try:
+            while line := await self._reader.readline():
+                reply = self._decode(line)
+                waiting = self._waiting.pop(reply.id, None)
+                if waiting and not waiting.done():
+                    waiting.set_result(reply)
+        except ConnectionError:
+            pass
+        finally:
+            for unanswered in self._waiting.values():
+                if not unanswered.done():
+                    unanswered.set_exception(self._gone("the connection is gone"))

@@ -1,0 +1,74 @@
+"""The daemon's end of the keeper's socket."""
+
+import sys
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from slot_machine.caller import Caller
+from slot_machine.core.errors import KeeperGone, Unsteerable
+from slot_machine.host.handover.wire import (
+    Attend,
+    Drained,
+    Forget,
+    Inspect,
+    Listens,
+    Op,
+    Promote,
+    Relay,
+    Reply,
+    Request,
+)
+
+WRAPPER = Path(__file__).with_name("wrapper.py")
+decode = msgspec.json.Decoder(Reply).decode
+
+
+class Remote:
+    """Every call returns when it is in force in the keeper. All raise KeeperGone, and Unsteerable when it refuses."""
+
+    def __init__(self, path: Path, caller: Caller[Reply]) -> None:
+        self._path = path
+        self._caller = caller
+
+    @classmethod
+    async def connect(cls, path: Path) -> Self:
+        return cls(path, await Caller.connect(path, decode, KeeperGone))
+
+    def wrapped(self, argv: list[str], app: int, ports: set[int]) -> list[str]:
+        """The command that starts the app under the keeper's eyes."""
+        line = msgspec.json.encode(Request(0, Attend(app, tuple(sorted(ports))))).decode()
+        return [sys.executable, "-I", "-S", str(WRAPPER), str(self._path), line, *argv]
+
+    async def inspect(self) -> int:
+        """The app that is live and listens, or 0. Raises Unsteerable where this machine allows no handover."""
+        return (await self._call(Inspect())).live
+
+    async def listens(self, app: int) -> None:
+        await self._call(Listens(app))
+
+    async def promote(self, app: int | None) -> int:
+        """Returns the app if it was seen to listen, else 0."""
+        return (await self._call(Promote(app))).live
+
+    async def drained(self, app: int) -> None:
+        await self._call(Drained(app))
+
+    async def relay(self, app: int) -> None:
+        await self._call(Relay(app))
+
+    async def forget(self, app: int) -> None:
+        await self._call(Forget(app))
+
+    async def disconnected(self) -> None:
+        await self._caller.disconnected()
+
+    async def disconnect(self) -> None:
+        await self._caller.disconnect()
+
+    async def _call(self, op: Op) -> Reply:
+        reply = await self._caller.call(lambda number: Request(number, op))
+        if reply.error:
+            raise Unsteerable(reply.error)
+        return reply

@@ -1,0 +1,68 @@
+"""What is said to the keeper: one JSON object a line, over a Unix socket.
+
+It answers each `Request` with one `Reply` of the same `id`, in any order: some answers come when something has become
+true, which can be never. An app is one start of a version, under the number of its upstream.
+"""
+
+import msgspec
+
+
+class Attend(msgspec.Struct, frozen=True, tag="attend"):
+    """Sent by the wrapper, which leads the app's session, with the file descriptor that notifications come from."""
+
+    app: int
+    ports: tuple[int, ...]
+    """Those that are handed over from one version to the next."""
+
+
+class Listens(msgspec.Struct, frozen=True, tag="listens"):
+    """Answered when the app listens wherever the live one does, so that health checks reach it and no other.
+
+    `error` says that this can't be.
+    """
+
+    app: int
+
+
+class Promote(msgspec.Struct, frozen=True, tag="promote"):
+    """From the reply on, every new connection goes to `app`. None: there is no live one."""
+
+    app: int | None
+
+
+class Drained(msgspec.Struct, frozen=True, tag="drained"):
+    """Answered when an app that is no longer live has no connection left."""
+
+    app: int
+
+
+class Relay(msgspec.Struct, frozen=True, tag="relay"):
+    """The app is about to stop: pass on to the live one what still arrives at it."""
+
+    app: int
+
+
+class Forget(msgspec.Struct, frozen=True, tag="forget"):
+    """The app's processes are gone: pass on what they left, and let go of the port."""
+
+    app: int
+
+
+class Inspect(msgspec.Struct, frozen=True, tag="inspect"):
+    """Only asks for the reply."""
+
+
+Op = Attend | Listens | Promote | Drained | Relay | Forget | Inspect
+
+
+class Request(msgspec.Struct, frozen=True):
+    id: int
+    op: Op
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """`error` is empty on success. `live` is the app that is live and was seen to listen, 0 if there is none."""
+
+    id: int
+    error: str = ""
+    live: int = 0
