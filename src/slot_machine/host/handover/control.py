@@ -49,7 +49,7 @@ class Control:
         ControlConnection(self._listener.accept()[0], self)
 
     def check_idle(self) -> None:
-        if not self._open and not self.keeper.apps:
+        if not self._open and not self.keeper.needed:
             self._on_idle()
 
 
@@ -110,10 +110,15 @@ class ControlConnection:
                 keeper.relay(app)
             case Forget(app):
                 keeper.forget(app)
-            case Inspect() if self._control.obstacle:
-                raise Refused(self._control.obstacle)
-            case Inspect() | Attend():
+            case Inspect(app):
+                self._inspect(app)
+            case Attend():
                 pass
+
+    def _inspect(self, number: int) -> None:
+        app = self._keeper.apps.get(number)
+        if obstacle := self._control.obstacle or (app.refusal if app else ""):
+            raise Refused(obstacle)
 
     def _close(self) -> None:
         for task in self._tasks:

@@ -66,6 +66,11 @@ class Keeper:
         self._waiting: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def needed(self) -> bool:
+        """Whether there is a process that could make a call which only the keeper can answer."""
+        return any(app.notifications != -1 for app in self.apps.values())
+
     def attend(self, app: App) -> None:
         self.apps[app.number] = app
         self._loop.add_reader(app.notifications, self._notified, app)
@@ -265,7 +270,7 @@ class Keeper:
     def _bury(self, app: App) -> None:
         for listener in [*app.listeners]:
             self._close(listener)
-        if app.notifications == -1:
+        if app.notifications == -1 and (app.forgotten or not app.refusal):
             self.apps.pop(app.number, None)
         self._changed()
 

@@ -21,17 +21,21 @@ def rehearse() -> str:
         try:
             return _watch(here)
         except OSError as error:
-            return error.strerror or str(error)
+            return _in_words(error)
         finally:
             here.close()
             os.waitpid(child, 0)
+
+
+def _in_words(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _play(watcher: socket.socket) -> int:
     try:
         notifications = seccomp.install()
     except OSError as error:
-        watcher.send(str(error).encode())
+        watcher.send(_in_words(error).encode())
         return 1
     socket.send_fds(watcher, [b"-"], [notifications])
     os.close(notifications)

@@ -25,25 +25,25 @@ WRAPPER = Path(__file__).with_name("wrapper.py")
 decode = msgspec.json.Decoder(Reply).decode
 
 
+def wrapped(path: Path, argv: list[str], app: int, ports: set[int]) -> list[str]:
+    """The command that starts an app under the eyes of the keeper at `path`."""
+    line = msgspec.json.encode(Request(0, Attend(app, tuple(sorted(ports))))).decode()
+    return [sys.executable, "-I", "-S", str(WRAPPER), str(path), line, *argv]
+
+
 class Remote:
     """Every call returns when it is in force in the keeper. All raise KeeperGone, and Unsteerable when it refuses."""
 
-    def __init__(self, path: Path, caller: Caller[Reply]) -> None:
-        self._path = path
+    def __init__(self, caller: Caller[Reply]) -> None:
         self._caller = caller
 
     @classmethod
     async def connect(cls, path: Path) -> Self:
-        return cls(path, await Caller.connect(path, decode, KeeperGone))
+        return cls(await Caller.connect(path, decode, KeeperGone))
 
-    def wrapped(self, argv: list[str], app: int, ports: set[int]) -> list[str]:
-        """The command that starts the app under the keeper's eyes."""
-        line = msgspec.json.encode(Request(0, Attend(app, tuple(sorted(ports))))).decode()
-        return [sys.executable, "-I", "-S", str(WRAPPER), str(self._path), line, *argv]
-
-    async def inspect(self) -> int:
-        """The app that is live and listens, or 0. Raises Unsteerable where this machine allows no handover."""
-        return (await self._call(Inspect())).live
+    async def inspect(self, app: int = 0) -> int:
+        """The app that is live and listens, or 0. Raises Unsteerable as `Inspect` says."""
+        return (await self._call(Inspect(app))).live
 
     async def listens(self, app: int) -> None:
         await self._call(Listens(app))

@@ -50,7 +50,7 @@ def system_call(name: str, *args: object) -> int:
 def install() -> int:
     """Returns the file descriptor that the notifications come from. There is no way back. Raises OSError.
 
-    Without CAP_SYS_ADMIN it sets NO_NEW_PRIVS: then sudo and file capabilities do not work in what is started from here.
+    Without CAP_SYS_ADMIN it sets NO_NEW_PRIVS: then sudo and file capabilities do not work in what it starts.
     """
     try:
         return _install()

@@ -49,7 +49,9 @@ class Forget(msgspec.Struct, frozen=True, tag="forget"):
 
 
 class Inspect(msgspec.Struct, frozen=True, tag="inspect"):
-    """Only asks for the reply."""
+    """`error` says why this machine allows no handover, or why that app could not be bound beside the live one."""
+
+    app: int = 0
 
 
 Op = Attend | Listens | Promote | Drained | Relay | Forget | Inspect
