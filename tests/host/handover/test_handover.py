@@ -1,5 +1,6 @@
 """Two versions of an unmodified app on one port: who gets visitors, and that none is lost when that changes."""
 
+import os
 import shutil
 import signal
 import socket
@@ -142,8 +143,9 @@ def test_another_program_on_the_port_is_found(stage: Stage) -> None:
 
 def test_port_of_a_crashed_app_refuses_at_once_and_its_restart_serves(stage: Stage) -> None:
     old = stage.first(*app("ipv4"))
-    live = stage.swap(old, *app("ipv4"))
-    live.process.kill()
+    live = stage.swap(old, "/bin/sh", "-c", f"{sys.executable} -IS {APP} ipv4; sleep 60")
+    (listening,) = set(members(live.process.pid)) - {live.process.pid}
+    os.kill(listening, signal.SIGKILL)
 
     wait_until("the port refuses", lambda: refuses(stage), limit_s=0.5)
     again = stage.start(*app("ipv4"))
