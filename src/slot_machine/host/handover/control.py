@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -94,7 +95,7 @@ class ControlConnection:
         except (Refused, OSError) as refusal:
             error = str(refusal)
         live = self._keeper.live
-        reply = Reply(request.id, error, live.number if live and live.listeners else 0)
+        reply = Reply(request.id, error, live.number if live and live.listeners else 0, os.getpid())
         self._connection.send(msgspec.json.encode(reply) + b"\n")
 
     async def _obey(self, request: Request) -> None:
@@ -116,8 +117,7 @@ class ControlConnection:
                 pass
 
     def _inspect(self, number: int) -> None:
-        app = self._keeper.apps.get(number)
-        if obstacle := self._control.obstacle or (app.refusal if app else ""):
+        if obstacle := self._control.obstacle or self._keeper.refusal(number):
             raise Refused(obstacle)
 
     def _close(self) -> None:

@@ -84,11 +84,20 @@ class Keeper:
         if app.refusal:
             raise Refused(app.refusal)
 
+    def refusal(self, number: int) -> str:
+        """Why that app can't take over from the live one, as far as it can be seen by now."""
+        app = self.apps.get(number)
+        if not app:
+            return ""
+        if not app.refusal and app.shapes and not self._covers(app):
+            return f"it listens on {_names(app)}, where the live version listens on {_names(self.live)}"
+        return app.refusal
+
     def promote(self, number: int | None) -> None:
         """Raises Refused."""
         app = self.apps.get(number) if number is not None else None
         if app and not self._covers(app):
-            raise Refused("it does not listen where the live version does")
+            raise Refused(self.refusal(app.number) or "it listens nowhere")
         if self.live:
             self.live.retired = True
         if app:
@@ -179,7 +188,7 @@ class Keeper:
             return None
         if self.live and self.live is not app and not self._fits(shape, self.live):
             duplicate.close()
-            app.refusal = f"it listens on {shape}, where the live version listens on {_names(self.live, shape.port)}"
+            app.refusal = f"it listens on {shape}, where the live version listens on {_names(self.live)}"
             return errno.EADDRINUSE
         if connections.listening(shape.port) - self._known:
             duplicate.close()
@@ -309,8 +318,8 @@ class Keeper:
         self._on_change()
 
 
-def _names(app: App, port: int) -> str:
-    return ", ".join(sorted(str(shape) for shape in app.shapes if shape.port == port))
+def _names(app: App | None) -> str:
+    return ", ".join(sorted(map(str, app.shapes))) if app else "nothing"
 
 
 async def _once(condition: Callable[[], bool]) -> None:

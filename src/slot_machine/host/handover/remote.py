@@ -6,7 +6,7 @@ from typing import Self
 
 import msgspec
 
-from slot_machine.caller import Caller
+from slot_machine.control_socket import Caller
 from slot_machine.core.errors import KeeperGone, Unsteerable
 from slot_machine.host.handover.wire import (
     Attend,
@@ -41,9 +41,17 @@ class Remote:
     async def connect(cls, path: Path) -> Self:
         return cls(await Caller.connect(path, decode, KeeperGone))
 
-    async def inspect(self, app: int = 0) -> int:
-        """The app that is live and listens, or 0. Raises Unsteerable as `Inspect` says."""
-        return (await self._call(Inspect(app))).live
+    async def introduce(self) -> int:
+        """The keeper's process id. Raises Unsteerable where this machine allows no handover."""
+        return (await self._call(Inspect())).pid
+
+    async def live(self) -> int:
+        """The app that is live and was seen to listen; 0 if there is none."""
+        return (await self._call(Inspect())).live
+
+    async def inspect(self, app: int) -> None:
+        """Raises Unsteerable if the app could not be bound beside the live one."""
+        await self._call(Inspect(app))
 
     async def listens(self, app: int) -> None:
         await self._call(Listens(app))

@@ -68,3 +68,5 @@ class Reply(msgspec.Struct, frozen=True):
     id: int
     error: str = ""
     live: int = 0
+    pid: int = 0
+    """The keeper's."""

@@ -1,8 +1,14 @@
-"""The asking end of a control socket: one JSON object a line each way, answered in any order."""
+"""Unix sockets in the data folder, over which the daemon controls its other processes.
+
+One JSON object a line each way, answered in any order. Addresses go by way of /proc, as a socket's path may only have
+107 bytes (unix(7)).
+"""
 
 import asyncio
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -19,8 +25,33 @@ class Numbered(Protocol):
 R = TypeVar("R", bound=Numbered)
 
 
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """A short address for the socket at that path. Raises OSError."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def listening(path: Path) -> socket.socket:
+    """In place of what there is at that path. Raises OSError."""
+    path.unlink(missing_ok=True)
+    control = socket.socket(socket.AF_UNIX)
+    try:
+        with reachable(path) as address:
+            control.bind(address)
+        path.chmod(0o600)
+        control.listen()
+    except BaseException:
+        control.close()
+        raise
+    return control
+
+
 class Caller(Generic[R]):
-    """All calls raise `gone` when the other end is."""
+    """The asking end. All calls raise `gone` when the other end is."""
 
     def __init__(
         self,
@@ -39,13 +70,9 @@ class Caller(Generic[R]):
 
     @classmethod
     async def connect(cls, path: Path, decode: Callable[[bytes], R], gone: type[SlotMachineError]) -> Self:
-        """By way of /proc, as a socket's path may only have 107 bytes (unix(7))."""
         try:
-            folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-            try:
-                reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{path.name}")
-            finally:
-                os.close(folder)
+            with reachable(path) as address:
+                reader, writer = await asyncio.open_unix_connection(address)
         except OSError as error:
             raise gone(f"cannot connect to {path}: {error.strerror}") from error
         return cls(reader, writer, decode, gone)

@@ -1,0 +1,173 @@
+"""The handover as the daemon knows it: new connections moved from one version to the next, where that is possible."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from slot_machine.control_socket import listening
+from slot_machine.core.errors import KeeperGone, Unsteerable
+from slot_machine.core.upstream import Upstream
+from slot_machine.host import environment
+from slot_machine.host.handover.remote import Remote, wrapped
+from slot_machine.host.processes import Session, gone
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 2.0
+SOCKET_NAME = "handover.sock"
+
+KEEPER_ENDED = "the process that handed the port over has ended; it works again after the next deploy"
+NOT_SEEN = "the live version does not listen on its port itself"
+NOTHING_RUNS = "the live version does not run"
+
+T = TypeVar("T")
+
+
+class Handover:
+    """Implements Traffic for an app that owns its port. Where there is no handover, no call has an effect.
+
+    `reason` says why the next deploy must stop the old version first; empty if it need not.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.reason = ""
+        self._data = data
+        self._path = data / SOCKET_NAME
+        self._remote: Remote | None = None
+        self._session: Session | None = None
+        self._pid = 0
+        self._beside = 0
+        self._routed = False
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Goes on with the keeper that an earlier daemon left, or starts one."""
+        try:
+            remote = await self._left() or await self._launch()
+            self._pid = await remote.introduce()
+        except (Unsteerable, KeeperGone, OSError) as obstacle:
+            self.reason = str(obstacle)
+            log.warning("no handover of the port: %s; a deploy stops the old version first", self.reason)
+        else:
+            self._remote = remote
+
+    async def keep(self) -> None:
+        """Starts another keeper when one ends. Runs until there is none, or it is cancelled."""
+        while remote := self._remote:
+            await remote.disconnected()
+            if self._stopping:
+                return
+            self._remote = None
+            if self._session:
+                await self._session.kill()
+            log.error("the keeper of the handover ended; starting another")
+            if self._routed:
+                self.reason = KEEPER_ENDED
+            await self.start()
+
+    async def alone(self) -> str:
+        """Why a version can't be started beside the live one now; empty if it can."""
+        if self.reason:
+            return self.reason
+        live = await self._ask(Remote.live)
+        return "" if live else self.reason or NOTHING_RUNS
+
+    def wrapped(self, argv: list[str], app: int, ports: set[int]) -> list[str]:
+        """The command that starts `argv` so that its port can be handed over later."""
+        return wrapped(self._path, argv, app, ports) if self._remote else argv
+
+    async def listens(self, app: int) -> None:
+        """Waits until the app listens wherever the live one does. Raises Unsteerable if it can't, KeeperGone."""
+        self._beside = app
+        await self._connected().listens(app)
+
+    async def refusal(self, app: int) -> str:
+        """Why the app could not be bound beside the live one; empty if that was not what it failed of."""
+        try:
+            await self._ask(lambda remote: remote.inspect(app))
+        except Unsteerable as refusal:
+            return str(refusal)
+        finally:
+            await self._ask(lambda remote: remote.forget(app))
+        return ""
+
+    async def route(self, upstream: Upstream | None) -> None:
+        """Raises Unsteerable and KeeperGone for a version beside the live one, which then keeps the visitors."""
+        number = upstream.id if upstream else None
+        try:
+            live = await self._connected().promote(number)
+        except KeeperGone:
+            if number is not None and number == self._beside:
+                raise
+            self._routed = upstream is not None
+            return
+        self._beside = 0
+        self._routed = upstream is not None
+        if upstream:
+            self.reason = "" if live else NOT_SEEN
+
+    async def hold(self) -> None:
+        """The old version keeps its port to itself until it stops."""
+        await self.route(None)
+
+    async def drained(self, upstream: Upstream) -> None:
+        await self._ask(lambda remote: remote.drained(upstream.id))
+        await self.unwind(upstream)
+
+    async def unwind(self, upstream: Upstream, _: float = 0) -> None:
+        await self._ask(lambda remote: remote.relay(upstream.id))
+
+    async def forget(self, upstream: Upstream) -> None:
+        await self._ask(lambda remote: remote.forget(upstream.id))
+
+    async def stop(self) -> None:
+        self._stopping = True
+        if not self._remote:
+            return
+        os.kill(self._pid, signal.SIGTERM)
+        async with asyncio.timeout(STOP_GRACE_S):
+            await gone(self._pid)
+        await self._remote.disconnect()
+        if self._session:
+            self._session.reap()
+        self._path.unlink(missing_ok=True)
+
+    async def let_go(self) -> None:
+        """Leaves the keeper to the next daemon."""
+        self._stopping = True
+        if self._remote:
+            await self._remote.disconnect()
+
+    def _connected(self) -> Remote:
+        if not self._remote:
+            raise KeeperGone("there is no keeper of the handover")
+        return self._remote
+
+    async def _ask(self, ask: Callable[[Remote], Awaitable[T]]) -> T | None:
+        """None without a keeper."""
+        try:
+            return await ask(self._connected())
+        except KeeperGone:
+            return None
+
+    async def _left(self) -> Remote | None:
+        try:
+            return await Remote.connect(self._path)
+        except KeeperGone:
+            return None
+
+    async def _launch(self) -> Remote:
+        with listening(self._path) as control:
+            self._session = Session.start(
+                [sys.executable, "-m", "slot_machine.host.handover", str(control.fileno())],
+                cwd=self._data,
+                env=environment.inherited(),
+                output=sys.stderr.fileno(),
+                pass_fds=(control.fileno(),),
+            )
+        return await Remote.connect(self._path)
