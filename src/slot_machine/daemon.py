@@ -20,6 +20,7 @@ from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.dataplane import DataPlane, Left
 from slot_machine.deployer import Deployer
 from slot_machine.host import containment, ports, processes
+from slot_machine.host.handover.traffic import Handover
 from slot_machine.host.lock import locked
 from slot_machine.host.processes import Session
 from slot_machine.host.store import Store
@@ -27,12 +28,14 @@ from slot_machine.host.worktrees import GitFailed, Worktrees
 from slot_machine.proxy.wire import Limits, Settings
 from slot_machine.release import Launcher
 from slot_machine.supervisor import Supervisor
-from slot_machine.traffic import Direct
+from slot_machine.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
 REAP_INTERVAL_S = 2.0
 SIGNAL_DELAY_S = 0.01
+
+REPLACE = "strategy: replace"
 
 
 class Options(NamedTuple):
@@ -139,16 +142,25 @@ async def run(options: Options) -> reload.Handed | None:
 async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
     config, store = options.config, ground.store
     async with asyncio.TaskGroup() as tasks:
-        plane = None
+        plane = handover = None
+        traffic: Traffic
         keeping = [tasks.create_task(_keep_orphans())] if containment.adopt_orphans() else []
         if options.proxy:
-            plane = DataPlane(options.data, ground.listeners, store, _plane_settings(options), _workers(config))
+            traffic = plane = DataPlane(
+                options.data, ground.listeners, store, _plane_settings(options), _workers(config)
+            )
             await plane.start(ground.left, renew=ground.reloads > 0)
             keeping.append(tasks.create_task(plane.keep()))
-        traffic = plane or Direct()
-        launcher = Launcher(config, options.folder, options.data, store, fixed_ports=not options.proxy)
+        else:
+            traffic = handover = Handover(options.data)
+            await handover.start()
+            keeping.append(tasks.create_task(handover.keep()))
+        launcher = Launcher(config, options.folder, options.data, store, handover)
         supervisor = Supervisor(launcher, traffic, tasks)
-        alone = not options.proxy or config.strategy == "replace"
+
+        async def alone() -> str:
+            return await handover.alone() if handover else REPLACE if config.strategy == "replace" else ""
+
         deployer = Deployer(config, ground.worktrees, store, launcher, traffic, supervisor, tasks, alone=alone)
         mode = "proxy" if options.proxy else "no-proxy"
 
@@ -160,7 +172,7 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
 
         api = Api(
             deployer,
-            lambda: status.gather(deployer, store, supervisor, mode, config.port, ground.reloads),
+            lambda: status.gather(deployer, store, supervisor, handover, config.port, ground.reloads),
             lambda: metrics.render(supervisor, plane),
             reload_now,
         )
@@ -179,6 +191,8 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
             log.info("reloading")
             await runner.cleanup()
             await deployer.let_go()
+            if handover:
+                await handover.let_go()
         else:
             log.info("stopping")
             if plane:
@@ -187,6 +201,8 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
             await runner.cleanup()
             if plane:
                 await plane.stop()
+            if handover:
+                await handover.stop()
         for task in keeping:
             task.cancel()
 

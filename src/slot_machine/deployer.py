@@ -4,13 +4,22 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple
 
 from slot_machine.attempt import Report, RunningAttempt, now
 from slot_machine.core.config import Config
-from slot_machine.core.errors import Busy, NothingToRollBackTo, Refused, SlotMachineError, StageFailed, Stopping
+from slot_machine.core.errors import (
+    Busy,
+    KeeperGone,
+    NothingToRollBackTo,
+    Refused,
+    SlotMachineError,
+    StageFailed,
+    Stopping,
+    Unsteerable,
+)
 from slot_machine.core.model import Attempt, Contents, Kind, State, Version, short
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
@@ -38,7 +47,7 @@ Outcome = Done | SlotMachineError
 
 
 class Deployer:
-    """One operation at a time. `alone`: the old version must stop before the new one starts."""
+    """One operation at a time. `alone` says why the old version must stop before a new one starts, if it must."""
 
     def __init__(
         self,
@@ -50,7 +59,7 @@ class Deployer:
         supervisor: Supervisor,
         tasks: asyncio.TaskGroup,
         *,
-        alone: bool,
+        alone: Callable[[], Awaitable[str]],
     ) -> None:
         self._config = config
         self._worktrees = worktrees
@@ -134,7 +143,7 @@ class Deployer:
             log.info("took over %s, which runs as pid %d", describe(found[0].version), found[0].session.pid)
             await self._traffic.route(found[0].upstream)
             self._supervisor.take_over(found[0])
-        elif live and self._alone:
+        elif live and await self._alone():
             await self._traffic.hold()
         else:
             await self._traffic.route(None)
@@ -248,15 +257,7 @@ class Deployer:
 
     async def _go_live(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
         live = self.state.live
-        if self._alone and live:
-            attempt.on(Event.ALONE, f"{describe(live)} makes way")
-            await self._traffic.hold()
-            old = await self._supervisor.pause()
-            if old:
-                await self._retire(old, self._config.drain_timeout_s, attempt)
-            event = Event.OLD_STOPPED
-        attempt.on(event, self._config.start_command)
-        release = await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health))
+        release = await self._start(attempt, event, version, live)
         attempt.on(Event.HEALTHY, f"traffic to {describe(version)}")
         old = await self._promote(release, attempt)
         attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
@@ -264,6 +265,31 @@ class Deployer:
             await self._retire(old, self._config.drain_timeout_s, attempt)
         attempt.on(Event.DRAINED)
         return Done(attempt.record.kind, version, live.commit if live else "", attempt.record.requests)
+
+    async def _start(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
+        """Beside the live version if that can be."""
+        reason = await self._alone() if live else ""
+        if live and not reason:
+            try:
+                return await self._launch(attempt, event, version, beside=True)
+            except (Unsteerable, KeeperGone) as obstacle:
+                reason = f"no handover of the port: {obstacle}"
+        if live:
+            await self._make_way(attempt, live, reason)
+            event = Event.OLD_STOPPED
+        return await self._launch(attempt, event, version, beside=False)
+
+    async def _make_way(self, attempt: RunningAttempt, live: Version, reason: str) -> None:
+        attempt.on(Event.ALONE, f"{describe(live)} makes way: {reason}")
+        await self._traffic.hold()
+        old = await self._supervisor.pause()
+        if old:
+            await self._retire(old, self._config.drain_timeout_s, attempt)
+        attempt.outcome(f"stopped first: {reason}")
+
+    async def _launch(self, attempt: RunningAttempt, event: Event, version: Version, *, beside: bool) -> Release:
+        attempt.on(event, self._config.start_command)
+        return await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health), beside=beside)
 
     async def _promote(self, release: Release, attempt: RunningAttempt) -> Release | None:
         """Moves the traffic and saves that it moved. Returns the version it replaced, if that still runs.

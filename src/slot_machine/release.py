@@ -15,6 +15,8 @@ from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host import environment, health, ports
 from slot_machine.host.containment import owner
+from slot_machine.host.handover.steering import MARK
+from slot_machine.host.handover.traffic import Handover
 from slot_machine.host.logs import SlotLog
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
@@ -27,11 +29,15 @@ log = logging.getLogger(__name__)
 
 
 class Release:
-    """One start of a version: its processes and where they listen. `upstream` is set once it is healthy."""
+    """One start of a version: its processes and where they listen. `upstream` is set once it is healthy.
+
+    `number` is that of its upstream.
+    """
 
     def __init__(self, session: Session, what: Running, store: Store) -> None:
         self.version = what.version
         self.session = session
+        self.number = what.number
         self.port = what.port
         self.internal_port = what.internal_port
         self.started_s = time.monotonic()
@@ -44,7 +50,7 @@ class Release:
 
     def save(self) -> None:
         """For a daemon that finds it when this one is gone."""
-        what = Running(self.version, self.port, self.internal_port, self.upstream)
+        what = Running(self.version, self.number, self.port, self.internal_port, self.upstream)
         self._store.save_process(self.session.identity, "app", what)
 
     async def stop(self, grace_s: float) -> bool:
@@ -67,27 +73,35 @@ class Release:
 
 
 class Launcher:
-    """Starts versions of the app. With `fixed_ports` the app owns its public port, else each start gets fresh ones."""
+    """Starts versions of the app. With `handover` the app owns its public port, else each start gets fresh ones."""
 
-    def __init__(self, config: Config, folder: Path, data: Path, store: Store, *, fixed_ports: bool) -> None:
+    def __init__(self, config: Config, folder: Path, data: Path, store: Store, handover: Handover | None) -> None:
         self._config = config
         self._env_file = folder / config.env_file if config.env_file else None
         self._data = data
         self._store = store
-        self._fixed_ports = fixed_ports
+        self._handover = handover
         # Unique beyond this daemon: a data plane can outlive it.
         self._upstream_ids = itertools.count(time.time_ns() // 1000)
 
-    async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
-        """Starts a version and waits until it is healthy. Raises StageFailed, and then nothing of it runs."""
+    async def launch(
+        self, version: Version, on_started: Callable[[], None] = lambda: None, *, beside: bool = False
+    ) -> Release:
+        """Starts a version, `beside` a live one or not, and waits until it is healthy.
+
+        Raises StageFailed, and Unsteerable or KeeperGone if it could only run without the live one on the same port.
+        Then nothing of it runs.
+        """
         slot_log = self.open_log(version, Phase.START)
         try:
-            release = self._start(version, slot_log)
+            release = self._start(version, slot_log, beside)
             try:
                 on_started()
-                await self._become_healthy(release, slot_log)
-            except BaseException:
+                await self._become_healthy(release, slot_log, beside)
+            except BaseException as error:
                 await release.stop(min(CANDIDATE_GRACE_S, self._config.drain_timeout_s))
+                if self._handover and beside and isinstance(error, StageFailed):
+                    await self._handover.check(release.number)
                 raise
         finally:
             slot_log.close()
@@ -104,7 +118,7 @@ class Launcher:
     def fits(self, release: Release) -> bool:
         """Whether it is of use in this traffic mode."""
         owns_its_port = (release.port, release.internal_port) == (self._config.port, self._config.internal_port)
-        return owns_its_port is self._fixed_ports
+        return owns_its_port is (self._handover is not None)
 
     def open_log(self, version: Version, stage: Phase) -> SlotLog:
         """Raises StageFailed."""
@@ -116,16 +130,19 @@ class Launcher:
     def environment(self, version: Version, stage: Phase, app_ports: dict[str, int]) -> dict[str, str]:
         return environment.compose(version, self._env_file, app_ports, stage.stage)
 
-    def _start(self, version: Version, slot_log: SlotLog) -> Release:
-        port, internal_port = self._ports()
+    def _start(self, version: Version, slot_log: SlotLog, beside: bool) -> Release:
+        port, internal_port = self._ports(beside)
+        number = next(self._upstream_ids)
         env = self.environment(version, Phase.START, {"PORT": port, "INTERNAL_PORT": internal_port})
         argv = ["/bin/sh", "-c", self._config.start_command]
+        if self._handover:
+            argv = self._handover.wrapped(argv, number, {port, internal_port})
         try:
             folder = self._data / f"slot-{version.slot}"
             session = Session.start(argv, cwd=folder, env=env, output=slot_log.fd, owner=owner(self._data))
         except OSError as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
-        release = Release(session, Running(version, port, internal_port), self._store)
+        release = Release(session, Running(version, number, port, internal_port), self._store)
         try:
             release.save()
         except sqlite3.Error as error:
@@ -133,25 +150,37 @@ class Launcher:
             raise StageFailed(Phase.START, f"cannot write the database: {error}") from error
         return release
 
-    def _ports(self) -> tuple[int, int]:
+    def _ports(self, beside: bool) -> tuple[int, int]:
         config = self._config
         separate = config.internal_port != config.port
-        if not self._fixed_ports:
+        if not self._handover:
             port = ports.fresh({config.port, config.internal_port, config.api_port})
             return port, ports.fresh({port, config.port, config.internal_port, config.api_port}) if separate else port
         for port in {config.port, config.internal_port}:
-            if not ports.is_free(port):
+            if not beside and not ports.is_free(port):
                 by = ports.holder(port) or "another program"
                 raise StageFailed(Phase.START, f"port {port} is in use by {by}, so the app can't have it")
         return config.port, config.internal_port
 
-    async def _become_healthy(self, release: Release, slot_log: SlotLog) -> None:
+    async def _become_healthy(self, release: Release, slot_log: SlotLog, beside: bool) -> None:
         config = self._config
-        # Nothing stands in front of a fixed port, so an app need not listen there to be of use.
-        also = release.internal_port if self._fixed_ports else release.port
+        # Nothing stands in front of a port of the app's own, so it need not listen there to be of use.
+        also = release.internal_port if self._handover else release.port
+
+        async def reachable() -> None:
+            """Until then, the live version would answer."""
+            if self._handover and beside:
+                await self._handover.listens(release.number)
+
         try:
             hosts = await health.wait_healthy(
-                release.session, release.internal_port, config.health_endpoint, also, config.health_timeout_s
+                release.session,
+                release.internal_port,
+                config.health_endpoint,
+                also,
+                config.health_timeout_s,
+                reachable,
+                MARK if self._handover and beside else 0,
             )
         except health.Exited as exited:
             hint = f"its output is in {slot_log.path}"

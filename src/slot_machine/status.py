@@ -5,6 +5,7 @@ import msgspec
 from slot_machine import __version__
 from slot_machine.core.model import Attempt, Version
 from slot_machine.deployer import Deployer
+from slot_machine.host.handover.traffic import Handover
 from slot_machine.host.store import Store
 from slot_machine.supervisor import Supervisor
 
@@ -27,13 +28,20 @@ class Status(msgspec.Struct, kw_only=True):
     last_exit: str
     last_attempt: Attempt | str
     traffic: str
+    handover: bool
+    """Whether the next deploy can start a version beside the live one on the same port (`--no-proxy`)."""
+    handover_reason: str
+    """Why it can't; empty with the proxy."""
     port: int
     reloads: int
     """How often the daemon was reloaded since it was started."""
     version: str
 
 
-def gather(deployer: Deployer, store: Store, supervisor: Supervisor, traffic: str, port: int, reloads: int) -> Status:
+def gather(
+    deployer: Deployer, store: Store, supervisor: Supervisor, handover: Handover | None, port: int, reloads: int
+) -> Status:
+    """`handover` is None with the proxy."""
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
     previous_slot, previous_commit = _texts(state.previous)
@@ -53,7 +61,9 @@ def gather(deployer: Deployer, store: Store, supervisor: Supervisor, traffic: st
         restarts=supervisor.restarts,
         last_exit=supervisor.last_exit,
         last_attempt=attempts[0] if attempts else "",
-        traffic=traffic,
+        traffic="no-proxy" if handover else "proxy",
+        handover=handover is not None and not handover.reason,
+        handover_reason=handover.reason if handover else "",
         port=port,
         reloads=reloads,
         version=__version__,

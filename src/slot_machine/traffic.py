@@ -1,4 +1,4 @@
-"""How requests reach the app: what the deployer needs of the proxy, and what stands in for it where there is none."""
+"""How requests reach the app: what the deployer needs of the proxy, and of the handover under `--no-proxy`."""
 
 import asyncio
 from typing import Protocol
@@ -12,7 +12,7 @@ class Traffic(Protocol):
     async def route(self, upstream: Upstream | None, /) -> Counts | None:
         """Sends every new request to `upstream`, and those held before; with none, they are answered 503.
 
-        The counts say how many were held.
+        The counts say how many were held. Under `--no-proxy` there is no one to answer 503: the app's port is its own.
         """
 
     async def hold(self) -> None:
@@ -26,25 +26,6 @@ class Traffic(Protocol):
 
     async def forget(self, upstream: Upstream, /) -> Counts | None:
         """Cuts what is left of an upstream whose processes are gone. None: nobody counted."""
-
-
-class Direct:
-    """`--no-proxy`: the app owns its port and finishes its requests on SIGTERM by itself."""
-
-    async def route(self, _: Upstream | None, /) -> None:
-        return None
-
-    async def hold(self) -> None:
-        pass
-
-    async def drained(self, _: Upstream, /) -> None:
-        pass
-
-    async def unwind(self, _: Upstream, over_s: float, /) -> None:
-        pass
-
-    async def forget(self, _: Upstream, /) -> None:
-        return None
 
 
 async def drained_within(traffic: Traffic, upstream: Upstream, limit_s: float) -> bool:

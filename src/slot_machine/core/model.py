@@ -25,9 +25,13 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """One start of a version, as the next daemon finds it again. `upstream` is None until it was healthy."""
+    """One start of a version, as the next daemon finds it again. `upstream` is None until it was healthy.
+
+    `number` is that of its upstream.
+    """
 
     version: Version
+    number: int
     port: int
     internal_port: int
     upstream: Upstream | None = None

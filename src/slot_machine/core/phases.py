@@ -12,7 +12,7 @@ class Phase(StrEnum):
     CHECKOUT = "checkout"
     SETUP = "setup"
     MAKE_WAY = "make_way"
-    """The old version stops before the new one starts: `strategy: replace`, and `--no-proxy`."""
+    """The old version stops before the new one starts: `strategy: replace`, and `--no-proxy` without a handover."""
     START = "start"
     HEALTH = "health"
     SWITCH = "switch"
@@ -66,8 +66,18 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
         Event.ABANDON: Phase.INTERRUPTED,
     },
     Phase.MAKE_WAY: {Event.OLD_STOPPED: Phase.START, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
-    Phase.START: {Event.STARTED: Phase.HEALTH, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
-    Phase.HEALTH: {Event.HEALTHY: Phase.SWITCH, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
+    Phase.START: {
+        Event.STARTED: Phase.HEALTH,
+        Event.ALONE: Phase.MAKE_WAY,
+        Event.FAIL: Phase.RESTORE,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
+    Phase.HEALTH: {
+        Event.HEALTHY: Phase.SWITCH,
+        Event.ALONE: Phase.MAKE_WAY,
+        Event.FAIL: Phase.RESTORE,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
     Phase.SWITCH: {Event.SWITCHED: Phase.DRAIN, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
     Phase.DRAIN: {Event.DRAINED: Phase.SUCCEEDED, Event.ABANDON: Phase.SUCCEEDED},
     Phase.RESTORE: {Event.RESTORED: Phase.FAILED, Event.ABANDON: Phase.INTERRUPTED},

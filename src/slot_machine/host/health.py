@@ -1,6 +1,8 @@
 """The health check: polled from the first milliseconds on, at intervals that grow."""
 
 import asyncio
+import socket
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import aiohttp
@@ -26,13 +28,26 @@ class Exited(Exception):
         self.code = code
 
 
-async def wait_healthy(app: Exiting, port: int, endpoint: str, also_port: int, timeout_s: float) -> dict[int, str]:
-    """Waits for a 200 of `endpoint` on `port`, and for somebody to listen on `also_port`.
+async def nothing_first() -> None:
+    pass
 
-    Returns the loopback address on which each of them listens. Raises Unhealthy, and Exited as soon as the app exits.
+
+async def wait_healthy(
+    app: Exiting,
+    port: int,
+    endpoint: str,
+    also_port: int,
+    timeout_s: float,
+    first: Callable[[], Awaitable[None]] = nothing_first,
+    mark: int = 0,
+) -> dict[int, str]:
+    """Waits for `first`, for a 200 of `endpoint` on `port`, and for somebody to listen on `also_port`.
+
+    The requests carry `mark` as their type of service (ip(7)). Returns the loopback address on which each port listens.
+    Raises Unhealthy, Exited as soon as the app exits, and what `first` raises.
     """
     exited = asyncio.create_task(app.exited())
-    healthy = asyncio.create_task(_poll(port, endpoint, also_port, timeout_s))
+    healthy = asyncio.create_task(_poll(port, endpoint, also_port, timeout_s, first, mark))
     try:
         await asyncio.wait({exited, healthy}, return_when=asyncio.FIRST_COMPLETED)
         if exited.done():
@@ -44,12 +59,15 @@ async def wait_healthy(app: Exiting, port: int, endpoint: str, also_port: int, t
         await asyncio.gather(exited, healthy, return_exceptions=True)
 
 
-async def _poll(port: int, endpoint: str, also_port: int, timeout_s: float) -> dict[int, str]:
+async def _poll(
+    port: int, endpoint: str, also_port: int, timeout_s: float, first: Callable[[], Awaitable[None]], mark: int
+) -> dict[int, str]:
     variable = "$PORT" if port == also_port else "$INTERNAL_PORT"
     seen = f"nothing listens on port {port}; does the app read {variable}?"
     interval_s = FIRST_INTERVAL_S
     try:
-        async with asyncio.timeout(timeout_s), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(timeout_s), _session(mark) as session:
+            await first()
             while True:
                 host, answer = await _probe(session, port, endpoint)
                 if host and answer == 200:
@@ -63,6 +81,19 @@ async def _poll(port: int, endpoint: str, also_port: int, timeout_s: float) -> d
                 interval_s = min(interval_s * 1.5, LONGEST_INTERVAL_S)
     except TimeoutError:
         raise Unhealthy(f"not healthy within {timeout_s:g} s: {seen}") from None
+
+
+def _session(mark: int) -> aiohttp.ClientSession:
+    def connection(address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, *_ = address
+        raw = socket.socket(family, kind, protocol)
+        if family == socket.AF_INET6:
+            raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, mark)
+        else:
+            raw.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, mark)
+        return raw
+
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=connection))
 
 
 async def _probe(session: aiohttp.ClientSession, port: int, endpoint: str) -> tuple[str, int | str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from slot_machine.host.processes import members
+from slot_machine.host import proc
 
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -53,12 +53,12 @@ def accept_queue(listener: socket.socket) -> int:
 def carries_any(session: int, port: int) -> bool:
     """Whether a process of that session has an open connection of that port. Raises OSError."""
     inodes = {found.inode for found in _of_port(port, OPEN) if found.inode}
-    return bool(inodes) and any(not inodes.isdisjoint(sockets_of(pid)) for pid in members(session))
+    return bool(inodes) and any(not inodes.isdisjoint(sockets_of(pid)) for pid in _members(session))
 
 
 def holder(session: int, inode: int) -> int:
     """A process of that session which has the socket; 0 if none has."""
-    return next((pid for pid in members(session) if inode in sockets_of(pid)), 0)
+    return next((pid for pid in _members(session) if inode in sockets_of(pid)), 0)
 
 
 def sockets_of(pid: int) -> set[int]:
@@ -71,6 +71,10 @@ def sockets_of(pid: int) -> set[int]:
                 if target.startswith("socket:["):
                     found.add(int(target[8:-1]))
     return found
+
+
+def _members(session: int) -> list[int]:
+    return [pid for pid, fields in proc.stats() if proc.session(fields) == session and not proc.is_zombie(fields)]
 
 
 def _of_port(port: int, states: tuple[int, ...]) -> list[Found]:

@@ -14,7 +14,8 @@ from slot_machine.core.errors import KeeperGone, Unsteerable
 from slot_machine.core.upstream import Upstream
 from slot_machine.host import environment
 from slot_machine.host.handover.remote import Remote, wrapped
-from slot_machine.host.processes import Session, gone
+from slot_machine.host.proc import gone
+from slot_machine.host.processes import Session
 
 log = logging.getLogger(__name__)
 
@@ -86,15 +87,12 @@ class Handover:
         self._beside = app
         await self._connected().listens(app)
 
-    async def refusal(self, app: int) -> str:
-        """Why the app could not be bound beside the live one; empty if that was not what it failed of."""
+    async def check(self, app: int) -> None:
+        """Of an app that failed and is gone: raises Unsteerable if it failed because of the live one on its port."""
         try:
             await self._ask(lambda remote: remote.inspect(app))
-        except Unsteerable as refusal:
-            return str(refusal)
         finally:
             await self._ask(lambda remote: remote.forget(app))
-        return ""
 
     async def route(self, upstream: Upstream | None) -> None:
         """Raises Unsteerable and KeeperGone for a version beside the live one, which then keeps the visitors."""
