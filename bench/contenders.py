@@ -140,7 +140,7 @@ class Site:
         git(self.repo, "init", "--quiet")
         git(self.repo, "add", "--all")
         git(self.repo, "commit", "--quiet", "--message", "app")
-        self.daemon = start(self.slot_machine, self.repo, self.api_port)
+        self.daemon = start([self.slot_machine, "start"], self.repo, self.api_port)
         self.deploy()
         workers = [pid for pid in children(self.daemon.pid) if "slot_machine.proxy" in command(pid)]
         return Contender("slot-machine", version(self.slot_machine, "version"), self.port, workers)

@@ -30,7 +30,7 @@ def main(slot_machine: str) -> int:
         (repo / ".gitignore").write_text(".slot-machine\n")
         git(repo, "init", "--quiet")
         commit(repo, "v1")
-        daemon = start(slot_machine, repo, api_port)
+        daemon = start([slot_machine, "start"], repo, api_port)
         load = Load(port)
         try:
             title("deploy v1")
@@ -59,10 +59,11 @@ def main(slot_machine: str) -> int:
     return 1 if load.failures else 0
 
 
-def start(slot_machine: str, repo: Path, api_port: int) -> "subprocess.Popen[bytes]":
+def start(argv: list[str], repo: Path, api_port: int) -> "subprocess.Popen[bytes]":
+    """Returns once the API listens."""
     log = repo.with_name("daemon.log")
     with log.open("wb") as output:
-        daemon = subprocess.Popen([slot_machine, "start"], cwd=repo, stdout=output, stderr=output)
+        daemon = subprocess.Popen(argv, cwd=repo, stdout=output, stderr=output)
     while True:
         try:
             socket.create_connection(("127.0.0.1", api_port), 1).close()
