@@ -18,10 +18,12 @@ CLIENTS = (
 class Load:
     """`answers` counts the replies by version; everything else is in `failures`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, clients: tuple[tuple[str, str, bool], ...] = CLIENTS) -> None:
+        """`clients`: method, target, and whether to keep the connection."""
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
         self._port = port
+        self._clients = clients
         self._stopped = threading.Event()
 
     def reached(self, answers: int) -> bool:
@@ -29,7 +31,7 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        threads = [threading.Thread(target=self._ask, args=client) for client in CLIENTS]
+        threads = [threading.Thread(target=self._ask, args=client) for client in self._clients]
         for thread in threads:
             thread.start()
         try:

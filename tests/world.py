@@ -33,6 +33,8 @@ class Site:
             "health_timeout_ms": 5000,
         }
         self.daemons: list[Daemon] = []
+        self.prefix: tuple[str, ...] = ()
+        """A command that runs the daemon."""
         self.repo.mkdir()
         self.git("init", "--quiet", "--initial-branch", "main")
         (self.repo / ".gitignore").write_text(".slot-machine\nslot-machine.json\nignored\n")
@@ -59,7 +61,7 @@ class Site:
         self.config |= config
         (self.repo / "slot-machine.json").write_text(json.dumps(self.config))
         log = self.folder / f"daemon-{len(self.daemons)}.log"
-        daemon = Daemon((self.orchestrator.binary, "start", *options), self.repo, self.api_port, log)
+        daemon = Daemon((*self.prefix, self.orchestrator.binary, "start", *options), self.repo, self.api_port, log)
         self.daemons.append(daemon)
         return daemon
 

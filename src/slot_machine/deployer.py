@@ -273,7 +273,7 @@ class Deployer:
             try:
                 return await self._launch(attempt, event, version, beside=True)
             except (Unsteerable, KeeperGone) as obstacle:
-                reason = f"no handover of the port: {obstacle}"
+                reason = str(obstacle)
         if live:
             await self._make_way(attempt, live, reason)
             event = Event.OLD_STOPPED

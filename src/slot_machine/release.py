@@ -100,7 +100,7 @@ class Launcher:
                 await self._become_healthy(release, slot_log, beside)
             except BaseException as error:
                 await release.stop(min(CANDIDATE_GRACE_S, self._config.drain_timeout_s))
-                if self._handover and beside and isinstance(error, StageFailed):
+                if self._handover and beside and not isinstance(error, asyncio.CancelledError):
                     await self._handover.check(release.number)
                 raise
         finally:

@@ -87,4 +87,6 @@ class KeeperGone(SlotMachineError):
 
 
 class Unsteerable(SlotMachineError):
-    pass
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no handover of the port: {reason}")
+        self.reason = reason

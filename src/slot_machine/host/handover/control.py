@@ -94,6 +94,9 @@ class ControlConnection:
             await self._obey(request)
         except (Refused, OSError) as refusal:
             error = str(refusal)
+        except Exception as defect:
+            log.exception("cannot obey %s", request)
+            error = f"unexpected {type(defect).__name__}: {defect}"
         live = self._keeper.live
         reply = Reply(request.id, error, live.number if live and live.listeners else 0, os.getpid())
         self._connection.send(msgspec.json.encode(reply) + b"\n")

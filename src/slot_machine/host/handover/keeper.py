@@ -295,8 +295,8 @@ class Keeper:
         return {shape for shape in others if shape.port in app.ports} <= app.shapes
 
     async def _settled(self, app: App) -> None:
-        begun = set().union(*map(connections.handshakes, app.ports))
-        await _once(lambda: begun.isdisjoint(*map(connections.handshakes, app.ports)))
+        begun = _handshakes(app)
+        await _once(lambda: begun.isdisjoint(_handshakes(app)))
 
     def _busy(self, app: App) -> bool:
         """In the order in which a connection goes on, so that none slips through."""
@@ -316,6 +316,10 @@ class Keeper:
             if not future.done():
                 future.set_result(None)
         self._on_change()
+
+
+def _handshakes(app: App) -> set[bytes]:
+    return {ends for port in app.ports for ends in connections.handshakes(port)}
 
 
 def _names(app: App | None) -> str:

@@ -4,7 +4,7 @@ import os
 import select
 import socket
 
-from slot_machine.host.handover import notify, seccomp
+from slot_machine.host.handover import connections, notify, seccomp
 from slot_machine.host.handover.notify import Notification
 
 LIMIT_S = 5.0
@@ -54,6 +54,7 @@ def _watch(player: socket.socket) -> str:
         notification = Notification.receive(fds[0])
         with notification.socket() as duplicate:
             error = notify.bind(duplicate, notification.address())
+            connections.listening(duplicate.getsockname()[1])
         notification.answer(error)
         return os.strerror(error) if error else ""
     finally:

@@ -52,7 +52,7 @@ class Handover:
             remote = await self._left() or await self._launch()
             self._pid = await remote.introduce()
         except (Unsteerable, KeeperGone, OSError) as obstacle:
-            self.reason = str(obstacle)
+            self.reason = obstacle.reason if isinstance(obstacle, Unsteerable) else str(obstacle)
             log.warning("no handover of the port: %s; a deploy stops the old version first", self.reason)
         else:
             self._remote = remote
@@ -73,10 +73,8 @@ class Handover:
 
     async def alone(self) -> str:
         """Why a version can't be started beside the live one now; empty if it can."""
-        if self.reason:
-            return self.reason
-        live = await self._ask(Remote.live)
-        return "" if live else self.reason or NOTHING_RUNS
+        live = None if self.reason else await self._ask(lambda remote: remote.live())
+        return "" if live else str(Unsteerable(self.reason or NOTHING_RUNS))
 
     def wrapped(self, argv: list[str], app: int, ports: set[int]) -> list[str]:
         """The command that starts `argv` so that its port can be handed over later."""
@@ -114,14 +112,14 @@ class Handover:
         await self.route(None)
 
     async def drained(self, upstream: Upstream) -> None:
-        await self._ask(lambda remote: remote.drained(upstream.id))
+        await self._tell(lambda remote: remote.drained(upstream.id))
         await self.unwind(upstream)
 
     async def unwind(self, upstream: Upstream, _: float = 0) -> None:
-        await self._ask(lambda remote: remote.relay(upstream.id))
+        await self._tell(lambda remote: remote.relay(upstream.id))
 
     async def forget(self, upstream: Upstream) -> None:
-        await self._ask(lambda remote: remote.forget(upstream.id))
+        await self._tell(lambda remote: remote.forget(upstream.id))
 
     async def stop(self) -> None:
         self._stopping = True
@@ -152,6 +150,13 @@ class Handover:
             return await ask(self._connected())
         except KeeperGone:
             return None
+
+    async def _tell(self, order: Callable[[Remote], Awaitable[None]]) -> None:
+        """What concerns a version that was replaced already: it fails nothing any more."""
+        try:
+            await self._ask(order)
+        except Unsteerable as refusal:
+            log.error("the keeper of the handover refused: %s", refusal.reason)
 
     async def _left(self) -> Remote | None:
         try:

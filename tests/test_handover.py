@@ -1,0 +1,136 @@
+"""`--no-proxy` where the port can be handed over, and where it can't."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from demo.load import Load
+from spec.processes import inheritors
+from spec.waiting import wait_until
+from spec.web import exchange
+
+from tests.test_deploy_failures import fail_after, live
+from tests.test_life import children_of
+from tests.world import Site, kill
+
+DENIED = Path(__file__).with_name("host") / "handover" / "denied.py"
+VISITORS = (("GET", "/", False), ("POST", "/", False), ("GET", "/slow", False))
+"""A connection a request: only those are handed over."""
+
+
+def deny(site: Site) -> None:
+    """Runs the daemon as in a container that does not let it look into other processes."""
+    site.prefix = (sys.executable, str(DENIED), "pidfd_getfd")
+
+
+def switch_under_load(site: Site, switches: int) -> Load:
+    for version in ("v1", "v2"):
+        site.commit(version)
+        assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    load = Load(site.port, VISITORS)
+    with load.running():
+        for _ in range(switches):
+            wait_until("the load goes on", partial(load.reached, load.answers.total() + 20))
+            assert site.post("/rollback").status == 200
+    return load
+
+
+def deploy(site: Site) -> str:
+    """Returns what people see of it."""
+    done = site.run("deploy")
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def keeper(site: Site) -> int:
+    (pid,) = children_of(site.daemons[-1].process.pid, "slot_machine.host.handover")
+    return pid
+
+
+def test_no_visitor_is_lost_over_switches(site: Site) -> None:
+    site.start("--no-proxy")
+
+    load = switch_under_load(site, 6)
+
+    assert load.failures == []
+    assert set(load.answers) == {"v1", "v2"}
+    assert (site.status()["handover"], site.status()["handover_reason"]) == (True, "")
+
+
+def test_without_a_handover_visitors_are_lost(site: Site) -> None:
+    """Shows that the load above would notice."""
+    deny(site)
+    site.start("--no-proxy")
+
+    assert switch_under_load(site, 3).failures != []
+
+    assert site.status()["handover"] is False
+    assert "pidfd_getfd" in str(site.status()["handover_reason"])
+    assert "no handover of the port: pidfd_getfd" in deploy(site)
+
+
+def test_failed_deploy_beside_the_live_version_costs_no_visitor(site: Site) -> None:
+    good = live(site, "--no-proxy", health_timeout_ms=400)
+    load = Load(site.port, VISITORS)
+    with load.running():
+        for behaviour in ({"exit": 3}, {"healthy": False}, {"deaf": True}):
+            site.commit("bad", **behaviour)
+            fail_after(site, good, "health")
+
+    assert load.failures == []
+    assert set(load.answers) == {"good"}
+
+
+def test_another_address_falls_back_and_says_so(site: Site) -> None:
+    live(site, "--no-proxy")
+    site.commit("any", host="0.0.0.0")
+    said = deploy(site)
+
+    assert "no handover of the port: it listens on 0.0.0.0" in said
+    assert site.serving() == "any"
+    assert site.status()["handover"] is True
+    site.commit("next", host="0.0.0.0")
+    assert "no handover" not in deploy(site)
+    assert site.serving() == "next"
+
+
+def test_internal_port_is_handed_over_as_well(site: Site) -> None:
+    internal = site.port + 1
+    live(site, "--no-proxy", internal_port=internal)
+    site.commit("next")
+
+    said = deploy(site)
+
+    assert "no handover" not in said
+    assert "in flight" not in said, "nothing is left to wait for"
+    assert site.serving() == "next"
+    assert exchange(internal, "GET", "/pid") == exchange(site.port, "GET", "/pid")
+
+
+def test_keeper_that_is_killed_costs_no_visitor_and_one_gap(site: Site) -> None:
+    live(site, "--no-proxy")
+    load = Load(site.port, VISITORS)
+    with load.running():
+        kill(keeper(site))
+        wait_until("it is noticed", lambda: site.status()["handover"] is False)
+        wait_until("the load goes on", partial(load.reached, load.answers.total() + 20))
+    assert load.failures == []
+    assert "has ended" in str(site.status()["handover_reason"])
+
+    site.commit("next")
+    assert "no handover of the port" in deploy(site)
+    assert site.serving() == "next"
+    assert site.status()["handover"] is True
+    site.commit("last")
+    assert "no handover" not in deploy(site)
+    assert site.serving() == "last"
+
+
+def test_nothing_is_left_of_a_daemon_that_stopped(site: Site) -> None:
+    live(site, "--no-proxy")
+    daemon = site.daemons[-1]
+
+    assert daemon.stop() == 0
+
+    assert list(inheritors("SPEC_DAEMON", str(daemon.log))) == []
+    assert not (site.data / "handover.sock").exists()
