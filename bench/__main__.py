@@ -36,7 +36,7 @@ def main(slot_machine: str) -> None:
 
 
 def head(found: list[Contender]) -> list[str]:
-    versions = ", ".join(contender.version for contender in found if contender.version)
+    versions = ", ".join(dict.fromkeys(contender.version for contender in found if contender.version))
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{os.cpu_count()} cores ({cpu()}), {memory_gb:.0f} GB, Linux {platform.release()}"
     return [
@@ -48,7 +48,7 @@ def head(found: list[Contender]) -> list[str]:
         "The app is nginx with a static reply; wrk, the app and the contender share the machine. Each figure is",
         f"the median of {ROUNDS} rounds of {SECONDS} s in which all had a turn. There are 64 connections, and the",
         "request is a browser's, of about 600 bytes. CPU is that of the contender's processes for each request.",
-        "The last two columns are ratios: slot-machine's figure by the row's.",
+        "The last two columns are ratios: slot-machine's figure by the row's. With `--no-proxy` the app has its own port.",
     ]
 
 

@@ -88,12 +88,12 @@ def contenders(slot_machine: str) -> Iterator[tuple[list[Contender], "Site"]]:
     with tempfile.TemporaryDirectory(prefix="slot-machine-bench-") as name:
         folder = Path(name)
         running: list[subprocess.Popen[bytes]] = []
-        site = Site(slot_machine, folder)
+        site, bare = Site(slot_machine, folder / "proxy"), Site(slot_machine, folder / "no-proxy", "--no-proxy")
         try:
             app_port = free_port()
             running.append(nginx(folder / "app", APP_CONF, app_port, 0, site.files))
             found = [Contender("nothing", "", app_port, [])]
-            found.append(site.start())
+            found += [bare.start(), site.start()]
             port = free_port()
             running.append(nginx(folder / "nginx", NGINX_CONF, port, app_port))
             found.append(Contender("nginx", version("nginx", "-v"), port, children(running[-1].pid)))
@@ -110,6 +110,7 @@ def contenders(slot_machine: str) -> Iterator[tuple[list[Contender], "Site"]]:
             yield found, site
         finally:
             site.stop()
+            bare.stop()
             for process in running:
                 process.terminate()
                 process.wait()
@@ -118,15 +119,17 @@ def contenders(slot_machine: str) -> Iterator[tuple[list[Contender], "Site"]]:
 class Site:
     """A repository with the app in it and a daemon that has deployed it."""
 
-    def __init__(self, slot_machine: str, folder: Path) -> None:
+    def __init__(self, slot_machine: str, folder: Path, *options: str) -> None:
+        """`options` are those of `start`."""
         self.slot_machine = slot_machine
+        self.options = options
         self.repo = folder / "repo"
         self.port, self.api_port = free_port(), free_port()
         self.files = {"10k": b"x" * 10_000, "1m": b"x" * 1_000_000}
         self.daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Contender:
-        self.repo.mkdir()
+        self.repo.mkdir(parents=True)
         config = {
             "start_command": 'sed "s/@PORT@/$PORT/" app.conf > live.conf && exec nginx -p "$PWD" -c live.conf',
             "port": self.port,
@@ -140,10 +143,10 @@ class Site:
         git(self.repo, "init", "--quiet")
         git(self.repo, "add", "--all")
         git(self.repo, "commit", "--quiet", "--message", "app")
-        self.daemon = start([self.slot_machine, "start"], self.repo, self.api_port)
+        self.daemon = start([self.slot_machine, "start", *self.options], self.repo, self.api_port)
         self.deploy()
         workers = [pid for pid in children(self.daemon.pid) if "slot_machine.proxy" in command(pid)]
-        return Contender("slot-machine", version(self.slot_machine, "version"), self.port, workers)
+        return Contender(" ".join(["slot-machine", *self.options]), version(self.slot_machine, "version"), self.port, workers)
 
     def deploy(self) -> None:
         git(self.repo, "commit", "--quiet", "--allow-empty", "--message", "next")
