@@ -48,7 +48,7 @@ def head(found: list[Contender]) -> list[str]:
         "The app is nginx with a static reply; wrk, the app and the contender share the machine. Each figure is",
         f"the median of {ROUNDS} rounds of {SECONDS} s in which all had a turn. There are 64 connections, and the",
         "request is a browser's, of about 600 bytes. CPU is that of the contender's processes for each request.",
-        "The last two columns are ratios: slot-machine's figure by the row's. With `--no-proxy` the app has its own port.",
+        "The last two columns are ratios: slot-machine's figure by the row's. With `--no-proxy` the app owns its port.",
     ]
 
 

@@ -146,7 +146,9 @@ class Site:
         self.daemon = start([self.slot_machine, "start", *self.options], self.repo, self.api_port)
         self.deploy()
         workers = [pid for pid in children(self.daemon.pid) if "slot_machine.proxy" in command(pid)]
-        return Contender(" ".join(["slot-machine", *self.options]), version(self.slot_machine, "version"), self.port, workers)
+        return Contender(
+            " ".join(["slot-machine", *self.options]), version(self.slot_machine, "version"), self.port, workers
+        )
 
     def deploy(self) -> None:
         git(self.repo, "commit", "--quiet", "--allow-empty", "--message", "next")

@@ -107,7 +107,7 @@ class Caller(Generic[R]):
                 waiting = self._waiting.pop(reply.id, None)
                 if waiting and not waiting.done():
                     waiting.set_result(reply)
-        except ConnectionError:
+        except (ConnectionError, msgspec.DecodeError):
             pass
         finally:
             for unanswered in self._waiting.values():

@@ -193,9 +193,7 @@ class Launcher:
             raise StageFailed(Phase.HEALTH, str(error), slot_log.tail(), hint) from None
         internal = Address(hosts[release.internal_port], release.internal_port)
         public = Address(hosts[also], release.port)
-        release.upstream = Upstream(
-            next(self._upstream_ids), release.version.slot, {PUBLIC: public, INTERNAL: internal}
-        )
+        release.upstream = Upstream(release.number, release.version.slot, {PUBLIC: public, INTERNAL: internal})
         try:
             release.save()
         except sqlite3.Error as error:

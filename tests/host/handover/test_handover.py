@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from slot_machine.host.handover.connections import accept_queue
+from slot_machine.host.handover.connections import accept_queue, members_of
 from slot_machine.host.handover.wire import Drained, Forget, Inspect, Listens, Promote, Relay
-from slot_machine.host.processes import members
 from tests.host.handover.conftest import TIMEOUT_S, Stage, Visitors, dial
 
 APP = str(Path(__file__).with_name("app.py"))
@@ -144,7 +143,7 @@ def test_another_program_on_the_port_is_found(stage: Stage) -> None:
 def test_port_of_a_crashed_app_refuses_at_once_and_its_restart_serves(stage: Stage) -> None:
     old = stage.first(*app("ipv4"))
     live = stage.swap(old, "/bin/sh", "-c", f"{sys.executable} -IS {APP} ipv4; sleep 60")
-    (listening,) = set(members(live.process.pid)) - {live.process.pid}
+    (listening,) = set(members_of(live.process.pid)) - {live.process.pid}
     os.kill(listening, signal.SIGKILL)
 
     wait_until("the port refuses", lambda: refuses(stage), limit_s=0.5)
@@ -171,7 +170,7 @@ def test_candidate_that_crashes_leaves_visitors_alone(stage: Stage) -> None:
 
 def test_socket_that_outlives_the_process_that_listened_serves_on(stage: Stage) -> None:
     live = stage.first(*app("forked_workers"))
-    wait_until("the workers run", lambda: len(members(live.process.pid)) == 3)
+    wait_until("the workers run", lambda: len(members_of(live.process.pid)) == 3)
     live.process.kill()
     live.process.wait()
 

@@ -53,12 +53,16 @@ def accept_queue(listener: socket.socket) -> int:
 def carries_any(session: int, port: int) -> bool:
     """Whether a process of that session has an open connection of that port. Raises OSError."""
     inodes = {found.inode for found in _of_port(port, OPEN) if found.inode}
-    return bool(inodes) and any(not inodes.isdisjoint(sockets_of(pid)) for pid in _members(session))
+    return bool(inodes) and any(not inodes.isdisjoint(sockets_of(pid)) for pid in members_of(session))
 
 
 def holder(session: int, inode: int) -> int:
     """A process of that session which has the socket; 0 if none has."""
-    return next((pid for pid in _members(session) if inode in sockets_of(pid)), 0)
+    return next((pid for pid in members_of(session) if inode in sockets_of(pid)), 0)
+
+
+def members_of(session: int) -> list[int]:
+    return [pid for pid, fields in proc.stats() if proc.session(fields) == session and not proc.is_zombie(fields)]
 
 
 def sockets_of(pid: int) -> set[int]:
@@ -71,10 +75,6 @@ def sockets_of(pid: int) -> set[int]:
                 if target.startswith("socket:["):
                     found.add(int(target[8:-1]))
     return found
-
-
-def _members(session: int) -> list[int]:
-    return [pid for pid, fields in proc.stats() if proc.session(fields) == session and not proc.is_zombie(fields)]
 
 
 def _of_port(port: int, states: tuple[int, ...]) -> list[Found]:

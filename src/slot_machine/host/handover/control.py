@@ -75,8 +75,13 @@ class ControlConnection:
             self._close()
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            request = decode(line)
+        try:
+            requests = [decode(line) for line in lines]
+        except msgspec.DecodeError as error:
+            log.error("not understood: %s", error)
+            self._close()
+            return
+        for request in requests:
             if isinstance(request.op, Attend):
                 self._attend(request.op, fds.pop())
             else:

@@ -23,7 +23,7 @@ STOP_GRACE_S = 2.0
 SOCKET_NAME = "handover.sock"
 
 KEEPER_ENDED = "the process that handed the port over has ended; it works again after the next deploy"
-NOT_SEEN = "the live version does not listen on its port itself"
+NOT_SEEN = "the live version does not listen on its port itself, or was started when there was no handover"
 NOTHING_RUNS = "the live version does not run"
 
 T = TypeVar("T")
@@ -49,13 +49,10 @@ class Handover:
     async def start(self) -> None:
         """Goes on with the keeper that an earlier daemon left, or starts one."""
         try:
-            remote = await self._left() or await self._launch()
-            self._pid = await remote.introduce()
+            self._remote = await self._left() or await self._launch()
         except (Unsteerable, KeeperGone, OSError) as obstacle:
             self.reason = obstacle.reason if isinstance(obstacle, Unsteerable) else str(obstacle)
             log.warning("no handover of the port: %s; a deploy stops the old version first", self.reason)
-        else:
-            self._remote = remote
 
     async def keep(self) -> None:
         """Starts another keeper when one ends. Runs until there is none, or it is cancelled."""
@@ -159,8 +156,9 @@ class Handover:
             log.error("the keeper of the handover refused: %s", refusal.reason)
 
     async def _left(self) -> Remote | None:
+        """One without an app may be about to end."""
         try:
-            return await Remote.connect(self._path)
+            return await self._introduced()
         except KeeperGone:
             return None
 
@@ -172,5 +170,11 @@ class Handover:
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),
                 pass_fds=(control.fileno(),),
+                contained=False,
             )
-        return await Remote.connect(self._path)
+        return await self._introduced()
+
+    async def _introduced(self) -> Remote:
+        remote = await Remote.connect(self._path)
+        self._pid = await remote.introduce()
+        return remote
