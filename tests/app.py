@@ -31,6 +31,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.reply(200, json.dumps(dict(os.environ)))
             case "/pid":
                 self.reply(200, str(os.getpid()))
+            case "/bind":
+                with socket.create_server(("127.0.0.1", 0)):
+                    self.reply(200, "bound")
             case "/crash":
                 os._exit(7)
             case _:

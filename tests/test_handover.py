@@ -1,7 +1,7 @@
 """`--no-proxy` where the port can be handed over, and where it can't."""
 
+import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 from demo.load import Load
@@ -11,7 +11,8 @@ from spec.web import exchange
 
 from tests.test_deploy_failures import fail_after, live
 from tests.test_life import children_of
-from tests.world import Site, kill
+from tests.test_take_over import goes_on, kill_daemon
+from tests.world import Site, alive, kill
 
 DENIED = Path(__file__).with_name("host") / "handover" / "denied.py"
 VISITORS = (("GET", "/", False), ("POST", "/", False), ("GET", "/slow", False))
@@ -30,7 +31,7 @@ def switch_under_load(site: Site, switches: int) -> Load:
     load = Load(site.port, VISITORS)
     with load.running():
         for _ in range(switches):
-            wait_until("the load goes on", partial(load.reached, load.answers.total() + 20))
+            goes_on(load)
             assert site.post("/rollback").status == 200
     return load
 
@@ -113,7 +114,7 @@ def test_keeper_that_is_killed_costs_no_visitor_and_one_gap(site: Site) -> None:
     with load.running():
         kill(keeper(site))
         wait_until("it is noticed", lambda: site.status()["handover"] is False)
-        wait_until("the load goes on", partial(load.reached, load.answers.total() + 20))
+        goes_on(load)
     assert load.failures == []
     assert "has ended" in str(site.status()["handover_reason"])
 
@@ -124,6 +125,60 @@ def test_keeper_that_is_killed_costs_no_visitor_and_one_gap(site: Site) -> None:
     site.commit("last")
     assert "no handover" not in deploy(site)
     assert site.serving() == "last"
+
+
+def test_daemon_that_is_killed_costs_no_visitor_and_the_next_hands_over_again(site: Site) -> None:
+    live(site, "--no-proxy")
+    app, keeping = site.get("/pid"), keeper(site)
+    load = Load(site.port, VISITORS)
+    with load.running():
+        kill_daemon(site)
+        assert site.get("/bind") == (200, "bound"), "somebody answers for a bind without a daemon, too"
+        goes_on(load)
+        site.start("--no-proxy")
+        assert (site.get("/pid"), alive(keeping)) == (app, True)
+        site.commit("next")
+        assert "no handover" not in deploy(site)
+        goes_on(load)
+
+    assert load.failures == []
+    assert site.serving() == "next"
+    assert site.daemons[-1].stop() == 0
+    assert not alive(keeping)
+
+
+def test_daemon_that_is_killed_during_a_deploy_leaves_visitors_to_the_live_version(site: Site) -> None:
+    live(site, "--no-proxy", health_timeout_ms=20_000)
+    load = Load(site.port, VISITORS)
+    with load.running():
+        site.commit("sick", healthy=False)
+        client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+        wait_until("both run", lambda: len(children_of(site.daemons[-1].process.pid, "app.py")) == 2)
+        kill_daemon(site)
+        assert client.wait(10) == 1
+        site.start("--no-proxy")
+        site.commit("next")
+        assert "no handover" not in deploy(site)
+        goes_on(load)
+
+    assert load.failures == []
+    assert set(load.answers) == {"good", "next"}
+
+
+def test_reload_keeps_the_handover(site: Site) -> None:
+    live(site, "--no-proxy")
+    app, keeping = site.get("/pid"), keeper(site)
+    load = Load(site.port, VISITORS)
+    with load.running():
+        assert site.run("reload").returncode == 0
+        assert (site.get("/pid"), keeper(site)) == (app, keeping)
+        site.commit("next")
+        assert "no handover" not in deploy(site)
+        goes_on(load)
+
+    assert load.failures == []
+    assert site.daemons[-1].stop() == 0
+    assert not alive(keeping)
 
 
 def test_nothing_is_left_of_a_daemon_that_stopped(site: Site) -> None:
