@@ -20,6 +20,8 @@ from slot_machine.host.processes import Session
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 2.0
+NOBODY = "handover"
+"""In its mark (`containment`), so that no daemon ends a keeper: it ends by itself when it is of no use."""
 SOCKET_NAME = "handover.sock"
 
 KEEPER_ENDED = "the process that handed the port over has ended; it works again after the next deploy"
@@ -170,6 +172,7 @@ class Handover:
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),
                 pass_fds=(control.fileno(),),
+                owner=NOBODY,
                 contained=False,
             )
         return await self._introduced()
