@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test check demo bench clean
+.PHONY: install test check demo bench bench-handover clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,9 @@ demo: install
 bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m bench $(BIN)/slot-machine
+
+bench-handover: install
+	$(BIN)/python -m bench.handover $(BIN)/slot-machine
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
