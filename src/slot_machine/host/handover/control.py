@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from slot_machine.host.handover.keeper import App, Keeper, Refused
+from slot_machine.host.handover.answering import Answering
+from slot_machine.host.handover.apps import App, Refused
+from slot_machine.host.handover.keeper import Keeper
 from slot_machine.host.handover.wire import (
     Attend,
     Drained,
@@ -31,6 +33,7 @@ class Control:
 
     def __init__(self, listener: socket.socket, obstacle: str, on_idle: Callable[[], None]) -> None:
         self.keeper = Keeper(self.check_idle)
+        self.answering = Answering(self.keeper)
         self.obstacle = obstacle
         self._listener = listener
         self._on_idle = on_idle
@@ -91,7 +94,7 @@ class ControlConnection:
 
     def _attend(self, op: Attend, notifications: int) -> None:
         credentials = self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        self._keeper.attend(App(op.app, op.ports, struct.unpack("3i", credentials)[0], notifications))
+        self._control.answering.attend(App(op.app, op.ports, struct.unpack("3i", credentials)[0], notifications))
 
     async def _answer(self, request: Request) -> None:
         error = ""
