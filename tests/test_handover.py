@@ -66,6 +66,7 @@ def test_without_a_handover_visitors_are_lost(site: Site) -> None:
     assert switch_under_load(site, 3).failures != []
 
     assert site.status()["handover"] is False
+    assert children_of(site.daemons[-1].process.pid, "slot_machine.host.handover") == [], "nobody needs a keeper"
     assert "pidfd_getfd" in str(site.status()["handover_reason"])
     assert "no handover of the port: pidfd_getfd" in deploy(site)
 
@@ -125,6 +126,21 @@ def test_keeper_that_is_killed_costs_no_visitor_and_one_gap(site: Site) -> None:
     site.commit("last")
     assert "no handover" not in deploy(site)
     assert site.serving() == "last"
+
+
+def test_keeper_that_is_killed_during_a_deploy_leaves_the_live_version(site: Site) -> None:
+    live(site, "--no-proxy", health_timeout_ms=2000)
+    site.commit("deaf", deaf=True)
+    client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.PIPE, text=True)
+    wait_until("both run", lambda: len(children_of(site.daemons[-1].process.pid, "app.py")) == 2)
+    kill(keeper(site))
+
+    _, said = client.communicate(timeout=20)
+
+    assert client.returncode == 1
+    assert "there is no keeper" in said or "connection is gone" in said
+    assert site.serving() == "good"
+    assert (site.status()["healthy"], site.status()["handover"]) == (True, True)
 
 
 def test_daemon_that_is_killed_costs_no_visitor_and_the_next_hands_over_again(site: Site) -> None:

@@ -55,6 +55,8 @@ class Handover:
         except (Unsteerable, KeeperGone, OSError) as obstacle:
             self.reason = obstacle.reason if isinstance(obstacle, Unsteerable) else str(obstacle)
             log.warning("no handover of the port: %s; a deploy stops the old version first", self.reason)
+            if self._session:
+                await self._session.stop(STOP_GRACE_S)
 
     async def keep(self) -> None:
         """Starts another keeper when one ends. Runs until there is none, or it is cancelled."""
@@ -179,5 +181,9 @@ class Handover:
 
     async def _introduced(self) -> Remote:
         remote = await Remote.connect(self._path)
-        self._pid = await remote.introduce()
+        try:
+            self._pid = await remote.introduce()
+        except BaseException:
+            await remote.disconnect()
+            raise
         return remote
