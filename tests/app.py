@@ -27,6 +27,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case "/slow":
                 time.sleep(0.4)
                 self.reply(200, BEHAVIOUR["version"])
+            case "/held":
+                while not Path("../release").exists():
+                    time.sleep(0.01)
+                self.reply(200, BEHAVIOUR["version"])
             case "/env":
                 self.reply(200, json.dumps(dict(os.environ)))
             case "/pid":

@@ -33,11 +33,13 @@ def test_requests_in_flight_at_the_switch_are_counted(site: Site) -> None:
     live(site)
     site.commit("next")
     with ThreadPoolExecutor() as pool:
-        slow = [pool.submit(site.get, "/slow") for _ in range(3)]
+        slow = [pool.submit(site.get, "/held") for _ in range(3)]
         wait_until("they are in flight", lambda: metrics(site)["slot_machine_requests_in_flight", "a"] == 3)
-        deployed = site.run("deploy")
+        deploying = pool.submit(site.run, "deploy")
+        wait_until("the traffic has moved", lambda: site.status()["running"] == "drain")
+        (site.data / "release").touch()
         assert [answer.result() for answer in slow] == [(200, "good")] * 3
-    assert "3 finished, 0 dropped" in deployed.stderr
+    assert "3 finished, 0 dropped" in deploying.result().stderr
     (_, last) = site.history()
     counts = json.loads(str(last["requests"]))
     assert 0 < counts.pop("longest_drain_s") < 60
@@ -140,6 +142,8 @@ def test_history_of_an_older_schema_is_kept(site: Site) -> None:
     site.daemons[-1].stop()
     with sqlite3.connect(site.data / "state.db") as db:
         db.execute("ALTER TABLE attempts DROP COLUMN requests")
+        for column in ("mark", "cgroup", "role", "running"):
+            db.execute(f"ALTER TABLE processes DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
     db.close()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import h11
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
@@ -184,6 +184,7 @@ def test_every_split_is_understood_alike(stream: bytes) -> None:
     st.lists(st.integers(0, 10), min_size=1),
     st.lists(st.integers(0, 1000)),
 )
+@example(requests=[], last=LAST[-1], replies=[0], cuts=[LAST[-1].index(b"y0") + 1])
 def test_any_pieces_are_understood_alike(
     requests: list[bytes], last: bytes, replies: list[int], cuts: list[int]
 ) -> None:

@@ -73,6 +73,8 @@ class Chunked:
             if len(self._line) > MOST_LINE_BYTES:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "a chunk with a line that is too long")
             if not cut:
+                if self._line_is == self._data_end and self._line != b"\r":
+                    self._data_end(self._line)
                 break
             line, self._line, at = self._line, b"", cut
             if self._line_is(line):
