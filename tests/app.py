@@ -65,6 +65,8 @@ def main() -> None:
         sys.exit(BEHAVIOUR.get("exit", 9))
     if BEHAVIOUR.get("deaf"):
         time.sleep(600)
+    for number in range(BEHAVIOUR.get("lines", 0)):
+        os.write(1, b"%08d %s\n" % (number, b"x" * 90))
     host = BEHAVIOUR.get("host", "127.0.0.1")
     if ":" in host:
         Server.address_family = socket.AF_INET6

@@ -135,6 +135,22 @@ def test_data_plane_that_is_killed_is_replaced(site: Site) -> None:
     assert site.serving() == "next"
 
 
+def test_log_is_rotated_under_a_running_app(site: Site) -> None:
+    site.start(log_max_mb=1, log_keep=9)
+    site.commit("talks", lines=40_000)
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    pid = site.get("/pid")
+    log = site.data / "slot-a.log"
+
+    wait_until("it is rotated", lambda: log.stat().st_blocks * 512 < 1_100_000 and not Path(f"{log}.0").exists())
+
+    rotated = [Path(f"{log}.{number}") for number in range(9, 0, -1)]
+    lines = b"".join(file.read_bytes().lstrip(b"\0") for file in [*rotated, log] if file.exists()).splitlines()
+    assert lines.pop(0) == b"booting talks"
+    assert [int(line.split()[0]) for line in lines] == list(range(40_000))
+    assert site.get("/pid") == pid
+
+
 def test_second_daemon_is_refused_and_names_the_first(site: Site) -> None:
     site.start()
     second = site.run("start", "--port", str(site.port + 1))

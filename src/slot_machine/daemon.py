@@ -78,6 +78,7 @@ async def _serve(
             tasks.create_task(plane.keep())
         traffic = plane or Direct()
         launcher = Launcher(config, options.folder, options.data, store, fixed_ports=not options.proxy)
+        rotation = tasks.create_task(launcher.logs.keep_small())
         supervisor = Supervisor(launcher, traffic, tasks)
         alone = not options.proxy or config.strategy == "replace"
         deployer = Deployer(config, worktrees, store, launcher, traffic, supervisor, tasks, alone=alone)
@@ -106,6 +107,7 @@ async def _serve(
         await runner.cleanup()
         if plane:
             await plane.stop()
+        rotation.cancel()
 
 
 def _on_signals() -> asyncio.Event:

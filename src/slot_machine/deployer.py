@@ -187,6 +187,8 @@ class Deployer:
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"
                 raise StageFailed(Phase.SETUP, message, slot_log.tail())
+            if slot_log.failure:
+                raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
         finally:
             slot_log.close()
             for identity in started:

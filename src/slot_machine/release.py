@@ -14,7 +14,7 @@ from slot_machine.core.model import Version, short
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host import environment, health, ports
-from slot_machine.host.logs import SlotLog
+from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
 
@@ -69,6 +69,7 @@ class Launcher:
         self._data = data
         self._store = store
         self._fixed_ports = fixed_ports
+        self.logs = SlotLogs(data, config.log_max_mb * 1_000_000, config.log_keep)
         # Unique beyond this daemon: a data plane can outlive it.
         self._upstream_ids = itertools.count(time.time_ns() // 1000)
 
@@ -90,7 +91,7 @@ class Launcher:
     def open_log(self, version: Version, stage: Phase) -> SlotLog:
         """Raises StageFailed."""
         try:
-            return SlotLog(self._data / f"slot-{version.slot}.log")
+            return self.logs.open(version.slot)
         except OSError as error:
             raise StageFailed(stage, f"cannot open the log of slot {version.slot}: {error}") from error
 
