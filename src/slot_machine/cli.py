@@ -66,7 +66,12 @@ def init(force: bool) -> None:
 @click.option("--data", type=click.Path(path_type=Path), help="Default: <repo>/.slot-machine")
 @click.option("--port", type=click.IntRange(1, 65535), help="The API's port instead of api_port")
 @click.option("--no-proxy", is_flag=True, help="The app owns its port; nothing stands in the data path.")
-def start(config_file: Path, repo: Path | None, data: Path | None, port: int | None, no_proxy: bool) -> None:
+@click.option(
+    "--rebuild-state", is_flag=True, help="Replace a damaged database by one made from the slots; it is kept aside."
+)
+def start(
+    config_file: Path, repo: Path | None, data: Path | None, port: int | None, no_proxy: bool, rebuild_state: bool
+) -> None:
     """Run the daemon in the foreground."""
     import asyncio
     import logging
@@ -86,7 +91,8 @@ def start(config_file: Path, repo: Path | None, data: Path | None, port: int | N
         )
     folder = config_file.resolve().parent
     repo = (repo or folder).resolve()
-    asyncio.run(daemon.run(daemon.Options(options, folder, repo, (data or repo / DATA_NAME).resolve(), not no_proxy)))
+    data = (data or repo / DATA_NAME).resolve()
+    asyncio.run(daemon.run(daemon.Options(options, folder, repo, data, not no_proxy, rebuild_state)))
 
 
 @commands.command()

@@ -20,6 +20,8 @@ from slot_machine.dataplane import DataPlane
 from slot_machine.deployer import Deployer
 from slot_machine.host import ports, processes
 from slot_machine.host.lock import locked
+from slot_machine.host.rebuild import rebuild
+from slot_machine.host.soundness import open_sound
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import GitFailed, Worktrees
 from slot_machine.proxy.wire import Limits, Settings
@@ -38,6 +40,7 @@ class Options(NamedTuple):
     repo: Path
     data: Path
     proxy: bool
+    rebuild_state: bool
 
 
 async def run(options: Options) -> None:
@@ -45,16 +48,18 @@ async def run(options: Options) -> None:
     stopped = _on_signals()
     try:
         options.data.mkdir(parents=True, exist_ok=True)
-        (options.data / ".gitignore").write_text("*\n")
+        _ignore(options.data / ".gitignore")
     except OSError as error:
         raise StartRefused(f"cannot use {options.data} as the data folder: {error.strerror}") from None
     with ExitStack() as stack:
         stack.enter_context(locked(options.data / "daemon.lock"))
-        store = Store.open(options.data / "state.db")
+        worktrees = await _worktrees(options)
+        if options.rebuild_state:
+            await rebuild(options.data / "state.db", worktrees)
+        store = open_sound(options.data / "state.db")
         stack.callback(store.close)
         await _end_leftovers(store)
         store.interrupt_unfinished()
-        worktrees = await _worktrees(options)
         api_socket = stack.enter_context(ports.bind_loopback(options.config.api_port))
         listeners = {name: stack.enter_context(socket) for name, socket in _bind_public(options).items()}
         await _serve(options, store, worktrees, api_socket, listeners, stopped)
@@ -85,7 +90,7 @@ async def _serve(
         mode = "proxy" if options.proxy else "no-proxy"
         api = Api(
             deployer,
-            lambda: status.gather(deployer, store, supervisor, mode, config.port),
+            lambda: status.gather(deployer, supervisor, mode, config.port),
             lambda: metrics.render(supervisor, plane),
         )
         runner = web.AppRunner(api.application(), access_log=None, handle_signals=False)
@@ -108,6 +113,12 @@ async def _serve(
         if plane:
             await plane.stop()
         rotation.cancel()
+
+
+def _ignore(path: Path) -> None:
+    """Not written anew each time, so that a full disk is no reason not to start."""
+    if not path.exists():
+        path.write_text("*\n")
 
 
 def _on_signals() -> asyncio.Event:

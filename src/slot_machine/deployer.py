@@ -60,6 +60,7 @@ class Deployer:
         self._alone = alone
         self._stopping = False
         self._task: asyncio.Task[Outcome] | None = None
+        self._unsaved: Attempt | None = None
         self.running: RunningAttempt | None = None
 
     def deploy(self, commitish: str, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
@@ -114,11 +115,24 @@ class Deployer:
                 attempt.on(Event.DRAINED)
                 return Done("recovery", version, "")
 
-        return self._begin(story())
+        async def tried_again() -> Done:
+            try:
+                return await story()
+            except sqlite3.Error:
+                self._supervisor.retry(version)
+                raise
+
+        return self._begin(tried_again())
 
     @property
     def state(self) -> State:
         return self._store.state()
+
+    @property
+    def last_attempt(self) -> Attempt | None:
+        if self.running:
+            return self.running.record
+        return self._unsaved or next(iter(self._store.attempts(limit=1)), None)
 
     @property
     def previous_ready(self) -> bool:
@@ -257,6 +271,7 @@ class Deployer:
     @asynccontextmanager
     async def _attempt(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:
         """Ends the attempt in the history however it ends, and the live version serving if it failed."""
+        self._save_unsaved()
         attempt = RunningAttempt(Attempt(id=0, kind=kind, trigger=trigger, started_at=now()), self._store, report)
         self.running = attempt
         error: SlotMachineError | None = None
@@ -277,8 +292,15 @@ class Deployer:
             attempt.end(str(error) if error else "")
         except sqlite3.Error as failure:
             log.error("cannot write the history: %s", failure)
+            self._unsaved = attempt.record
         if error:
             raise error
+
+    def _save_unsaved(self) -> None:
+        """The end of an attempt that the database did not take, as when the disk was full. Raises sqlite3.Error."""
+        if self._unsaved:
+            self._store.save_attempt(self._unsaved)
+            self._unsaved = None
 
     async def _undo(self, attempt: RunningAttempt, error: SlotMachineError) -> None:
         if attempt.phase is Phase.DRAIN:
@@ -345,7 +367,9 @@ def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:
     """Anything that breaks off a stage, in the words of that stage."""
     if isinstance(cause, Refused | StageFailed):
         return cause
-    if isinstance(cause, SlotMachineError | OSError | sqlite3.Error):
+    if isinstance(cause, sqlite3.Error):
+        return StageFailed(attempt.phase.stage, f"cannot write the database: {cause}")
+    if isinstance(cause, SlotMachineError | OSError):
         return StageFailed(attempt.phase.stage, str(cause), hint=getattr(cause, "hint", ""))
     log.error("%s failed", attempt.phase.stage, exc_info=cause)
     return StageFailed(

@@ -107,10 +107,12 @@ def test_killed_between_two_steps(folder: Path, step: str, when: str, monkeypatc
         patched.setattr(LogFile, step, killed)
         with pytest.raises(KeyboardInterrupt):
             LogFile(path, MAX_BYTES, keep=5).rotate()
+    with path.open("ab") as file:
+        file.write(lines(40_000, 20_000))
     LogFile(path, MAX_BYTES, keep=5).rotate()
 
-    assert len(kept(path)) == 1
-    assert contents(path) == lines(20_000)
+    assert [older.suffix for older in kept(path)][-2:] == [".2", ".1"]
+    assert contents(path) == lines(40_000)
 
 
 def test_copy_that_fails_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

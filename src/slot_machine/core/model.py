@@ -1,5 +1,6 @@
 """The nouns of a deploy: slots, versions, what is live, and what was tried."""
 
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -88,3 +89,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 def short(commit: str) -> str:
     return commit[:8]
+
+
+def rfc3339(moment: datetime) -> str:
+    """In UTC, to the millisecond. Such texts sort as the moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

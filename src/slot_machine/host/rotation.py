@@ -52,12 +52,13 @@ class LogFile:
             os.close(fd)
 
     def _complete(self, fd: int) -> None:
-        """Goes on where a daemon was killed between the copy and its number."""
+        """After a daemon that was killed: what it copied is numbered if it was cut off already, else copied again."""
         copy = self._numbered(0)
-        if copy.exists():
-            begin, length = _data_begin(fd), copy.stat().st_size
-            if os.pread(fd, length, begin) == copy.read_bytes():
-                self._cut_off(fd, begin + length)
+        if not copy.exists():
+            return
+        if os.pread(fd, copy.stat().st_size, _data_begin(fd)) == copy.read_bytes():
+            copy.unlink()
+        else:
             self._renumber()
 
     def _copy(self, fd: int, end: int) -> None:
