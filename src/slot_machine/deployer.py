@@ -158,7 +158,8 @@ class Deployer:
         attempt.on(event, describe(version))
         previous = self.state.previous
         if previous:
-            await self._worktrees.protect(previous.commit)
+            await self._worktrees.protect("previous", previous.commit)
+        await self._worktrees.protect("next", version.commit)
         self._store.save_contents(version.slot, None)
         self._link()
         await self._worktrees.checkout(version.slot, version.commit)

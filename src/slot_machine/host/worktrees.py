@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
 from slot_machine.host import commands
@@ -25,7 +26,8 @@ QUIET = (
 """The user's hooks are not for the slots, and no clean-up of git's may run into a deploy."""
 
 
-PREVIOUS_REF = "refs/slot-machine/previous"
+Protected = Literal["next", "previous"]
+"""Refs in `refs/slot-machine/`: what is being prepared, and where a rollback goes to."""
 
 
 class GitFailed(SlotMachineError):
@@ -69,9 +71,9 @@ class Worktrees:
         if (path / ".gitmodules").exists():
             await self._update_submodules(path)
 
-    async def protect(self, commit: str) -> None:
-        """Keeps a commit from `git gc` though no branch and no slot may hold it any more. Raises GitFailed."""
-        await self._git(self._repo, "update-ref", PREVIOUS_REF, commit)
+    async def protect(self, role: Protected, commit: str) -> None:
+        """Keeps a commit from `git gc` though no branch and no slot may hold it, or hold it yet. Raises GitFailed."""
+        await self._git(self._repo, "update-ref", f"refs/slot-machine/{role}", commit)
 
     async def fingerprint(self, slot: str) -> str | None:
         """A digest of how tracked files differ from the checked-out commit.
