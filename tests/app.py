@@ -6,6 +6,7 @@ On SIGTERM it dies at once, as apps do that handle no signals, so whatever it wa
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +28,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case "/slow":
                 time.sleep(0.4)
                 self.reply(200, BEHAVIOUR["version"])
+            case "/endless":
+                time.sleep(600)
             case "/env":
                 self.reply(200, json.dumps(dict(os.environ)))
             case "/pid":
@@ -67,6 +70,8 @@ def main() -> None:
         time.sleep(600)
     for number in range(BEHAVIOUR.get("lines", 0)):
         os.write(1, b"%08d %s\n" % (number, b"x" * 90))
+    if BEHAVIOUR.get("stubborn"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     host = BEHAVIOUR.get("host", "127.0.0.1")
     if ":" in host:
         Server.address_family = socket.AF_INET6
