@@ -28,6 +28,7 @@ class RunningAttempt:
     def __init__(self, record: Attempt, store: Store, report: Report) -> None:
         self.record = store.begin(record)
         self.phase = Phase.IDLE
+        self.version: Version | None = None
         self.failed_stage = ""
         self._store = store
         self._report = report
@@ -35,6 +36,7 @@ class RunningAttempt:
         self._outcome = ""
 
     def aim(self, version: Version) -> None:
+        self.version = version
         self.record.commit, self.record.slot = version.commit, version.slot
         self._note()
 
@@ -65,6 +67,10 @@ class RunningAttempt:
 
     def output(self, line: str) -> None:
         self._tell(Progress(event="output", stage=self.phase.stage, message=line, seconds=self._stage_seconds()))
+
+    def warn(self, message: str) -> None:
+        log.warning("%s %d: %s", self.record.kind, self.record.id, message)
+        self.output(f"warning: {message}")
 
     def end(self, error: str = "") -> None:
         """Writes the attempt into the history under the result that its phase stands for."""

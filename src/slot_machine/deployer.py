@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 from slot_machine.attempt import Report, RunningAttempt, now
 from slot_machine.core.config import Config
 from slot_machine.core.errors import Busy, NothingToRollBackTo, Refused, SlotMachineError, StageFailed, Stopping
-from slot_machine.core.model import Attempt, Contents, Kind, State, Version, short
+from slot_machine.core.model import Attempt, Contents, Kind, Slot, State, Version, short
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host import commands, links
 from slot_machine.host.processes import Identity, describe_exit
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
+from slot_machine.preflight import Preflight
 from slot_machine.release import Launcher, Release, describe
 from slot_machine.supervisor import Supervisor
 from slot_machine.traffic import Traffic, drained_within
@@ -60,6 +61,7 @@ class Deployer:
         self._alone = alone
         self._stopping = False
         self._task: asyncio.Task[Outcome] | None = None
+        self._preflight = Preflight(worktrees, store, tasks)
         self._unsaved: Attempt | None = None
         self.running: RunningAttempt | None = None
 
@@ -143,6 +145,7 @@ class Deployer:
     async def stop(self) -> None:
         """Abandons what runs, drains and ends the live version. A deploy that has switched is let finish."""
         self._stopping = True
+        self._preflight.cancel()
         began_s = time.monotonic()
         operation, switched = self._task, self.running is not None and self.running.phase is Phase.DRAIN
         if operation and not operation.done() and not switched:
@@ -156,6 +159,8 @@ class Deployer:
 
     async def _prepare(self, attempt: RunningAttempt, event: Event, version: Version) -> None:
         attempt.on(event, describe(version))
+        if attempt.record.kind == "deploy":
+            self._check_room(attempt, version.slot)
         previous = self.state.previous
         if previous:
             await self._worktrees.protect("previous", previous.commit)
@@ -167,6 +172,13 @@ class Deployer:
         await self._set_up(attempt, version)
         fingerprint = await self._worktrees.fingerprint(version.slot)
         self._store.save_contents(version.slot, Contents(version.commit, fingerprint or ""))
+
+    def _check_room(self, attempt: RunningAttempt, slot: Slot) -> None:
+        """Not before a rollback or a recovery: nothing is to keep these from being tried. Raises StageFailed."""
+        self._preflight.check_disk(slot)
+        live = self._supervisor.release
+        if live and self._supervisor.healthy and not self._alone and (warning := self._preflight.memory_warning(live)):
+            attempt.warn(warning)
 
     async def _prepared_again(self, attempt: RunningAttempt, version: Version) -> Event:
         """Prepares a slot that was overwritten or edited since; returns the event that its start comes with."""
@@ -294,6 +306,8 @@ class Deployer:
         except sqlite3.Error as failure:
             log.error("cannot write the history: %s", failure)
             self._unsaved = attempt.record
+        if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._stopping:
+            self._preflight.measure(attempt.version.slot)
         if error:
             raise error
 

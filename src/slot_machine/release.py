@@ -49,15 +49,8 @@ class Release:
             await self.session.kill()
             raise
         finally:
-            self._forget_process()
-        return killed
-
-    def _forget_process(self) -> None:
-        """A row that stays is harmless: a later start sees that this process is gone."""
-        try:
             self._store.remove_process(self.session.identity)
-        except sqlite3.Error as error:
-            log.error("cannot write the database: %s", error)
+        return killed
 
 
 class Launcher:

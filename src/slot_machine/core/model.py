@@ -77,8 +77,8 @@ class Attempt(msgspec.Struct, kw_only=True):
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a deploy's progress.
 
-    `event` is `started`, `output` (a line that the setup printed), `finished` or `failed`; `seconds` is the duration of
-    the stage so far.
+    `event` is `started`, `output` (a line that the setup printed, or a warning), `finished` or `failed`; `seconds` is
+    the duration of the stage so far.
     """
 
     event: Literal["started", "output", "finished", "failed"]

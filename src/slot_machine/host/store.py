@@ -12,6 +12,7 @@ import msgspec
 
 from slot_machine.core.model import SLOTS, Attempt, Contents, Slot, State, Version
 from slot_machine.host import seal
+from slot_machine.host.capacity import Size
 from slot_machine.host.processes import Identity
 
 SCHEMA_VERSION = 3
@@ -36,6 +37,7 @@ CREATE TABLE state (
 ) STRICT;
 INSERT INTO state (id) VALUES (1);
 CREATE TABLE slots (name TEXT PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
+CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 CREATE TABLE processes (pid INTEGER PRIMARY KEY, start_ticks INTEGER NOT NULL, boot_id TEXT NOT NULL) STRICT;
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -57,7 +59,8 @@ STATE_COLUMNS = "live_slot, live_commit, previous_slot, previous_commit, last_de
 
 MIGRATIONS = {
     1: """ALTER TABLE attempts ADD COLUMN requests TEXT NOT NULL DEFAULT '""'""",
-    2: "ALTER TABLE state ADD COLUMN serial INTEGER NOT NULL DEFAULT 0",
+    2: """ALTER TABLE state ADD COLUMN serial INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT""",
 }
 """What makes a schema the next one."""
 
@@ -110,6 +113,17 @@ class Store:
                 self._db.execute("DELETE FROM slots WHERE name = ?", (slot,))
             else:
                 self._db.execute("REPLACE INTO slots VALUES (?, ?, ?)", (slot, contents.commit, contents.fingerprint))
+
+    def size(self, slot: Slot) -> Size | None:
+        """What the slot took up when it was prepared last."""
+        row = self._db.execute("SELECT bytes, inodes FROM sizes WHERE slot = ?", (slot,)).fetchone()
+        return Size(*row) if row else None
+
+    def save_size(self, slot: Slot, size: Size | None) -> None:
+        if size is None:
+            self._db.execute("DELETE FROM sizes WHERE slot = ?", (slot,))
+        else:
+            self._db.execute("REPLACE INTO sizes VALUES (?, ?, ?)", (slot, size.bytes, size.inodes))
 
     def seal(self) -> seal.Seal:
         """How often state and contents were changed, and a digest of what they are."""
@@ -180,7 +194,11 @@ class Store:
         self._db.execute("REPLACE INTO processes VALUES (?, ?, ?)", values)
 
     def remove_process(self, identity: Identity) -> None:
-        self._db.execute("DELETE FROM processes WHERE pid = ?", (identity.pid,))
+        """Raises nothing. A row that stays is harmless: a later start sees that this process is gone."""
+        try:
+            self._db.execute("DELETE FROM processes WHERE pid = ?", (identity.pid,))
+        except sqlite3.Error as error:
+            log.error("cannot write the database: %s", error)
 
     @contextmanager
     def _sealed(self) -> Iterator[None]:
@@ -210,7 +228,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     if version == 0:
         steps = SCHEMA.split(";\n")
     else:
-        steps = [MIGRATIONS[older] for older in range(version, SCHEMA_VERSION)]
+        steps = [step for older in range(version, SCHEMA_VERSION) for step in MIGRATIONS[older].split(";\n")]
         if steps:
             _keep_copy(db, path.with_name(f"{path.name}.schema-{version}"))
     if steps:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
 from slot_machine.host import commands
+from slot_machine.host.capacity import free, megabytes
 from slot_machine.host.environment import inherited
 
 KEPT = ("node_modules", ".venv", "vendor/bundle")
@@ -28,6 +29,9 @@ QUIET = (
 
 Protected = Literal["next", "previous"]
 """Refs in `refs/slot-machine/`: what is being prepared, and where a rollback goes to."""
+
+
+CANNOT_WRITE = re.compile("unable to write|No space left")
 
 
 class GitFailed(SlotMachineError):
@@ -118,8 +122,12 @@ class Worktrees:
     async def _git(self, folder: Path, *args: str) -> str:
         code, out, err = await self._try(folder, *args)
         if code:
-            raise GitFailed(f"git {args[0]} failed: {err.strip() or out.strip() or f'exit code {code}'}")
+            message = f"git {args[0]} failed: {err.strip() or out.strip() or f'exit code {code}'}"
+            raise GitFailed(message, self._room() if CANNOT_WRITE.search(err) else "")
         return out
+
+    def _room(self) -> str:
+        return f"{megabytes(free(self.data).bytes)} are free on the file system of {self.data}, which may be too little"
 
     async def _try(self, folder: Path, *args: str) -> tuple[int, str, str]:
         if not folder.is_dir():
