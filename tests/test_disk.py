@@ -46,7 +46,7 @@ def disk(site: Site, tmp_path: Path) -> Iterator[Disk]:
         yield Disk(path)
     finally:
         site.close()
-        subprocess.run(["umount", path], check=True)
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 def live(site: Site, **config: str | int) -> str:
