@@ -49,8 +49,8 @@ def disk(site: Site, tmp_path: Path) -> Iterator[Disk]:
         subprocess.run(["umount", "--lazy", path], check=True)
 
 
-def live(site: Site, **config: str | int) -> str:
-    site.start("--data", str(site.data), **config)
+def live(site: Site, *options: str, **config: str | int) -> str:
+    site.start(*options, "--data", str(site.data), **config)
     good = site.commit("good")
     assert site.post("/deploy", {"commit": good}).status == 200
     return good
@@ -186,4 +186,18 @@ def test_start_on_a_full_disk(site: Site, disk: Disk) -> None:
     disk.make_room()
     site.start("--data", str(disk.path))
     assert site.status()["live_commit"] == good
+    assert site.serving() == "good"
+
+
+def test_live_version_comes_back_when_there_is_room_again(site: Site, disk: Disk) -> None:
+    """Enough room to open the database, and not to write into it."""
+    live(site, "--no-proxy")
+    site.daemons[-1].stop()
+    disk.fill(left_bytes=40_960)
+    site.start("--no-proxy", "--data", str(disk.path))
+    assert site.status()["healthy"] is False
+
+    disk.make_room()
+
+    wait_until("the app is back", lambda: site.status()["healthy"])
     assert site.serving() == "good"
