@@ -140,8 +140,11 @@ def test_history_of_an_older_schema_is_kept(site: Site) -> None:
     site.daemons[-1].stop()
     with sqlite3.connect(site.data / "state.db") as db:
         db.execute("ALTER TABLE attempts DROP COLUMN requests")
+        db.execute("ALTER TABLE state DROP COLUMN serial")
+        db.execute("DROP TABLE sizes")
         db.execute("PRAGMA user_version = 1")
     db.close()
+    (site.data / "state.db.seal").unlink()
 
     site.start()
 
