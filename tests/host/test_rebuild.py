@@ -7,6 +7,7 @@ import pytest
 
 from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.core.model import Contents, State, Version
+from slot_machine.host import seal
 from slot_machine.host.rebuild import rebuild
 from slot_machine.host.soundness import open_sound
 from tests.host.test_worktrees import Repository
@@ -82,15 +83,28 @@ def test_link_that_leads_nowhere_is_not_guessed_about(slots: Slots, target: str)
     assert not slots.database.exists()
 
 
-def test_killed_while_the_new_database_takes_its_place(slots: Slots) -> None:
+@pytest.mark.parametrize("steps", range(6))
+def test_killed_while_the_files_change_places(slots: Slots, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     slots.rebuild()
     before = slots.say()
-    slots.database.rename(slots.data / "state.db.new")
+    seal.write(seal.path_of(slots.database), seal.Seal(99, "of changes that are lost"))
+    slots.database.with_name("state.db-wal").write_bytes(b"")
+    rename, renamed = Path.rename, 0
+
+    def killed(self: Path, target: Path) -> Path:
+        nonlocal renamed
+        if self.name.startswith("state.db") and (renamed := renamed + 1) > steps:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            slots.rebuild()
 
     with pytest.raises(StateDamaged):
         slots.say()
     slots.rebuild()
-
     assert slots.say() == before
 
 

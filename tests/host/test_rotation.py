@@ -1,5 +1,7 @@
 """Rotation while a process writes: the kept files, one after the other, are what it wrote."""
 
+import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -144,3 +146,16 @@ def test_tail_of_a_start_in_the_midst_of_which_the_log_was_rotated(folder: Path)
     assert len(kept(path)) == 1
     assert start.tail() == ("one", "two")
     start.close()
+
+
+def test_file_system_that_cannot_rotate_is_not_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "slot-a.log"
+    path.write_bytes(lines(20_000))
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(rotation, "_fallocate", unsupported)
+    asyncio.run(asyncio.wait_for(SlotLogs(folder, MAX_BYTES, keep=5).keep_small(), 10))
+
+    assert path.read_bytes() == lines(20_000)

@@ -1,6 +1,7 @@
 """The logs of the slots: the output of setup and app, as it comes."""
 
 import asyncio
+import errno
 import logging
 import os
 from pathlib import Path
@@ -26,7 +27,7 @@ class SlotLogs:
         return SlotLog(self._files[slot])
 
     async def keep_small(self) -> None:
-        """Rotates, in a thread, what has grown too large. Runs until it is cancelled."""
+        """Rotates, in a thread, what has grown too large. Runs until it is cancelled, or finds that it can't rotate."""
         told = ""
         while self._rotated:
             try:
@@ -35,6 +36,8 @@ class SlotLogs:
             except OSError as error:
                 if told != (told := str(error)):
                     log.error("cannot rotate the logs of the slots: %s", error)
+                if error.errno == errno.EOPNOTSUPP:
+                    return
             await asyncio.sleep(CHECK_INTERVAL_S)
 
     def rotate(self) -> None:

@@ -34,7 +34,10 @@ class LogFile:
         self._keep = keep
 
     def rotate(self) -> None:
-        """Moves heads away until what is left is within `max_bytes`. Blocks. Raises OSError."""
+        """Moves heads away until what is left is within `max_bytes`. Blocks.
+
+        Raises OSError; with EOPNOTSUPP, the file system can't do it at all.
+        """
         try:
             fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -130,6 +133,8 @@ def _cut_off(fd: int, end: int) -> int:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
         _fallocate(fd, PUNCH_HOLE | KEEP_SIZE, end)
+        if _data_begin(fd) < end:
+            raise OSError(errno.EOPNOTSUPP, "the file system does not tell where a hole ends") from None
         return 0
     return end
 
@@ -138,4 +143,4 @@ def _fallocate(fd: int, mode: int, length: int) -> None:
     call = getattr(_libc, "fallocate64", _libc.fallocate)
     if call(fd, mode, ctypes.c_int64(0), ctypes.c_int64(length)):
         number = ctypes.get_errno()
-        raise OSError(number, f"cannot rotate: {os.strerror(number)}")
+        raise OSError(number, os.strerror(number))

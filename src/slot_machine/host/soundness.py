@@ -48,8 +48,8 @@ def open_sound(path: Path) -> Store:
 
 
 def parts(path: Path) -> list[Path]:
-    """All that belongs to a database, as far as it exists; the file itself is the last."""
-    names = [*(f"{path.name}{suffix}" for suffix in ("-wal", "-shm", "-journal")), seal.path_of(path).name, path.name]
+    """All that belongs to a database, as far as it exists. Without the first ones, what is left is found damaged."""
+    names = [*(f"{path.name}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")), seal.path_of(path).name]
     return [part for part in map(path.with_name, names) if part.exists() or part.is_symlink()]
 
 
