@@ -16,6 +16,9 @@ from slot_machine.release import Release
 MARGIN = Size(bytes=16_000_000, inodes=200)
 """For logs, the database, and what the app writes when it runs; on top of a tenth of what the slot takes."""
 
+MEASURED_AFTER_S = 1.0
+"""Left to the app that has just begun, and to a deploy that follows at once."""
+
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +29,7 @@ class Preflight:
         self._worktrees = worktrees
         self._store = store
         self._tasks = tasks
+        self._due: set[Slot] = set()
         self._measuring: asyncio.Task[None] | None = None
 
     def check_disk(self, slot: Slot) -> None:
@@ -50,18 +54,22 @@ class Preflight:
 
     def measure(self, slot: Slot) -> None:
         """In the background."""
+        self._due.add(slot)
         self.cancel()
-        self._measuring = self._tasks.create_task(self._measure(slot))
+        self._measuring = self._tasks.create_task(self._measure_due())
 
     def cancel(self) -> None:
         if self._measuring:
             self._measuring.cancel()
 
-    async def _measure(self, slot: Slot) -> None:
-        try:
-            self._store.save_size(slot, await capacity.measure(self._worktrees.path(slot)))
-        except (OSError, sqlite3.Error) as error:
-            log.error("cannot measure slot %s: %s", slot, error)
+    async def _measure_due(self) -> None:
+        await asyncio.sleep(MEASURED_AFTER_S)
+        for slot in sorted(self._due):
+            try:
+                self._store.save_size(slot, await capacity.measure(self._worktrees.path(slot)))
+            except (OSError, sqlite3.Error) as error:
+                log.error("cannot measure slot %s: %s", slot, error)
+            self._due.discard(slot)
 
     def _growth(self, slot: Slot) -> Size:
         """Beyond what the slot holds already. Nothing where nothing is known."""
