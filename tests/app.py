@@ -6,6 +6,7 @@ On SIGTERM it dies at once, as apps do that handle no signals, so whatever it wa
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 while not Path("../release").exists():
                     time.sleep(0.01)
                 self.reply(200, BEHAVIOUR["version"])
+            case "/endless":
+                time.sleep(600)
             case "/env":
                 self.reply(200, json.dumps(dict(os.environ)))
             case "/pid":
@@ -72,6 +75,10 @@ def main() -> None:
         sys.exit(BEHAVIOUR.get("exit", 9))
     if BEHAVIOUR.get("deaf"):
         time.sleep(600)
+    for number in range(BEHAVIOUR.get("lines", 0)):
+        os.write(1, b"%08d %s\n" % (number, b"x" * 90))
+    if BEHAVIOUR.get("stubborn"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     host = BEHAVIOUR.get("host", "127.0.0.1")
     if ":" in host:
         Server.address_family = socket.AF_INET6

@@ -144,8 +144,11 @@ def test_history_of_an_older_schema_is_kept(site: Site) -> None:
         db.execute("ALTER TABLE attempts DROP COLUMN requests")
         for column in ("mark", "cgroup", "role", "running"):
             db.execute(f"ALTER TABLE processes DROP COLUMN {column}")
+        db.execute("ALTER TABLE state DROP COLUMN serial")
+        db.execute("DROP TABLE sizes")
         db.execute("PRAGMA user_version = 1")
     db.close()
+    (site.data / "state.db.seal").unlink()
 
     site.start()
 

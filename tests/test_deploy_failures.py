@@ -141,6 +141,26 @@ def test_rollback_target_outlives_its_branch_and_a_clean_up(site: Site) -> None:
     assert site.serving() == "first"
 
 
+def test_commit_that_is_checked_out_outlives_a_clean_up_meanwhile(site: Site) -> None:
+    """Nothing but the deploy holds it; the filter runs in the midst of the checkout."""
+    site.start()
+    for version in ("first", "second"):
+        site.commit(version)
+        assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    lonely = site.commit("lonely", {".gitattributes": "data filter=clean-up\n", "data": "x\n", "zzz": "z\n"})
+    site.git("reset", "--quiet", "--hard", "HEAD~1")
+    git = f"env -u GIT_DIR -u GIT_INDEX_FILE -u GIT_WORK_TREE git -C {site.repo}"
+    clean_up = f"{git} reflog expire --expire=now --all && {git} gc --quiet --prune=now && cat"
+    site.git("config", "filter.clean-up.smudge", clean_up)
+    site.git("config", "filter.clean-up.required", "true")
+
+    reply = site.post("/deploy", {"commit": lonely})
+
+    assert reply.status == 200, reply
+    assert site.serving() == "lonely"
+    assert (site.data / "live" / "zzz").read_text() == "z\n"
+
+
 def test_first_deploy_that_fails_leaves_nothing_live(site: Site) -> None:
     site.start()
     site.commit("bad", exit=1)

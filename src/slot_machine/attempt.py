@@ -1,12 +1,13 @@
 """One deploy, rollback or recovery as it happens: its phase, its progress lines, its entry in the history."""
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from slot_machine.core.model import Attempt, Progress, Result, Version
+from slot_machine.core.model import Attempt, Progress, Result, Version, rfc3339
 from slot_machine.core.phases import Event, Phase, after
 from slot_machine.core.upstream import Counts
 from slot_machine.host.store import Store
@@ -18,7 +19,7 @@ Report = Callable[[Progress], None]
 
 def now() -> str:
     """RFC 3339, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC))
 
 
 class RunningAttempt:
@@ -27,6 +28,7 @@ class RunningAttempt:
     def __init__(self, record: Attempt, store: Store, report: Report) -> None:
         self.record = store.begin(record)
         self.phase = Phase.IDLE
+        self.version: Version | None = None
         self.failed_stage = ""
         self._store = store
         self._report = report
@@ -34,7 +36,9 @@ class RunningAttempt:
         self._outcome = ""
 
     def aim(self, version: Version) -> None:
+        self.version = version
         self.record.commit, self.record.slot = version.commit, version.slot
+        self._note()
 
     def on(self, event: Event, message: str = "") -> None:
         """Goes on to the next phase; `message` says what it does there. Raises IllegalTransition."""
@@ -49,6 +53,7 @@ class RunningAttempt:
         self._stage_began_s = time.monotonic()
         if phase is not Phase.RESTORE:
             self.record.stage = phase.stage
+            self._note()
         self._tell(Progress(event="started", stage=phase.stage, message=message))
 
     def count(self, counts: Counts | None) -> None:
@@ -63,6 +68,10 @@ class RunningAttempt:
     def output(self, line: str) -> None:
         self._tell(Progress(event="output", stage=self.phase.stage, message=line, seconds=self._stage_seconds()))
 
+    def warn(self, message: str) -> None:
+        log.warning("%s %d: %s", self.record.kind, self.record.id, message)
+        self.output(f"warning: {message}")
+
     def end(self, error: str = "") -> None:
         """Writes the attempt into the history under the result that its phase stands for."""
         results: dict[Phase, Result] = {
@@ -74,6 +83,13 @@ class RunningAttempt:
         self.record.error = error
         self.record.seconds = round(time.monotonic() - self._began_s, 4)
         self._store.save_attempt(self.record)
+
+    def _note(self) -> None:
+        """For whoever reads the history after the daemon was killed. No deploy fails over it."""
+        try:
+            self._store.note(self.record)
+        except sqlite3.Error as error:
+            log.error("cannot write the history: %s", error)
 
     def _close_stage(self, event: Literal["finished", "failed"]) -> None:
         seconds = self._stage_seconds()

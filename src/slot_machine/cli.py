@@ -68,8 +68,17 @@ def init(force: bool) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="The API's port instead of api_port")
 @click.option("--no-proxy", is_flag=True, help="The app owns its port; nothing stands in the data path.")
 @click.option("--check", is_flag=True, help="Only read the configuration, and print what would be used.")
+@click.option(
+    "--rebuild-state", is_flag=True, help="Replace a damaged database by one made from the slots; it is kept aside."
+)
 def start(
-    config_file: Path, repo: Path | None, data: Path | None, port: int | None, no_proxy: bool, check: bool
+    config_file: Path,
+    repo: Path | None,
+    data: Path | None,
+    port: int | None,
+    no_proxy: bool,
+    check: bool,
+    rebuild_state: bool,
 ) -> None:
     """Run the daemon in the foreground."""
     import asyncio
@@ -91,7 +100,8 @@ def start(
         )
     folder = config_file.resolve().parent
     repo = (repo or folder).resolve()
-    known = daemon.Options(options, folder, repo, (data or repo / DATA_NAME).resolve(), not no_proxy)
+    data = (data or repo / DATA_NAME).resolve()
+    known = daemon.Options(options, folder, repo, data, not no_proxy, rebuild_state)
     if check:
         click.echo(json.dumps(json.loads(config.render(options)) | known.fixed, indent=2))
         return

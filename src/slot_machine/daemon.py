@@ -23,6 +23,8 @@ from slot_machine.host import containment, ports, processes
 from slot_machine.host.handover.traffic import Handover
 from slot_machine.host.lock import locked
 from slot_machine.host.processes import Session
+from slot_machine.host.rebuild import rebuild
+from slot_machine.host.soundness import open_sound
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import GitFailed, Worktrees
 from slot_machine.proxy.wire import Limits, Settings
@@ -46,6 +48,7 @@ class Options(NamedTuple):
     repo: Path
     data: Path
     proxy: bool
+    rebuild_state: bool
 
     @property
     def fixed(self) -> dict[str, object]:
@@ -113,9 +116,11 @@ async def run(options: Options) -> reload.Handed | None:
     _make_data_folder(options.data)
     with ExitStack() as stack:
         stack.enter_context(locked(options.data / "daemon.lock"))
-        store = Store.open(options.data / "state.db")
-        stack.callback(store.close)
         worktrees = await _worktrees(options)
+        if options.rebuild_state and not before:
+            await rebuild(options.data / "state.db", worktrees)
+        store = open_sound(options.data / "state.db")
+        stack.callback(store.close)
         left = dataplane.left_running(options.data, store)
         if not options.proxy:
             await _end_workers(left, store)
@@ -156,6 +161,7 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
             await handover.start()
             keeping.append(tasks.create_task(handover.keep()))
         launcher = Launcher(config, options.folder, options.data, store, handover)
+        keeping.append(tasks.create_task(launcher.logs.keep_small()))
         supervisor = Supervisor(launcher, traffic, tasks)
 
         async def alone() -> str:
@@ -172,7 +178,7 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
 
         api = Api(
             deployer,
-            lambda: status.gather(deployer, store, supervisor, handover, config.port, ground.reloads),
+            lambda: status.gather(deployer, supervisor, handover, config.port, ground.reloads),
             lambda: metrics.render(supervisor, plane),
             reload_now,
         )
@@ -205,6 +211,12 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
                 await handover.stop()
         for task in keeping:
             task.cancel()
+
+
+def _ignore(path: Path) -> None:
+    """Not written anew each time, so that a full disk is no reason not to start."""
+    if not path.exists():
+        path.write_text("*\n")
 
 
 async def _reload_on_signal(ending: Ending, deployer: Deployer, reload_now: Callable[[], Awaitable[None]]) -> None:
@@ -255,7 +267,7 @@ async def _end_leftovers(store: Store, data: Path, left: list[Left]) -> None:
 def _make_data_folder(data: Path) -> None:
     try:
         data.mkdir(parents=True, exist_ok=True)
-        (data / ".gitignore").write_text("*\n")
+        _ignore(data / ".gitignore")
     except OSError as error:
         raise StartRefused(f"cannot use {data} as the data folder: {error.strerror}") from None
 

@@ -20,7 +20,7 @@ from slot_machine.core.errors import (
     Stopping,
     Unsteerable,
 )
-from slot_machine.core.model import Attempt, Contents, Kind, State, Version, short
+from slot_machine.core.model import Attempt, Contents, Kind, Slot, State, Version, short
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host import commands, links
@@ -29,6 +29,7 @@ from slot_machine.host.proc import Identity
 from slot_machine.host.processes import describe_exit
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
+from slot_machine.preflight import Preflight
 from slot_machine.release import Launcher, Release, describe
 from slot_machine.supervisor import Supervisor
 from slot_machine.traffic import Traffic, drained_within
@@ -71,6 +72,8 @@ class Deployer:
         self._alone = alone
         self._stopping = False
         self._task: asyncio.Task[Outcome] | asyncio.Task[None] | None = None
+        self._preflight = Preflight(worktrees, store, tasks)
+        self._unsaved: Attempt | None = None
         self.running: RunningAttempt | None = None
 
     def deploy(self, commitish: str, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
@@ -162,6 +165,12 @@ class Deployer:
         return self._store.state()
 
     @property
+    def last_attempt(self) -> Attempt | None:
+        if self.running:
+            return self.running.record
+        return self._unsaved or next(iter(self._store.attempts(limit=1)), None)
+
+    @property
     def previous_ready(self) -> bool:
         """Whether a rollback finds its slot as the previous version left it."""
         previous = self.state.previous
@@ -188,6 +197,7 @@ class Deployer:
     async def stop(self) -> None:
         """Abandons what runs, drains and ends the live version. A deploy that has switched is let finish."""
         self.refuse_more()
+        self._preflight.cancel()
         began_s = time.monotonic()
         operation, switched = self._task, self.running is not None and self.running.phase is Phase.DRAIN
         if operation and not operation.done() and not switched:
@@ -201,13 +211,17 @@ class Deployer:
 
     async def let_go(self) -> None:
         """Ends all of it but what runs, for the daemon that takes over."""
+        self._preflight.cancel()
         await self._supervisor.let_go()
 
     async def _prepare(self, attempt: RunningAttempt, event: Event, version: Version) -> None:
         attempt.on(event, describe(version))
+        if attempt.record.kind == "deploy":
+            await self._check_room(attempt, version.slot)
         previous = self.state.previous
         if previous:
-            await self._worktrees.protect(previous.commit)
+            await self._worktrees.protect("previous", previous.commit)
+        await self._worktrees.protect("next", version.commit)
         self._store.save_contents(version.slot, None)
         self._link()
         await self._worktrees.checkout(version.slot, version.commit)
@@ -215,6 +229,15 @@ class Deployer:
         await self._set_up(attempt, version)
         fingerprint = await self._worktrees.fingerprint(version.slot)
         self._store.save_contents(version.slot, Contents(version.commit, fingerprint or ""))
+
+    async def _check_room(self, attempt: RunningAttempt, slot: Slot) -> None:
+        """Not before a rollback or a recovery: nothing is to keep these from being tried. Raises StageFailed."""
+        self._preflight.check_disk(slot)
+        live = self._supervisor.release
+        if not live or not self._supervisor.healthy or await self._alone():
+            return
+        if warning := self._preflight.memory_warning(live):
+            attempt.warn(warning)
 
     async def _prepared_again(self, attempt: RunningAttempt, version: Version) -> Event:
         """Prepares a slot that was overwritten or edited since; returns the event that its start comes with."""
@@ -250,6 +273,8 @@ class Deployer:
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"
                 raise StageFailed(Phase.SETUP, message, slot_log.tail())
+            if slot_log.failure:
+                raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
         finally:
             slot_log.close()
             for identity in started:
@@ -335,6 +360,7 @@ class Deployer:
     @asynccontextmanager
     async def _attempt(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:
         """Ends the attempt in the history however it ends, and the live version serving if it failed."""
+        self._save_unsaved()
         attempt = RunningAttempt(Attempt(id=0, kind=kind, trigger=trigger, started_at=now()), self._store, report)
         self.running = attempt
         error: SlotMachineError | None = None
@@ -355,8 +381,17 @@ class Deployer:
             attempt.end(str(error) if error else "")
         except sqlite3.Error as failure:
             log.error("cannot write the history: %s", failure)
+            self._unsaved = attempt.record
+        if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._stopping:
+            self._preflight.measure(attempt.version.slot)
         if error:
             raise error
+
+    def _save_unsaved(self) -> None:
+        """The end of an attempt that the database did not take, as when the disk was full. Raises sqlite3.Error."""
+        if self._unsaved:
+            self._store.save_attempt(self._unsaved)
+            self._unsaved = None
 
     async def _undo(self, attempt: RunningAttempt, error: SlotMachineError) -> None:
         if attempt.phase is Phase.DRAIN:
@@ -416,7 +451,9 @@ def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:
     """Anything that breaks off a stage, in the words of that stage."""
     if isinstance(cause, Refused | StageFailed):
         return cause
-    if isinstance(cause, SlotMachineError | OSError | sqlite3.Error):
+    if isinstance(cause, sqlite3.Error):
+        return StageFailed(attempt.phase.stage, f"cannot write the database: {cause}")
+    if isinstance(cause, SlotMachineError | OSError):
         return StageFailed(attempt.phase.stage, str(cause), hint=getattr(cause, "hint", ""))
     log.error("%s failed", attempt.phase.stage, exc_info=cause)
     return StageFailed(

@@ -17,7 +17,7 @@ from slot_machine.host import environment, health, ports
 from slot_machine.host.containment import owner
 from slot_machine.host.handover.steering import MARK
 from slot_machine.host.handover.traffic import Handover
-from slot_machine.host.logs import SlotLog
+from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
 
@@ -61,15 +61,8 @@ class Release:
             await self.session.kill()
             raise
         finally:
-            self._forget_process()
-        return killed
-
-    def _forget_process(self) -> None:
-        """A row that stays is harmless: a later start sees that this process is gone."""
-        try:
             self._store.remove_process(self.session.identity)
-        except sqlite3.Error as error:
-            log.error("cannot write the database: %s", error)
+        return killed
 
 
 class Launcher:
@@ -81,6 +74,7 @@ class Launcher:
         self._data = data
         self._store = store
         self._handover = handover
+        self.logs = SlotLogs(data, config.log_max_mb * 1_000_000, config.log_keep)
         # Unique beyond this daemon: a data plane can outlive it.
         self._upstream_ids = itertools.count(time.time_ns() // 1000)
 
@@ -123,7 +117,7 @@ class Launcher:
     def open_log(self, version: Version, stage: Phase) -> SlotLog:
         """Raises StageFailed."""
         try:
-            return SlotLog(self._data / f"slot-{version.slot}.log")
+            return self.logs.open(version.slot)
         except OSError as error:
             raise StageFailed(stage, f"cannot open the log of slot {version.slot}: {error}") from error
 

@@ -6,7 +6,6 @@ from slot_machine import __version__
 from slot_machine.core.model import Attempt, Version
 from slot_machine.deployer import Deployer
 from slot_machine.host.handover.traffic import Handover
-from slot_machine.host.store import Store
 from slot_machine.supervisor import Supervisor
 
 
@@ -38,15 +37,12 @@ class Status(msgspec.Struct, kw_only=True):
     version: str
 
 
-def gather(
-    deployer: Deployer, store: Store, supervisor: Supervisor, handover: Handover | None, port: int, reloads: int
-) -> Status:
+def gather(deployer: Deployer, supervisor: Supervisor, handover: Handover | None, port: int, reloads: int) -> Status:
     """`handover` is None with the proxy."""
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
     previous_slot, previous_commit = _texts(state.previous)
     running = deployer.running.record if deployer.running else None
-    attempts = [running] if running else store.attempts(limit=1)
     release = supervisor.release
     return Status(
         live_slot=live_slot,
@@ -60,7 +56,7 @@ def gather(
         pid=release.session.pid if release and supervisor.healthy else 0,
         restarts=supervisor.restarts,
         last_exit=supervisor.last_exit,
-        last_attempt=attempts[0] if attempts else "",
+        last_attempt=deployer.last_attempt or "",
         traffic="no-proxy" if handover else "proxy",
         handover=handover is not None and not handover.reason,
         handover_reason=handover.reason if handover else "",

@@ -33,6 +33,8 @@ def test_defaults_hold_for_a_hand_written_file() -> None:
         trusted_proxies=("127.0.0.0/8", "::1/128"),
         response_timeout_ms=60_000,
         access_log="",
+        log_max_mb=10,
+        log_keep=5,
     )
 
 
@@ -74,6 +76,8 @@ def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str
         ('{"start_command": "x", "strategy": "yolo"}', "strategy"),
         ('{"start_command": "x", "port": 9100}', "api_port 9100 is also the app's port"),
         ('{"start_command": "x\\u0000"}', "NUL"),
+        ('{"start_command": "x", "log_max_mb": -1}', "log_max_mb: expected `int` >= 0"),
+        ('{"start_command": "x", "log_keep": 0}', "log_keep: expected `int` >= 1"),
         ('{"start_command": "x", "env_file": "."}', "env_file must name a file"),
     ],
 )

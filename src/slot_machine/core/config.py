@@ -41,6 +41,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """From a whole request to the head of its reply; 0 is never."""
     access_log: str | None = ""
     """Relative to the configuration's folder."""
+    log_max_mb: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 10
+    """How large the log of a slot grows before it is rotated; 0 is without a limit."""
+    log_keep: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    """How many rotated logs a slot keeps."""
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

@@ -2,7 +2,8 @@
 
 SlotMachineError
 ├── ConfigError           the configuration or the command line is wrong
-├── StartRefused          the daemon can't run here: data folder in use, port taken, state damaged or newer
+├── StartRefused          the daemon can't run here: data folder in use, port taken, database of a newer version
+│   └── StateDamaged          what is live can't be read, or can't be relied on
 ├── Unreachable           a client found no daemon to talk to
 ├── Refused               a request that never became a deploy
 │   ├── BadRequest            its body is wrong
@@ -38,6 +39,10 @@ class ConfigError(SlotMachineError):
 
 
 class StartRefused(SlotMachineError):
+    pass
+
+
+class StateDamaged(StartRefused):
     pass
 
 

@@ -1,5 +1,6 @@
 """The nouns of a deploy: slots, versions, what is live, and what was tried."""
 
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -89,8 +90,8 @@ class Attempt(msgspec.Struct, kw_only=True):
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a deploy's progress.
 
-    `event` is `started`, `output` (a line that the setup printed), `finished` or `failed`; `seconds` is the duration of
-    the stage so far.
+    `event` is `started`, `output` (a line that the setup printed, or a warning), `finished` or `failed`; `seconds` is
+    the duration of the stage so far.
     """
 
     event: Literal["started", "output", "finished", "failed"]
@@ -101,3 +102,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 def short(commit: str) -> str:
     return commit[:8]
+
+
+def rfc3339(moment: datetime) -> str:
+    """In UTC, to the millisecond. Such texts sort as the moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,12 +1,15 @@
 """One daemon a data folder."""
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from slot_machine.core.errors import StartRefused
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -26,7 +29,13 @@ def locked(path: Path) -> Iterator[None]:
                 f"the daemon with pid {pid} already uses the data folder {path.parent}",
                 "stop that one first, or give this one another folder with --data",
             ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        _name_ourselves(path)
         yield
+
+
+def _name_ourselves(path: Path) -> None:
+    """For the message to a second daemon only: on a full disk it does without."""
+    try:
+        path.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        log.error("cannot write %s: %s", path, error)

@@ -1,5 +1,7 @@
 """The database: what is live, what each slot holds, every attempt, and which processes were started."""
 
+import hashlib
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +10,20 @@ from typing import Literal, NamedTuple, Self
 
 import msgspec
 
-from slot_machine.core.errors import StartRefused
 from slot_machine.core.model import SLOTS, Attempt, Contents, Running, Slot, State, Version
+from slot_machine.host import seal
+from slot_machine.host.capacity import Size
 from slot_machine.host.proc import Identity
 
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 1.0
+
+KEPT_ATTEMPTS = 1000
+KEPT_FOR = "-1 year"
+KEPT_AT_ANY_AGE = 100
+"""So that a clock which was once wrong by years does not cost the history."""
+
+log = logging.getLogger(__name__)
 
 SCHEMA = """
 CREATE TABLE state (
@@ -22,10 +32,12 @@ CREATE TABLE state (
     live_commit TEXT NOT NULL DEFAULT '',
     previous_slot TEXT NOT NULL DEFAULT '',
     previous_commit TEXT NOT NULL DEFAULT '',
-    last_deploy_time TEXT NOT NULL DEFAULT ''
+    last_deploy_time TEXT NOT NULL DEFAULT '',
+    serial INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO state (id) VALUES (1);
 CREATE TABLE slots (name TEXT PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
+CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 CREATE TABLE processes (
     pid INTEGER PRIMARY KEY,
     start_ticks INTEGER NOT NULL,
@@ -51,12 +63,16 @@ CREATE TABLE attempts (
 ) STRICT;
 """
 
+STATE_COLUMNS = "live_slot, live_commit, previous_slot, previous_commit, last_deploy_time"
+
 MIGRATIONS = {
     1: """ALTER TABLE attempts ADD COLUMN requests TEXT NOT NULL DEFAULT '""'""",
     2: """ALTER TABLE processes ADD COLUMN mark TEXT NOT NULL DEFAULT '';
 ALTER TABLE processes ADD COLUMN cgroup TEXT NOT NULL DEFAULT '';
 ALTER TABLE processes ADD COLUMN role TEXT NOT NULL DEFAULT 'other';
-ALTER TABLE processes ADD COLUMN running TEXT NOT NULL DEFAULT 'null'""",
+ALTER TABLE processes ADD COLUMN running TEXT NOT NULL DEFAULT 'null';
+ALTER TABLE state ADD COLUMN serial INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT""",
 }
 """What makes a schema the next one."""
 
@@ -75,40 +91,39 @@ class Recorded(NamedTuple):
 class Store:
     """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
+        self._seal = seal.path_of(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Raises StartRefused for a damaged database or one of a newer slot-machine."""
+        """Makes a new database where there is none. An old one must be sound: see `soundness`. Raises sqlite3.Error."""
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        store = cls(db, path)
         try:
             _prepare(db, path)
-        except sqlite3.Error as error:
-            db.close()
-            hint = f"restore {path} from a backup, or move it aside: the next deploy then starts a new history"
-            raise StartRefused(f"the database {path} is damaged: {error}", hint) from error
-        except StartRefused:
+            store._set_seal()
+        except BaseException:
             db.close()
             raise
-        return cls(db)
+        return store
 
     def close(self) -> None:
         self._db.close()
 
     def state(self) -> State:
         live_slot, live, previous_slot, previous, time = self._db.execute(
-            "SELECT live_slot, live_commit, previous_slot, previous_commit, last_deploy_time FROM state"
+            f"SELECT {STATE_COLUMNS} FROM state"
         ).fetchone()
         return State(_version(live_slot, live), _version(previous_slot, previous), time)
 
     def save_state(self, state: State) -> None:
-        values = (*_columns(state.live), *_columns(state.previous), state.last_deploy_time)
-        self._db.execute(
-            "UPDATE state SET live_slot = ?, live_commit = ?, previous_slot = ?, previous_commit = ?,"
-            " last_deploy_time = ?",
-            values,
-        )
+        with self._sealed():
+            self._db.execute(
+                "UPDATE state SET live_slot = ?, live_commit = ?, previous_slot = ?, previous_commit = ?,"
+                " last_deploy_time = ?",
+                (*_columns(state.live), *_columns(state.previous), state.last_deploy_time),
+            )
 
     def contents(self, slot: Slot) -> Contents | None:
         """None while the slot is empty or half prepared."""
@@ -116,19 +131,51 @@ class Store:
         return Contents(*row) if row else None
 
     def save_contents(self, slot: Slot, contents: Contents | None) -> None:
-        if contents is None:
-            self._db.execute("DELETE FROM slots WHERE name = ?", (slot,))
+        with self._sealed():
+            if contents is None:
+                self._db.execute("DELETE FROM slots WHERE name = ?", (slot,))
+            else:
+                self._db.execute("REPLACE INTO slots VALUES (?, ?, ?)", (slot, contents.commit, contents.fingerprint))
+
+    def size(self, slot: Slot) -> Size | None:
+        """What the slot took up when it was prepared last."""
+        row = self._db.execute("SELECT bytes, inodes FROM sizes WHERE slot = ?", (slot,)).fetchone()
+        return Size(*row) if row else None
+
+    def save_size(self, slot: Slot, size: Size | None) -> None:
+        if size is None:
+            self._db.execute("DELETE FROM sizes WHERE slot = ?", (slot,))
         else:
-            self._db.execute("REPLACE INTO slots VALUES (?, ?, ?)", (slot, contents.commit, contents.fingerprint))
+            self._db.execute("REPLACE INTO sizes VALUES (?, ?, ?)", (slot, size.bytes, size.inodes))
+
+    def seal(self) -> seal.Seal:
+        """How often state and contents were changed, and a digest of what they are."""
+        serial, *state = self._db.execute(f"SELECT serial, {STATE_COLUMNS} FROM state").fetchone()
+        slots = self._db.execute("SELECT name, commit_hash, fingerprint FROM slots ORDER BY name").fetchall()
+        return seal.Seal(serial, hashlib.sha256(msgspec.json.encode((state, slots))).hexdigest())
 
     def begin(self, attempt: Attempt) -> Attempt:
-        """Returns the attempt with the id it got."""
-        cursor = self._db.execute(
-            "INSERT INTO attempts (kind, origin, started_at) VALUES (?, ?, ?)",
-            (attempt.kind, attempt.trigger, attempt.started_at),
-        )
-        assert cursor.lastrowid is not None
-        return msgspec.structs.replace(attempt, id=cursor.lastrowid)
+        """Returns the attempt with the id it got. Forgets old ones."""
+        with _transaction(self._db):
+            cursor = self._db.execute(
+                "INSERT INTO attempts (kind, origin, started_at) VALUES (?, ?, ?)",
+                (attempt.kind, attempt.trigger, attempt.started_at),
+            )
+            latest = cursor.lastrowid
+            assert latest is not None
+            self._db.execute(
+                "DELETE FROM attempts WHERE id <= ? OR (id <= ? AND julianday(started_at) < julianday(?, ?))",
+                (latest - KEPT_ATTEMPTS, latest - KEPT_AT_ANY_AGE, attempt.started_at, KEPT_FOR),
+            )
+        return msgspec.structs.replace(attempt, id=latest)
+
+    def note(self, attempt: Attempt) -> None:
+        """Like `save_attempt`, for a stage on the way: it outlives the daemon, but not yet a power cut."""
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self.save_attempt(attempt)
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
 
     def save_attempt(self, attempt: Attempt) -> None:
         self._db.execute(
@@ -177,33 +224,55 @@ class Store:
         self._db.execute("REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def remove_process(self, identity: Identity) -> None:
-        self._db.execute("DELETE FROM processes WHERE pid = ?", (identity.pid,))
+        """Raises nothing. A row that stays is harmless: a later start sees that this process is gone."""
+        try:
+            self._db.execute("DELETE FROM processes WHERE pid = ?", (identity.pid,))
+        except sqlite3.Error as error:
+            log.error("cannot write the database: %s", error)
+
+    @contextmanager
+    def _sealed(self) -> Iterator[None]:
+        with _transaction(self._db):
+            yield
+            self._db.execute("UPDATE state SET serial = serial + 1")
+        self._set_seal()
+
+    def _set_seal(self) -> None:
+        """A seal that stays behind only notices less, so what is saved already does not fail over it."""
+        try:
+            seal.write(self._seal, self.seal())
+        except OSError as error:
+            log.error("cannot write %s: %s", self._seal, error)
+
+
+def schema_of(db: sqlite3.Connection) -> int:
+    """0 for an empty database."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    check = db.execute("PRAGMA quick_check").fetchone()[0]
-    if check != "ok":
-        raise sqlite3.DatabaseError(check)
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise StartRefused(
-            f"the database {path} is of a newer slot-machine (schema {version}, this one knows {SCHEMA_VERSION})",
-            "install the newer slot-machine again",
-        )
+    version = schema_of(db)
     if version == 0:
+        steps = SCHEMA.split(";\n")
+    else:
+        steps = [step for older in range(version, SCHEMA_VERSION) for step in MIGRATIONS[older].split(";\n")]
+        if steps:
+            _keep_copy(db, path.with_name(f"{path.name}.schema-{version}"))
+    if steps:
         with _transaction(db):
-            for statement in SCHEMA.split(";\n"):
+            for statement in steps:
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif version < SCHEMA_VERSION:
-        db.execute("VACUUM INTO ?", (str(path.with_name(f"{path.name}.schema-{version}")),))
-        with _transaction(db):
-            for older in range(version, SCHEMA_VERSION):
-                for statement in MIGRATIONS[older].split(";\n"):
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _keep_copy(db: sqlite3.Connection, path: Path) -> None:
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.unlink(missing_ok=True)
+    db.execute("VACUUM INTO ?", (str(unfinished),))
+    unfinished.rename(path)
 
 
 @contextmanager
@@ -211,10 +280,10 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def _version(slot: str, commit: str) -> Version | None:

@@ -4,9 +4,11 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
 from slot_machine.host import commands, containment, proc
+from slot_machine.host.capacity import free, megabytes
 from slot_machine.host.containment import MARK
 from slot_machine.host.environment import inherited
 
@@ -28,7 +30,11 @@ QUIET = (
 """The user's hooks are not for the slots, and no clean-up of git's may run into a deploy."""
 
 
-PREVIOUS_REF = "refs/slot-machine/previous"
+Protected = Literal["next", "previous"]
+"""Refs in `refs/slot-machine/`: what is being prepared, and where a rollback goes to."""
+
+
+CANNOT_WRITE = re.compile("unable to write|No space left")
 
 
 class GitFailed(SlotMachineError):
@@ -75,9 +81,9 @@ class Worktrees:
         if (path / ".gitmodules").exists():
             await self._update_submodules(path)
 
-    async def protect(self, commit: str) -> None:
-        """Keeps a commit from `git gc` though no branch and no slot may hold it any more. Raises GitFailed."""
-        await self._git(self._repo, "update-ref", PREVIOUS_REF, commit)
+    async def protect(self, role: Protected, commit: str) -> None:
+        """Keeps a commit from `git gc` though no branch and no slot may hold it, or hold it yet. Raises GitFailed."""
+        await self._git(self._repo, "update-ref", f"refs/slot-machine/{role}", commit)
 
     async def fingerprint(self, slot: str) -> str | None:
         """A digest of how tracked files differ from the checked-out commit.
@@ -122,8 +128,12 @@ class Worktrees:
     async def _git(self, folder: Path, *args: str) -> str:
         code, out, err = await self._try(folder, *args)
         if code:
-            raise GitFailed(f"git {args[0]} failed: {err.strip() or out.strip() or f'exit code {code}'}")
+            message = f"git {args[0]} failed: {err.strip() or out.strip() or f'exit code {code}'}"
+            raise GitFailed(message, self._room() if CANNOT_WRITE.search(err) else "")
         return out
+
+    def _room(self) -> str:
+        return f"{megabytes(free(self.data).bytes)} are free on the file system of {self.data}, which may be too little"
 
     async def _try(self, folder: Path, *args: str) -> tuple[int, str, str]:
         if not folder.is_dir():

@@ -1,0 +1,54 @@
+"""What there is of disk and memory, and what of it is in use."""
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from slot_machine.host import commands, foldersize, proc
+from slot_machine.host.environment import inherited
+
+
+class Size(msgspec.Struct, frozen=True):
+    bytes: int
+    inodes: int
+
+
+def free(folder: Path) -> Size:
+    """For us, on the folder's file system. Raises OSError."""
+    status = os.statvfs(folder)
+    # btrfs and others make inodes as they need them, and say 0 of 0.
+    inodes = status.f_favail if status.f_files else sys.maxsize
+    return Size(status.f_bavail * status.f_frsize, inodes)
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1_000_000:.1f} MB"
+
+
+async def measure(folder: Path) -> Size | None:
+    """What a folder takes up; None for one that does not exist. Takes its time, in a process of its own."""
+    argv = [sys.executable, "-IS", foldersize.__file__, str(folder)]
+    code, out, _ = await commands.run(argv, folder.parent, inherited())
+    return Size(*map(int, out.split())) if code == 0 else None
+
+
+def available_memory() -> int:
+    """Bytes that programs can still get without swapping."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return sys.maxsize
+
+
+def proportional_bytes(pid: int) -> int:
+    """Memory of a process, with its share of what several have in common. 0 for one that is gone.
+
+    The kernel walks through all of it, which takes it some milliseconds a gigabyte.
+    """
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return proc.resident_bytes(pid)
+    return sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))

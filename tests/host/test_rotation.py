@@ -1,0 +1,161 @@
+"""Rotation while a process writes: the kept files, one after the other, are what it wrote."""
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slot_machine.host import rotation
+from slot_machine.host.logs import SlotLogs
+from slot_machine.host.rotation import LogFile
+
+MAX_BYTES = 1_000_000
+FLOOD = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+for number in range(int(sys.argv[2])):
+    os.write(fd, b"%08d %s\\n" % (number, b"x" * (number % 171)))
+"""
+
+
+@pytest.fixture(params=["cut", "hole"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Where a head is cut off, if the temporary files' file system can do that; and where it becomes a hole."""
+    memory = Path("/dev/shm")
+    if request.param == "cut":
+        yield tmp_path
+    elif not os.access(memory, os.W_OK):
+        pytest.skip("no tmpfs to write to")
+    else:
+        with tempfile.TemporaryDirectory(dir=memory) as name:
+            yield Path(name)
+
+
+def kept(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}.*"), key=lambda older: -int(older.suffix[1:]))
+
+
+def contents(path: Path) -> bytes:
+    """What all files hold, the oldest first."""
+    return b"".join(file.read_bytes().lstrip(b"\0") for file in [*kept(path), path])
+
+
+def lines(count: int, first: int = 0) -> bytes:
+    return b"".join(b"%08d %s\n" % (number, b"x" * (number % 171)) for number in range(first, count))
+
+
+def test_flood_loses_and_repeats_nothing(folder: Path) -> None:
+    path, count = folder / "app.log", 150_000
+    file = LogFile(path, MAX_BYTES, keep=100)
+    writer = subprocess.Popen([sys.executable, "-IS", "-c", FLOOD, path, str(count)])
+    rotations_meanwhile = 0
+    while writer.poll() is None:
+        before = len(kept(path))
+        file.rotate()
+        rotations_meanwhile += len(kept(path)) - before if writer.poll() is None else 0
+    file.rotate()
+
+    assert rotations_meanwhile > 5
+    assert contents(path) == lines(count)
+    assert path.stat().st_blocks * 512 < 2 * MAX_BYTES
+
+
+def test_file_ends_with_a_line_where_a_block_does(folder: Path) -> None:
+    path = folder / "app.log"
+    path.write_bytes(lines(110_000))
+
+    LogFile(path, 10 * MAX_BYTES, keep=1).rotate()
+
+    (older,) = kept(path)
+    assert older.read_bytes().endswith(b"\n")
+
+
+def test_only_so_many_are_kept_and_a_flood_is_not_copied_first(folder: Path) -> None:
+    path = folder / "app.log"
+    LogFile(path, MAX_BYTES, keep=5).rotate()
+    everything = lines(200_000)
+    path.write_bytes(everything)
+    LogFile(path, MAX_BYTES, keep=5).rotate()
+    assert len(kept(path)) == 5
+
+    LogFile(path, MAX_BYTES, keep=3).rotate()
+    path.write_bytes(path.read_bytes().lstrip(b"\0") + lines(220_000, 200_000))
+    LogFile(path, MAX_BYTES, keep=3).rotate()
+
+    assert [older.suffix for older in kept(path)] == [".3", ".2", ".1"]
+    assert (everything + lines(220_000, 200_000)).endswith(contents(path))
+    assert len(contents(path)) > 3 * MAX_BYTES / 2
+
+
+@pytest.mark.parametrize("step", ["_copy", "_cut_off", "_renumber"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_between_two_steps(folder: Path, step: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "app.log"
+    path.write_bytes(lines(20_000))
+    carry_out = getattr(LogFile, step)
+
+    def killed(*arguments: object) -> None:
+        if when == "after":
+            carry_out(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LogFile, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            LogFile(path, MAX_BYTES, keep=5).rotate()
+    with path.open("ab") as file:
+        file.write(lines(40_000, 20_000))
+    LogFile(path, MAX_BYTES, keep=5).rotate()
+
+    assert [older.suffix for older in kept(path)][-2:] == [".2", ".1"]
+    assert contents(path) == lines(40_000)
+
+
+def test_copy_that_fails_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "app.log"
+    path.write_bytes(lines(20_000))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rotation, "_append", full)
+    with pytest.raises(OSError, match="No space"):
+        LogFile(path, MAX_BYTES, keep=5).rotate()
+
+    assert [file.name for file in folder.iterdir()] == ["app.log"]
+    assert contents(path) == lines(20_000)
+
+
+def test_tail_of_a_start_in_the_midst_of_which_the_log_was_rotated(folder: Path) -> None:
+    logs = SlotLogs(folder, MAX_BYTES, keep=5)
+    path = folder / "slot-a.log"
+    path.write_bytes(b"an earlier start\n" * 62_000)
+    start = logs.open("a")
+    assert start.tail() == ()
+    start.write_line("one")
+
+    logs.rotate()
+    start.write_line("two")
+
+    assert len(kept(path)) == 1
+    assert start.tail() == ("one", "two")
+    start.close()
+
+
+def test_file_system_that_cannot_rotate_is_not_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "slot-a.log"
+    path.write_bytes(lines(20_000))
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(rotation, "_fallocate", unsupported)
+    asyncio.run(asyncio.wait_for(SlotLogs(folder, MAX_BYTES, keep=5).keep_small(), 10))
+
+    assert path.read_bytes() == lines(20_000)
