@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from slot_machine.control_socket import listening
 from slot_machine.core.errors import DataPlaneGone
 from slot_machine.core.upstream import Counts, Totals, Upstream
 from slot_machine.host import environment, ports
@@ -23,7 +24,7 @@ from slot_machine.host.containment import owner
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
 from slot_machine.proxy import gauge
-from slot_machine.proxy.remote import Introduction, Remote, introduce, reachable
+from slot_machine.proxy.remote import Introduction, Remote, introduce
 from slot_machine.proxy.wire import Settings
 
 log = logging.getLogger(__name__)
@@ -238,7 +239,7 @@ class Worker:
             await self._remote.disconnect()
         self._forget_gauge()
         self._gauge_fd = gauge.create()
-        with _control_socket(self._path) as control:
+        with listening(self._path) as control:
             settings = msgspec.structs.replace(
                 self._settings(),
                 control_fd=control.fileno(),
@@ -328,18 +329,3 @@ class Worker:
         if self._gauge_fd >= 0:
             os.close(self._gauge_fd)
             self._gauge_fd = -1
-
-
-def _control_socket(path: Path) -> socket.socket:
-    """Listens at that path."""
-    path.unlink(missing_ok=True)
-    control = socket.socket(socket.AF_UNIX)
-    try:
-        with reachable(path) as address:
-            control.bind(address)
-        path.chmod(0o600)
-        control.listen()
-    except BaseException:
-        control.close()
-        raise
-    return control

@@ -1,15 +1,13 @@
 """The daemon's end of the control socket of one data-plane process."""
 
-import asyncio
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import msgspec
 
+from slot_machine.control_socket import Caller, reachable
 from slot_machine.core.errors import DataPlaneGone
 from slot_machine.core.upstream import Counts, Upstream
 from slot_machine.proxy.wire import (
@@ -47,21 +45,12 @@ class Introduction(NamedTuple):
 class Remote:
     """Every call returns when it is in force in the data plane. All raise DataPlaneGone."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._last_id = 0
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._listening = asyncio.get_running_loop().create_task(self._listen())
+    def __init__(self, caller: Caller[Reply]) -> None:
+        self._caller = caller
 
     @classmethod
     async def connect(cls, path: Path) -> Self:
-        try:
-            with reachable(path) as address:
-                reader, writer = await asyncio.open_unix_connection(address)
-        except OSError as error:
-            raise DataPlaneGone(f"cannot connect to the data plane at {path}: {error.strerror}") from error
-        return cls(reader, writer)
+        return cls(await Caller.connect(path, decode, DataPlaneGone))
 
     async def route(self, upstream: Upstream | None) -> Counts:
         return (await self._call(Route(upstream))).counts or Counts()
@@ -88,36 +77,10 @@ class Remote:
         await self._call(Close())
 
     async def disconnect(self) -> None:
-        self._listening.cancel()
-        await asyncio.wait([self._listening])
-        self._writer.close()
+        await self._caller.disconnect()
 
     async def _call(self, op: Op) -> Reply:
-        if self._listening.done():
-            raise DataPlaneGone("the data plane is gone")
-        self._last_id += 1
-        request = Request(self._last_id, op)
-        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[request.id] = reply
-        try:
-            self._writer.write(msgspec.json.encode(request) + b"\n")
-            return await reply
-        finally:
-            self._waiting.pop(request.id, None)
-
-    async def _listen(self) -> None:
-        try:
-            while line := await self._reader.readline():
-                reply = decode(line)
-                waiting = self._waiting.pop(reply.id, None)
-                if waiting and not waiting.done():
-                    waiting.set_result(reply)
-        except ConnectionError:
-            pass
-        finally:
-            for unanswered in self._waiting.values():
-                if not unanswered.done():
-                    unanswered.set_exception(DataPlaneGone("the data plane is gone"))
+        return await self._caller.call(lambda number: Request(number, op))
 
 
 def introduce(path: Path) -> Introduction | None:
@@ -140,13 +103,3 @@ def introduce(path: Path) -> Introduction | None:
     gauge_fd, *listener_fds = fds
     listeners = zip(reply.settings.listener_fds, listener_fds, strict=True)
     return Introduction(reply.pid, reply.settings, gauge_fd, {name: socket.socket(fileno=fd) for name, fd in listeners})
-
-
-@contextmanager
-def reachable(path: Path) -> Iterator[str]:
-    """An address for a Unix socket whose path may be longer than the 107 bytes that it may have (unix(7))."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
