@@ -12,7 +12,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3
 
 check: install
 	$(BIN)/ruff check

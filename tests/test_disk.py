@@ -137,7 +137,7 @@ STEPS = {
     "the setup's output": ("setup", "setup_command", "{wait}; seq 2000", "slot-b.log: No space left"),
     "the setup": ("setup", "setup_command", "{wait}; head -c 9000000 /dev/zero > ignored", "No space left on device"),
     "what the slot holds": ("setup", "setup_command", "{wait}", "cannot write the database"),
-    "what is live": ("switch", "start_command", "{wait}; exec {start} >&-", "cannot write the database"),
+    "where it listens": ("health", "start_command", "{wait}; exec {start} >&-", "cannot write the database"),
 }
 
 

@@ -4,18 +4,17 @@ import random
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 from demo.load import Load
 from spec.ports import is_free
 from spec.waiting import wait_until
-from spec.web import exchange
 
 from tests.test_deploy_failures import MODES, live
 from tests.test_life import children_of
-from tests.world import Site, alive, kill
+from tests.world import Site, alive, kill, metric
 
 ROUNDS = 8
 
@@ -148,14 +147,16 @@ def test_killed_in_a_stage(site: Site, stage: str, strategy: str) -> None:
     )
     new = site.commit("new", files, **behaviour)
     load = Load(site.port)
-    with load.running():
+    with load.running(), ThreadPoolExecutor() as pool:
         goes_on(load)
-        client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
         if stage == "drain":
-            with suppress(OSError):
-                exchange(site.port, "GET", "/slow")
+            held = pool.submit(site.get, "/held")
+            wait_until("a request is held", lambda: metric(site, 'requests_in_flight{slot="a"}') > 0)
+        client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
         wait_until(f"the deploy is in {stage}", lambda: site.status()["running"] == stage)
         kill_daemon(site)
+        (site.data / "release").touch()
+        assert stage != "drain" or held.result() == (200, "good")
         assert client.wait(10) == 1
         site.start()
         serving = site.serving()
