@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from demo.load import Load
@@ -11,9 +12,10 @@ from spec.ports import is_free
 from spec.waiting import wait_until
 from spec.web import exchange
 
+from slot_machine.reload import VARIABLE
 from tests.test_deploy_failures import MODES, live
 from tests.test_take_over import goes_on, kill_daemon, workers
-from tests.world import Site, alive, metric
+from tests.world import Site, alive, kill, metric
 
 RELOADS = 3
 
@@ -160,6 +162,22 @@ def test_kill_during_a_reload_leaves_all_of_it_to_the_next_daemon(site: Site) ->
 
     assert load.failures == []
     assert site.get("/pid") == app
+
+
+def test_kill_of_the_data_plane_while_no_daemon_sees_it_refuses_nobody(site: Site) -> None:
+    live(site)
+    (worker,) = workers(site)
+    daemon = site.daemons[-1].process
+    assert site.post("/reload").status == 202
+    wait_until("the next image begins", lambda: VARIABLE in Path(f"/proc/{daemon.pid}/environ").read_text())
+    kill(worker)
+    wait_until("it is dead", lambda: not alive(worker))
+
+    assert site.serving() == "good"
+
+    wait_until("the reload is done", lambda: site.status()["reloads"] == 1)
+    assert not alive(worker)
+    assert site.serving() == "good"
 
 
 def test_sigterm_in_the_middle_of_a_reload_is_not_lost(site: Site) -> None:

@@ -128,7 +128,8 @@ async def run(options: Options) -> reload.Handed | None:
         store.interrupt_unfinished()
         api_socket = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
         stack.enter_context(api_socket)
-        listeners = {name: stack.enter_context(socket) for name, socket in _listeners(options, left).items()}
+        bound = before.listeners() if before else _listeners(options, left)
+        listeners = {name: stack.enter_context(socket) for name, socket in bound.items()}
         reloads = before.reloads if before else 0
         handed_fd = os.dup(api_socket.fileno())
         try:
@@ -136,9 +137,10 @@ async def run(options: Options) -> reload.Handed | None:
         except BaseException:
             os.close(handed_fd)
             raise
+        handed_fds = {name: os.dup(listener.fileno()) for name, listener in listeners.items() if ending.reloads}
     if ending.reloads:
         await ending.hand_over()
-        return reload.Handed(handed_fd, reloads + 1)
+        return reload.Handed(handed_fd, handed_fds, reloads + 1)
     os.close(handed_fd)
     log.info("stopped")
     return None

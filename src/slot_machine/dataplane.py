@@ -99,6 +99,8 @@ class DataPlane:
         """
         for listener in self._listeners.values():
             listener.listen(ports.BACKLOG)
+        # Until it is known what is live.
+        self._holding = True
         if left:
             last = left[-1].introduction.settings
             self._routed, self._holding = last.upstream, last.holding

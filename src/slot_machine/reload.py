@@ -6,7 +6,9 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Self
+from typing import NoReturn, Self
+
+import msgspec
 
 from slot_machine.core.errors import ConfigError
 from slot_machine.host import commands, environment
@@ -18,22 +20,33 @@ FIXED = ("port", "internal_port", "api_port", "repo", "data")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Handed(NamedTuple):
-    """What one image of the daemon hands to the next: the API's socket, on which clients wait meanwhile."""
+class Handed(msgspec.Struct):
+    """What one image of the daemon hands to the next: sockets, on which clients wait meanwhile.
+
+    The listeners are the data plane's as well, but it may die while there is no daemon to see it.
+    """
 
     api_fd: int
+    listener_fds: dict[str, int]
     reloads: int
     """How many there have been since the process began."""
 
     @classmethod
     def inherited(cls) -> Self | None:
         """None in the first image of a process."""
-        api_fd, _, reloads = os.environ.pop(VARIABLE, "").partition(",")
-        return cls(int(api_fd), int(reloads)) if api_fd else None
+        handed = os.environ.pop(VARIABLE, "")
+        return msgspec.json.decode(handed, type=cls) if handed else None
 
     def api_socket(self) -> socket.socket:
-        os.set_inheritable(self.api_fd, False)
-        return socket.socket(fileno=self.api_fd)
+        return _own(self.api_fd)
+
+    def listeners(self) -> dict[str, socket.socket]:
+        return {name: _own(fd) for name, fd in self.listener_fds.items()}
+
+
+def _own(fd: int) -> socket.socket:
+    os.set_inheritable(fd, False)
+    return socket.socket(fileno=fd)
 
 
 async def check(fixed: dict[str, object]) -> None:
@@ -57,8 +70,9 @@ async def check(fixed: dict[str, object]) -> None:
 
 def again(handed: Handed) -> NoReturn:
     """Never returns: this process goes on as a new image of itself."""
-    os.set_inheritable(handed.api_fd, True)
-    os.environ[VARIABLE] = f"{handed.api_fd},{handed.reloads}"
+    for fd in (handed.api_fd, *handed.listener_fds.values()):
+        os.set_inheritable(fd, True)
+    os.environ[VARIABLE] = msgspec.json.encode(handed).decode()
     argv = _command()
     os.execv(argv[0], argv)
 
