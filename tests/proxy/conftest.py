@@ -102,7 +102,9 @@ class App:
 
 
 class Plane:
-    def __init__(self, folder: Path, limits: Limits, trusted_proxies: tuple[str, ...], access_log: str) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits, trusted_proxies: tuple[str, ...], access_log: str, open_files: int
+    ) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         with socket.socket(socket.AF_UNIX) as control:
@@ -119,6 +121,8 @@ class Plane:
                 access_log=access_log,
             )
             argv = [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(configured).decode()]
+            if open_files:
+                argv = ["/bin/sh", "-c", f'ulimit -n {open_files} && exec "$@"', "-", *argv]
             self.process = subprocess.Popen(argv, pass_fds=(control.fileno(), gauge_fd, *fds.values()))
             os.close(gauge_fd)
         raw = socket.socket(socket.AF_UNIX)
@@ -173,9 +177,13 @@ class Plane:
 
 @contextmanager
 def running(
-    folder: Path, limits: Limits = DEFAULTS, trusted_proxies: tuple[str, ...] = (), access_log: str = ""
+    folder: Path,
+    limits: Limits = DEFAULTS,
+    trusted_proxies: tuple[str, ...] = (),
+    access_log: str = "",
+    open_files: int = 0,
 ) -> Iterator[Plane]:
-    plane = Plane(folder, limits, trusted_proxies, access_log)
+    plane = Plane(folder, limits, trusted_proxies, access_log, open_files)
     try:
         yield plane
     finally:

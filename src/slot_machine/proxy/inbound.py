@@ -33,6 +33,7 @@ class Server(Protocol):
     limits: Limits
     closing: bool
     clients: "set[ClientConnection]"
+    most_clients: int
     sender: Callable[[str], Sender]
 
     def connect(self, pool: "Pool[AppConnection]", exchange: Exchange, /) -> None: ...
@@ -77,6 +78,10 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         if not peer:
+            self.transport.abort()
+            return
+        if len(self.server.clients) >= self.server.most_clients:
+            self.server.observe_refusal(HTTPStatus.SERVICE_UNAVAILABLE, 0, 0)
             self.transport.abort()
             return
         self.sender = self.server.sender(peer[0])

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import socket
 from collections.abc import Mapping
 from functools import partial
@@ -26,6 +27,9 @@ BACKLOG = 4096
 LAST_WORDS_S = 0.01
 KEEP_ALIVE_PROBE_S = 60
 SWEEP_INTERVAL_S = 0.25
+SPARE_FILES = 0.25
+"""The part of the file descriptors that clients leave to connections to the app, to the daemon and to the log."""
+
 GOT_NO_REPLY = 0
 """In place of a status, where the client did not get the whole reply."""
 
@@ -37,6 +41,7 @@ class DataPlaneServer:
         self.closing = False
         self.stopped = asyncio.Event()
         self.clients: set[ClientConnection] = set()
+        self.most_clients = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * (1 - SPARE_FILES))
         self.sender = TrustedProxies(settings.trusted_proxies).sender
         self._access_log = AccessLog(settings.access_log) if settings.access_log else None
         self._settings = settings

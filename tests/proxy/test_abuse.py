@@ -1,0 +1,97 @@
+"""Clients that take what they can get: the others are served, and it costs what it may cost."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from spec.waiting import wait_until
+
+from slot_machine.proxy.wire import Limits, Measure
+from tests.proxy.conftest import Connection, Plane, running
+from tests.proxy.test_forwarding import GET
+from tests.proxy.test_limits import MEGABYTE_KB, answer, resident_kb
+
+FILES = 128
+MOST_CLIENTS = FILES * 3 // 4
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+IDLE_CLIENTS = 2000
+MOST_KB_PER_CLIENT = 16
+SLOW_CLIENTS = 200
+
+
+def clients_of(plane: Plane) -> int:
+    return plane.do(Measure()).clients
+
+
+def test_clients_beyond_the_file_descriptors_cost_the_others_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, open_files=FILES) as plane:
+        app = plane.app()
+        first = plane.client(GET)
+        answer(app.accept())
+        first.until(b"ok")
+        clients = [plane.client() for _ in range(2 * FILES)]
+        assert all(client.rest() == b"" for client in clients[MOST_CLIENTS - 1 :])
+        assert clients_of(plane) == MOST_CLIENTS
+
+        assert_at_rest(plane)
+        for client in (first, clients[0]):
+            client.send(POST)
+            answer(app.accept())
+            client.until(b"ok")
+
+        for client in clients:
+            client.close()
+        wait_until("they are gone", lambda: clients_of(plane) == 1)
+        late = plane.client(POST)
+        answer(app.accept())
+        late.until(b"ok")
+
+
+def test_thousands_of_idle_clients(plane: Plane) -> None:
+    app = plane.app()
+    before_kb = resident_kb(plane)
+    for _ in range(IDLE_CLIENTS):
+        plane.client()
+    wait_until("all are accepted", lambda: clients_of(plane) == IDLE_CLIENTS)
+
+    assert resident_kb(plane) - before_kb < IDLE_CLIENTS * MOST_KB_PER_CLIENT
+    assert_at_rest(plane)
+    served(plane, app.accept)
+
+
+def test_heads_that_come_byte_by_byte_are_408_while_others_are_served(tmp_path: Path) -> None:
+    with running(tmp_path, Limits(head_s=1)) as plane:
+        app = plane.app()
+        before_kb = resident_kb(plane)
+        slow = [plane.client(b"GET / HTTP/1.1\r\nX: ") for _ in range(SLOW_CLIENTS)]
+        served(plane, app.accept)
+        trickle(slow)
+        assert all(client.rest().startswith(b"HTTP/1.1 408 ") for client in slow)
+        assert resident_kb(plane) - before_kb < 8 * MEGABYTE_KB
+
+
+def trickle(clients: list[Connection]) -> None:
+    """A byte to each, until the first is answered."""
+    while clients[0].silent():
+        for client in clients[1:]:
+            if client.silent():
+                client.send(b"x")
+        clients[0].send(b"x")
+
+
+def served(plane: Plane, accept: Callable[[], Connection]) -> None:
+    client = plane.client(POST)
+    answer(accept())
+    client.until(b"ok")
+
+
+def assert_at_rest(plane: Plane) -> None:
+    """Not for a condition: it has time to spin."""
+    before_s = cpu_s(plane)
+    time.sleep(0.5)
+    assert cpu_s(plane) - before_s < 0.25
+
+
+def cpu_s(plane: Plane) -> float:
+    fields = Path(f"/proc/{plane.process.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
