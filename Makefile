@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test check demo bench bench-handover clean
+.PHONY: install test check demo bench bench-handover soak clean
 
 install: $(VENV)/.installed
 
@@ -29,6 +29,9 @@ bench: install
 
 bench-handover: install
 	$(BIN)/python -m bench.handover $(BIN)/slot-machine
+
+soak: install
+	$(BIN)/python -m soak $(BIN)/slot-machine $(or $(MINUTES),5) $(SEED)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

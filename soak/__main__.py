@@ -1,0 +1,52 @@
+"""Usage: python -m soak PATH_OF_SLOT_MACHINE [MINUTES] [SEED]. Prints an account; fails if anything is unexcused."""
+
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from spec.orchestrator import Orchestrator
+from tests.world import Site
+
+from soak import account
+from soak.load import Load
+from soak.sequence import Sequence
+
+
+def main(binary: str, minutes: float, seed: int) -> int:
+    folder = Path(tempfile.mkdtemp(prefix="slot-machine-soak-"))
+    (folder / "tmp").mkdir()
+    os.environ["TMPDIR"] = str(folder / "tmp")
+    print(f"seed {seed}, {minutes:g} minutes, in {folder}", flush=True)
+    site = Site(Orchestrator(Path(binary)), folder)
+    load = Load(site.port, seed)
+    began_s = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic():10.1f} s  {what}", flush=True)
+
+    sequence = Sequence(site, load, random.Random(seed), say)
+    samples = account.Samples(site)
+    try:
+        sequence.begin()
+        samples.idle()
+        with load.running():
+            while time.monotonic() - began_s < minutes * 60:
+                known = len(sequence.problems)
+                sequence.step()
+                for problem in sequence.problems[known:]:
+                    say(f"PROBLEM {problem}")
+                samples.loaded()
+        samples.idle()
+    finally:
+        code = site.daemons[-1].stop() if site.daemons else 1
+    return account.give(site, account.Soak(seed, minutes, load, sequence, samples, code))
+
+
+if __name__ == "__main__":
+    _, path, *rest = sys.argv
+    sys.exit(
+        main(os.path.abspath(path), float(rest[0]) if rest else 5, int(rest[1]) if rest[1:] else time.time_ns() % 10**6)
+    )

@@ -1,0 +1,103 @@
+"""What there is of one daemon: its processes, control groups, files and worktrees."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from spec.daemon import MARK
+from tests.world import Site
+
+from slot_machine.host import containment
+
+KEPT = {".gitignore", "daemon.lock", "state.db", "slot-a", "slot-b", "slot-a.log", "slot-b.log", "live", "previous"}
+KEPT_BY_SQLITE = {"state.db-wal", "state.db-shm"}
+
+
+class Process(NamedTuple):
+    """`role`: `daemon`, `worker`, `app`, `shell` (around an app), `child` (it got away from one), or a command line."""
+
+    pid: int
+    role: str
+    commit: str
+
+
+def processes(site: Site) -> list[Process]:
+    """All that has the daemon's mark, or the soak's folder in its command line."""
+    return list(_processes(site))
+
+
+def _processes(site: Site) -> Iterator[Process]:
+    mark = f"{MARK}={site.folder}/"
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            stat = (folder / "stat").read_text().rpartition(") ")[2]
+            environ = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+            command = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            marked = any(pair.startswith(mark) for pair in environ)
+            if stat[0] not in "ZX" and (marked or f"{site.folder}/child-" in command):
+                commits = [pair.partition("=")[2] for pair in environ if pair.startswith("SLOT_MACHINE_COMMIT=")]
+                yield Process(int(folder.name), _role(site, command), commits[0] if commits else "")
+
+
+def _role(site: Site, command: str) -> str:
+    if f"{site.folder}/child-" in command or command.startswith("sleep "):
+        return "child"
+    if "slot_machine.proxy" in command:
+        return "worker"
+    if "app.py" in command:
+        return "shell" if command.startswith("/bin/sh ") else "app"
+    return "daemon" if command.endswith("slot-machine start ") else command
+
+
+def roles(site: Site) -> Counter[str]:
+    return Counter(process.role for process in processes(site))
+
+
+def session(site: Site, commit: str) -> list[int]:
+    """An app with its shell."""
+    return [found.pid for found in processes(site) if found.role in ("app", "shell") and found.commit == commit]
+
+
+def workers(site: Site) -> list[int]:
+    return [process.pid for process in processes(site) if process.role == "worker"]
+
+
+def control_groups(site: Site) -> list[str]:
+    parent = containment.usable_parent()
+    whose = containment.owner(site.data)
+    return [path.name for path in parent.glob(f"slot-machine-{whose}-*")] if parent else []
+
+
+def sockets(site: Site) -> list[str]:
+    return sorted(path.name for path in site.data.glob("proxy-*.sock"))
+
+
+def stray_files(site: Site) -> list[str]:
+    """In the data folder, among git's locks and in the folder for temporary files."""
+    known = KEPT | KEPT_BY_SQLITE | set(sockets(site))
+    data = [path.name for path in site.data.iterdir() if path.name not in known]
+    return data + [str(path) for path in (*(site.repo / ".git").rglob("*.lock"), *(site.folder / "tmp").iterdir())]
+
+
+def stray_worktrees(site: Site) -> list[str]:
+    lines = site.git("worktree", "list", "--porcelain").splitlines()
+    listed = {line.removeprefix("worktree ") for line in lines if line.startswith("worktree ")}
+    ours = {str(path) for path in (site.repo, site.data / "slot-a", site.data / "slot-b")}
+    registered = {path.name for path in (site.repo / ".git" / "worktrees").iterdir()}
+    return sorted(listed - ours) + sorted(registered - {"slot-a", "slot-b"})
+
+
+def resident_mb(pid: int) -> float:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def open_fds(pid: int) -> int:
+    with suppress(OSError):
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return 0

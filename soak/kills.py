@@ -1,0 +1,93 @@
+"""kill -9 of each part, at a moment somebody else chooses, and how long its outage lasts."""
+
+import http.client
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from tests.world import Site
+
+from slot_machine.core.backoff import LONGEST_S
+from soak import census
+from soak.checks import answer
+from soak.outages import Kill
+
+POLL_S = 0.02
+MARGIN_S = 20.0
+"""Beyond the backoff: a boot on a busy machine, and a deploy that stops both versions and fails."""
+
+
+class Killer:
+    def __init__(self, site: Site, rng: random.Random) -> None:
+        self.kills: list[Kill] = []
+        self.too_long: list[str] = []
+        self._site = site
+        self._rng = rng
+        self._watchers: list[threading.Thread] = []
+
+    def daemon(self) -> None:
+        process = self._site.daemons[-1].process
+        process.kill()
+        process.wait()
+
+    def app(self, *, with_daemon: bool = False) -> bool:
+        """Whether there was one to kill."""
+        with suppress(OSError, AssertionError):
+            status = self._site.status()
+            known, restarts = status["pid"], int(str(status["restarts"]))
+            if with_daemon:
+                self.daemon()
+            pids = census.session(self._site, str(status["live_commit"]))
+            if known in pids:
+                limit_s = min(2**restarts, LONGEST_S) + MARGIN_S
+                kill = Kill("app", time.monotonic(), with_daemon)
+                self._kill(self._rng.choice(pids), kill, limit_s, lambda: self._other_app(known))
+                return True
+        return False
+
+    def worker(self, *, with_daemon: bool = False) -> bool:
+        if with_daemon:
+            self.daemon()
+        pid = self._rng.choice(census.workers(self._site) or [0])
+        if pid:
+            self._kill(pid, Kill("worker", time.monotonic(), with_daemon), MARGIN_S, lambda: True)
+        return bool(pid)
+
+    def join(self) -> None:
+        """Waits for the end of every outage."""
+        for watcher in self._watchers:
+            watcher.join()
+        self._watchers.clear()
+
+    def _kill(self, pid: int, kill: Kill, limit_s: float, is_back: Callable[[], bool]) -> None:
+        self.kills.append(kill)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        watcher = threading.Thread(target=self._watch, args=(kill, limit_s, is_back))
+        watcher.start()
+        self._watchers.append(watcher)
+
+    def _watch(self, kill: Kill, limit_s: float, is_back: Callable[[], bool]) -> None:
+        while not (is_back() and self._serves()):
+            if time.monotonic() - kill.at_s > limit_s:
+                self.too_long.append(f"{kill} lasts longer than {limit_s} s")
+                return
+            time.sleep(POLL_S)
+        kill.until_s = time.monotonic()
+
+    def _other_app(self, pid: object) -> bool:
+        try:
+            status = self._site.status()
+        except (OSError, AssertionError, http.client.HTTPException):
+            return False
+        return bool(status["healthy"]) and status["pid"] != pid
+
+    def _serves(self) -> bool:
+        try:
+            return answer(self._site.port)[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False

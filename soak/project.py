@@ -1,0 +1,50 @@
+"""The versions that are deployed, and how a daemon is configured to do that."""
+
+import json
+import random
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tests.world import Site
+
+Fault = Literal["", "setup", "boot", "health"]
+APP = Path(__file__).with_name("app.py")
+STAGES: dict[Fault, str] = {"setup": "setup", "boot": "health", "health": "health"}
+"""Where a deploy with that fault fails."""
+
+AWAY = "setsid sh -c 'while :; do sleep 5; done' {token}-marked &\n"
+AWAY_CLEANED = "env -i PATH=\"$PATH\" setsid sh -c 'while :; do sleep 5; done' {token}-cleaned &\n"
+CHILDREN = 2
+
+
+class Version(NamedTuple):
+    name: str
+    commit: str
+    children: int
+
+
+def configure(site: Site, rng: random.Random) -> dict[str, int | str]:
+    """What a reload and a start may change: written down for the next of either."""
+    site.config |= {
+        "setup_command": "sh setup.sh",
+        "health_timeout_ms": 5000,
+        "drain_timeout_ms": 2000,
+        "proxy_workers": rng.choice([1, 2]),
+        "strategy": rng.choice(["overlap", "overlap", "replace"]),
+    }
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config))
+    return site.config
+
+
+def commit(site: Site, rng: random.Random, number: int, *, fault: Fault = "", children: bool = False) -> Version:
+    name = f"v{number}"
+    away = (AWAY + AWAY_CLEANED).format(token=site.folder / f"child-{name}") if children else ""
+    setup = f"sleep {rng.choice([0, 0, 0.3])}\n"
+    files = {
+        "app.py": APP.read_text(),
+        "version": name,
+        "fault": fault,
+        "child.sh": away,
+        "setup.sh": setup + (f"{away}echo nothing to install\nexit 3\n" if fault == "setup" else ""),
+    }
+    return Version(name, site.commit(name, files), CHILDREN if children else 0)

@@ -1,0 +1,213 @@
+"""A random sequence of deploys, rollbacks and reloads, most of them disturbed, with the state checked after each."""
+
+import http.client
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from spec.orchestrator import environment
+from spec.waiting import wait_until
+from tests.world import Site
+
+from soak import checks, project
+from soak.checks import Expected
+from soak.kills import Killer
+from soak.load import Load
+from soak.project import STAGES, Fault, Version
+
+ACTIONS = {
+    "deploy": 8,
+    "deploy that daemonises": 3,
+    "deploy that fails in setup": 2,
+    "deploy that fails at boot": 2,
+    "deploy that fails its health check": 1,
+    "rollback": 5,
+    "reload": 5,
+    "nothing": 2,
+}
+FAULTS: dict[str, Fault] = {
+    "deploy that fails in setup": "setup",
+    "deploy that fails at boot": "boot",
+    "deploy that fails its health check": "health",
+}
+DISTURBANCES = {
+    "none": 8,
+    "daemon": 5,
+    "worker": 3,
+    "app": 2,
+    "daemon and worker": 1,
+    "daemon and app": 1,
+    "SIGHUP": 2,
+}
+LATEST_S = 1.5
+SETTLED_WITHIN_S = 90
+
+
+class Sequence:
+    """`outcomes` by kind and outcome; `problems` is what should not have been."""
+
+    def __init__(self, site: Site, load: Load, rng: random.Random, say: Callable[[str], None]) -> None:
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.settings: Counter[str] = Counter()
+        self.kills: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self.checks_passed = 0
+        self.starts_s: list[float] = []
+        self.killer = Killer(site, rng)
+        self._site = site
+        self._load = load
+        self._rng = rng
+        self._say = say
+        self._number = 0
+        self._reloads = 0
+        self._versions: dict[str, Version] = {}
+        self._live = ""
+        self._previous = ""
+
+    def begin(self) -> None:
+        project.configure(self._site, self._rng)
+        self._start()
+        for _ in range(2):
+            version = self._commit("deploy")
+            assert self._site.run("deploy").returncode == 0
+            self._live, self._previous = version.commit, self._live
+        self._load.expect(version.name)
+        self._check("begin")
+
+    def step(self) -> None:
+        """One action with at most one disturbance, until all is at rest again."""
+        self._number += 1
+        action, disturbance = self._pick(ACTIONS), self._pick(DISTURBANCES)
+        what = f"step {self._number}: {action}, disturbed by {disturbance}"
+        self._say(what)
+        target = self._target(action)
+        if target and action not in FAULTS:
+            self._load.expect(self._versions[self._live].name, self._versions[target].name)
+        client = self._begin(action)
+        time.sleep(self._rng.uniform(0, LATEST_S))
+        before = self._site.daemons[-1]
+        self._disturb(disturbance)
+        code = client.wait(SETTLED_WITHIN_S) if client else 0
+        if before.process.poll() is not None:
+            if not disturbance.startswith("daemon"):
+                self.problems.append(f"{what}: the daemon ended by itself")
+            self._start()
+        self._settle(what)
+        config = self._site.config
+        self.settings[f"{config['proxy_workers']} workers, {config['strategy']}"] += 1
+        killed = disturbance.startswith("daemon")
+        self._judge(what, action, target, code, killed=killed)
+        self._check(what)
+
+    def _target(self, action: str) -> str:
+        """The commit that would be live then; empty if nothing is deployed."""
+        if action == "rollback":
+            return self._previous
+        return self._commit(action).commit if action.startswith("deploy") else ""
+
+    def _begin(self, action: str) -> "subprocess.Popen[bytes] | None":
+        if action == "nothing":
+            return None
+        if action == "reload":
+            project.configure(self._site, self._rng)
+        command = action.partition(" ")[0]
+        with (self._site.folder / "commands.log").open("ab") as log:
+            return subprocess.Popen(
+                [self._site.orchestrator.binary, command],
+                cwd=self._site.repo,
+                env=environment(),
+                stdout=log,
+                stderr=log,
+            )
+
+    def _disturb(self, disturbance: str) -> None:
+        done = True
+        match disturbance:
+            case "daemon":
+                self.killer.daemon()
+            case "worker":
+                done = self.killer.worker()
+            case "app":
+                done = self.killer.app()
+            case "daemon and worker":
+                done = self.killer.worker(with_daemon=True)
+            case "daemon and app":
+                done = self.killer.app(with_daemon=True)
+            case "SIGHUP":
+                self._site.daemons[-1].process.send_signal(signal.SIGHUP)
+        self.kills[disturbance] += done
+
+    def _start(self) -> None:
+        project.configure(self._site, self._rng)
+        began_s = time.monotonic()
+        self._site.start()
+        self.starts_s.append(time.monotonic() - began_s)
+
+    def _settle(self, what: str) -> None:
+        try:
+            wait_until(f"all is at rest after {what}", self._at_rest, SETTLED_WITHIN_S)
+        except AssertionError as error:
+            self.problems.append(str(error))
+        self.killer.join()
+
+    def _at_rest(self) -> bool:
+        try:
+            status = self._site.status()
+        except (OSError, AssertionError, http.client.HTTPException):
+            return False
+        return bool(status["healthy"]) and not status["running"]
+
+    def _judge(self, what: str, action: str, target: str, code: int, *, killed: bool) -> None:
+        """Whether that came of it which had to; what is live then is taken from `status` only where both are right."""
+        outcome = "succeeded" if code == 0 else "killed with the daemon" if killed else "failed"
+        self.outcomes[action, outcome] += 1
+        if action in FAULTS:
+            self._judge_failure(what, FAULTS[action], code, killed=killed)
+            return
+        if code and not killed:
+            self.problems.append(f"{what}: exit code {code}")
+        switched = code == 0 or self._site.status()["live_commit"] == target
+        if target and switched:
+            self._live, self._previous = target, self._live
+        self._load.expect(self._versions[self._live].name)
+
+    def _judge_failure(self, what: str, fault: Fault, code: int, *, killed: bool) -> None:
+        attempt = [row for row in self._site.history() if row["kind"] == "deploy"][-1]
+        result, stage = ("failed", STAGES[fault])
+        if code == 0 or (not killed and (attempt["result"], attempt["stage"]) != (result, stage)):
+            self.problems.append(f"{what}: exit code {code}, {attempt}")
+
+    def _check(self, what: str) -> None:
+        """What retires and what was killed may take a moment to be gone."""
+        live = self._versions[self._live]
+        workers = int(self._site.config["proxy_workers"])
+        expected = Expected(self._live, self._previous, workers, live.children)
+        found: list[str] = []
+
+        def none() -> bool:
+            found[:] = checks.problems(self._site, expected)
+            return not found
+
+        try:
+            wait_until("the checks pass", none)
+        except (AssertionError, OSError, http.client.HTTPException) as error:
+            self.problems.append(f"{what}: {error}: {found}")
+        else:
+            self.checks_passed += 1
+
+    def _commit(self, action: str) -> Version:
+        version = project.commit(
+            self._site,
+            self._rng,
+            len(self._versions) + 1,
+            fault=FAULTS.get(action, ""),
+            children=action == "deploy that daemonises",
+        )
+        self._versions[version.commit] = version
+        return version
+
+    def _pick(self, weights: dict[str, int]) -> str:
+        return self._rng.choices(list(weights), list(weights.values()))[0]
