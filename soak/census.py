@@ -11,8 +11,8 @@ from tests.world import Site
 
 from slot_machine.host import containment
 
-KEPT = {".gitignore", "daemon.lock", "state.db", "slot-a", "slot-b", "slot-a.log", "slot-b.log", "live", "previous"}
-KEPT_BY_SQLITE = {"state.db-wal", "state.db-shm"}
+KEPT = {".gitignore", "daemon.lock", "slot-a", "slot-b", "slot-a.log", "slot-b.log", "live", "previous"}
+DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal"}
 
 
 class Process(NamedTuple):
@@ -76,7 +76,7 @@ def sockets(site: Site) -> list[str]:
 
 def stray_files(site: Site) -> list[str]:
     """In the data folder, among git's locks and in the folder for temporary files."""
-    known = KEPT | KEPT_BY_SQLITE | set(sockets(site))
+    known = KEPT | DATABASE | set(sockets(site))
     data = [path.name for path in site.data.iterdir() if path.name not in known]
     return data + [str(path) for path in (*(site.repo / ".git").rglob("*.lock"), *(site.folder / "tmp").iterdir())]
 
