@@ -11,7 +11,8 @@ import pytest
 from spec.waiting import wait_until
 
 from tests.test_deploy_failures import fail_after
-from tests.world import Site
+from tests.test_take_over import workers
+from tests.world import Site, kill
 
 
 class Disk:
@@ -187,6 +188,17 @@ def test_start_on_a_full_disk(site: Site, disk: Disk) -> None:
     site.start("--data", str(disk.path))
     assert site.status()["live_commit"] == good
     assert site.serving() == "good"
+
+
+def test_data_plane_that_is_killed_on_a_full_disk_is_replaced(site: Site, disk: Disk) -> None:
+    good = live(site)
+    disk.fill()
+    (worker,) = workers(site)
+    kill(worker)
+
+    assert site.serving() == "good"
+    assert site.status()["live_commit"] == good
+    assert site.daemons[-1].process.poll() is None
 
 
 def test_live_version_comes_back_when_there_is_room_again(site: Site, disk: Disk) -> None:

@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -257,7 +258,11 @@ class Worker:
                 pass_fds=(control.fileno(), self._gauge_fd, *settings.listener_fds.values()),
                 contained=False,
             )
-        self._store.save_process(self._session.identity, "proxy")
+        try:
+            self._store.save_process(self._session.identity, "proxy")
+        except sqlite3.Error as error:
+            # Traffic is worth more: without a row it is only not taken over by the daemon after this one.
+            log.error("cannot write the database: %s", error)
         await self._connect()
 
     async def take_over(self, left: Left) -> None:

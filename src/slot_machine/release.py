@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable
@@ -76,7 +77,7 @@ class Launcher:
         self._handover = handover
         self.logs = SlotLogs(data, config.log_max_mb * 1_000_000, config.log_keep)
         # Unique beyond this daemon: a data plane can outlive it.
-        self._upstream_ids = itertools.count(time.time_ns() // 1000)
+        self._upstream_ids = itertools.count(secrets.randbits(52))
 
     async def launch(
         self, version: Version, on_started: Callable[[], None] = lambda: None, *, beside: bool = False
