@@ -47,7 +47,7 @@ def test_app_that_exits_while_booting(site: Site, options: tuple[str, ...]) -> N
 
 @MODES
 def test_app_that_is_unhealthy(site: Site, options: tuple[str, ...]) -> None:
-    good = live(site, *options, health_timeout_ms=400)
+    good = live(site, *options, health_timeout_ms=1500)
     site.commit("bad", healthy=False)
 
     assert "answered 500" in str(fail_after(site, good, "health").body["error"])
@@ -55,7 +55,7 @@ def test_app_that_is_unhealthy(site: Site, options: tuple[str, ...]) -> None:
 
 @MODES
 def test_app_that_does_not_listen(site: Site, options: tuple[str, ...]) -> None:
-    good = live(site, *options, health_timeout_ms=400)
+    good = live(site, *options, health_timeout_ms=1500)
     site.commit("bad", deaf=True)
 
     assert "does the app read $PORT?" in str(fail_after(site, good, "health").body["error"])

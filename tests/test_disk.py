@@ -22,12 +22,19 @@ class Disk:
 
     def fill(self, left_bytes: int = 0) -> None:
         """Leaves that much, or not even room for a byte."""
-        status = os.statvfs(self.path)
-        with self._filler.open("wb") as filler:
-            size = status.f_bavail * status.f_frsize - left_bytes
-            os.posix_fallocate(filler.fileno(), 0, size)
+        wait_until("it is full", lambda: self._filled(left_bytes))
         if not left_bytes:
             assert os.statvfs(self.path).f_bavail == 0
+
+    def _filled(self, left_bytes: int) -> bool:
+        """Not if the daemon wrote something in between."""
+        with self._filler.open("wb") as filler:
+            status = os.statvfs(self.path)
+            try:
+                os.posix_fallocate(filler.fileno(), 0, status.f_bavail * status.f_frsize - left_bytes)
+            except OSError:
+                return False
+        return True
 
     def make_room(self) -> None:
         self._filler.unlink()

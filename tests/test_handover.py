@@ -72,7 +72,7 @@ def test_without_a_handover_visitors_are_lost(site: Site) -> None:
 
 
 def test_failed_deploy_beside_the_live_version_costs_no_visitor(site: Site) -> None:
-    good = live(site, "--no-proxy", health_timeout_ms=400)
+    good = live(site, "--no-proxy", health_timeout_ms=1500)
     load = Load(site.port, VISITORS)
     with load.running():
         for behaviour in ({"exit": 3}, {"healthy": False}, {"deaf": True}):
