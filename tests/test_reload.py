@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,22 @@ def test_reload_during_a_deploy_is_refused_and_by_signal_waits(site: Site) -> No
 
     assert client.wait(20) == 0
     wait_until("the reload is done", lambda: site.run("status").returncode == 0 and site.status()["reloads"] == 2)
+    assert site.serving() == "next"
+
+
+def test_deploy_that_begins_while_the_new_configuration_is_checked_goes_first(site: Site) -> None:
+    wait, flag = site.folder / "wait", site.folder / "flag"
+    live(site, setup_command=f"test ! -e {wait} || until test -e {flag}; do sleep 0.05; done")
+    site.commit("next")
+    wait.touch()
+    with ThreadPoolExecutor() as pool:
+        reloading = pool.submit(site.post, "/reload")
+        deploying = pool.submit(site.post, "/deploy", {"commit": "HEAD"})
+        status = reloading.result().status
+        flag.touch()
+
+    assert status == 409
+    assert deploying.result().status == 200
     assert site.serving() == "next"
 
 

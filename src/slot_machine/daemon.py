@@ -15,7 +15,7 @@ from aiohttp import web
 from slot_machine import __version__, dataplane, metrics, reload, status
 from slot_machine.api import Api
 from slot_machine.core.config import Config
-from slot_machine.core.errors import SlotMachineError, StartRefused
+from slot_machine.core.errors import Busy, SlotMachineError, StartRefused
 from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.dataplane import DataPlane, Left
 from slot_machine.deployer import Deployer
@@ -175,6 +175,8 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
         async def reload_now() -> None:
             deployer.check_free()
             await reload.check(options.fixed)
+            # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
+            deployer.check_free()
             deployer.refuse_more()
             ending.reload()
 
@@ -229,6 +231,8 @@ async def _reload_on_signal(ending: Ending, deployer: Deployer, reload_now: Call
         await deployer.idle()
         try:
             await reload_now()
+        except Busy:
+            ending.asked_to_reload.set()
         except SlotMachineError as error:
             log.error("%s", error)
 
