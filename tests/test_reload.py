@@ -15,6 +15,7 @@ from spec.web import exchange
 
 from slot_machine.reload import VARIABLE
 from tests.test_deploy_failures import MODES, live
+from tests.test_life import children_of
 from tests.test_take_over import goes_on, kill_daemon, workers
 from tests.world import Site, alive, kill, metric
 
@@ -135,6 +136,7 @@ def test_deploy_that_begins_while_the_new_configuration_is_checked_goes_first(si
     wait.touch()
     with ThreadPoolExecutor() as pool:
         reloading = pool.submit(site.post, "/reload")
+        wait_until("it is checked", lambda: children_of(site.daemons[-1].process.pid, "--check"))
         deploying = pool.submit(site.post, "/deploy", {"commit": "HEAD"})
         status = reloading.result().status
         flag.touch()
