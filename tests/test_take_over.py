@@ -78,6 +78,18 @@ def test_app_that_was_taken_over_is_watched_and_stopped(site: Site, options: tup
     assert not list(site.data.glob("proxy-*.sock"))
 
 
+def test_symlinks_that_a_killed_daemon_did_not_come_to_are_put_right(site: Site) -> None:
+    live(site)
+    kill_daemon(site)
+    link = site.data / "live"
+    link.unlink()
+    link.symlink_to("slot-b")
+
+    site.start()
+
+    assert link.resolve() == site.data / "slot-a"
+
+
 def test_app_alone_is_taken_over(site: Site) -> None:
     live(site)
     app = site.get("/pid")

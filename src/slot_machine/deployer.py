@@ -112,6 +112,8 @@ class Deployer:
 
     async def _recover(self) -> None:
         version = self.state.live
+        # An earlier daemon may have been killed right after it saved the state.
+        self._link()
         if await self._take_over(version) or not version:
             return
         try:
