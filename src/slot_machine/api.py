@@ -27,6 +27,7 @@ from slot_machine.status import Status
 
 NDJSON = "application/x-ndjson"
 LARGEST_BODY = 65_536
+BODY_WITHIN_S = 30.0
 
 STATUSES: dict[type[SlotMachineError], int] = {
     BadRequest: 400,
@@ -79,9 +80,14 @@ class Api:
         self._status = status
         self._metrics = metrics
         self._reload = reload
+        self._asked: set[object] = set()
+
+    def is_asked(self, connection: object) -> bool:
+        """Whether a request on this connection, one of aiohttp's protocols, is being answered."""
+        return connection in self._asked
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[_guarded, _errors_as_json], client_max_size=LARGEST_BODY)
+        app = web.Application(middlewares=[self._answering, _guarded, _errors_as_json], client_max_size=LARGEST_BODY)
         app.add_routes(
             [
                 web.get("/", self._ready),
@@ -94,6 +100,14 @@ class Api:
         )
         return app
 
+    @web.middleware
+    async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._asked.add(request.protocol)
+        try:
+            return await handler(request)
+        finally:
+            self._asked.discard(request.protocol)
+
     async def _ready(self, _: web.Request) -> web.Response:
         return web.Response(text="slot-machine is ready\n")
 
@@ -105,7 +119,7 @@ class Api:
 
     async def _deploy(self, request: web.Request) -> web.StreamResponse:
         try:
-            commit = msgspec.json.decode(await request.read(), type=DeployBody).commit
+            commit = msgspec.json.decode(await _whole_body(request), type=DeployBody).commit
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequest(f"bad body: {error}", 'send {"commit": "HEAD"}') from None
         return await self._follow(request, lambda report: self._deployer.deploy(commit, _origin(request), report))
@@ -148,6 +162,14 @@ async def _stream(
         line = await lines.get()
     await stream.write(_line(_body(task.result())))
     return stream
+
+
+async def _whole_body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
 
 
 @web.middleware

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from slot_machine import __version__, dataplane, metrics, reload, status
+from slot_machine.admission import Admission
 from slot_machine.api import Api
 from slot_machine.core.config import Config
 from slot_machine.core.errors import Busy, SlotMachineError, StartRefused
@@ -186,13 +187,13 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
             lambda: metrics.render(supervisor, plane),
             reload_now,
         )
-        runner = web.AppRunner(api.application(), access_log=None, handle_signals=False)
+        runner = web.AppRunner(api.application(), access_log=None, handle_signals=False, shutdown_timeout=1)
 
         end = tasks.create_task(ending.came.wait())
         await asyncio.wait([deployer.recover(), end], return_when=asyncio.FIRST_COMPLETED)
         if not ending.came.is_set():
             await runner.setup()
-            await web.SockSite(runner, ground.api_socket, shutdown_timeout=1).start()
+            await Admission(runner, ground.api_socket, api).start()
             keeping.append(tasks.create_task(_reload_on_signal(ending, deployer, reload_now)))
             log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, mode, config.api_port)
         await end

@@ -1,0 +1,84 @@
+"""How many connections the API holds: bounded, so that the daemon's own work always finds file descriptors."""
+
+import asyncio
+import resource
+import socket
+from typing import cast
+
+from aiohttp import web
+
+from slot_machine.api import Api
+
+MOST_CONNECTIONS = 256
+BACKLOG = 128
+"""As many may come in one turn of the loop, beyond what is bounded."""
+
+LARGEST_PART = 0.5
+"""Of the file descriptors."""
+
+
+class Admission(web.BaseSite):
+    """The API on a listening socket. With all places taken, the oldest connection that asks nothing makes room."""
+
+    def __init__(self, runner: web.AppRunner, listener: socket.socket, api: Api) -> None:
+        super().__init__(runner)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = min(MOST_CONNECTIONS, int(files * LARGEST_PART))
+        self._listener = listener
+        self._api = api
+        self._held: dict[Connection, None] = {}
+
+    @property
+    def name(self) -> str:
+        return "the API"
+
+    async def start(self) -> None:
+        await super().start()
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connection, sock=self._listener, backlog=BACKLOG
+        )
+
+    def _connection(self) -> "Connection":
+        server = self._runner.server
+        assert server is not None
+        connection = Connection(server(), self._held)
+        self._held[connection] = None
+        if len(self._held) > self._most:
+            next((held for held in self._held if not self._api.is_asked(held.handler)), connection).end()
+        return connection
+
+
+class Connection(asyncio.Protocol):
+    """What aiohttp makes of one is its `handler`."""
+
+    def __init__(self, handler: asyncio.Protocol, held: "dict[Connection, None]") -> None:
+        self.handler = handler
+        self._held = held
+        self._transport: asyncio.Transport | None = None
+
+    def end(self) -> None:
+        del self._held[self]
+        if self._transport:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.handler.connection_made(transport)
+        if self not in self._held:
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._held.pop(self, None)
+        self.handler.connection_lost(error)
+
+    def data_received(self, data: bytes) -> None:
+        self.handler.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self.handler.eof_received()
+
+    def pause_writing(self) -> None:
+        self.handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.handler.resume_writing()
