@@ -1,7 +1,12 @@
-"""Usage: python -m soak PATH_OF_SLOT_MACHINE [MINUTES] [SEED]. Prints an account; fails if anything is unexcused."""
+"""Usage: python -m soak PATH_OF_SLOT_MACHINE [MINUTES] [SEED]. Prints an account; fails if anything is unexcused.
+
+What it ran in is kept then, with the logs of every daemon.
+"""
 
 import os
 import random
+import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -42,10 +47,16 @@ def main(binary: str, minutes: float, seed: int) -> int:
         samples.idle()
     finally:
         code = site.daemons[-1].stop() if site.daemons else 1
-    return account.give(site, account.Soak(seed, minutes, load, sequence, samples, code))
+    failed = account.give(site, account.Soak(seed, minutes, load, sequence, samples, code))
+    if not failed:
+        shutil.rmtree(folder)
+    return failed
 
 
 if __name__ == "__main__":
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        # A background job of a shell ignores SIGINT; the daemon is to be stopped in any case.
+        signal.signal(signum, signal.default_int_handler)
     _, path, *rest = sys.argv
     sys.exit(
         main(os.path.abspath(path), float(rest[0]) if rest else 5, int(rest[1]) if rest[1:] else time.time_ns() % 10**6)

@@ -78,7 +78,7 @@ class Soak(NamedTuple):
 
 
 def give(site: Site, soak: Soak) -> int:
-    """Prints it, writes it to `account.md` in the folder, and returns the exit code of the soak."""
+    """Prints it and returns the exit code of the soak."""
     by_kill, unexcused = attributed(soak.load.failures, soak.sequence.killer.kills)
     excused = Counter(kill.what for kill, failures in by_kill for _ in failures)
     left = checks.leftovers(site)
@@ -95,7 +95,6 @@ def give(site: Site, soak: Soak) -> int:
         ("at the end", _end(soak, left, len(problems))),
     ]
     text = f"seed {soak.seed}, {soak.minutes:g} minutes\n" + "".join(_table(*table) for table in tables)
-    (site.folder / "account.md").write_text(text)
     print(text, *soak.sequence.killer.kills, *problems, sep="\n")
     return 1 if problems else 0
 
