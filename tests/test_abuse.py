@@ -26,13 +26,14 @@ SILENT_CLIENTS = 400
 MOST_KB = 32 * 1024
 MOST_SENT = 64_000_000
 DEPLOYS = 100
+SETUP = "test ! -e setup.sh || sh setup.sh"
 FLOOD = ["/bin/sh", "-c", "yes 'nobody will ever read this line' | head -c 200000000"]
 
 
 @pytest.fixture
 def bounded(site: Site) -> Iterator[Site]:
     """The live app is served all along, and the daemon's memory stays within bounds."""
-    live(site, setup_command="test ! -e setup.sh || sh setup.sh")
+    live(site, setup_command=SETUP)
     before_kb = peak_kb(site)
     load = Load(site.port)
     with load.running():
@@ -48,6 +49,12 @@ def peak_kb(site: Site) -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
+def commit_that_waits(site: Site) -> tuple[Path, str]:
+    """Its setup, until that file is there."""
+    flag = site.folder / "flag"
+    return flag, site.commit("new", {"setup.sh": f"until test -e {flag}; do sleep 0.05; done"})
+
+
 def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=10)
 
@@ -57,19 +64,23 @@ def test_silent_clients_of_the_api_leave_the_daemon_its_file_descriptors(site: S
     binary.write_text(f'#!/bin/sh\nulimit -n {FILES} && exec {site.orchestrator.binary} "$@"\n')
     binary.chmod(0o755)
     site.orchestrator = Orchestrator(binary)
-    live(site)
-    app = int(site.get("/pid")[1])
+    live(site, setup_command=SETUP)
+    app = site.get("/pid")
     before_kb = peak_kb(site)
-
+    flag, new = commit_that_waits(site)
+    answers: list[int] = []
+    deploy = threading.Thread(target=lambda: answers.append(site.post("/deploy", {"commit": new}).status))
+    deploy.start()
+    wait_until("the setup runs", lambda: site.status()["running"] == "setup")
     with ExitStack() as stack:
         for _ in range(SILENT_CLIENTS):
             stack.enter_context(connect(site.api_port))
         assert site.status()["healthy"] is True
-        kill(app)
-        wait_until("the app is back", lambda: site.get()[0] == 200 and int(site.get("/pid")[1]) != app)
-        site.commit("next")
-        assert site.post("/deploy", {"commit": "HEAD"}).status == 200
-        assert site.serving() == "next"
+        kill(int(app[1]))
+        wait_until("the app is back", lambda: (again := site.get("/pid"))[0] == 200 and again != app)
+        flag.touch()
+        deploy.join()
+        assert (answers, site.serving()) == ([200], "new")
         assert peak_kb(site) - before_kb < MOST_KB
     assert "Traceback" not in site.daemons[-1].log.read_text()
 
@@ -90,8 +101,7 @@ def test_gigabyte_to_the_api_is_refused_early(bounded: Site, framing: str) -> No
 
 def test_of_many_deploys_at_once_one_runs(bounded: Site) -> None:
     site = bounded
-    flag = site.folder / "flag"
-    new = site.commit("new", {"setup.sh": f"until test -e {flag}; do sleep 0.05; done"})
+    flag, new = commit_that_waits(site)
     answers: list[int] = []
     threads = [
         threading.Thread(target=lambda: answers.append(site.post("/deploy", {"commit": "HEAD"}).status))
