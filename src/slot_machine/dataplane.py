@@ -20,8 +20,8 @@ import msgspec
 from slot_machine.control_socket import listening
 from slot_machine.core.errors import DataPlaneGone
 from slot_machine.core.upstream import Counts, Totals, Upstream
-from slot_machine.host import environment, ports
-from slot_machine.host.containment import owner
+from slot_machine.host import environment, ports, proc
+from slot_machine.host.containment import mark_of, owner
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
 from slot_machine.proxy import gauge
@@ -58,14 +58,17 @@ class Left(NamedTuple):
     introduction: Introduction
 
 
-def left_running(data: Path, store: Store) -> list[Left]:
-    """Those that can be taken over. Of the others, nobody is the client: they are to be ended."""
-    identities = {identity.pid: identity for identity, role, _ in store.processes() if role == "proxy"}
+def left_running(data: Path) -> list[Left]:
+    """Those that can be taken over, known by their mark: one that has just been started may not be written down.
+
+    The others are to be ended.
+    """
     found = []
     for path in sorted(data.glob("proxy-*.sock")):
         introduction = introduce(path)
-        if introduction and introduction.pid in identities:
-            session = Session.adopt(identities[introduction.pid], contained=False)
+        mark = mark_of(introduction.pid) if introduction else ""
+        if introduction and mark.startswith(owner(data)):
+            session = Session.adopt(proc.identify(introduction.pid, mark), contained=False)
             found.append(Left(path, session, introduction))
         else:
             path.unlink(missing_ok=True)

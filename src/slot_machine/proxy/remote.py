@@ -28,7 +28,7 @@ from slot_machine.proxy.wire import (
 
 decode = msgspec.json.Decoder(Reply).decode
 
-INTRODUCTION_TIMEOUT_S = 2.0
+INTRODUCTION_TIMEOUT_S = 10.0
 MOST_FDS = 16
 MOST_BYTES = 65_536
 
