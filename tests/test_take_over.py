@@ -116,6 +116,21 @@ def test_data_plane_alone_is_taken_over(site: Site) -> None:
     assert alive(worker)
 
 
+def test_held_requests_wait_for_a_daemon_that_would_not_have_held_them(site: Site) -> None:
+    live(site, strategy="replace", health_timeout_ms=20_000)
+    site.commit("deaf", deaf=True)
+    with ThreadPoolExecutor() as pool:
+        client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+        wait_until("the old version has made way", lambda: site.status()["running"] == "health")
+        held = pool.submit(site.get)
+        wait_until("a request is held", lambda: metric(site, 'requests_in_flight{slot=""}') == 1)
+        kill_daemon(site)
+        client.wait()
+        site.start(strategy="overlap")
+
+    assert held.result() == (200, "good")
+
+
 def test_data_plane_that_could_not_be_written_down_is_taken_over(site: Site) -> None:
     live(site)
     (worker,) = workers(site)

@@ -135,6 +135,7 @@ class Deployer:
             pass  # It stands in the history, and the supervisor tries again.
         except sqlite3.Error as error:
             log.error("cannot write the database: %s", error)
+            await self._traffic.route(None)
             self._supervisor.retry(version)
 
     async def _take_over(self, live: Version | None) -> bool:
@@ -148,7 +149,8 @@ class Deployer:
             log.info("took over %s, which runs as pid %d", describe(found[0].version), found[0].session.pid)
             await self._traffic.route(found[0].upstream)
             self._supervisor.take_over(found[0])
-        elif live and await self._alone():
+        elif live:
+            # What an earlier daemon held goes on waiting.
             await self._traffic.hold()
         else:
             await self._traffic.route(None)
