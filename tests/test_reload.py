@@ -1,7 +1,9 @@
 """`slot-machine reload`: the daemon goes on as new code with a new configuration, and nobody notices."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +83,23 @@ def test_request_in_flight_is_finished_by_the_old_worker(site: Site) -> None:
     asking.join()
     assert answers == [(200, b"good")]
     wait_until("the old worker has retired", lambda: not alive(old))
+
+
+def test_old_worker_that_hangs_holds_no_deploy_back(site: Site) -> None:
+    live(site)
+    (old,) = workers(site)
+    with socket.create_connection(("127.0.0.1", site.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        assert site.run("reload").returncode == 0
+        os.kill(old, signal.SIGSTOP)
+        site.commit("next")
+
+        reply = site.post("/deploy", {"commit": "HEAD"})
+
+    os.kill(old, signal.SIGKILL)
+    assert reply.status == 200
+    assert site.serving() == "next"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from slot_machine.proxy.wire import Settings
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 1.0
+ANSWER_S = 2.0
 SHORT_LIFE_S = 1.0
 """A worker that ends sooner is not replaced in a hot loop."""
 
@@ -140,7 +141,7 @@ class DataPlane:
         await self._each(Remote.hold)
 
     async def drained(self, upstream: Upstream) -> None:
-        await self._each(lambda remote: remote.drained(upstream.id))
+        await self._each(lambda remote: remote.drained(upstream.id), limit_s=None)
 
     async def unwind(self, upstream: Upstream, over_s: float) -> None:
         await self._each(lambda remote: remote.unwind(upstream.id, over_s))
@@ -197,9 +198,9 @@ class DataPlane:
     def _current(self) -> Settings:
         return msgspec.structs.replace(self._settings, upstream=self._routed, holding=self._holding)
 
-    async def _each(self, ask: Callable[[Remote], Awaitable[T]]) -> list[T]:
+    async def _each(self, ask: Callable[[Remote], Awaitable[T]], limit_s: float | None = ANSWER_S) -> list[T]:
         """The answers of those workers that live to give one."""
-        answers = await asyncio.gather(*(worker.ask(ask) for worker in self._all))
+        answers = await asyncio.gather(*(worker.ask(ask, limit_s) for worker in self._all))
         return [answer for answer in answers if answer is not None]
 
 
@@ -311,11 +312,16 @@ class Worker:
                 if remote is self._remote:
                     self._up.clear()
 
-    async def ask(self, ask: Callable[[Remote], Awaitable[T]]) -> T | None:
-        """None from a worker that is gone: what it knew went with it."""
+    async def ask(self, ask: Callable[[Remote], Awaitable[T]], limit_s: float | None = ANSWER_S) -> T | None:
+        """None from a worker that is gone, as what it knew went with it, and from one that hangs: no deploy waits for it."""
         if self._remote:
-            with suppress(DataPlaneGone):
-                return await ask(self._remote)
+            try:
+                async with asyncio.timeout(limit_s):
+                    return await ask(self._remote)
+            except DataPlaneGone:
+                pass
+            except TimeoutError:
+                log.error("the data plane, pid %d, does not answer", self.pid)
         return None
 
     async def stop(self) -> None:
