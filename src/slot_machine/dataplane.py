@@ -313,7 +313,7 @@ class Worker:
                     self._up.clear()
 
     async def ask(self, ask: Callable[[Remote], Awaitable[T]], limit_s: float | None = ANSWER_S) -> T | None:
-        """None from a worker that is gone, as what it knew went with it, and from one that hangs: no deploy waits for it."""
+        """None from a worker that is gone, or that hangs: no deploy waits for it."""
         if self._remote:
             try:
                 async with asyncio.timeout(limit_s):
