@@ -1,5 +1,6 @@
 """A daemon that is killed: the data plane and the app serve on, and the next daemon takes them over."""
 
+import os
 import random
 import signal
 import sqlite3
@@ -7,12 +8,14 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 from demo.load import Load
 from spec.ports import is_free
 from spec.waiting import wait_until
 
+from slot_machine.host import ports
 from tests.test_deploy_failures import MODES, live
 from tests.test_life import children_of
 from tests.world import Site, alive, kill, metric
@@ -89,6 +92,25 @@ def test_symlinks_that_a_killed_daemon_did_not_come_to_are_put_right(site: Site)
     site.start()
 
     assert link.resolve() == site.data / "slot-a"
+
+
+def test_listeners_do_not_block_the_workers_that_share_them_with_a_new_daemon(site: Site) -> None:
+    """A worker that another one was faster than would hang in accept()."""
+    live(site, proxy_workers=2)
+    pids = workers(site)
+    kill_daemon(site)
+
+    site.start()
+
+    assert [blocking_listeners(pid, site.port) for pid in pids] == [[], []]
+
+
+def blocking_listeners(pid: int, port: int) -> list[str]:
+    sockets = {f"socket:[{inode}]" for inode in ports.listening_inodes(port)}
+    fds = [fd.name for fd in Path(f"/proc/{pid}/fd").iterdir() if os.readlink(fd) in sockets]
+    assert fds
+    flags = {fd: Path(f"/proc/{pid}/fdinfo/{fd}").read_text().split()[3] for fd in fds}
+    return [fd for fd, octal in flags.items() if not int(octal, 8) & os.O_NONBLOCK]
 
 
 def test_app_alone_is_taken_over(site: Site) -> None:

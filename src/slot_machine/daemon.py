@@ -300,7 +300,8 @@ def _listeners(options: Options, left: list[Left]) -> dict[str, socket.socket]:
     for found in left:
         listeners = found.introduction.listeners
         if {name: listener.getsockname()[1] for name, listener in listeners.items()} == wanted:
-            return {name: listener.dup() for name, listener in listeners.items()}
+            # Not by socket.dup(), which makes the socket block, for the workers as well.
+            return {name: socket.socket(fileno=os.dup(listener.fileno())) for name, listener in listeners.items()}
     return {
         name: ports.bind_public(port) if name == PUBLIC else ports.bind_loopback(port) for name, port in wanted.items()
     }

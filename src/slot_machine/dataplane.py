@@ -103,6 +103,8 @@ class DataPlane:
         `renew`: none of them fits, as their code is older.
         """
         for listener in self._listeners.values():
+            # Shared with the workers that are left, of which all but one would hang in accept() at each connection.
+            listener.setblocking(False)
             listener.listen(ports.BACKLOG)
         # Until it is known what is live.
         self._holding = True

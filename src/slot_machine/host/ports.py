@@ -92,7 +92,7 @@ def _ephemeral_start() -> int:
 
 def holder(port: int) -> str:
     """Who listens on it, as `pid 123 (node server.js)`; empty where that can't be seen."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    sockets = {f"socket:[{inode}]" for inode in listening_inodes(port)}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
             if any(os.readlink(f"/proc/{name}/fd/{fd}") in sockets for fd in os.listdir(f"/proc/{name}/fd")):
@@ -100,7 +100,7 @@ def holder(port: int) -> str:
     return ""
 
 
-def _listening_inodes(port: int) -> set[str]:
+def listening_inodes(port: int) -> set[str]:
     """proc_pid_net(5): the local address is the second field, the state the fourth, the inode the tenth."""
     rows = [
         line.split()
