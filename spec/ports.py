@@ -2,16 +2,13 @@ import random
 import socket
 from pathlib import Path
 
-_handed_out: set[int] = set()
-
 
 def free_port() -> int:
     """A port outside of the range from which the kernel serves outgoing connections, or one of those could take it
     between this check and its use."""
     while True:
         port = random.choice(_candidates())
-        if port not in _handed_out and is_free(port, reuse=False):
-            _handed_out.add(port)
+        if is_free(port, reuse=False) and _claimed(port):
             return port
 
 
@@ -23,6 +20,18 @@ def is_free(port: int, *, reuse: bool = True) -> bool:
             probe.bind(("", port))
         except OSError:
             return False
+    return True
+
+
+def _claimed(port: int) -> bool:
+    """For as long as this process lives, so that no run beside it is given the same one: an abstract name, unix(7)."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0slot-machine-spec-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()
     return True
 
 
