@@ -4,7 +4,7 @@ import http.client
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 CLIENTS = (
     ("GET", "/", True),
@@ -13,6 +13,19 @@ CLIENTS = (
     ("GET", "/slow", True),
     ("GET", "/slow", False),
 )
+
+
+@contextmanager
+def until_stopped(threads: list[threading.Thread], stopped: threading.Event) -> Iterator[None]:
+    """Runs the threads, and sets `stopped` at the end, which they must heed."""
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
 
 
 class Load:
@@ -29,17 +42,9 @@ class Load:
     def reached(self, answers: int) -> bool:
         return self.answers.total() >= answers or bool(self.failures)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         threads = [threading.Thread(target=self._ask, args=client) for client in self._clients]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stopped.set()
-            for thread in threads:
-                thread.join()
+        return until_stopped(threads, self._stopped)
 
     def _ask(self, method: str, path: str, keep_alive: bool) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)

@@ -6,9 +6,11 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import count
+
+from demo.load import until_stopped
 
 from soak.app import EVENTS
 from soak.outages import WRONG_REPLY, Failure
@@ -66,21 +68,13 @@ class Load:
     def expect(self, *versions: str) -> None:
         self._expected = frozenset(versions)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         clients = [kind for kind in KINDS for _ in range(kind.clients)]
         threads = [
             threading.Thread(target=self._ask, args=(kind, random.Random(self._seed + number)))
             for number, kind in enumerate(clients)
         ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stopped.set()
-            for thread in threads:
-                thread.join()
+        return until_stopped(threads, self._stopped)
 
     def _ask(self, kind: Kind, rng: random.Random) -> None:
         connection: http.client.HTTPConnection | None = None

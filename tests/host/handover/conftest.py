@@ -7,12 +7,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
 import msgspec
 import pytest
+from demo.load import until_stopped
 from spec.ports import free_port
 
 from slot_machine.host.handover.remote import wrapped
@@ -152,17 +153,9 @@ class Visitors:
         self._threads = threads
         self._stopped = threading.Event()
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         threads = [threading.Thread(target=self._visit) for _ in range(self._threads)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stopped.set()
-            for thread in threads:
-                thread.join()
+        return until_stopped(threads, self._stopped)
 
     def reached(self, answers: int) -> bool:
         return self.answers.total() >= answers or bool(self.failures)
