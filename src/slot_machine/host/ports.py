@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import os
 import random
 import socket
 from pathlib import Path
@@ -92,12 +91,8 @@ def _ephemeral_start() -> int:
 
 def holder(port: int) -> str:
     """Who listens on it, as `pid 123 (node server.js)`; empty where that can't be seen."""
-    sockets = {f"socket:[{inode}]" for inode in listening_inodes(port)}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if any(os.readlink(f"/proc/{name}/fd/{fd}") in sockets for fd in os.listdir(f"/proc/{name}/fd")):
-                return f"pid {name} ({proc.command_line(int(name))})"
-    return ""
+    pid = proc.holder({f"socket:[{inode}]" for inode in listening_inodes(port)})
+    return f"pid {pid} ({proc.command_line(pid)})" if pid else ""
 
 
 def listening_inodes(port: int) -> set[str]:

@@ -91,13 +91,18 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def is_open(path: Path) -> bool:
-    """Whether a process has that file open, as far as they may be looked at."""
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):
-            if any(os.readlink(f"/proc/{name}/fd/{fd}") == str(path) for fd in os.listdir(f"/proc/{name}/fd")):
-                return True
-    return False
+def open_files(pid: int) -> Iterator[str]:
+    """What its file descriptors stand for: a path, or such as `socket:[INODE]`. Nothing where it may not be read."""
+    with suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                yield os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def holder(files: set[str]) -> int | None:
+    """A process that has one of these open."""
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return next((pid for pid in pids if not files.isdisjoint(open_files(pid))), None)
 
 
 def resident_bytes(pid: int) -> int:

@@ -150,5 +150,5 @@ def _clear_stale_locks(path: Path) -> None:
     folder = Path((path / ".git").read_text().removeprefix("gitdir:").strip())
     for name in LOCKS:
         lock = folder / name
-        if lock.exists() and not proc.is_open(lock):
+        if lock.exists() and proc.holder({str(lock)}) is None:
             lock.unlink(missing_ok=True)
