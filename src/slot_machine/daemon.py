@@ -124,7 +124,7 @@ async def run(options: Options) -> reload.Handed | None:
         stack.callback(store.close)
         left = dataplane.left_running(options.data)
         if not options.proxy:
-            await _end_workers(left, store)
+            await _end_workers(left)
         await _end_leftovers(store, options.data, left)
         store.interrupt_unfinished()
         api_socket = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
@@ -154,9 +154,7 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
         traffic: Traffic
         keeping = [tasks.create_task(_keep_orphans())] if containment.adopt_orphans() else []
         if options.proxy:
-            traffic = plane = DataPlane(
-                options.data, ground.listeners, store, _plane_settings(options), _workers(config)
-            )
+            traffic = plane = DataPlane(options.data, ground.listeners, _plane_settings(options), _workers(config))
             await plane.start(ground.left, renew=ground.reloads > 0)
             keeping.append(tasks.create_task(plane.keep()))
         else:
@@ -246,25 +244,24 @@ async def _keep_orphans() -> None:
         undertaker.reap(processes.leaders())
 
 
-async def _end_workers(left: list[Left], store: Store) -> None:
+async def _end_workers(left: list[Left]) -> None:
     """Of a daemon that had the proxy: this one has none."""
     for found in left:
         for listener in found.introduction.listeners.values():
             listener.close()
         await found.session.kill()
         found.path.unlink(missing_ok=True)
-        store.remove_process(found.session.identity)
 
 
 async def _end_leftovers(store: Store, data: Path, left: list[Left]) -> None:
     """What a daemon that was killed left running and nobody takes over. The deployer sees to its apps."""
-    known = {recorded.identity.mark for recorded in store.processes()} | {found.session.identity.mark for found in left}
+    written_down = store.processes()
+    known = {identity.mark for identity, _, _ in written_down} | {found.session.identity.mark for found in left}
     for pid in await containment.end_unknown(containment.owner(data), known):
         log.warning("killed process %d, left over from a daemon that was killed", pid)
-    taken_over = {found.session.pid for found in left}
-    for identity, role, running in store.processes():
-        if running is None and identity.pid not in taken_over:
-            session = Session.adopt(identity, contained=role != "proxy")
+    for identity, role, running in written_down:
+        if running is None:
+            session = Session.adopt(identity)
             if session.members():
                 log.warning("killing process %d (%s), left over from a daemon that was killed", identity.pid, role)
             await session.kill()

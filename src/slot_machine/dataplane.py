@@ -5,7 +5,6 @@ import itertools
 import logging
 import os
 import socket
-import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,7 +22,6 @@ from slot_machine.core.upstream import Counts, Totals, Upstream
 from slot_machine.host import environment, ports, proc
 from slot_machine.host.containment import mark_of, owner
 from slot_machine.host.processes import Session, describe_exit
-from slot_machine.host.store import Store
 from slot_machine.proxy import gauge
 from slot_machine.proxy.remote import Introduction, Remote, introduce
 from slot_machine.proxy.wire import Settings
@@ -60,10 +58,7 @@ class Left(NamedTuple):
 
 
 def left_running(data: Path) -> list[Left]:
-    """Those that can be taken over, known by their mark: one that has just been started may not be written down.
-
-    The others are to be ended.
-    """
+    """Those that can be taken over, known by their mark. The others are to be ended."""
     found = []
     for path in sorted(data.glob("proxy-*.sock")):
         introduction = introduce(path)
@@ -83,13 +78,10 @@ class DataPlane:
     have those that retire: they accept nothing more, but what they accepted may still send requests.
     """
 
-    def __init__(
-        self, data: Path, listeners: Mapping[str, socket.socket], store: Store, settings: Settings, workers: int
-    ) -> None:
+    def __init__(self, data: Path, listeners: Mapping[str, socket.socket], settings: Settings, workers: int) -> None:
         """`settings` say nothing yet of file descriptors and of what is routed."""
         self._data = data
         self._listeners = listeners
-        self._store = store
         self._settings = settings
         self._size = workers
         self._routed: Upstream | None = None
@@ -112,10 +104,10 @@ class DataPlane:
             last = left[-1].introduction.settings
             self._routed, self._holding = last.upstream, last.holding
         kept = [] if renew else [found for found in left if self._fits(found)][: self._size]
-        self._workers = [self._worker(found.path) for found in left]
-        await asyncio.gather(*map(Worker.take_over, self._workers, left))
-        self._retiring = [worker for worker, found in zip(self._workers, left, strict=True) if found not in kept]
-        self._workers = [worker for worker in self._workers if worker not in self._retiring]
+        taken = [self._worker(found.path) for found in left]
+        await asyncio.gather(*map(Worker.take_over, taken, left))
+        self._workers = [worker for worker, found in zip(taken, left, strict=True) if found in kept]
+        self._retiring = [worker for worker in taken if worker not in self._workers]
         used = {found.path for found in left}
         free = (path for path in map(self._socket_path, itertools.count()) if path not in used)
         fresh = [self._worker(path) for path in itertools.islice(free, self._size - len(kept))]
@@ -192,7 +184,7 @@ class DataPlane:
         return as_now == settings and same_ports(found.introduction.listeners, self._listeners)
 
     def _worker(self, path: Path) -> "Worker":
-        return Worker(path, self._listeners, self._store, self._current)
+        return Worker(path, self._listeners, self._current)
 
     def _socket_path(self, number: int) -> Path:
         return self._data / f"proxy-{number}.sock"
@@ -223,14 +215,12 @@ class Worker:
         self,
         path: Path,
         listeners: Mapping[str, socket.socket],
-        store: Store,
         settings: Callable[[], Settings],
     ) -> None:
         self.restarts = 0
         self.lost = 0
         self._path = path
         self._listeners = listeners
-        self._store = store
         self._settings = settings
         self._session: Session | None = None
         self._remote: Remote | None = None
@@ -264,11 +254,6 @@ class Worker:
                 pass_fds=(control.fileno(), self._gauge_fd, *settings.listener_fds.values()),
                 contained=False,
             )
-        try:
-            self._store.save_process(self._session.identity, "proxy")
-        except sqlite3.Error as error:
-            # Traffic is worth more: without a row it is only not taken over by the daemon after this one.
-            log.error("cannot write the database: %s", error)
         await self._connect()
 
     async def take_over(self, left: Left) -> None:
@@ -290,7 +275,6 @@ class Worker:
             self._up.clear()
             lost = gauge.read(self._gauge_fd) if self._gauge_fd >= 0 else 0
             self.lost += lost
-            self._store.remove_process(self._session.identity)
             self._session.reap()
             if self._to_end:
                 self._clean_up()
@@ -332,7 +316,6 @@ class Worker:
             if self._remote:
                 await self._remote.disconnect()
             await self._session.stop(STOP_GRACE_S)
-            self._store.remove_process(self._session.identity)
         self._clean_up()
 
     async def _connect(self) -> None:

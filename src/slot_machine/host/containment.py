@@ -2,8 +2,8 @@
 
 A control group of its own holds all of it (cgroup v2, cgroups(7)). Where the daemon may not make one, the kin of a
 process are found by their session, by a mark in their environment and by their parents; to orphans the daemon is the
-parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its session *and*
-cleared its environment is a stray: it goes with the first session of which all others are younger.
+parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its session *and* cleared its environment is a stray: it
+goes with the first session of which all others are younger.
 """
 
 import asyncio
@@ -23,7 +23,6 @@ from slot_machine.host import proc
 
 MARK = "SLOT_MACHINE_RUN"
 """In the environment of all that a daemon starts: whose it is, and which start it came of."""
-
 
 GROUP_PREFIX = "slot-machine-"
 DYING_S = 1.0
@@ -93,7 +92,7 @@ def usable_parent() -> Path | None:
     if mount is None or not own:
         return None
     parent = mount / own.lstrip("/")
-    trial = Cgroup(parent / f"slot-machine-trial-{os.getpid()}")
+    trial = Cgroup(parent / f"{GROUP_PREFIX}trial-{os.getpid()}")
     try:
         trial.path.mkdir()
         done = subprocess.run(trial.joined(["/bin/true"]), check=False, stderr=subprocess.DEVNULL)

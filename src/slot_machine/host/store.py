@@ -77,7 +77,7 @@ CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGE
 """What makes a schema the next one."""
 
 
-Role = Literal["app", "setup", "proxy", "other"]
+Role = Literal["app", "setup", "other"]
 
 
 class Recorded(NamedTuple):
