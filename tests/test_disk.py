@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,20 @@ def test_slot_that_is_full_already_needs_no_room(site: Site, disk: Disk) -> None
     site.commit("third")
 
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+
+
+def test_slot_that_no_daemon_got_to_measure_is_measured_by_the_next(site: Site) -> None:
+    site.start()
+    site.commit("good")
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    wait_until("it is measured", lambda: measured(site, "a"))
+    site.daemons[-1].stop()
+    with closing(sqlite3.connect(site.data / "state.db", isolation_level=None)) as db:
+        db.execute("DELETE FROM sizes")
+
+    site.start()
+
+    wait_until("it is measured", lambda: measured(site, "a"))
 
 
 @pytest.mark.usefixtures("disk")

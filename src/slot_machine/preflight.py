@@ -5,10 +5,11 @@ import logging
 import sqlite3
 
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import Slot, other
+from slot_machine.core.model import SLOTS, Slot, other
 from slot_machine.core.phases import Phase
 from slot_machine.host import capacity, proc
 from slot_machine.host.capacity import Size, megabytes
+from slot_machine.host.containment import owner
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
 from slot_machine.release import Release
@@ -58,6 +59,12 @@ class Preflight:
         self.cancel()
         self._measuring = self._tasks.create_task(self._measure_due())
 
+    def measure_unknown(self) -> None:
+        """In the background: slots that an earlier daemon prepared and did not get to measure."""
+        for slot in SLOTS:
+            if self._store.contents(slot) and not self._store.size(slot):
+                self.measure(slot)
+
     def cancel(self) -> None:
         if self._measuring:
             self._measuring.cancel()
@@ -66,7 +73,8 @@ class Preflight:
         await asyncio.sleep(MEASURED_AFTER_S)
         for slot in sorted(self._due):
             try:
-                self._store.save_size(slot, await capacity.measure(self._worktrees.path(slot)))
+                size = await capacity.measure(self._worktrees.path(slot), owner(self._worktrees.data))
+                self._store.save_size(slot, size)
             except (OSError, sqlite3.Error) as error:
                 log.error("cannot measure slot %s: %s", slot, error)
             self._due.discard(slot)

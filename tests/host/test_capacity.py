@@ -10,7 +10,7 @@ def test_folder_is_measured_without_what_is_linked_from_a_cache(tmp_path: Path) 
     slot, cache = tmp_path / "slot", tmp_path / "cache"
     (slot / "packages").mkdir(parents=True)
     cache.mkdir()
-    empty = asyncio.run(capacity.measure(slot))
+    empty = asyncio.run(capacity.measure(slot, "test"))
     assert empty is not None
     assert empty.inodes == 1
     (slot / "packages" / "own").write_bytes(b"x" * 8192)
@@ -18,11 +18,11 @@ def test_folder_is_measured_without_what_is_linked_from_a_cache(tmp_path: Path) 
     (cache / "shared").write_bytes(b"x" * 8192)
     os.link(cache / "shared", slot / "packages" / "shared")
 
-    assert asyncio.run(capacity.measure(slot)) == Size(empty.bytes + 8192, empty.inodes + 2)
+    assert asyncio.run(capacity.measure(slot, "test")) == Size(empty.bytes + 8192, empty.inodes + 2)
 
 
 def test_folder_that_is_gone(tmp_path: Path) -> None:
-    assert asyncio.run(capacity.measure(tmp_path / "slot")) is None
+    assert asyncio.run(capacity.measure(tmp_path / "slot", "test")) is None
 
 
 def test_memory_of_a_process() -> None:

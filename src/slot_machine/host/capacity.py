@@ -27,10 +27,10 @@ def megabytes(count: int) -> str:
     return f"{count / 1_000_000:.1f} MB"
 
 
-async def measure(folder: Path) -> Size | None:
+async def measure(folder: Path, owner: str) -> Size | None:
     """What a folder takes up; None for one that does not exist. Takes its time, in a process of its own."""
     argv = [sys.executable, "-IS", foldersize.__file__, str(folder)]
-    code, out, _ = await commands.run(argv, folder.parent, inherited())
+    code, out, _ = await commands.run(argv, folder.parent, inherited(), owner)
     return Size(*map(int, out.split())) if code == 0 else None
 
 

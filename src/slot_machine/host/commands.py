@@ -6,16 +6,17 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from slot_machine.host.containment import MARK, new_mark
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import Session
 
 
-async def run(argv: list[str], cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Returns exit code, stdout and stderr. A cancelled command is killed."""
+async def run(argv: list[str], cwd: Path, env: Mapping[str, str], owner: str) -> tuple[int, str, str]:
+    """Returns exit code, stdout and stderr. A cancelled command is killed. `owner` is one of `containment`."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=cwd,
-        env=env,
+        env={**env, MARK: new_mark(owner)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
-from slot_machine.host import commands, containment, proc
+from slot_machine.host import commands, proc
 from slot_machine.host.capacity import free, megabytes
-from slot_machine.host.containment import MARK
+from slot_machine.host.containment import owner
 from slot_machine.host.environment import inherited
 
 KEPT = ("node_modules", ".venv", "vendor/bundle")
@@ -45,7 +45,6 @@ class Worktrees:
     def __init__(self, repo: Path, data: Path) -> None:
         self._repo = repo
         self.data = data
-        self._mark = containment.new_mark(containment.owner(data))
 
     def path(self, slot: str) -> Path:
         return self.data / f"slot-{slot}"
@@ -138,9 +137,9 @@ class Worktrees:
     async def _try(self, folder: Path, *args: str) -> tuple[int, str, str]:
         if not folder.is_dir():
             return 128, "", f"{folder} is not a folder"
-        env = inherited() | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", MARK: self._mark}
+        env = inherited() | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
         try:
-            return await commands.run(["git", *QUIET, *args], folder, env)
+            return await commands.run(["git", *QUIET, *args], folder, env, owner(self.data))
         except FileNotFoundError:
             raise GitFailed("git is not installed", "install git") from None
 
