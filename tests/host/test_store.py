@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.core.model import SLOTS, Attempt, Contents, State, Version
+from slot_machine.host.proc import Identity
 from slot_machine.host.soundness import open_sound
 from slot_machine.host.store import KEPT_ATTEMPTS, Store
 
@@ -261,6 +262,18 @@ def test_migration_killed_at_any_step_is_done_by_the_next_start(tmp_path: Path) 
         with closing(sqlite3.connect(folder / "state.db.schema-1")) as copy:
             assert copy.execute("PRAGMA user_version").fetchone() == (1,)
             assert copy.execute("SELECT live_commit FROM state").fetchone() == ("c1",)
+
+
+def test_process_with_a_number_that_was_used_again_is_another(tmp_path: Path) -> None:
+    with opened(tmp_path / "state.db") as store:
+        first, second = Identity(7, 100, "boot"), Identity(7, 200, "boot")
+        store.save_process(second, "app")
+
+        store.remove_process(first)
+        assert [identity for identity, _, _ in store.processes()] == [second]
+
+        store.remove_process(second)
+        assert store.processes() == []
 
 
 def test_history_is_pruned_by_count_and_age(tmp_path: Path) -> None:

@@ -190,7 +190,8 @@ class Session:
             os.close(self._pidfd)
         if self._cgroup:
             self._cgroup.remove()
-        _open.pop(self.pid, None)
+        if _open.get(self.pid) is self:
+            del _open[self.pid]
 
     async def _let_go(self) -> None:
         if self._cgroup:

@@ -226,7 +226,10 @@ class Store:
     def remove_process(self, identity: Identity) -> None:
         """Raises nothing. A row that stays is harmless: a later start sees that this process is gone."""
         try:
-            self._db.execute("DELETE FROM processes WHERE pid = ?", (identity.pid,))
+            self._db.execute(
+                "DELETE FROM processes WHERE (pid, start_ticks, boot_id) = (?, ?, ?)",
+                (identity.pid, identity.start_ticks, identity.boot_id),
+            )
         except sqlite3.Error as error:
             log.error("cannot write the database: %s", error)
 
