@@ -167,9 +167,10 @@ def mark_of(pid: int) -> str:
     return found[len(name) :].decode(errors="replace")
 
 
-def adopt_orphans() -> bool:
-    """Makes the daemon the parent of the app's orphans, where no control group holds them. Returns whether it is."""
-    return usable_parent() is None and ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+def adopt_orphans() -> None:
+    """Makes the daemon the parent of the app's orphans, where no control group holds them."""
+    if usable_parent() is None:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def strays(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -182,7 +183,7 @@ def strays(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 class Undertaker:
-    """Reaps orphans, which the daemon is the parent of and nobody waits for."""
+    """Reaps children that nobody waits for: orphans, and what the daemon started before a reload."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
