@@ -33,6 +33,10 @@ class ControlConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._server.controllers += 1
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._server.controllers -= 1
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

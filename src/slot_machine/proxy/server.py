@@ -41,6 +41,7 @@ class DataPlaneServer:
         self.closing = False
         self.stopped = asyncio.Event()
         self.clients: set[ClientConnection] = set()
+        self.controllers = 0
         self.most_clients = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * (1 - SPARE_FILES))
         self.sender = TrustedProxies(settings.trusted_proxies).sender
         self._access_log = AccessLog(settings.access_log) if settings.access_log else None
@@ -94,7 +95,10 @@ class DataPlaneServer:
         self._accept_no_more()
 
     def close(self) -> None:
-        """Takes no more connections, and closes those that wait for a next request."""
+        """Takes no more connections, and closes those that wait for a next request. The daemon says when to end.
+
+        If it can't any more, the last client's end is that of all.
+        """
         self._accept_no_more()
         for client in list(self.clients):
             client.close_if_idle()
@@ -115,7 +119,7 @@ class DataPlaneServer:
             for client in [client for client in self.clients if client.deadline_s < now_s or client.paused]:
                 _keep_limits_of(client, now_s)
             self.router.retire_idle(now_s)
-            if self._retires and not self.clients:
+            if not self.clients and (self._retires or (self.closing and not self.controllers)):
                 self.stopped.set()
 
     async def keep_log(self) -> None:
