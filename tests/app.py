@@ -82,7 +82,7 @@ def main() -> None:
     host = BEHAVIOUR.get("host", "127.0.0.1")
     if ":" in host:
         Server.address_family = socket.AF_INET6
-    ports = {int(os.environ["PORT"]), int(os.environ["INTERNAL_PORT"])}
+    ports = {int(os.environ[name]) for name in BEHAVIOUR.get("ports", ("PORT", "INTERNAL_PORT"))}
     first, *others = [Server((host, port), Handler) for port in ports]
     for server in others:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,7 +1,10 @@
 """`--no-proxy` where the port can be handed over, and where it can't."""
 
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from demo.load import Load
@@ -107,6 +110,56 @@ def test_internal_port_is_handed_over_as_well(site: Site) -> None:
     assert "in flight" not in said, "nothing is left to wait for"
     assert site.serving() == "next"
     assert exchange(internal, "GET", "/pid") == exchange(site.port, "GET", "/pid")
+
+
+def test_way_back_from_a_version_that_listens_on_more(site: Site) -> None:
+    good = live_on_the_internal_port_alone(site)
+    with when_next_is_saved(site, "SELECT RAISE(ABORT, 'it could not')"):
+        reply = site.post("/deploy", {"commit": "HEAD"})
+
+    assert (reply.status, reply.body["stage"]) == (500, "switch")
+    assert "it could not" in str(reply.body["error"])
+    assert exchange(site.port + 1, "GET", "/") == (200, b"good")
+    assert (site.status()["live_commit"], site.status()["healthy"]) == (good, True)
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    assert site.serving() == "next"
+
+
+def test_way_back_from_a_switch_that_was_not_saved(site: Site) -> None:
+    good = live_on_the_internal_port_alone(site)
+    with when_next_is_saved(site, FOREVER):
+        client = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+        wait_until("traffic goes to the next one", lambda: exchange(site.port + 1, "GET", "/") == (200, b"next"))
+        kill_daemon(site)
+        client.wait()
+
+    site.start("--no-proxy")
+
+    assert exchange(site.port + 1, "GET", "/") == (200, b"good")
+    assert (site.status()["live_commit"], site.status()["healthy"]) == (good, True)
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    assert site.serving() == "next"
+
+
+FOREVER = "WITH RECURSIVE endless(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless) SELECT max(n) FROM endless"
+
+
+def live_on_the_internal_port_alone(site: Site) -> str:
+    """The next version to be deployed listens on both."""
+    site.start("--no-proxy", internal_port=site.port + 1)
+    good = site.commit("good", ports=["INTERNAL_PORT"])
+    assert site.post("/deploy", {"commit": good}).status == 200
+    site.commit("next")
+    return good
+
+
+@contextmanager
+def when_next_is_saved(site: Site, statement: str) -> Iterator[None]:
+    """What the database is to do when the next version is saved as live."""
+    with closing(sqlite3.connect(site.data / "state.db", isolation_level=None)) as db:
+        db.execute(f"CREATE TRIGGER surprise BEFORE UPDATE OF live_commit ON state BEGIN {statement}; END")
+        yield
+        db.execute("DROP TRIGGER surprise")
 
 
 def test_keeper_that_is_killed_costs_no_visitor_and_one_gap(site: Site) -> None:

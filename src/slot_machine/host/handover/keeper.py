@@ -58,7 +58,7 @@ class Keeper:
     def promote(self, number: int | None) -> None:
         """Raises Refused."""
         app = self.apps.get(number) if number is not None else None
-        if app and not self._covers(app):
+        if app and not app.retired and not self._covers(app):
             raise Refused(self.refusal(app.number) or "it listens nowhere")
         if self.live:
             self.live.retired = True

@@ -1,5 +1,6 @@
 """The daemon's end of the keeper's socket."""
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Self
@@ -22,6 +23,7 @@ from slot_machine.host.handover.wire import (
 )
 
 WRAPPER = Path(__file__).with_name("wrapper.py")
+HUNG_S = 10.0
 decode = msgspec.json.Decoder(Reply).decode
 
 
@@ -32,7 +34,10 @@ def wrapped(path: Path, argv: list[str], app: int, ports: set[int]) -> list[str]
 
 
 class Remote:
-    """Every call returns when it is in force in the keeper. All raise KeeperGone, and Unsteerable when it refuses."""
+    """Every call returns when it is in force in the keeper. All raise KeeperGone, and Unsteerable when it refuses.
+
+    A keeper that does not answer counts as gone; so does its connection then.
+    """
 
     def __init__(self, caller: Caller[Reply]) -> None:
         self._caller = caller
@@ -54,14 +59,14 @@ class Remote:
         await self._call(Inspect(app))
 
     async def listens(self, app: int) -> None:
-        await self._call(Listens(app))
+        await self._call(Listens(app), limit_s=None)
 
     async def promote(self, app: int | None) -> int:
         """Returns the app if it was seen to listen, else 0."""
         return (await self._call(Promote(app))).live
 
     async def drained(self, app: int) -> None:
-        await self._call(Drained(app))
+        await self._call(Drained(app), limit_s=None)
 
     async def relay(self, app: int) -> None:
         await self._call(Relay(app))
@@ -75,8 +80,13 @@ class Remote:
     async def disconnect(self) -> None:
         await self._caller.disconnect()
 
-    async def _call(self, op: Op) -> Reply:
-        reply = await self._caller.call(lambda number: Request(number, op))
+    async def _call(self, op: Op, limit_s: float | None = HUNG_S) -> Reply:
+        try:
+            async with asyncio.timeout(limit_s):
+                reply = await self._caller.call(lambda number: Request(number, op))
+        except TimeoutError:
+            await self.disconnect()
+            raise KeeperGone("the keeper of the handover does not answer") from None
         if reply.error:
             raise Unsteerable(reply.error)
         return reply

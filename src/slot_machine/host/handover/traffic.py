@@ -1,9 +1,6 @@
 """The handover as the daemon knows it: new connections moved from one version to the next, where that is possible."""
 
-import asyncio
 import logging
-import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,16 +9,13 @@ from typing import TypeVar
 from slot_machine.control_socket import listening
 from slot_machine.core.errors import KeeperGone, Unsteerable
 from slot_machine.core.upstream import Upstream
-from slot_machine.host import environment
+from slot_machine.host import containment, environment, proc
 from slot_machine.host.handover.remote import Remote, wrapped
-from slot_machine.host.proc import gone
 from slot_machine.host.processes import Session
 
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 2.0
-NOBODY = "handover"
-"""In its mark (`containment`), so that no daemon ends a keeper: it ends by itself when it is of no use."""
 SOCKET_NAME = "handover.sock"
 
 KEEPER_ENDED = "the process that handed the port over has ended; it works again after the next deploy"
@@ -42,8 +36,9 @@ class Handover:
         self._data = data
         self._path = data / SOCKET_NAME
         self._remote: Remote | None = None
+        self._owner = f"handover-{containment.owner(data)}"
+        """In the keeper's mark. No daemon's, so that none ends a keeper that is of use."""
         self._session: Session | None = None
-        self._pid = 0
         self._beside = 0
         self._routed = False
         self._stopping = False
@@ -98,9 +93,10 @@ class Handover:
         number = upstream.id if upstream else None
         try:
             live = await self._connected().promote(number)
-        except KeeperGone:
+        except (KeeperGone, Unsteerable) as obstacle:
             if number is not None and number == self._beside:
                 raise
+            log.error("cannot tell the keeper of the handover what is live: %s", obstacle)
             self._routed = upstream is not None
             return
         self._beside = 0
@@ -126,12 +122,9 @@ class Handover:
         self._stopping = True
         if not self._remote:
             return
-        os.kill(self._pid, signal.SIGTERM)
-        async with asyncio.timeout(STOP_GRACE_S):
-            await gone(self._pid)
         await self._remote.disconnect()
-        if self._session:
-            self._session.reap()
+        assert self._session
+        await self._session.stop(STOP_GRACE_S)
         self._path.unlink(missing_ok=True)
 
     async def let_go(self) -> None:
@@ -160,11 +153,14 @@ class Handover:
             log.error("the keeper of the handover refused: %s", refusal.reason)
 
     async def _left(self) -> Remote | None:
-        """One without an app may be about to end."""
+        """One without an app may be about to end. One that can't be talked to is ended."""
         try:
-            return await self._introduced()
-        except KeeperGone:
+            remote, pid = await self._introduced()
+            self._session = Session.adopt(proc.identify(pid, containment.mark_of(pid)), contained=False)
+        except (KeeperGone, ProcessLookupError):
+            await containment.end_unknown(self._owner, set())
             return None
+        return remote
 
     async def _launch(self) -> Remote:
         with listening(self._path) as control:
@@ -174,16 +170,16 @@ class Handover:
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),
                 pass_fds=(control.fileno(),),
-                owner=NOBODY,
+                owner=self._owner,
                 contained=False,
             )
-        return await self._introduced()
+        return (await self._introduced())[0]
 
-    async def _introduced(self) -> Remote:
+    async def _introduced(self) -> tuple[Remote, int]:
+        """With the keeper's process id."""
         remote = await Remote.connect(self._path)
         try:
-            self._pid = await remote.introduce()
+            return remote, await remote.introduce()
         except BaseException:
             await remote.disconnect()
             raise
-        return remote
