@@ -1,5 +1,7 @@
 """Every way in which a deploy fails: the live version serves on, and the error says what to do."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -301,6 +303,53 @@ def test_sigterm_in_the_setup_ends_it_with_all_that_it_started(site: Site) -> No
     assert not alive(int(pid_file.read_text()))
     last = site.history()[-1]
     assert (last["result"], last["stage"]) == ("interrupted", "setup")
+
+
+@MODES
+def test_sigterm_while_a_rollback_looks_at_its_slot(site: Site, options: tuple[str, ...]) -> None:
+    slow, asked = slow_git(site)
+    live(site, *options)
+    site.commit("next")
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    app = int(site.get("/pid")[1])
+    slow.touch()
+    client = subprocess.Popen([site.orchestrator.binary, "rollback"], cwd=site.repo, stderr=subprocess.DEVNULL)
+    wait_until("git is asked", asked.exists)
+
+    assert site.daemons[-1].stop() == 0
+
+    assert client.wait(10) == 1
+    assert not alive(app)
+    assert "Traceback" not in site.daemons[-1].log.read_text()
+    assert (site.history()[-1]["kind"], site.history()[-1]["result"]) == ("rollback", "interrupted")
+
+
+def test_sigterm_while_a_start_looks_at_its_slot(site: Site) -> None:
+    slow, asked = slow_git(site)
+    live(site)
+    site.daemons[-1].stop()
+    slow.touch()
+    daemon = site.launch()
+    wait_until("git is asked", asked.exists)
+
+    assert daemon.stop() == 0
+
+    assert "Traceback" not in daemon.log.read_text()
+    assert (site.history()[-1]["kind"], site.history()[-1]["result"]) == ("recovery", "interrupted")
+
+
+def slow_git(site: Site) -> tuple[Path, Path]:
+    """Two files: while the first exists, git takes forever in a slot, and the second one tells that it was asked."""
+    slow, asked, folder = site.folder / "slow", site.folder / "asked", site.folder / "bin"
+    folder.mkdir()
+    git = folder / "git"
+    git.write_text(
+        f"#!/bin/sh\ncase $PWD in */slot-?) test -e {slow} && touch {asked} && exec sleep 600;; esac\n"
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    git.chmod(0o755)
+    site.prefix = ("/usr/bin/env", f"PATH={folder}:{os.environ['PATH']}")
+    return slow, asked
 
 
 def test_database_that_cannot_be_written_fails_the_deploy(site: Site) -> None:

@@ -112,6 +112,7 @@ class Deployer:
 
     async def _recover(self) -> None:
         version = self.state.live
+        self._preflight.measure_unknown()
         # An earlier daemon may have been killed right after it saved the state.
         self._link()
         if await self._take_over(version) or not version:
@@ -334,9 +335,11 @@ class Deployer:
             attempt.count(await self._traffic.route(release.upstream))
             self._store.save_state(self.state.promoted(release.version, now()))
         except BaseException:
-            if routed:
-                await self._traffic.route(old.upstream if old else None)
-            await release.stop(self._config.drain_timeout_s / 2)
+            try:
+                if routed:
+                    await self._traffic.route(old.upstream if old else None)
+            finally:
+                await release.stop(self._config.drain_timeout_s / 2)
             raise
         self._supervisor.watch(release)
         self._link()
@@ -371,7 +374,7 @@ class Deployer:
         try:
             yield attempt
         except asyncio.CancelledError:
-            error = Stopping("the daemon stops, so this was abandoned", attempt.phase.stage)
+            error = Stopping("the daemon stops, so this was abandoned", attempt.record.stage)
             attempt.on(Event.ABANDON)
         except Exception as cause:  # noqa: BLE001 - whatever it is, the live version must go on
             error = _translated(cause, attempt)

@@ -56,6 +56,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
         Event.PREPARE_AGAIN: Phase.CHECKOUT,
         Event.REUSE: Phase.START,
         Event.ALONE: Phase.MAKE_WAY,
+        Event.ABANDON: Phase.INTERRUPTED,
     },
     Phase.RESOLVE: {Event.RESOLVED: Phase.CHECKOUT, Event.FAIL: Phase.FAILED, Event.ABANDON: Phase.INTERRUPTED},
     Phase.CHECKOUT: {Event.CHECKED_OUT: Phase.SETUP, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
