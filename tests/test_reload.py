@@ -19,7 +19,7 @@ from slot_machine.reload import VARIABLE
 from tests.test_deploy_failures import MODES, live
 from tests.test_life import children_of
 from tests.test_take_over import goes_on, kill_daemon, workers
-from tests.world import Site, alive, kill, metric
+from tests.world import Site, alive, kill, metric, no_more_files
 
 RELOADS = 3
 
@@ -216,6 +216,88 @@ def test_kill_of_the_data_plane_while_no_daemon_sees_it_refuses_nobody(site: Sit
     wait_until("the reload is done", lambda: site.status()["reloads"] == 1)
     assert not alive(worker)
     assert site.serving() == "good"
+
+
+def test_data_plane_that_does_not_start_leaves_the_one_there_is(site: Site) -> None:
+    uvloop = replaceable_uvloop(site)
+    live(site)
+    (old,) = workers(site)
+    load = Load(site.port)
+    with load.running():
+        goes_on(load)
+        uvloop.write_text("def run(_): raise OSError('broken')")
+        assert site.run("reload").returncode == 0
+        assert workers(site) == [old]
+        site.commit("next")
+        assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+        assert site.serving() == "next"
+        goes_on(load)
+        uvloop.unlink()
+        assert site.run("reload").returncode == 0
+        assert workers(site) != [old]
+        goes_on(load)
+
+    assert load.failures == []
+    assert "a new one does not start" in site.daemons[-1].log.read_text()
+
+
+def test_data_plane_that_cannot_be_loaded_is_no_reason_to_reload(site: Site) -> None:
+    uvloop = replaceable_uvloop(site)
+    live(site)
+    before = workers(site)
+    uvloop.write_text("raise ImportError('half installed')")
+
+    reply = site.post("/reload")
+
+    assert reply.status == 422
+    assert "the data plane can't be loaded: ImportError('half installed')" in str(reply.body["error"])
+    assert workers(site) == before
+    assert site.serving() == "good"
+
+
+def test_start_without_a_data_plane_is_refused(site: Site) -> None:
+    replaceable_uvloop(site).write_text("def run(_): raise OSError('broken')")
+
+    daemon = site.launch()
+
+    assert daemon.process.wait(20) == 1
+    said = daemon.log.read_text()
+    assert "error: the data plane does not start" in said
+    assert "OSError: broken" in said
+    assert is_free(site.port)
+
+
+def replaceable_uvloop(site: Site) -> Path:
+    """A file that, if it is there, is the uvloop of the daemon's processes."""
+    folder = site.folder / "packages"
+    folder.mkdir()
+    site.prefix = ("/usr/bin/env", f"PYTHONPATH={folder}", "PYTHONDONTWRITEBYTECODE=1")
+    return folder / "uvloop.py"
+
+
+def test_reload_that_cannot_be_checked_leaves_the_daemon_as_it_was(site: Site) -> None:
+    live(site)
+    daemon = site.daemons[-1]
+    with no_more_files(daemon.process.pid):
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until("it is refused", lambda: "nothing was reloaded" in daemon.log.read_text())
+
+    assert "Too many open files" in daemon.log.read_text()
+    assert site.status()["reloads"] == 0
+    assert site.run("reload").returncode == 0
+
+
+def test_child_that_ended_in_a_reload_does_not_stay_as_a_zombie(site: Site) -> None:
+    live(site)
+    daemon = site.daemons[-1].process
+    app = int(site.get("/pid")[1])
+    assert site.post("/reload").status == 202
+    wait_until("the next image begins", lambda: VARIABLE in Path(f"/proc/{daemon.pid}/environ").read_text())
+    kill(app)
+
+    wait_until("the app is back", lambda: site.get() == (200, "good"))
+    children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children")
+    wait_until("no dead one is left", lambda: all(map(alive, map(int, children.read_text().split()))))
 
 
 def test_sigterm_in_the_middle_of_a_reload_is_not_lost(site: Site) -> None:

@@ -2,11 +2,14 @@
 
 import json
 import os
+import resource
 import shlex
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from spec.daemon import Daemon
@@ -117,6 +120,17 @@ def metric(site: Site, name: str) -> float:
     _, text = exchange(site.api_port, "GET", "/metrics")
     prefix = f"slot_machine_{name} "
     return next((float(line.removeprefix(prefix)) for line in text.decode().splitlines() if line.startswith(prefix)), 0)
+
+
+@contextmanager
+def no_more_files(pid: int) -> Iterator[None]:
+    """That process can open none meanwhile."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
 def kill(pid: int) -> None:

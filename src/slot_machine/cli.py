@@ -103,6 +103,7 @@ def start(
     data = (data or repo / DATA_NAME).resolve()
     known = daemon.Options(options, folder, repo, data, not no_proxy, rebuild_state)
     if check:
+        reload.check_data_plane()
         click.echo(json.dumps(json.loads(config.render(options)) | known.fixed, indent=2))
         return
     handed = asyncio.run(daemon.run(known))

@@ -149,18 +149,17 @@ async def run(options: Options) -> reload.Handed | None:
 
 async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
     config, store = options.config, ground.store
+    plane = handover = None
+    traffic: Traffic
+    containment.adopt_orphans()
+    if options.proxy:
+        traffic = plane = DataPlane(options.data, ground.listeners, _plane_settings(options), _workers(config))
+        await plane.start(ground.left, renew=ground.reloads > 0)
+    else:
+        traffic = handover = Handover(options.data)
+        await handover.start()
     async with asyncio.TaskGroup() as tasks:
-        plane = handover = None
-        traffic: Traffic
-        keeping = [tasks.create_task(_keep_orphans())] if containment.adopt_orphans() else []
-        if options.proxy:
-            traffic = plane = DataPlane(options.data, ground.listeners, _plane_settings(options), _workers(config))
-            await plane.start(ground.left, renew=ground.reloads > 0)
-            keeping.append(tasks.create_task(plane.keep()))
-        else:
-            traffic = handover = Handover(options.data)
-            await handover.start()
-            keeping.append(tasks.create_task(handover.keep()))
+        keeping = [tasks.create_task(traffic.keep()), tasks.create_task(_keep_orphans())]
         launcher = Launcher(config, options.folder, options.data, store, handover)
         keeping.append(tasks.create_task(launcher.logs.keep_small()))
         supervisor = Supervisor(launcher, traffic, tasks)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from slot_machine.control_socket import listening
-from slot_machine.core.errors import DataPlaneGone
+from slot_machine.core.errors import DataPlaneGone, StartRefused
 from slot_machine.core.upstream import Counts, Totals, Upstream
 from slot_machine.host import environment, ports, proc
 from slot_machine.host.containment import mark_of, owner
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 1.0
 ANSWER_S = 2.0
+HUNG_S = 10.0
+"""A worker that says nothing for so long where it must is ended."""
 SHORT_LIFE_S = 1.0
 """A worker that ends sooner is not replaced in a hot loop."""
 
@@ -92,7 +95,8 @@ class DataPlane:
     async def start(self, left: Sequence[Left] = (), *, renew: bool = False) -> None:
         """Takes over the workers that are `left` and fit, starts what is missing, and retires the others.
 
-        `renew`: none of them fits, as their code is older.
+        `renew`: none of them fits, as their code is older. They stay nevertheless if no new one comes to answer.
+        Raises StartRefused where then there would be none.
         """
         for listener in self._listeners.values():
             # Shared with the workers that are left, of which all but one would hang in accept() at each connection.
@@ -103,16 +107,21 @@ class DataPlane:
         if left:
             last = left[-1].introduction.settings
             self._routed, self._holding = last.upstream, last.holding
-        kept = [] if renew else [found for found in left if self._fits(found)][: self._size]
-        taken = [self._worker(found.path) for found in left]
-        await asyncio.gather(*map(Worker.take_over, taken, left))
-        self._workers = [worker for worker, found in zip(taken, left, strict=True) if found in kept]
-        self._retiring = [worker for worker in taken if worker not in self._workers]
+        taken = {self._worker(found.path): found for found in left}
+        await asyncio.gather(*itertools.starmap(Worker.take_over, taken.items()))
+        fitting = [] if renew else [worker for worker, found in taken.items() if self._fits(found)][: self._size]
         used = {found.path for found in left}
         free = (path for path in map(self._socket_path, itertools.count()) if path not in used)
-        fresh = [self._worker(path) for path in itertools.islice(free, self._size - len(kept))]
-        await asyncio.gather(*(worker.start() for worker in fresh))
-        self._workers += fresh
+        fresh = [self._worker(path) for path in itertools.islice(free, self._size - len(fitting))]
+        failures = await asyncio.gather(*(worker.start() for worker in fresh), return_exceptions=True)
+        self._workers = fitting + fresh
+        if failure := next(filter(None, failures), None):
+            await asyncio.gather(*(worker.stop() for worker in fresh))
+            self._workers = [worker for worker, found in taken.items() if found.introduction.listeners]
+            if not self._workers:
+                raise StartRefused(f"the data plane does not start: {failure}", "its output above says why")
+            log.error("the data plane that was there goes on, as a new one does not start: %s", failure)
+        self._retiring = [worker for worker in taken if worker not in self._workers]
         await asyncio.gather(*(worker.retire() for worker in self._retiring))
         for found in left:
             for listener in found.introduction.listeners.values():
@@ -283,11 +292,21 @@ class Worker:
             if time.monotonic() - began_s < SHORT_LIFE_S:
                 await asyncio.sleep(SHORT_LIFE_S)
             self.restarts += 1
-            with suppress(DataPlaneGone):
+            try:
                 await self.start()
+            except (DataPlaneGone, OSError) as error:
+                log.error("cannot start the data plane: %s", error)
 
     async def route(self, upstream: Upstream | None) -> Counts:
-        """Waits for a worker to tell: nothing is more important to know for it."""
+        """Waits for a worker to tell, and ends one that does not: the next one begins with what is routed by then."""
+        try:
+            async with asyncio.timeout(HUNG_S):
+                return await self._route(upstream)
+        except TimeoutError:
+            self._end_hung()
+            return Counts()
+
+    async def _route(self, upstream: Upstream | None) -> Counts:
         while True:
             await self._up.wait()
             remote = self._remote
@@ -319,8 +338,20 @@ class Worker:
         self._clean_up()
 
     async def _connect(self) -> None:
+        """Returns once it answers. Raises DataPlaneGone."""
         self._remote = await Remote.connect(self._path)
+        try:
+            async with asyncio.timeout(HUNG_S):
+                await self._remote.measure()
+        except TimeoutError:
+            self._end_hung()
+            raise DataPlaneGone("it does not answer") from None
         self._up.set()
+
+    def _end_hung(self) -> None:
+        assert self._session
+        log.error("the data plane, pid %d, does not answer; it is ended", self._session.pid)
+        self._session.signal(signal.SIGKILL)
 
     def _clean_up(self) -> None:
         self._path.unlink(missing_ok=True)

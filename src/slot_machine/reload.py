@@ -1,17 +1,18 @@
 """Upgrade in place: the daemon executes itself again, with new code and configuration, and takes over what runs."""
 
-import json
 import os
 import signal
 import socket
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, Self
 
 import msgspec
 
-from slot_machine.core.errors import ConfigError
+from slot_machine.core.errors import ConfigError, StartRefused
 from slot_machine.host import commands, environment
+from slot_machine.host.containment import owner
 
 VARIABLE = "SLOT_MACHINE_RELOAD"
 FIXED = ("port", "internal_port", "api_port", "repo", "data")
@@ -55,11 +56,15 @@ async def check(fixed: dict[str, object]) -> None:
     `fixed` is what this daemon was started with, under the names in FIXED.
     """
     argv = [*_command(), "--check"]
-    code, out, err = await commands.run(argv, Path.cwd(), environment.inherited())
-    if code:
-        reason = err.strip().removeprefix("error: ") or f"exit code {code}"
-        raise ConfigError(f"nothing was reloaded: {reason}", "the daemon goes on as it was")
-    new = json.loads(out)
+    try:
+        code, out, err = await commands.run(argv, Path.cwd(), environment.inherited(), owner(Path(str(fixed["data"]))))
+        if code:
+            raise _refusal(err.strip().removeprefix("error: ") or f"exit code {code}")
+        new = {name: msgspec.json.decode(out, type=dict[str, object])[name] for name in FIXED}
+    except OSError as error:
+        raise _refusal(f"the new code can't be asked: {error}") from None
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise _refusal(f"the new code gave an answer that can't be understood: {error!r}") from None
     for name in FIXED:
         if new[name] != fixed[name]:
             raise ConfigError(
@@ -68,13 +73,29 @@ async def check(fixed: dict[str, object]) -> None:
             )
 
 
+def check_data_plane() -> None:
+    """Whether this code's data plane can be loaded. Raises ConfigError."""
+    try:
+        import_module("slot_machine.proxy.__main__")
+    except Exception as error:
+        raise ConfigError(f"the data plane can't be loaded: {error!r}", "install slot-machine again") from error
+
+
+def _refusal(reason: str) -> ConfigError:
+    return ConfigError(f"nothing was reloaded: {reason}", "the daemon goes on as it was")
+
+
 def again(handed: Handed) -> NoReturn:
-    """Never returns: this process goes on as a new image of itself."""
+    """Never returns: this process goes on as a new image of itself. Raises StartRefused."""
     for fd in (handed.api_fd, *handed.listener_fds.values()):
         os.set_inheritable(fd, True)
     os.environ[VARIABLE] = msgspec.json.encode(handed).decode()
     argv = _command()
-    os.execv(argv[0], argv)
+    try:
+        os.execv(argv[0], argv)
+    except OSError as error:
+        what = f"the daemon ends, as it can't execute itself again: {error}"
+        raise StartRefused(what, "what it started runs on; the next `slot-machine start` takes it over") from None
 
 
 def _command() -> list[str]:

@@ -24,6 +24,9 @@ class Traffic(Protocol):
     async def unwind(self, upstream: Upstream, over_s: float, /) -> None:
         """Begins to end the WebSockets and event streams of an upstream that is about to stop."""
 
+    async def keep(self) -> None:
+        """Starts again what ends of the processes behind it. Runs until they are stopped, or it is cancelled."""
+
     async def forget(self, upstream: Upstream, /) -> Counts | None:
         """Cuts what is left of an upstream whose processes are gone. None: nobody counted."""
 

@@ -1,0 +1,94 @@
+"""Processes of the daemon's that hang, or can't be started, or are left to themselves."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+from spec.ports import is_free
+from spec.waiting import wait_until
+
+from tests.test_deploy_failures import live
+from tests.test_handover import keeper
+from tests.test_take_over import kill_daemon, workers
+from tests.world import Site, alive, kill, metric, no_more_files
+
+
+def test_data_plane_that_cannot_be_started_again_is_tried_again(site: Site) -> None:
+    live(site)
+    daemon = site.daemons[-1]
+    (worker,) = workers(site)
+    with no_more_files(daemon.process.pid):
+        kill(worker)
+        wait_until("it can't be started", lambda: "cannot start the data plane" in daemon.log.read_text())
+
+    wait_until("it is there again", lambda: workers(site))
+    assert site.serving() == "good"
+
+
+def test_data_plane_that_hangs_is_replaced_at_a_switch(site: Site) -> None:
+    live(site)
+    (worker,) = workers(site)
+    os.kill(worker, signal.SIGSTOP)
+    site.commit("next")
+
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+
+    assert not alive(worker)
+    wait_until("it is replaced", lambda: workers(site))
+    assert site.serving() == "next"
+
+
+def test_worker_of_a_daemon_that_was_killed_while_it_stopped_ends_with_its_last_client(site: Site) -> None:
+    live(site, drain_timeout_ms=60_000)
+    (worker,) = workers(site)
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(site.get, "/held")
+        wait_until("it is in flight", lambda: metric(site, 'requests_in_flight{slot="a"}') == 1)
+        site.daemons[-1].process.terminate()
+        wait_until("no more are taken", lambda: is_free(site.port))
+        kill_daemon(site)
+        assert alive(worker)
+        (site.data / "release").touch()
+
+    assert held.result() == (200, "good")
+    wait_until("it has ended", lambda: not alive(worker))
+    site.start()
+    assert site.serving() == "good"
+
+
+def test_keeper_that_hangs_is_replaced_at_a_deploy(site: Site) -> None:
+    live(site, "--no-proxy")
+    hung = keeper(site)
+    os.kill(hung, signal.SIGSTOP)
+    site.commit("next")
+
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+
+    assert not alive(hung)
+    assert site.serving() == "next"
+    site.commit("last")
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    assert site.status()["handover"] is True
+
+
+def test_keeper_that_hangs_does_not_keep_the_daemon_from_stopping(site: Site) -> None:
+    live(site, "--no-proxy")
+    hung = keeper(site)
+    os.kill(hung, signal.SIGSTOP)
+
+    assert site.daemons[-1].stop() == 0
+
+    assert not alive(hung)
+    assert is_free(site.port)
+
+
+def test_keeper_that_hangs_is_not_taken_over(site: Site) -> None:
+    live(site, "--no-proxy")
+    hung = keeper(site)
+    os.kill(hung, signal.SIGSTOP)
+    kill_daemon(site)
+
+    site.start("--no-proxy")
+
+    assert not alive(hung)
+    assert site.serving() == "good"
