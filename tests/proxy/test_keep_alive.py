@@ -81,6 +81,25 @@ def test_post_is_repeated_never_but_goes_out_where_the_app_promised_to_wait(plan
     assert app.untouched()
 
 
+def test_posts_leave_one_connection_open_at_most(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client()
+    connections = []
+    for _ in range(3):
+        client.send(POST)
+        connections.append(app.accept())
+        connections[-1].until(b"hi")
+        connections[-1].send(OK)
+        client.until(b"ok")
+
+    first, *others = connections
+    assert [connection.rest() for connection in others] == [b"", b""]
+    client.send(GET)
+    answered(first)
+    client.until(b"ok")
+    assert app.untouched()
+
+
 def test_counts_tell_what_was_replayed_after_the_switch(plane: Plane) -> None:
     app = plane.app()
     client = plane.client(GET)

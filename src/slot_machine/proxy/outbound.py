@@ -229,7 +229,7 @@ class AppConnection(asyncio.Protocol):
             self._reused = True
             if exchange.client.congested:
                 self.transport.resume_reading()
-            self._pool.put(self, now_s, head.keep_s)
+            self._pool.put(self, now_s, head.keep_s, repeatable=exchange.head.repeatable)
         else:
             self.transport.abort()
         exchange.finished(now_s)

@@ -70,12 +70,16 @@ class Pool(Generic[C]):
             connection.cut()
         return None
 
-    def put(self, connection: C, now_s: float, promised_s: float | None) -> None:
-        """`promised_s`: what the app's last reply said of this connection."""
+    def put(self, connection: C, now_s: float, promised_s: float | None, *, repeatable: bool = True) -> None:
+        """`promised_s`: what the app's last reply said of this connection; `repeatable`: its request.
+
+        One request after the other that can't take a connection from here would each add one, so only one is kept.
+        """
         if promised_s is not None:
             self._promised = True
             self._learn(promised_s)
-        if self._closed or len(self._idle) >= MOST_IDLE:
+        in_excess = self._idle and not repeatable and not self._promised
+        if self._closed or in_excess or len(self._idle) >= MOST_IDLE:
             connection.cut()
             return
         connection.idle_since_s = now_s
