@@ -143,12 +143,21 @@ async def end_unknown(whose: str, known: set[str]) -> list[int]:
             await group.emptied()
             group.remove()
     marks = {pid: mark_of(pid) for pid, _ in proc.stats()}
-    ended = [pid for pid, mark in marks.items() if mark.startswith(f"{whose}-") and mark not in known]
-    for pid in ended:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        await proc.gone(pid)
-    return ended
+    unknown = {pid: mark for pid, mark in marks.items() if mark.startswith(f"{whose}-") and mark not in known}
+    return [pid for pid, mark in unknown.items() if await _killed(pid, mark)]
+
+
+async def _killed(pid: int, mark: str) -> bool:
+    """Kills a process with that mark; False if it is gone by now."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        stack.callback(os.close, pidfd)
+        # Asked again, as the number may have come to mean another process before it was held.
+        if mark_of(pid) == mark:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            await proc.readable(pidfd)
+            return True
+    return False
 
 
 def kin(leader: int | None, mark: str) -> list[int]:
