@@ -20,17 +20,14 @@ from slot_machine.core.errors import (
     Stopping,
     Unsteerable,
 )
-from slot_machine.core.model import Attempt, Contents, Kind, Slot, State, Version, short
+from slot_machine.core.model import Attempt, Kind, Slot, State, Version, short
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
-from slot_machine.host import commands, links
-from slot_machine.host.containment import owner
-from slot_machine.host.proc import Identity
-from slot_machine.host.processes import describe_exit
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
 from slot_machine.preflight import Preflight
 from slot_machine.release import Launcher, Release, describe
+from slot_machine.slots import Slots
 from slot_machine.supervisor import Supervisor
 from slot_machine.traffic import Traffic, drained_within
 
@@ -72,6 +69,7 @@ class Deployer:
         self._alone = alone
         self._stopping = False
         self._task: asyncio.Task[Outcome] | asyncio.Task[None] | None = None
+        self._slots = Slots(config, worktrees, store, launcher)
         self._preflight = Preflight(worktrees, store, tasks)
         self._unsaved: Attempt | None = None
         self.running: RunningAttempt | None = None
@@ -101,7 +99,8 @@ class Deployer:
         async def story() -> Done:
             async with self._attempt("rollback", trigger, report) as attempt:
                 attempt.aim(version)
-                return await self._go_live(attempt, await self._prepared_again(attempt, version), version)
+                event = await self._prepared(attempt, version, await self._slots.untouched(version))
+                return await self._go_live(attempt, event, version)
 
         return self._begin(story())
 
@@ -114,22 +113,19 @@ class Deployer:
         version = self.state.live
         self._preflight.measure_unknown()
         # An earlier daemon may have been killed right after it saved the state.
-        self._link()
+        self._slots.link()
         if await self._take_over(version) or not version:
             return
         try:
             async with self._attempt("recovery", "start", lambda _: None) as attempt:
                 attempt.aim(version)
-                event = Event.REUSE
-                if await self._worktrees.head(version.slot) != version.commit or not self._holds(version):
-                    await self._prepare(attempt, Event.PREPARE_AGAIN, version)
-                    event = Event.PREPARED
+                event = await self._prepared(attempt, version, await self._slots.checked_out(version))
                 attempt.on(event, self._config.start_command)
                 release = await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health))
                 attempt.on(Event.HEALTHY, describe(version))
                 await self._traffic.route(release.upstream)
                 self._supervisor.watch(release)
-                self._link()
+                self._slots.link()
                 attempt.on(Event.SWITCHED)
                 attempt.on(Event.DRAINED)
         except SlotMachineError:
@@ -179,7 +175,7 @@ class Deployer:
     def previous_ready(self) -> bool:
         """Whether a rollback finds its slot as the previous version left it."""
         previous = self.state.previous
-        return previous is not None and self._holds(previous)
+        return previous is not None and self._slots.holds(previous)
 
     def check_free(self) -> None:
         """Raises Busy, Stopping."""
@@ -223,17 +219,7 @@ class Deployer:
         attempt.on(event, describe(version))
         if attempt.record.kind == "deploy":
             await self._check_room(attempt, version.slot)
-        previous = self.state.previous
-        if previous:
-            await self._worktrees.protect("previous", previous.commit)
-        await self._worktrees.protect("next", version.commit)
-        self._store.save_contents(version.slot, None)
-        self._link()
-        await self._worktrees.checkout(version.slot, version.commit)
-        attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
-        await self._set_up(attempt, version)
-        fingerprint = await self._worktrees.fingerprint(version.slot)
-        self._store.save_contents(version.slot, Contents(version.commit, fingerprint or ""))
+        await self._slots.prepare(attempt, version)
 
     async def _check_room(self, attempt: RunningAttempt, slot: Slot) -> None:
         """Not before a rollback or a recovery: nothing is to keep these from being tried. Raises StageFailed."""
@@ -244,46 +230,12 @@ class Deployer:
         if warning := self._preflight.memory_warning(live):
             attempt.warn(warning)
 
-    async def _prepared_again(self, attempt: RunningAttempt, version: Version) -> Event:
-        """Prepares a slot that was overwritten or edited since; returns the event that its start comes with."""
-        contents = self._store.contents(version.slot)
-        if self._holds(version) and await self._worktrees.head(version.slot) == version.commit:
-            assert contents is not None
-            if await self._worktrees.fingerprint(version.slot) == contents.fingerprint:
-                return Event.REUSE
-            log.warning("slot %s was edited by hand; it is prepared again", version.slot)
+    async def _prepared(self, attempt: RunningAttempt, version: Version, usable: bool) -> Event:
+        """Prepares a slot again if it is not `usable` as it is; returns the event that its start comes with."""
+        if usable:
+            return Event.REUSE
         await self._prepare(attempt, Event.PREPARE_AGAIN, version)
         return Event.PREPARED
-
-    async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:
-        command = self._config.setup_command
-        if not command:
-            return
-        env = self._launcher.environment(version, Phase.SETUP, {})
-        slot_log = self._launcher.open_log(version, Phase.SETUP)
-
-        started: list[Identity] = []
-
-        def on_start(identity: Identity) -> None:
-            self._store.save_process(identity, "setup")
-            started.append(identity)
-
-        def on_line(line: str) -> None:
-            slot_log.write_line(line)
-            attempt.output(line)
-
-        try:
-            folder = self._worktrees.path(version.slot)
-            code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_line)
-            if code:
-                message = f"setup_command failed with {describe_exit(code)}: {command}"
-                raise StageFailed(Phase.SETUP, message, slot_log.tail())
-            if slot_log.failure:
-                raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
-        finally:
-            slot_log.close()
-            for identity in started:
-                self._store.remove_process(identity)
 
     async def _go_live(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
         live = self.state.live
@@ -342,7 +294,7 @@ class Deployer:
                 await release.stop(self._config.drain_timeout_s / 2)
             raise
         self._supervisor.watch(release)
-        self._link()
+        self._slots.link()
         return old
 
     async def _retire(self, release: Release, budget_s: float, attempt: RunningAttempt | None = None) -> None:
@@ -434,24 +386,9 @@ class Deployer:
         self._task = self._tasks.create_task(outcome())
         return self._task
 
-    def _holds(self, version: Version) -> bool:
-        contents = self._store.contents(version.slot)
-        return contents is not None and contents.commit == version.commit
-
     @property
     def _health(self) -> str:
         return f"polling {self._config.health_endpoint}"
-
-    def _link(self) -> None:
-        """For people: a deploy does not fail over it."""
-        state = self.state
-        data = self._worktrees.data
-        previous = state.previous
-        try:
-            links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
-            links.point(data / "previous", f"slot-{previous.slot}" if previous and self._holds(previous) else None)
-        except OSError as error:
-            log.error("cannot write the symlinks live and previous: %s", error)
 
 
 def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:

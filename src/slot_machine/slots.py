@@ -1,0 +1,100 @@
+"""What the slots hold: a commit that was checked out and set up, or nothing that can be relied on."""
+
+import logging
+
+from slot_machine.attempt import RunningAttempt
+from slot_machine.core.config import Config
+from slot_machine.core.errors import StageFailed
+from slot_machine.core.model import Contents, Version
+from slot_machine.core.phases import Event, Phase
+from slot_machine.host import commands, links
+from slot_machine.host.containment import owner
+from slot_machine.host.proc import Identity
+from slot_machine.host.processes import describe_exit
+from slot_machine.host.store import Store
+from slot_machine.host.worktrees import Worktrees
+from slot_machine.release import Launcher
+
+log = logging.getLogger(__name__)
+
+
+class Slots:
+    def __init__(self, config: Config, worktrees: Worktrees, store: Store, launcher: Launcher) -> None:
+        self._config = config
+        self._worktrees = worktrees
+        self._store = store
+        self._launcher = launcher
+
+    def holds(self, version: Version) -> bool:
+        """Whether the slot was prepared for that, and for nothing since."""
+        contents = self._store.contents(version.slot)
+        return contents is not None and contents.commit == version.commit
+
+    async def checked_out(self, version: Version) -> bool:
+        """Whether it holds that, and git says so, too."""
+        return self.holds(version) and await self._worktrees.head(version.slot) == version.commit
+
+    async def untouched(self, version: Version) -> bool:
+        """Whether tracked files are as the setup left them."""
+        if not await self.checked_out(version):
+            return False
+        contents = self._store.contents(version.slot)
+        if contents and await self._worktrees.fingerprint(version.slot) == contents.fingerprint:
+            return True
+        log.warning("slot %s was edited by hand; it is prepared again", version.slot)
+        return False
+
+    async def prepare(self, attempt: RunningAttempt, version: Version) -> None:
+        """Checkout and setup. Raises GitFailed, StageFailed."""
+        previous = self._store.state().previous
+        if previous:
+            await self._worktrees.protect("previous", previous.commit)
+        await self._worktrees.protect("next", version.commit)
+        self._store.save_contents(version.slot, None)
+        self.link()
+        await self._worktrees.checkout(version.slot, version.commit)
+        attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
+        await self._set_up(attempt, version)
+        fingerprint = await self._worktrees.fingerprint(version.slot)
+        self._store.save_contents(version.slot, Contents(version.commit, fingerprint or ""))
+
+    def link(self) -> None:
+        """Sets the symlinks. They are for people: no deploy fails over them."""
+        state = self._store.state()
+        data = self._worktrees.data
+        previous = state.previous
+        try:
+            links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
+            links.point(data / "previous", f"slot-{previous.slot}" if previous and self.holds(previous) else None)
+        except OSError as error:
+            log.error("cannot write the symlinks live and previous: %s", error)
+
+    async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:
+        command = self._config.setup_command
+        if not command:
+            return
+        env = self._launcher.environment(version, Phase.SETUP, {})
+        slot_log = self._launcher.open_log(version, Phase.SETUP)
+
+        started: list[Identity] = []
+
+        def on_start(identity: Identity) -> None:
+            self._store.save_process(identity, "setup")
+            started.append(identity)
+
+        def on_line(line: str) -> None:
+            slot_log.write_line(line)
+            attempt.output(line)
+
+        try:
+            folder = self._worktrees.path(version.slot)
+            code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_line)
+            if code:
+                message = f"setup_command failed with {describe_exit(code)}: {command}"
+                raise StageFailed(Phase.SETUP, message, slot_log.tail())
+            if slot_log.failure:
+                raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
+        finally:
+            slot_log.close()
+            for identity in started:
+                self._store.remove_process(identity)
