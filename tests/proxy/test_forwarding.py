@@ -92,6 +92,18 @@ def test_replies_and_the_client_connection_stays(plane: Plane, method: bytes, re
     assert client.until(b"ok") == OK
 
 
+@pytest.mark.parametrize("after", [b"keep-alive", b"close"])
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+def test_reply_that_can_have_no_body_says_nothing_of_chunks(plane: Plane, status: bytes, after: bytes) -> None:
+    app = plane.app()
+    client = plane.client(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: %b\r\n\r\n" % after)
+    connection = app.accept()
+    connection.head()
+    connection.send(b"HTTP/1.1 %b\r\nTransfer-Encoding: chunked\r\n\r\n" % status)
+
+    assert b"Transfer-Encoding" not in client.head()
+
+
 def test_reply_that_ends_with_the_connection(plane: Plane) -> None:
     app = plane.app()
     new, old = plane.client(GET), plane.client(b"GET / HTTP/1.0\r\n\r\n")

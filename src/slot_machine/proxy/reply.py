@@ -69,9 +69,9 @@ class ReplyHead:
         given = _lines.read(head[line.end() :])
         meaning = _meanings[given.meant]
         self.length = meaning.length
-        self.chunked = meaning.chunked
-        if self.chunked and not http_1_1:
+        if meaning.chunked and not http_1_1:
             raise Refusal(HTTPStatus.BAD_GATEWAY, "Transfer-Encoding in an HTTP/1.0 reply")
+        self.chunked = meaning.chunked and self.status not in BODYLESS
         self.close = meaning.close or not (http_1_1 or meaning.keep_alive)
         self.keep_s = meaning.keep_s
         self.event_stream = meaning.event_stream
@@ -80,7 +80,7 @@ class ReplyHead:
         stopped = meaning.stopped | {b"content-length"} if self.status < 200 or self.status == 204 else meaning.stopped
         self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed(stopped))
         self.short = 200 <= self.status not in BODYLESS and self.length is not None and 0 < self.length <= SHORT_BYTES
-        self.kept_alive = self.for_client(chunked=self.chunked and self.status not in BODYLESS)
+        self.kept_alive = self.for_client(chunked=self.chunked)
 
     def for_client(self, *, chunked: bool = False, connection: bytes = b"") -> bytes:
         """`connection`: the value of a Connection field for the client, if one is needed."""
