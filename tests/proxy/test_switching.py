@@ -152,6 +152,7 @@ def test_app_that_refuses_is_502(plane: Plane) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
@@ -167,6 +168,26 @@ def test_app_that_breaks_is_502(plane: Plane, reply: bytes) -> None:
     connection.close()
 
     assert client.rest().startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"SSH-2.0-x",
+        b"HTTP/1.1 ok\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nok",
+    ],
+)
+def test_what_cannot_become_a_reply_is_502_while_the_app_waits(plane: Plane, beginning: bytes) -> None:
+    app = plane.app()
+    client = plane.client(JSON_GET)
+    connection = app.accept()
+    connection.head()
+    connection.send(beginning)
+
+    client.until(b"HTTP/1.1 502 ")
 
 
 @pytest.mark.parametrize("protocol", [b"h2c", b"websocket, h2c", b""])

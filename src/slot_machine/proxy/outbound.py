@@ -79,7 +79,7 @@ class AppConnection(asyncio.Protocol):
             if self._framing is None:
                 self._begin_reply(exchange, self._early + data if self._early else data)
             else:
-                self._relay(exchange, data)
+                self._relay(exchange, data, 0, self._framing.feed(data, 0))
         except Refusal as refusal:
             self._exchange = None
             self.transport.abort()
@@ -132,6 +132,7 @@ class AppConnection(asyncio.Protocol):
             if end < 4 or end > MOST_HEAD_BYTES:
                 if len(data) > MOST_HEAD_BYTES:
                     raise Refusal(HTTPStatus.BAD_GATEWAY, f"a head of over {MOST_HEAD_BYTES} bytes")
+                reply.check_beginning(data)
                 self._early = data
                 return
             head = self._head = reply.known[data[:end]]
@@ -163,16 +164,18 @@ class AppConnection(asyncio.Protocol):
         else:
             chunked = self._encode or (head.chunked and exchange.head.http_1_1)
             out = head.for_client(chunked=chunked, connection=exchange.connection_field)
+        framing = self._framing
+        # Once it is answered, nothing can be said to the client of a body that is malformed.
+        body_end = framing.feed(data, end) if framing and end < len(data) else MORE
         exchange.answered(head)
         client.goes_on()
-        framing = self._framing
         if framing is None:
             self._write(exchange, out)
             self._finish(exchange, head, clean=end == len(data))
         elif end == len(data):
             self._write(exchange, out)
         else:
-            self._relay(exchange, data, end, out)
+            self._relay(exchange, data, end, body_end, out)
 
     def _frame(self, exchange: Exchange, head: ReplyHead) -> None:
         """Says how the body ends, for the app and for the client; None where there is no body."""
@@ -193,10 +196,8 @@ class AppConnection(asyncio.Protocol):
             if not exchange.head.http_1_1:
                 exchange.keep_client = False
 
-    def _relay(self, exchange: Exchange, data: bytes, at: int = 0, head: bytes = b"") -> None:
-        """Sends on what came of the body, behind the head if that goes out only now."""
-        assert self._framing
-        end = self._framing.feed(data, at)
+    def _relay(self, exchange: Exchange, data: bytes, at: int, end: int, head: bytes = b"") -> None:
+        """Sends on what came of the body, which ends at `end`, behind the head if that goes out only now."""
         stop = len(data) if end == MORE else end
         if self._payload is not None:
             part = b"".join(self._payload)

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
+BEGINNING = b"HTTP/1."
 KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
 SHORT_BYTES = 16_384
 BODYLESS = frozenset((204, 304))
@@ -13,6 +14,14 @@ BODYLESS = frozenset((204, 304))
 
 
 MEANT = FRAMING - {b"host"} | {b"connection", b"content-type", b"keep-alive", b"upgrade"}
+
+
+def check_beginning(data: bytes) -> None:
+    """Raises Refusal for what can't become a head: a client would wait for its end."""
+    if not data.startswith(BEGINNING[: len(data)]) or (b"\n" in data and not STATUS_LINE.match(data)):
+        raise _not_a_status_line()
+    if data.count(b"\n") != data.count(b"\r\n"):
+        raise Refusal(HTTPStatus.BAD_GATEWAY, "a line of its head ends without a CR")
 
 
 class Meaning:
@@ -63,7 +72,7 @@ class ReplyHead:
     def __init__(self, head: bytes) -> None:
         line = STATUS_LINE.match(head)
         if not line:
-            raise Refusal(HTTPStatus.BAD_GATEWAY, "its status line is not HTTP/1.1's")
+            raise _not_a_status_line()
         http_1_1 = line[1] == b"1"
         self.status = int(line[2])
         given = _lines.read(head[line.end() :])
@@ -92,6 +101,10 @@ class ReplyHead:
 
     def for_tunnel(self) -> bytes:
         return b"%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % (self._lines, self.upgrade)
+
+
+def _not_a_status_line() -> Refusal:
+    return Refusal(HTTPStatus.BAD_GATEWAY, "its status line is not HTTP/1.1's")
 
 
 known = Memory(ReplyHead)
