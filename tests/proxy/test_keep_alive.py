@@ -1,5 +1,7 @@
 """Connections to the app: used again while it keeps them, never after."""
 
+import pytest
+
 from slot_machine.core.upstream import PUBLIC, Address
 from slot_machine.proxy.pool import LONGEST_IDLE_S, MARGIN, Pool
 from slot_machine.proxy.wire import Forget, Route
@@ -64,6 +66,30 @@ def test_bytes_beyond_a_reply_end_the_connection(plane: Plane) -> None:
     client.send(GET)
     answered(app.accept())
     assert client.until(b"ok") == OK
+
+
+@pytest.mark.parametrize(
+    ("method", "status_and_length"),
+    [
+        (b"HEAD", b"200 OK\r\nContent-Length: 5"),
+        (b"HEAD", b"200 OK\r\nX: y"),
+        (b"GET", b"204 No Content\r\nContent-Length: 5"),
+        (b"GET", b"304 Not Modified\r\nContent-Length: 5"),
+    ],
+)
+def test_body_where_none_may_be_is_no_reply_to_the_next_request(
+    plane: Plane, method: bytes, status_and_length: bytes
+) -> None:
+    """Some servers send what the app gave them as an answer to HEAD, behind the head and apart from it."""
+    app = plane.app()
+    client = plane.client(b"%b / HTTP/1.1\r\nHost: h\r\n\r\n" % method)
+    first = app.accept()
+    answered(first, b"HTTP/1.1 %b\r\n\r\n" % status_and_length)
+    client.head()
+    client.send(GET)
+    answered(app.accept())
+    assert client.until(b"ok") == OK
+    assert first.rest() == b""
 
 
 def test_post_is_repeated_never_but_goes_out_where_the_app_promised_to_wait(plane: Plane) -> None:

@@ -171,7 +171,9 @@ class AppConnection(asyncio.Protocol):
         client.goes_on()
         if framing is None:
             self._write(exchange, out)
-            self._finish(exchange, head, clean=end == len(data))
+            # Some apps send the body all the same: it must not pass for the reply to the next request.
+            may_follow = exchange.head.method == b"HEAD" or head.length
+            self._finish(exchange, head, clean=end == len(data) and not may_follow)
         elif end == len(data):
             self._write(exchange, out)
         else:
@@ -222,7 +224,7 @@ class AppConnection(asyncio.Protocol):
         exchange.client.transport.write(data)
 
     def _finish(self, exchange: Exchange, head: ReplyHead, *, clean: bool) -> None:
-        """`clean`: the app sent nothing beyond its reply."""
+        """`clean`: the app sends nothing beyond its reply."""
         self._exchange = None
         self._framing = None
         now_s = monotonic()
