@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slot_machine.proxy.fields import Refusal
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 
-EXTENSIONS = st.sampled_from([b"", b";a", b";a=b", b'; a="b c"'])
+EXTENSIONS = st.sampled_from([b"", b";a", b";a=b;c", b'; a = "b;\\" c"'])
 TRAILERS = st.sampled_from([b"", b"X-Sum: 1\r\n", b"A: b\r\nC: d\r\n"])
 
 
@@ -88,6 +88,10 @@ def h11_end(body: bytes) -> int:
         b"5;a\rb\r\nhello\r\n",
         b"5;a\x00\r\nhello\r\n",
         b"5;" + b"a" * 5000,
+        b'5;a="b\r\nhello\r\n0\r\n\r\n',
+        b'5;a="b"c\r\nhello\r\n',
+        b'5;a="b\\"\r\nhello\r\n',
+        b"5;=b\r\nhello\r\n",
         b"0\r\nContent-Length: 5\r\n\r\n",
         b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n",

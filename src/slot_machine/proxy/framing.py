@@ -8,7 +8,11 @@ from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal, check_trailer
 
 MORE = -1
 MOST_LINE_BYTES = 4096
-CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?\r\n")
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*\r\n" % (TOKEN, TOKEN, QUOTED))
+"""A quoted string ends in its line: for some parsers one that does not goes on beyond it."""
+
 LAST_CHUNK = b"0\r\n\r\n"
 
 
