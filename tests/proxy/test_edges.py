@@ -11,10 +11,9 @@ from tests.proxy.conftest import Connection, Plane, running
 from tests.proxy.test_forwarding import GET, OK
 from tests.proxy.test_limits import SOON_S, resident_kb
 from tests.proxy.test_streams import websocket
-from tests.proxy.test_switching import writable
+from tests.proxy.test_switching import RESET, writable
 
 UPLOAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n"
-RESET = b"\x01\0\0\0\0\0\0\0"
 
 
 def pushed(connection: Connection, data: bytes, within_s: float = 0.5) -> None:

@@ -10,6 +10,9 @@ from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Limits, Route
 from tests.proxy.conftest import Plane, error_of, running
 from tests.proxy.test_forwarding import GET, OK
 
+RESET = b"\x01\0\0\0\0\0\0\0"
+"""For SO_LINGER: the connection does not end, it breaks."""
+
 JSON_GET = b"GET / HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
 
 
@@ -221,6 +224,23 @@ def test_app_that_dies_in_a_reply_cuts_the_client_off(plane: Plane, head: bytes)
     connection.close()
 
     assert client.rest() in (b"", b"\r\n")
+
+
+@pytest.mark.parametrize("head", [b"Transfer-Encoding: chunked", b"X: y"])
+def test_part_of_a_reply_does_not_pass_for_whole_where_the_end_of_the_connection_is_its_own(
+    plane: Plane, head: bytes
+) -> None:
+    app = plane.app()
+    client = plane.client(b"GET / HTTP/1.0\r\n\r\n")
+    connection = app.accept()
+    connection.head()
+    connection.send(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n5\r\nabc")
+    client.until(b"abc")
+    connection.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    connection.close()
+
+    with pytest.raises(ConnectionResetError):
+        client.raw.recv(1)
 
 
 def test_client_that_leaves_cancels_the_apps_side(plane: Plane) -> None:

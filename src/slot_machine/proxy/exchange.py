@@ -225,7 +225,10 @@ class Exchange:
     def _cut_off(self) -> None:
         self._drop_app()
         self._end(monotonic(), finished=False)
-        self.client.transport.abort()
+        if self.head.http_1_1:
+            self.client.transport.abort()
+        else:
+            self.client.reset()
 
     def _drop_app(self) -> None:
         if self.app:

@@ -2,6 +2,8 @@
 
 import asyncio
 import select
+import socket
+import struct
 from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_EARLY_BYTES = 65_536
 LINGER_S = 2.0
+BROKEN = struct.pack("ii", 1, 0)
+"""For SO_LINGER (socket(7)): no time to linger, so the other side gets a reset."""
+
 CR = 13
 
 
@@ -159,6 +164,12 @@ class ClientConnection(asyncio.Protocol):
         self.resume()
         self.transport.write_eof()
         self._set_deadline()
+
+    def reset(self) -> None:
+        """Breaks the connection, where its mere end would pass for that of the reply."""
+        if not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BROKEN)
+            self.transport.abort()
 
     def upgraded(self) -> bytes:
         """The connection is a tunnel's from here on. Returns what came early for it."""
