@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +60,30 @@ def test_kill_of_the_daemon_fails_no_request_and_the_next_takes_over(site: Site)
 
     assert load.failures == []
     assert [row["kind"] for row in site.history()] == ["deploy", "deploy", "rollback"]
+
+
+def test_processes_of_an_earlier_boot_are_nobodys(site: Site) -> None:
+    """As after a reboot: nothing runs, and the numbers of what ran belong to others."""
+    live(site)
+    app, (worker,) = int(site.get("/pid")[1]), workers(site)
+    kill_daemon(site)
+    kill(worker)
+    kill(app)
+    bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        started = Path(f"/proc/{bystander.pid}/stat").read_text().split()[21]
+        with closing(sqlite3.connect(site.data / "state.db", isolation_level=None)) as db:
+            db.execute("UPDATE processes SET pid = ?, start_ticks = ?, boot_id = 'earlier'", (bystander.pid, started))
+
+        site.start()
+
+        assert site.serving() == "good"
+        assert bystander.poll() is None
+        assert site.daemons[-1].stop() == 0
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
 
 
 @MODES
