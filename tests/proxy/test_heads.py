@@ -36,6 +36,13 @@ LINES = [
     b"Connection: upgrade",
     b"Upgrade: websocket",
     b"X-Gone: 1",
+    b"Connection: cookie",
+    b"Cookie: a=b; c",
+    b"Cookie: d=e \t",
+    b"Cookie:  f",
+    b"Cookie: \xff",
+    b"Cookie: \x01",
+    b"Cookie: ",
     b"X : 1",
     b" folded",
     b"X:1",
@@ -101,7 +108,34 @@ def test_what_goes_on_means_to_h11_what_was_sent(head: bytes) -> None:
     assert (request.method, request.target) == (passed.method, passed.target) == (expected.method, expected.target)
     assert framing(passed) == framing(expected)
     sent = end_to_end(expected.headers)
-    assert [field for field in end_to_end(passed.headers) if field in sent] == sent
+    in_order = [field for field in end_to_end(passed.headers) if field in sent]
+    assert sorted(in_order, key=is_cookie) == sorted(sent, key=is_cookie), "fields of one name keep their order"
+
+
+def is_cookie(field: tuple[bytes, bytes]) -> bool:
+    """They go on behind all others."""
+    return field[0] == b"cookie"
+
+
+@pytest.mark.parametrize(
+    ("lines", "passed"),
+    [
+        ((b"A: 1", b"Cookie: a", b"B: 2"), (b"A: 1", b"B: 2", b"Cookie: a")),
+        ((b"Cookie: a", b"A: 1", b"Cookie: b", b"Cookie: c"), (b"Cookie: a", b"A: 1", b"Cookie: b", b"Cookie: c")),
+        ((b"A: 1", b"Cookie:   a\t", b"B: 2"), (b"A: 1", b"Cookie: a", b"B: 2")),
+        ((b"Connection: cookie", b"Cookie: a", b"A: 1"), (b"A: 1",)),
+        ((b"A: 1", b"Cookie: \x01"), None),
+        ((b"A: 1", b"Cookie: a\rB: 2"), None),
+    ],
+)
+def test_cookies_are_fields_like_others(lines: tuple[bytes, ...], passed: tuple[bytes, ...] | None) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: h\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+    if passed is None:
+        with pytest.raises(Refusal):
+            RequestHead(head)
+        return
+    own, _, _ = RequestHead(head).for_app(STRANGER).partition(b"X-Forwarded-For")
+    assert own.split(b"\r\n")[2:-1] == list(passed)
 
 
 class Llhttp:

@@ -13,6 +13,10 @@ START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)")
 HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 """RFC 3986 section 3.2.2, with the port of RFC 9110 section 7.2."""
 
+COOKIE = b"\r\nCookie: "
+COOKIE_LINE = re.compile(rb"Cookie: [!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?\r\n")
+"""As it goes on to the app: without whitespace around its value."""
+
 ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]+)[^#]*")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
@@ -79,7 +83,20 @@ _meanings = Memory(Meaning)
 
 
 def _understood(block: bytes) -> tuple[Meaning, Said, bytes]:
-    """What a block of fields means, what it says of its way, and the lines that go on to the app as they are."""
+    """What a block of fields means, what it says of its way, and the lines that go on to the app as they are.
+
+    A cookie means nothing here and is its user's own, while all else is the same for many: so it is looked at by
+    itself, and goes on as the last line (RFC 9110 section 5.3: fields with different names have no order).
+    """
+    begin = block.find(COOKIE) + 2
+    end = block.find(b"\r\n", begin) + 2
+    if begin < 2 or not COOKIE_LINE.fullmatch(block, begin, end) or block.find(COOKIE, end - 2) >= 0:
+        return _shared[block]
+    meaning, said, passed = _shared[block[:begin] + block[end:]]
+    return _shared[block] if meaning.stopped else (meaning, said, passed + block[begin:end])
+
+
+def _understood_as_a_whole(block: bytes) -> tuple[Meaning, Said, bytes]:
     fields = _lines.read(block)
     meaning = _meanings[fields.meant]
     said = NOTHING_SAID
@@ -89,6 +106,7 @@ def _understood(block: bytes) -> tuple[Meaning, Said, bytes]:
 
 
 _blocks = Memory(_understood)
+_shared = Memory(_understood_as_a_whole)
 
 
 class RequestHead:
