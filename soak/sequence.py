@@ -82,7 +82,7 @@ class Sequence:
         self._number += 1
         action, disturbance = self._pick(ACTIONS), self._pick(DISTURBANCES)
         what = f"step {self._number}: {action}, disturbed by {disturbance}"
-        self._say(what)
+        self._say(f"{what}; {self._workers}")
         target = self._target(action)
         if target and action not in FAULTS:
             self._load.expect(self._versions[self._live].name, self._versions[target].name)
@@ -96,11 +96,15 @@ class Sequence:
                 self.problems.append(f"{what}: the daemon ended by itself")
             self._start()
         self._settle(what)
-        config = self._site.config
-        self.settings[f"{config['proxy_workers']} workers, {config['strategy']}"] += 1
+        self.settings[self._workers] += 1
         killed = disturbance.startswith("daemon")
         self._judge(what, action, target, code, killed=killed)
         self._check(what)
+
+    @property
+    def _workers(self) -> str:
+        config = self._site.config
+        return f"{config['proxy_workers']} workers, {config['strategy']}"
 
     def _target(self, action: str) -> str:
         """The commit that would be live then; empty if nothing is deployed."""
