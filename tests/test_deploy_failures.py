@@ -63,6 +63,15 @@ def test_app_that_does_not_listen(site: Site, options: tuple[str, ...]) -> None:
     assert "does the app read $PORT?" in str(fail_after(site, good, "health").body["error"])
 
 
+def test_app_that_does_not_listen_where_health_is_checked(site: Site) -> None:
+    site.start(health_timeout_ms=1500, internal_port=site.port + 1)
+    site.commit("bad", ports=["PORT"])
+
+    error = str(site.post("/deploy", {"commit": "HEAD"}).body["error"])
+
+    assert "internal_port is not the same as port; does the app listen on $INTERNAL_PORT as well?" in error
+
+
 def test_failed_setup_names_its_last_lines(site: Site) -> None:
     good = live(site, setup_command="test ! -e broken || { echo no such package; exit 4; }")
     site.commit("bad", {"broken": ""})

@@ -62,8 +62,12 @@ async def wait_healthy(
 async def _poll(
     port: int, endpoint: str, also_port: int, timeout_s: float, first: Callable[[], Awaitable[None]], mark: int
 ) -> dict[int, str]:
-    variable = "$PORT" if port == also_port else "$INTERNAL_PORT"
-    seen = f"nothing listens on port {port}; does the app read {variable}?"
+    seen = f"nothing listens on port {port}; does the app read $PORT?"
+    if port != also_port:
+        seen = (
+            f"nothing listens on port {port}, where health is checked because internal_port is not the same as port;"
+            " does the app listen on $INTERNAL_PORT as well?"
+        )
     interval_s = FIRST_INTERVAL_S
     try:
         async with asyncio.timeout(timeout_s), _session(mark) as session:
