@@ -3,7 +3,11 @@
 import json
 import os
 import pty
+import socket
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from spec.orchestrator import environment
@@ -148,3 +152,40 @@ def test_replace_needs_the_proxy(site: Site) -> None:
 
     assert refused.returncode == 1
     assert "needs the proxy" in refused.stderr
+
+
+def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:
+    with daemon_that_says(site, ""):
+        done = site.run("status")
+
+    assert done.returncode == 1
+    assert "cannot reach" in done.stderr
+    assert "the daemon ended before it replied" in done.stderr
+
+
+def test_reload_that_is_followed_by_another(site: Site) -> None:
+    """The second one cuts off whoever waits to hear of the first."""
+    with daemon_that_says(site, '{"reloads": 0}', '{"success": true}', "", '{"reloads": 2}'):
+        done = site.run("reload")
+
+    assert (done.returncode, done.stdout) == (0, "reloaded\n"), done.stderr
+
+
+@contextmanager
+def daemon_that_says(site: Site, *replies: str) -> Iterator[None]:
+    """One reply a connection; an empty one is none."""
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config))
+
+    def answer(listener: socket.socket) -> None:
+        for reply in replies:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                if reply:
+                    connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + reply.encode())
+
+    with socket.create_server(("127.0.0.1", site.api_port)) as listener, ThreadPoolExecutor() as pool:
+        listener.settimeout(20)
+        answering = pool.submit(answer, listener)
+        yield
+        answering.result()

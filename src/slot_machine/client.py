@@ -59,7 +59,8 @@ class Client:
 
 def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
     """The JSON objects of the body. A body that ends without a reply is a ConnectionError."""
-    if not next(reply, b"").startswith(b"HTTP/1."):
+    status_line = next(reply, b"")
+    if status_line and not status_line.startswith(b"HTTP/1."):
         raise ValueError("no HTTP reply")
     while next(reply, b"").strip():
         pass
