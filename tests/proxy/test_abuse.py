@@ -6,13 +6,14 @@ from pathlib import Path
 
 from spec.waiting import wait_until
 
-from slot_machine.proxy.wire import Limits, Measure
+from slot_machine.proxy.wire import Hold, Limits, Measure, Route
 from tests.proxy.conftest import Connection, Plane, running
 from tests.proxy.test_forwarding import GET
 from tests.proxy.test_limits import MEGABYTE_KB, answer, resident_kb
 
 FILES = 128
 MOST_CLIENTS = FILES * 3 // 4
+MOST_HELD = FILES // 4
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 IDLE_CLIENTS = 2000
 MOST_KB_PER_CLIENT = 16
@@ -45,6 +46,22 @@ def test_clients_beyond_the_file_descriptors_cost_the_others_nothing(tmp_path: P
         late = plane.client(POST)
         answer(app.accept())
         late.until(b"ok")
+
+
+def test_no_more_requests_are_held_than_there_can_be_connections_to_the_app(tmp_path: Path) -> None:
+    with running(tmp_path, open_files=2 * FILES) as plane:
+        app = plane.app()
+        plane.do(Hold())
+        clients = [plane.client(GET) for _ in range(2 * MOST_CLIENTS)]
+        wait_until("the others are refused", lambda: sum(map(Connection.silent, clients)) == MOST_HELD)
+        held = [client for client in clients if client.silent()]
+        assert all(client in held or client.head().startswith(b"HTTP/1.1 503 ") for client in clients)
+
+        plane.do(Route(app.upstream))
+
+        for _ in held:
+            answer(app.accept())
+        assert all(client.until(b"ok").startswith(b"HTTP/1.1 200 ") for client in held)
 
 
 def test_thousands_of_idle_clients(plane: Plane) -> None:

@@ -24,6 +24,21 @@ def test_nothing_routed_is_503_with_retry_after(plane: Plane) -> None:
     assert error_of(reply) == "nothing is live here right now"
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (b"application/json", b"application/json"),
+        (b"Application/JSON, text/plain, */*", b"application/json"),
+        (b"text/html, application/json;q=0.5", b"text/html"),
+        (b"*/*", b"text/html"),
+    ],
+)
+def test_failures_are_told_in_the_kind_that_the_client_names_first(plane: Plane, accept: bytes, kind: bytes) -> None:
+    reply = plane.client(JSON_GET.replace(b"application/json", accept)).rest()
+
+    assert b"\r\nContent-Type: " + kind in reply
+
+
 def test_switch_is_per_request_and_unseen_by_a_kept_alive_client(plane: Plane) -> None:
     old = plane.app()
     client = plane.client(GET)

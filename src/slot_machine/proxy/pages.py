@@ -2,14 +2,17 @@
 
 import html
 import json
+import re
 from http import HTTPStatus
 
 RETRY_AFTER_S = 1
+KINDS = re.compile(rb"(?i)application/json|text/html")
 
 
 def reply(status: HTTPStatus, why: str, accept: bytes, *, connection: bytes, head_only: bool) -> bytes:
-    """A whole reply: JSON for clients that ask for it, else a small page. `connection`: the field's value, if any."""
-    if b"application/json" in accept.lower():
+    """A whole reply: JSON for clients that name it before any page, else a page. `connection`: the field's value."""
+    named = KINDS.search(accept)
+    if named and named[0].lower() == b"application/json":
         kind, body = "application/json", json.dumps({"error": why, "status": status.value}).encode()
     else:
         title = f"{status.value} {status.phrase}"

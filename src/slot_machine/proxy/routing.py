@@ -118,8 +118,9 @@ class Route:
 class Router:
     """`claim` and `route` await nothing: a request is routed and counted in one step."""
 
-    def __init__(self, gauge: MutableSequence[int]) -> None:
+    def __init__(self, gauge: MutableSequence[int], most_held: int = MOST_HELD) -> None:
         """`gauge` is kept at the number of requests in flight, those that wait included."""
+        self._most_held = most_held
         self._gauge = gauge
         self.totals: dict[str, Totals] = {NO_SLOT: Totals()}
         self._routes: dict[int, Route] = {}
@@ -159,7 +160,7 @@ class Router:
         """Tells `claim` a route on which it counts already, or None when nothing is live. At once, or after a hold."""
         route = self._current
         if self.holding:
-            if len(self._waiting) < MOST_HELD:
+            if len(self._waiting) < self._most_held:
                 self._waiting[claim] = None
                 self._counts.held += 1
                 self._gauge[0] += 1

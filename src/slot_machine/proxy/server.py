@@ -18,7 +18,7 @@ from slot_machine.proxy.forwarded import TrustedProxies
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
-from slot_machine.proxy.routing import NO_SLOT, Router
+from slot_machine.proxy.routing import MOST_HELD, NO_SLOT, Router
 from slot_machine.proxy.wire import Settings
 
 log = logging.getLogger(__name__)
@@ -36,13 +36,16 @@ GOT_NO_REPLY = 0
 
 class DataPlaneServer:
     def __init__(self, settings: Settings) -> None:
-        self.router = Router(gauge.attach(settings.gauge_fd))
+        most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.most_clients = int(most_files * (1 - SPARE_FILES))
+        # Each will want a connection to the app at the same moment.
+        most_held = min(MOST_HELD, (most_files - self.most_clients) // 2)
+        self.router = Router(gauge.attach(settings.gauge_fd), most_held)
         self.limits = settings.limits
         self.closing = False
         self.stopped = asyncio.Event()
         self.clients: set[ClientConnection] = set()
         self.controllers = 0
-        self.most_clients = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * (1 - SPARE_FILES))
         self.sender = TrustedProxies(settings.trusted_proxies).sender
         self._access_log = AccessLog(settings.access_log) if settings.access_log else None
         self._settings = settings
