@@ -238,7 +238,42 @@ def test_data_plane_that_does_not_start_leaves_the_one_there_is(site: Site) -> N
         goes_on(load)
 
     assert load.failures == []
-    assert "a new one does not start" in site.daemons[-1].log.read_text()
+    assert "so what there is goes on" in site.daemons[-1].log.read_text()
+
+
+def test_worker_that_does_not_start_in_a_reload_is_tried_again_while_the_others_serve(site: Site) -> None:
+    uvloop = replaceable_uvloop(site)
+    live(site, proxy_workers=2)
+    old = workers(site)
+    uvloop.write_text(BROKEN_AT_TIMES.replace("FOLDER", str(uvloop.parent)))
+    load = Load(site.port)
+    with load.running():
+        goes_on(load)
+        assert site.run("reload").returncode == 0
+        wait_until("there are two of the new ones", lambda: len(set(workers(site)) - set(old)) == 2)
+        wait_until("the old ones have retired", lambda: not any(map(alive, old)))
+        goes_on(load)
+
+    assert load.failures == []
+
+
+BROKEN_AT_TIMES = """
+import os, sys
+
+def run(main):
+    for number in range(9):
+        try:
+            os.close(os.open(f"FOLDER/{number}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        break
+    if number in (0, 2):  # One of two workers, and the second try of that one.
+        raise OSError("broken")
+    sys.path.remove("FOLDER")
+    del sys.modules["uvloop"]
+    import uvloop
+    uvloop.run(main)
+"""
 
 
 def test_data_plane_that_cannot_be_loaded_is_no_reason_to_reload(site: Site) -> None:

@@ -86,6 +86,18 @@ def test_processes_of_an_earlier_boot_are_nobodys(site: Site) -> None:
         bystander.wait()
 
 
+def test_start_with_the_proxy_after_a_killed_daemon_without(site: Site) -> None:
+    live(site, "--no-proxy")
+    app = int(site.get("/pid")[1])
+    kill_daemon(site)
+
+    site.start()
+
+    assert not alive(app)
+    assert site.serving() == "good"
+    assert site.status()["traffic"] == "proxy"
+
+
 @MODES
 def test_app_that_was_taken_over_is_watched_and_stopped(site: Site, options: tuple[str, ...]) -> None:
     live(site, *options)

@@ -21,7 +21,7 @@ from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.dataplane import DataPlane, Left
 from slot_machine.deployer import Deployer
 from slot_machine.host import containment, ports, processes
-from slot_machine.host.handover.traffic import Handover
+from slot_machine.host.handover.traffic import Handover, end_keeper
 from slot_machine.host.lock import locked
 from slot_machine.host.processes import Session
 from slot_machine.host.rebuild import rebuild
@@ -125,7 +125,7 @@ async def run(options: Options) -> reload.Handed | None:
         left = dataplane.left_running(options.data)
         if not options.proxy:
             await _end_workers(left)
-        await _end_leftovers(store, options.data, left)
+        await _end_leftovers(store, options, left)
         store.interrupt_unfinished()
         api_socket = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
         stack.enter_context(api_socket)
@@ -175,7 +175,7 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
             await reload.check(options.fixed)
             # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
             deployer.check_free()
-            deployer.refuse_more()
+            deployer.refuse_more("the daemon reloads; try again in a moment")
             ending.reload()
 
         api = Api(
@@ -240,7 +240,10 @@ async def _keep_orphans() -> None:
     undertaker = containment.Undertaker()
     while True:
         await asyncio.sleep(REAP_INTERVAL_S)
-        undertaker.reap(processes.leaders())
+        try:
+            undertaker.reap(processes.leaders())
+        except OSError as error:
+            log.error("cannot look for children that have ended: %s", error)
 
 
 async def _end_workers(left: list[Left]) -> None:
@@ -252,19 +255,25 @@ async def _end_workers(left: list[Left]) -> None:
         found.path.unlink(missing_ok=True)
 
 
-async def _end_leftovers(store: Store, data: Path, left: list[Left]) -> None:
-    """What a daemon that was killed left running and nobody takes over. The deployer sees to its apps."""
+async def _end_leftovers(store: Store, options: Options, left: list[Left]) -> None:
+    """What a daemon that was killed left running and nobody takes over.
+
+    The deployer sees to its apps, but for those that own the port which is the proxy's now.
+    """
+    port, data = options.config.port, options.data
     written_down = store.processes()
     known = {identity.mark for identity, _, _ in written_down} | {found.session.identity.mark for found in left}
     for pid in await containment.end_unknown(containment.owner(data), known):
         log.warning("killed process %d, left over from a daemon that was killed", pid)
     for identity, role, running in written_down:
-        if running is None:
+        if running is None or (options.proxy and running.port == port):
             session = Session.adopt(identity)
             if session.members():
-                log.warning("killing process %d (%s), left over from a daemon that was killed", identity.pid, role)
-            await session.kill()
+                log.warning("ending process %d (%s), left over from a daemon that was killed", identity.pid, role)
+            await session.stop(options.config.drain_timeout_s if running else 0)
             store.remove_process(identity)
+    if options.proxy:
+        await end_keeper(data)
 
 
 def _make_data_folder(data: Path) -> None:

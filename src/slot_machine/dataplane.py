@@ -33,6 +33,9 @@ STOP_GRACE_S = 1.0
 ANSWER_S = 2.0
 HUNG_S = 10.0
 """A worker that says nothing for so long where it must is ended."""
+FIRST_ANSWER_S = 30.0
+"""The same for one that has just begun."""
+TRIES = 2
 SHORT_LIFE_S = 1.0
 """A worker that ends sooner is not replaced in a hot loop."""
 
@@ -113,14 +116,15 @@ class DataPlane:
         used = {found.path for found in left}
         free = (path for path in map(self._socket_path, itertools.count()) if path not in used)
         fresh = [self._worker(path) for path in itertools.islice(free, self._size - len(fitting))]
-        failures = await asyncio.gather(*(worker.start() for worker in fresh), return_exceptions=True)
+        failures = await asyncio.gather(*map(Worker.begin, fresh))
         self._workers = fitting + fresh
-        if failure := next(filter(None, failures), None):
+        if fresh and not fitting and all(failures):
             await asyncio.gather(*(worker.stop() for worker in fresh))
-            self._workers = [worker for worker, found in taken.items() if found.introduction.listeners]
+            self._workers = [worker for worker, found in taken.items() if self._accepts(found)]
             if not self._workers:
-                raise StartRefused(f"the data plane does not start: {failure}", "its output above says why")
-            log.error("the data plane that was there goes on, as a new one does not start: %s", failure)
+                raise StartRefused(f"the data plane does not start: {failures[0]}", "its output above says why")
+        for failure in filter(None, failures):
+            log.error("cannot start the data plane, so what there is goes on: %s", failure)
         self._retiring = [worker for worker in taken if worker not in self._workers]
         await asyncio.gather(*(worker.retire() for worker in self._retiring))
         for found in left:
@@ -168,7 +172,9 @@ class DataPlane:
         )
 
     async def close_listeners(self) -> None:
-        """Takes no more connections; what is in flight goes on."""
+        """Takes no more connections, and starts no worker again; what is in flight goes on."""
+        for worker in self._all:
+            worker.to_end = True
         for listener in self._listeners.values():
             listener.close()
         await self._each(Remote.close_listeners)
@@ -190,7 +196,10 @@ class DataPlane:
             upstream=settings.upstream,
             holding=settings.holding,
         )
-        return as_now == settings and same_ports(found.introduction.listeners, self._listeners)
+        return as_now == settings and self._accepts(found)
+
+    def _accepts(self, found: Left) -> bool:
+        return same_ports(found.introduction.listeners, self._listeners)
 
     def _worker(self, path: Path) -> "Worker":
         return Worker(path, self._listeners, self._current)
@@ -217,7 +226,7 @@ def same_ports(some: Mapping[str, socket.socket], others: Mapping[str, socket.so
 class Worker:
     """One data-plane process after the other. `settings` are asked for at each start.
 
-    `lost` counts the requests that were in flight when one ended by itself.
+    `lost` counts the requests that were in flight when one ended by itself. `to_end`: it is not started again.
     """
 
     def __init__(
@@ -235,14 +244,30 @@ class Worker:
         self._remote: Remote | None = None
         self._gauge_fd = -1
         self._up = asyncio.Event()
-        self._to_end = False
+        self.to_end = False
 
     @property
     def pid(self) -> int:
         """0 while there is none."""
         return self._session.pid if self._session and self._up.is_set() else 0
 
+    async def begin(self) -> Exception | None:
+        """Starts it, at the second try if need be. Returns why it did not."""
+        failure = None
+        for _ in range(TRIES):
+            try:
+                await self.start()
+            except (DataPlaneGone, OSError) as error:
+                failure = error
+            else:
+                return None
+        return failure
+
     async def start(self) -> None:
+        """Raises DataPlaneGone, OSError."""
+        if self._session:
+            await self._session.kill()
+            self._session = None
         if self._remote:
             await self._remote.disconnect()
         self._forget_gauge()
@@ -274,28 +299,45 @@ class Worker:
 
     async def retire(self) -> None:
         """It ends by itself when it has finished what it carries."""
-        self._to_end = True
+        self.to_end = True
         await self.ask(Remote.retire)
 
     async def keep(self) -> None:
-        while self._session:
+        """Starts it again whenever it ends, until it is to end."""
+        while True:
             began_s = time.monotonic()
-            code = await self._session.exited()
-            self._up.clear()
-            lost = gauge.read(self._gauge_fd) if self._gauge_fd >= 0 else 0
-            self.lost += lost
-            self._session.reap()
-            if self._to_end:
-                self._clean_up()
-                return
-            log.error("the data plane ended, %d requests were in flight: %s", lost, describe_exit(code))
-            if time.monotonic() - began_s < SHORT_LIFE_S:
-                await asyncio.sleep(SHORT_LIFE_S)
-            self.restarts += 1
             try:
+                await self._ended()
+                if self.to_end:
+                    self._clean_up()
+                    return
+                if time.monotonic() - began_s < SHORT_LIFE_S:
+                    await asyncio.sleep(SHORT_LIFE_S)
+                self.restarts += 1
                 await self.start()
             except (DataPlaneGone, OSError) as error:
                 log.error("cannot start the data plane: %s", error)
+
+    async def _ended(self) -> None:
+        """Waits for its end. One that can't be talked to is tried again meanwhile."""
+        session = self._session
+        if not session:
+            return
+        while not self._up.is_set() and session.exit_code is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SHORT_LIFE_S):
+                    await session.exited()
+                    break
+            with suppress(DataPlaneGone):
+                await self._connect()
+        code = await session.exited()
+        self._up.clear()
+        lost = gauge.read(self._gauge_fd) if self._gauge_fd >= 0 else 0
+        self.lost += lost
+        if not self.to_end:
+            log.error("the data plane ended, %d requests were in flight: %s", lost, describe_exit(code))
+        session.reap()
+        self._session = None
 
     async def route(self, upstream: Upstream | None) -> Counts:
         """Waits for a worker to tell, and ends one that does not: the next one begins with what is routed by then."""
@@ -307,7 +349,7 @@ class Worker:
             return Counts()
 
     async def _route(self, upstream: Upstream | None) -> Counts:
-        while True:
+        while self._session or not self.to_end:
             await self._up.wait()
             remote = self._remote
             assert remote
@@ -316,6 +358,7 @@ class Worker:
             except DataPlaneGone:
                 if remote is self._remote:
                     self._up.clear()
+        return Counts()
 
     async def ask(self, ask: Callable[[Remote], Awaitable[T]], limit_s: float | None = ANSWER_S) -> T | None:
         """None from a worker that is gone, or that hangs: no deploy waits for it."""
@@ -330,7 +373,7 @@ class Worker:
         return None
 
     async def stop(self) -> None:
-        self._to_end = True
+        self.to_end = True
         if self._session:
             if self._remote:
                 await self._remote.disconnect()
@@ -341,7 +384,7 @@ class Worker:
         """Returns once it answers. Raises DataPlaneGone."""
         self._remote = await Remote.connect(self._path)
         try:
-            async with asyncio.timeout(HUNG_S):
+            async with asyncio.timeout(FIRST_ANSWER_S):
                 await self._remote.measure()
         except TimeoutError:
             self._end_hung()
@@ -349,9 +392,9 @@ class Worker:
         self._up.set()
 
     def _end_hung(self) -> None:
-        assert self._session
-        log.error("the data plane, pid %d, does not answer; it is ended", self._session.pid)
-        self._session.signal(signal.SIGKILL)
+        if self._session:
+            log.error("the data plane, pid %d, does not answer; it is ended", self._session.pid)
+            self._session.signal(signal.SIGKILL)
 
     def _clean_up(self) -> None:
         self._path.unlink(missing_ok=True)

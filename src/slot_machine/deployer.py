@@ -29,7 +29,7 @@ from slot_machine.preflight import Preflight
 from slot_machine.release import Launcher, Release, describe
 from slot_machine.slots import Slots
 from slot_machine.supervisor import Supervisor
-from slot_machine.traffic import Traffic, drained_within
+from slot_machine.traffic import Traffic, drained_within, unwinding_within
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Deployer:
         self._supervisor = supervisor
         self._tasks = tasks
         self._alone = alone
-        self._stopping = False
+        self._refusal = ""
         self._task: asyncio.Task[Outcome] | asyncio.Task[None] | None = None
         self._slots = Slots(config, worktrees, store, launcher)
         self._preflight = Preflight(worktrees, store, tasks)
@@ -141,25 +141,28 @@ class Deployer:
         The state says which is which: the traffic may have been switched and that not been saved.
         """
         releases = self._launcher.left_running()
-        found = [r for r in releases if r.version == live and r.upstream and r.running and self._launcher.fits(r)]
+        found = next((release for release in releases if self._goes_on(release, live)), None)
         if found:
-            log.info("took over %s, which runs as pid %d", describe(found[0].version), found[0].session.pid)
-            await self._traffic.route(found[0].upstream)
-            self._supervisor.take_over(found[0])
+            log.info("took over %s, which runs as pid %d", describe(found.version), found.session.pid)
+            self._supervisor.take_over(found)
+            await self._traffic.route(found.upstream)
         elif live:
             # What an earlier daemon held goes on waiting.
             await self._traffic.hold()
         else:
             await self._traffic.route(None)
         for release in releases:
-            if release in found[:1]:
+            if release is found:
                 continue
             log.warning("ending %s, left over from a daemon that did not stop cleanly", describe(release.version))
             if release.upstream and release.running:
                 await self._retire(release, self._config.drain_timeout_s)
             else:
                 await release.stop(0)
-        return bool(found)
+        return found is not None
+
+    def _goes_on(self, release: Release, live: Version | None) -> bool:
+        return bool(release.version == live and release.upstream and release.running and self._launcher.fits(release))
 
     @property
     def state(self) -> State:
@@ -179,16 +182,16 @@ class Deployer:
 
     def check_free(self) -> None:
         """Raises Busy, Stopping."""
-        if self._stopping:
-            raise Stopping("the daemon is stopping")
+        if self._refusal:
+            raise Stopping(self._refusal)
         if self._task and not self._task.done():
             running = self.running.record if self.running else None
             what = f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
             raise Busy(f"another deploy runs ({what})", "wait until it has ended, then try again")
 
-    def refuse_more(self) -> None:
+    def refuse_more(self, why: str) -> None:
         """From here on, everything is refused with Stopping."""
-        self._stopping = True
+        self._refusal = why
 
     async def idle(self) -> None:
         """Waits for the end of what runs now."""
@@ -197,7 +200,7 @@ class Deployer:
 
     async def stop(self) -> None:
         """Abandons what runs, drains and ends the live version. A deploy that has switched is let finish."""
-        self.refuse_more()
+        self.refuse_more("the daemon is stopping")
         self._preflight.cancel()
         began_s = time.monotonic()
         operation, switched = self._task, self.running is not None and self.running.phase is Phase.DRAIN
@@ -209,6 +212,9 @@ class Deployer:
             await self._retire(live, self._config.drain_timeout_s - (time.monotonic() - began_s))
         if operation and not operation.done():
             await asyncio.wait([operation])
+        # What an earlier daemon left and this one did not get to.
+        for release in self._launcher.left_running():
+            await release.stop(self._config.drain_timeout_s - (time.monotonic() - began_s))
 
     async def let_go(self) -> None:
         """Ends all of it but what runs, for the daemon that takes over."""
@@ -308,7 +314,8 @@ class Deployer:
         try:
             drained = await drained_within(self._traffic, release.upstream, budget_s / 2)
             if not drained:
-                await self._traffic.unwind(release.upstream, budget_s - (time.monotonic() - began_s))
+                left_s = budget_s - (time.monotonic() - began_s)
+                await unwinding_within(self._traffic, release.upstream, left_s, left_s / 2)
         finally:
             killed = await release.stop(budget_s - (time.monotonic() - began_s))
         counts = await self._traffic.forget(release.upstream)
@@ -341,7 +348,7 @@ class Deployer:
         except sqlite3.Error as failure:
             log.error("cannot write the history: %s", failure)
             self._unsaved = attempt.record
-        if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._stopping:
+        if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._refusal:
             self._preflight.measure(attempt.version.slot)
         if error:
             raise error

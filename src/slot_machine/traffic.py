@@ -1,6 +1,7 @@
 """How requests reach the app: what the deployer needs of the proxy, and of the handover under `--no-proxy`."""
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 from slot_machine.core.upstream import Counts, Upstream
@@ -39,3 +40,10 @@ async def drained_within(traffic: Traffic, upstream: Upstream, limit_s: float) -
     except TimeoutError:
         return False
     return True
+
+
+async def unwinding_within(traffic: Traffic, upstream: Upstream, over_s: float, limit_s: float) -> None:
+    """Waits no longer than that for `unwind` to begin: what hangs must not cost a version its time to end."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await traffic.unwind(upstream, over_s)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from slot_machine.host.containment import MARK, new_mark
@@ -25,7 +26,8 @@ async def run(argv: list[str], cwd: Path, env: Mapping[str, str], owner: str) ->
     try:
         stdout, stderr = await process.communicate()
     except asyncio.CancelledError:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise
     assert process.returncode is not None

@@ -23,7 +23,7 @@ from slot_machine.host.handover.wire import (
 )
 
 WRAPPER = Path(__file__).with_name("wrapper.py")
-HUNG_S = 10.0
+HUNG_S = 5.0
 decode = msgspec.json.Decoder(Reply).decode
 
 

@@ -36,8 +36,6 @@ class Handover:
         self._data = data
         self._path = data / SOCKET_NAME
         self._remote: Remote | None = None
-        self._owner = f"handover-{containment.owner(data)}"
-        """In the keeper's mark. No daemon's, so that none ends a keeper that is of use."""
         self._session: Session | None = None
         self._beside = 0
         self._routed = False
@@ -62,6 +60,8 @@ class Handover:
             self._remote = None
             if self._session:
                 await self._session.kill()
+            if self._stopping:
+                return
             log.error("the keeper of the handover ended; starting another")
             if self._routed:
                 self.reason = KEEPER_ENDED
@@ -120,11 +120,10 @@ class Handover:
 
     async def stop(self) -> None:
         self._stopping = True
-        if not self._remote:
-            return
-        await self._remote.disconnect()
-        assert self._session
-        await self._session.stop(STOP_GRACE_S)
+        if self._remote:
+            await self._remote.disconnect()
+        if self._session:
+            await self._session.stop(STOP_GRACE_S)
         self._path.unlink(missing_ok=True)
 
     async def let_go(self) -> None:
@@ -158,7 +157,7 @@ class Handover:
             remote, pid = await self._introduced()
             self._session = Session.adopt(proc.identify(pid, containment.mark_of(pid)), contained=False)
         except (KeeperGone, ProcessLookupError):
-            await containment.end_unknown(self._owner, set())
+            await end_keeper(self._data)
             return None
         return remote
 
@@ -170,7 +169,7 @@ class Handover:
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),
                 pass_fds=(control.fileno(),),
-                owner=self._owner,
+                owner=_owner(self._data),
                 contained=False,
             )
         return (await self._introduced())[0]
@@ -183,3 +182,13 @@ class Handover:
         except BaseException:
             await remote.disconnect()
             raise
+
+
+async def end_keeper(data: Path) -> None:
+    """Of an earlier daemon, if there is one."""
+    await containment.end_unknown(_owner(data), set())
+
+
+def _owner(data: Path) -> str:
+    """In the keeper's mark. No daemon's, so that none ends a keeper that is of use."""
+    return f"handover-{containment.owner(data)}"
