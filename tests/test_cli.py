@@ -15,6 +15,7 @@ from spec.orchestrator import environment
 from slot_machine import SPEC_VERSION, __version__
 from tests.world import Site
 
+RELOADING = '{"success": false, "error": "the daemon reloads"}'
 ROOT = Path(__file__).parents[1]
 
 
@@ -164,8 +165,8 @@ def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:
 
 
 def test_reload_that_is_followed_by_another(site: Site) -> None:
-    """The second one cuts off whoever waits to hear of the first."""
-    with daemon_that_says(site, '{"reloads": 0}', '{"success": true}', "", '{"reloads": 2}'):
+    """It refuses what comes meanwhile, and cuts off whoever waits to hear of the first."""
+    with daemon_that_says(site, '{"reloads": 0}', RELOADING, '{"success": true}', "", '{"reloads": 2}'):
         done = site.run("reload")
 
     assert (done.returncode, done.stdout) == (0, "reloaded\n"), done.stderr
@@ -182,7 +183,8 @@ def daemon_that_says(site: Site, *replies: str) -> Iterator[None]:
             with connection:
                 connection.recv(65_536)
                 if reply:
-                    connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + reply.encode())
+                    head = "503 Reloading\r\nRetry-After: 1" if reply == RELOADING else "200 OK"
+                    connection.sendall(f"HTTP/1.0 {head}\r\n\r\n{reply}".encode())
 
     with socket.create_server(("127.0.0.1", site.api_port)) as listener, ThreadPoolExecutor() as pool:
         listener.settimeout(20)

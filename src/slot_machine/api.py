@@ -16,6 +16,7 @@ from slot_machine.core.errors import (
     CommitNotFound,
     ConfigError,
     NothingToRollBackTo,
+    Reloading,
     SlotMachineError,
     StageFailed,
     Stopping,
@@ -37,6 +38,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     ConfigError: 422,
     StageFailed: 500,
     Stopping: 503,
+    Reloading: 503,
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -210,7 +212,10 @@ def _origin(request: web.Request) -> str:
 
 def _outcome(outcome: Outcome) -> web.Response:
     status = 200 if isinstance(outcome, Done) else STATUSES[type(outcome)]
-    return _json(_body(outcome), status)
+    reply = _json(_body(outcome), status)
+    if isinstance(outcome, Reloading):
+        reply.headers["Retry-After"] = "1"
+    return reply
 
 
 def _body(outcome: Outcome) -> Reply | ErrorReply:

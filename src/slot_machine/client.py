@@ -2,12 +2,15 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 
 from slot_machine import __version__
 from slot_machine.core.errors import Unreachable
 
 CONNECT_TIMEOUT_S = 5.0
+RETRY_S = 0.1
+MOST_TRIES = 100
 NDJSON = "application/x-ndjson"
 
 Json = dict[str, object]
@@ -41,11 +44,16 @@ class Client:
             f"Accept: {NDJSON}\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         )
         try:
-            with socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S) as connection:
-                connection.settimeout(None)
-                connection.sendall(head.encode() + payload)
-                with connection.makefile("rb") as reply:
-                    yield from _lines(reply)
+            for _ in range(MOST_TRIES):
+                with socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S) as connection:
+                    connection.settimeout(None)
+                    connection.sendall(head.encode() + payload)
+                    with connection.makefile("rb") as reply:
+                        if _is_final(reply):
+                            yield from _lines(reply)
+                            return
+                time.sleep(RETRY_S)
+            raise ConnectionError("it reloads for too long")
         except OSError as error:
             raise self._unreachable(error.strerror or str(error)) from None
         except ValueError as error:
@@ -57,13 +65,19 @@ class Client:
         )
 
 
-def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
-    """The JSON objects of the body. A body that ends without a reply is a ConnectionError."""
+def _is_final(reply: Iterator[bytes]) -> bool:
+    """Reads the head. False for a refusal that says Retry-After: the daemon reloads, and nothing was begun."""
     status_line = next(reply, b"")
     if status_line and not status_line.startswith(b"HTTP/1."):
         raise ValueError("no HTTP reply")
-    while next(reply, b"").strip():
-        pass
+    again = False
+    while header := next(reply, b"").strip():
+        again = again or header.lower().startswith(b"retry-after:")
+    return not again
+
+
+def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
+    """The JSON objects of the body. A body that ends without a reply is a ConnectionError."""
     answered = False
     for line in reply:
         value = json.loads(line)

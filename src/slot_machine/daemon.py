@@ -16,7 +16,7 @@ from slot_machine import __version__, dataplane, metrics, reload, status
 from slot_machine.admission import Admission
 from slot_machine.api import Api
 from slot_machine.core.config import Config
-from slot_machine.core.errors import Busy, SlotMachineError, StartRefused
+from slot_machine.core.errors import Busy, Reloading, SlotMachineError, StartRefused
 from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.dataplane import DataPlane, Left
 from slot_machine.deployer import Deployer
@@ -175,7 +175,7 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
             await reload.check(options.fixed)
             # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
             deployer.check_free()
-            deployer.refuse_more("the daemon reloads; try again in a moment")
+            deployer.refuse_more(Reloading)
             ending.reload()
 
         api = Api(

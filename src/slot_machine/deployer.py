@@ -67,7 +67,7 @@ class Deployer:
         self._supervisor = supervisor
         self._tasks = tasks
         self._alone = alone
-        self._refusal = ""
+        self._refusal: type[Stopping] | None = None
         self._task: asyncio.Task[Outcome] | asyncio.Task[None] | None = None
         self._slots = Slots(config, worktrees, store, launcher)
         self._preflight = Preflight(worktrees, store, tasks)
@@ -183,15 +183,15 @@ class Deployer:
     def check_free(self) -> None:
         """Raises Busy, Stopping."""
         if self._refusal:
-            raise Stopping(self._refusal)
+            raise self._refusal()
         if self._task and not self._task.done():
             running = self.running.record if self.running else None
             what = f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
             raise Busy(f"another deploy runs ({what})", "wait until it has ended, then try again")
 
-    def refuse_more(self, why: str) -> None:
-        """From here on, everything is refused with Stopping."""
-        self._refusal = why
+    def refuse_more(self, refusal: type[Stopping]) -> None:
+        """From here on, everything is refused with that."""
+        self._refusal = refusal
 
     async def idle(self) -> None:
         """Waits for the end of what runs now."""
@@ -200,7 +200,7 @@ class Deployer:
 
     async def stop(self) -> None:
         """Abandons what runs, drains and ends the live version. A deploy that has switched is let finish."""
-        self.refuse_more("the daemon is stopping")
+        self.refuse_more(Stopping)
         self._preflight.cancel()
         began_s = time.monotonic()
         operation, switched = self._task, self.running is not None and self.running.phase is Phase.DRAIN

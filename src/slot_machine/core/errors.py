@@ -11,6 +11,7 @@ SlotMachineError
 │   ├── Busy                  another deploy runs
 │   ├── NothingToRollBackTo   there is no previous version
 │   └── Stopping              the daemon shuts down
+│       └── Reloading             only to go on at once
 ├── StageFailed           a deploy failed in one of its stages
 ├── DataPlaneGone         the data plane ended, or its control connection did
 ├── KeeperGone            the keeper of the handover ended, or its control connection did
@@ -71,9 +72,14 @@ class NothingToRollBackTo(Refused):
 
 
 class Stopping(Refused):
-    def __init__(self, message: str, stage: str = "") -> None:
+    def __init__(self, message: str = "the daemon is stopping", stage: str = "") -> None:
         super().__init__(message)
         self.stage = stage
+
+
+class Reloading(Stopping):
+    def __init__(self) -> None:
+        super().__init__("the daemon reloads; try again in a moment")
 
 
 class StageFailed(SlotMachineError):
