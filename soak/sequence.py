@@ -192,12 +192,16 @@ class Sequence:
         found: list[str] = []
 
         def none() -> bool:
-            found[:] = checks.problems(self._site, expected)
+            try:
+                found[:] = checks.problems(self._site, expected)
+            except (OSError, AssertionError, http.client.HTTPException) as error:
+                # A reload that had to wait may come only now.
+                found[:] = [repr(error)]
             return not found
 
         try:
             wait_until("the checks pass", none)
-        except (AssertionError, OSError, http.client.HTTPException) as error:
+        except AssertionError as error:
             self.problems.append(f"{what}: {error}: {found}")
         else:
             self.checks_passed += 1

@@ -157,11 +157,16 @@ def test_replace_needs_the_proxy(site: Site) -> None:
 
 def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:
     with daemon_that_says(site, ""):
-        done = site.run("status")
+        done = site.run("rollback")
 
     assert done.returncode == 1
     assert "cannot reach" in done.stderr
     assert "the daemon ended before it replied" in done.stderr
+
+
+def test_status_is_asked_again_of_a_daemon_that_reloads(site: Site) -> None:
+    with daemon_that_says(site, "", '{"live_slot": "a"}'):
+        assert site.run("status").stdout.split()[:2] == ["live_slot", "a"]
 
 
 def test_reload_that_is_followed_by_another(site: Site) -> None:

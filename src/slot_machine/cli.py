@@ -6,12 +6,11 @@ from pathlib import Path
 import click
 
 from slot_machine import SPEC_VERSION, __version__, progress, show
-from slot_machine.core.errors import ConfigError, SlotMachineError, Unreachable
+from slot_machine.core.errors import ConfigError, SlotMachineError
 from slot_machine.show import CONFIG_NAME
 
 DATA_NAME = ".slot-machine"
 RELOAD_POLL_S = 0.05
-MOST_CUT_OFF = 20
 
 
 class Commands(click.Group):
@@ -137,16 +136,7 @@ def reload_() -> None:
     client = show.client()
     before = client.status()["reloads"]
     show.fail_if_refused(client.reload())
-    patience = MOST_CUT_OFF
-    while True:
-        try:
-            if client.status()["reloads"] != before:
-                break
-        except Unreachable:
-            # One that follows at once ends the connections that wait for an answer of this one.
-            patience -= 1
-            if not patience:
-                raise
+    while client.status()["reloads"] == before:
         time.sleep(RELOAD_POLL_S)
     click.echo("reloaded")
 

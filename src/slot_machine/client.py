@@ -44,14 +44,19 @@ class Client:
             f"Accept: {NDJSON}\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         )
         try:
-            for _ in range(MOST_TRIES):
-                with socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S) as connection:
-                    connection.settimeout(None)
-                    connection.sendall(head.encode() + payload)
-                    with connection.makefile("rb") as reply:
-                        if _is_final(reply):
-                            yield from _lines(reply)
-                            return
+            for tries_left in reversed(range(MOST_TRIES)):
+                try:
+                    with socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S) as connection:
+                        connection.settimeout(None)
+                        connection.sendall(head.encode() + payload)
+                        with connection.makefile("rb") as reply:
+                            if _is_final(reply):
+                                yield from _lines(reply)
+                                return
+                except (ConnectionResetError, BrokenPipeError):
+                    # A reload does that to those whose request was not read yet; what only asks can ask again.
+                    if method != "GET" or not tries_left:
+                        raise
                 time.sleep(RETRY_S)
             raise ConnectionError("it reloads for too long")
         except OSError as error:
@@ -86,4 +91,4 @@ def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
         answered = "event" not in value
         yield value
     if not answered:
-        raise ConnectionError("the daemon ended before it replied")
+        raise ConnectionResetError("the daemon ended before it replied")
