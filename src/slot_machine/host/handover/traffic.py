@@ -185,8 +185,11 @@ class Handover:
 
 
 async def end_keeper(data: Path) -> None:
-    """Of an earlier daemon, if there is one."""
-    await containment.end_unknown(_owner(data), set())
+    """Of an earlier daemon, if there is one: while it lives, its socket is there."""
+    path = data / SOCKET_NAME
+    if path.exists():
+        await containment.end_unknown(_owner(data), set())
+        path.unlink(missing_ok=True)
 
 
 def _owner(data: Path) -> str:
