@@ -9,7 +9,8 @@ from spec.waiting import wait_until
 from slot_machine.proxy.wire import Hold, Limits, Measure, Route
 from tests.proxy.conftest import Connection, Plane, running
 from tests.proxy.test_forwarding import GET
-from tests.proxy.test_limits import MEGABYTE_KB, answer, resident_kb
+from tests.proxy.test_keep_alive import answered
+from tests.proxy.test_limits import MEGABYTE_KB, resident_kb
 
 FILES = 128
 MOST_CLIENTS = FILES * 3 // 4
@@ -28,7 +29,7 @@ def test_clients_beyond_the_file_descriptors_cost_the_others_nothing(tmp_path: P
     with running(tmp_path, open_files=FILES) as plane:
         app = plane.app()
         first = plane.client(GET)
-        answer(app.accept())
+        answered(app.accept())
         first.until(b"ok")
         clients = [plane.client() for _ in range(2 * FILES)]
         assert all(client.rest() == b"" for client in clients[MOST_CLIENTS - 1 :])
@@ -37,14 +38,14 @@ def test_clients_beyond_the_file_descriptors_cost_the_others_nothing(tmp_path: P
         assert_at_rest(plane)
         for client in (first, clients[0]):
             client.send(POST)
-            answer(app.accept())
+            answered(app.accept())
             client.until(b"ok")
 
         for client in clients:
             client.close()
         wait_until("they are gone", lambda: clients_of(plane) == 1)
         late = plane.client(POST)
-        answer(app.accept())
+        answered(app.accept())
         late.until(b"ok")
 
 
@@ -60,7 +61,7 @@ def test_no_more_requests_are_held_than_there_can_be_connections_to_the_app(tmp_
         plane.do(Route(app.upstream))
 
         for _ in held:
-            answer(app.accept())
+            answered(app.accept())
         assert all(client.until(b"ok").startswith(b"HTTP/1.1 200 ") for client in held)
 
 
@@ -98,7 +99,7 @@ def trickle(clients: list[Connection]) -> None:
 
 def served(plane: Plane, accept: Callable[[], Connection]) -> None:
     client = plane.client(POST)
-    answer(accept())
+    answered(accept())
     client.until(b"ok")
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from slot_machine.proxy.wire import Drained, Limits
-from tests.proxy.conftest import Connection, Plane, running
+from tests.proxy.conftest import Plane, running
 from tests.proxy.test_forwarding import GET, OK
+from tests.proxy.test_keep_alive import answered
 from tests.proxy.test_streams import websocket
 from tests.proxy.test_switching import writable
 
@@ -24,7 +25,7 @@ def test_client_that_asks_nothing_is_closed(tmp_path: Path) -> None:
     with running(tmp_path, Limits(idle_s=SOON_S)) as plane:
         app = plane.app()
         silent, kept = plane.client(), plane.client(GET)
-        answer(app.accept())
+        answered(app.accept())
         kept.until(b"ok")
         assert silent.rest() == kept.rest() == b""
 
@@ -125,11 +126,6 @@ def test_endless_pipelining_makes_the_client_wait(plane: Plane) -> None:
     while writable(client.raw):
         client.raw.send(GET * 10_000)
     assert resident_kb(plane) - before_kb < MEGABYTE_KB
-
-
-def answer(connection: Connection) -> None:
-    connection.head()
-    connection.send(OK)
 
 
 def resident_kb(plane: Plane) -> int:

@@ -9,6 +9,7 @@ import pytest
 from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Limits, Route
 from tests.proxy.conftest import Plane, error_of, running
 from tests.proxy.test_forwarding import GET, OK
+from tests.proxy.test_keep_alive import answered
 
 RESET = b"\x01\0\0\0\0\0\0\0"
 """For SO_LINGER: the connection does not end, it breaks."""
@@ -43,8 +44,7 @@ def test_switch_is_per_request_and_unseen_by_a_kept_alive_client(plane: Plane) -
     old = plane.app()
     client = plane.client(GET)
     connection = old.accept()
-    connection.head()
-    connection.send(OK)
+    answered(connection)
     client.until(b"ok")
 
     new = plane.app()
@@ -52,8 +52,7 @@ def test_switch_is_per_request_and_unseen_by_a_kept_alive_client(plane: Plane) -
     assert connection.rest() == b""
     client.send(GET)
     fresh = new.accept()
-    fresh.head()
-    fresh.send(OK)
+    answered(fresh)
     client.until(b"ok")
     assert old.untouched()
 
@@ -107,8 +106,7 @@ def test_held_requests_go_on_in_order(plane: Plane) -> None:
 
     for _ in clients:
         connection = new.accept()
-        connection.head()
-        connection.send(OK)
+        answered(connection)
     for client in clients:
         assert client.until(b"ok") == OK
 
@@ -181,8 +179,7 @@ def test_app_that_breaks_is_502(plane: Plane, reply: bytes) -> None:
     app = plane.app()
     client = plane.client(JSON_GET)
     connection = app.accept()
-    connection.head()
-    connection.send(reply)
+    answered(connection, reply)
     connection.close()
 
     assert client.rest().startswith(b"HTTP/1.1 502 ")
@@ -202,8 +199,7 @@ def test_what_cannot_become_a_reply_is_502_while_the_app_waits(plane: Plane, beg
     app = plane.app()
     client = plane.client(JSON_GET)
     connection = app.accept()
-    connection.head()
-    connection.send(beginning)
+    answered(connection, beginning)
 
     client.until(b"HTTP/1.1 502 ")
 
@@ -274,16 +270,14 @@ def test_kept_alive_connection_that_the_app_closed_is_no_error(plane: Plane) -> 
     app = plane.app()
     client = plane.client(GET)
     stale = app.accept()
-    stale.head()
-    stale.send(OK)
+    answered(stale)
     client.until(b"ok")
     client.send(GET)
     stale.head()
     stale.close()
 
     again = app.accept()
-    again.head()
-    again.send(OK)
+    answered(again)
 
     assert client.until(b"ok") == OK
 
@@ -292,8 +286,7 @@ def test_post_is_never_sent_on_a_connection_that_may_be_stale(plane: Plane) -> N
     app = plane.app()
     client = plane.client(GET)
     first = app.accept()
-    first.head()
-    first.send(OK)
+    answered(first)
     client.until(b"ok")
 
     client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi")
@@ -326,8 +319,7 @@ def test_close_lets_requests_in_flight_finish_and_takes_no_more(plane: Plane) ->
     app = plane.app()
     idle, busy = plane.client(GET), plane.client()
     connection = app.accept()
-    connection.head()
-    connection.send(OK)
+    answered(connection)
     idle.until(b"ok")
     busy.send(GET)
     connection.head()
