@@ -103,7 +103,7 @@ def test_what_goes_on_means_to_h11_what_was_sent(head: bytes) -> None:
         return  # Raw UTF-8: against the RFC, yet every server takes it and some clients send it.
     expected = h11_request(head)
     assert expected is not None, "h11 refuses what went through"
-    passed = h11_request(request.for_app(STRANGER))
+    passed = h11_request(request.for_app(STRANGER)[0])
     assert passed is not None, "h11 refuses what goes to the app"
     assert (request.method, request.target) == (passed.method, passed.target) == (expected.method, expected.target)
     assert framing(passed) == framing(expected)
@@ -134,7 +134,7 @@ def test_cookies_are_fields_like_others(lines: tuple[bytes, ...], passed: tuple[
         with pytest.raises(Refusal):
             RequestHead(head)
         return
-    own, _, _ = RequestHead(head).for_app(STRANGER).partition(b"X-Forwarded-For")
+    own, _, _ = RequestHead(head).for_app(STRANGER)[0].partition(b"X-Forwarded-For")
     assert own.split(b"\r\n")[2:-1] == list(passed)
 
 
@@ -160,7 +160,7 @@ def test_fields_that_go_on_are_those_that_llhttp_finds(head: bytes) -> None:
     except Refusal:
         return
     sent = end_to_end(Llhttp(head.partition(b"\r\n")[2]).fields)
-    passed = end_to_end(Llhttp(request.for_app(STRANGER).partition(b"\r\n")[2]).fields)
+    passed = end_to_end(Llhttp(request.for_app(STRANGER)[0].partition(b"\r\n")[2]).fields)
     in_order = [field for field in passed if field in sent]
     assert sorted(in_order, key=is_cookie) == sorted(sent, key=is_cookie)
 
@@ -182,7 +182,7 @@ def test_every_byte_counts_for_what_llhttp_takes_it_for(line: bytes) -> None:
     for byte in range(256):
         block = line % bytes([byte]) + b"\r\nHost: h\r\n\r\n"
         try:
-            passed = RequestHead(b"GET / HTTP/1.1\r\n" + block).for_app(STRANGER)
+            passed = RequestHead(b"GET / HTTP/1.1\r\n" + block).for_app(STRANGER)[0]
         except Refusal:
             continue
         assert Llhttp(passed.partition(b"\r\n")[2]).fields[:2] == Llhttp(block).fields
@@ -247,14 +247,14 @@ def forwarded(head: bytes) -> dict[bytes, bytes]:
 
 
 def test_a_stranger_is_not_believed() -> None:
-    said = forwarded(RequestHead(FORGED).for_app(STRANGER))
+    said = forwarded(RequestHead(FORGED).for_app(STRANGER)[0])
     request_id = said.pop(b"x-request-id")
     assert request_id != b"abc"
     assert said == {b"x-forwarded-for": b"192.0.2.7", b"x-forwarded-proto": b"http", b"x-forwarded-host": b"h"}
 
 
 def test_a_trusted_proxy_is_believed() -> None:
-    assert forwarded(RequestHead(FORGED).for_app(PROXY)) == {
+    assert forwarded(RequestHead(FORGED).for_app(PROXY)[0]) == {
         b"x-forwarded-for": b"203.0.113.9, 10.1.2.3",
         b"x-forwarded-proto": b"https",
         b"x-forwarded-host": b"public",
@@ -264,42 +264,42 @@ def test_a_trusted_proxy_is_believed() -> None:
 
 def test_an_ipv4_client_of_a_socket_for_both_families_is_ipv4() -> None:
     trusted = TrustedProxies(("10.0.0.0/8",))
-    said = forwarded(RequestHead(FORGED).for_app(trusted.sender("::ffff:10.0.0.1")))
+    said = forwarded(RequestHead(FORGED).for_app(trusted.sender("::ffff:10.0.0.1"))[0])
     assert said[b"x-forwarded-for"] == b"203.0.113.9, 10.0.0.1"
 
 
 @pytest.mark.parametrize("name", [b"Connection", b"Keep-Alive", b"Proxy-Connection", b"TE", b"Upgrade", b"X-Named"])
 def test_hop_by_hop_fields_stop_here(name: bytes) -> None:
     fields = b"%b: x\r\nConnection: x-named\r\nHost: h\r\n\r\n" % name
-    assert b"\r\n%b:" % name not in RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER)
+    assert b"\r\n%b:" % name not in RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER)[0]
     assert b"\r\n%b:" % name not in ReplyHead(b"HTTP/1.1 200 OK\r\n" + fields).kept_alive
 
 
 def test_connection_cannot_take_the_framing_away() -> None:
     head = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: content-length, host\r\nContent-Length: 5\r\n\r\n"
-    assert b"Content-Length: 5\r\n" in RequestHead(head).for_app(STRANGER)
-    assert b"Host: h\r\n" in RequestHead(head).for_app(STRANGER)
+    assert b"Content-Length: 5\r\n" in RequestHead(head).for_app(STRANGER)[0]
+    assert b"Host: h\r\n" in RequestHead(head).for_app(STRANGER)[0]
 
 
 @pytest.mark.parametrize("upgrade", [b"h2c", b"H2C", b"h2c, websocket", b"websocket, h2c", b"h2c,"])
 def test_h2c_is_no_upgrade_here(upgrade: bytes) -> None:
     fields = b"Host: h\r\nConnection: Upgrade\r\nUpgrade: %b\r\nHTTP2-Settings: x\r\n\r\n" % upgrade
-    passed = RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER).lower()
+    passed = RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER)[0].lower()
     assert b"h2c" not in passed
     assert b"http2-settings" not in passed
 
 
 def test_upgrade_is_for_http_1_1() -> None:
     fields = b"Host: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    assert b"Upgrade: websocket" in RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER)
-    assert b"Upgrade: websocket" not in RequestHead(b"GET / HTTP/1.0\r\n" + fields).for_app(STRANGER)
+    assert b"Upgrade: websocket" in RequestHead(b"GET / HTTP/1.1\r\n" + fields).for_app(STRANGER)[0]
+    assert b"Upgrade: websocket" not in RequestHead(b"GET / HTTP/1.0\r\n" + fields).for_app(STRANGER)[0]
 
 
 @pytest.mark.parametrize("name", [b"X_Forwarded_For", b"X-Forwarded_For", b"Content_Length", b"transfer_encoding"])
 def test_what_an_app_could_take_for_a_field_of_ours_stops_here(name: bytes) -> None:
     """CGI and WSGI know no difference between a dash and an underscore."""
     head = b"GET / HTTP/1.1\r\nHost: h\r\n%b: 6.6.6.6\r\nX_Other: 1\r\n\r\n" % name
-    passed = RequestHead(head).for_app(STRANGER)
+    passed = RequestHead(head).for_app(STRANGER)[0]
     assert b"6.6.6.6" not in passed
     assert b"X_Other: 1\r\n" in passed
 

@@ -56,7 +56,7 @@ class AccessLog:
                 bytes=exchange.sent,
                 seconds=seconds,
                 slot=slot,
-                request_id=head.request_id.decode("latin-1"),
+                request_id=exchange.request_id.decode("latin-1"),
             )
         )
 

@@ -49,6 +49,7 @@ class Exchange:
         "held",
         "keep_client",
         "received",
+        "request_id",
         "route",
         "sent",
         "status",
@@ -63,6 +64,7 @@ class Exchange:
         self.body_began = True
         self.body_done = True
         self.received = 0
+        self.request_id = b""
         self.sent = 0
         self.status = 0
         self.route: Route | None = None
@@ -102,7 +104,7 @@ class Exchange:
             app.cut()
             return
         self.app = app
-        data = self.head.for_app(self.client.sender)
+        data, self.request_id = self.head.for_app(self.client.sender)
         if self.body:
             data, self.body = data + self.body, b""
         app.begin(self, data)

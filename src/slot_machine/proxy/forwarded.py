@@ -3,12 +3,11 @@
 import ipaddress
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-_PROCESS = os.urandom(10).hex().encode()
-_numbers = itertools.count()
+FEW = [b"%03x" % number for number in range(4096)]
 
 FORWARDED = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
 
@@ -67,20 +66,27 @@ class Sender:
         self._start = _start(address, b"http")
 
     def forwarded(self, said: Said, host: bytes) -> tuple[bytes, bytes]:
-        """The lines for the app, and the request id in them."""
+        """The lines for the app with the empty one that ends its head, and the request's id in them."""
         if said is NOTHING_SAID or not self._trusted:
-            request_id = _fresh_id()
-            return b"%b%b\r\nX-Request-Id: %b\r\n" % (self._start, host, request_id), request_id
-        request_id = said.request_id or _fresh_id()
+            request_id = next(_fresh_ids)
+            return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (self._start, host, request_id), request_id
+        request_id = said.request_id or next(_fresh_ids)
         addresses = said.addresses + b", " + self._address if said.addresses else self._address
         start = _start(addresses, said.proto or b"http")
-        return b"%b%b\r\nX-Request-Id: %b\r\n" % (start, said.host or host, request_id), request_id
+        return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (start, said.host or host, request_id), request_id
 
 
 def _start(addresses: bytes, proto: bytes) -> bytes:
     return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (addresses, proto)
 
 
-def _fresh_id() -> bytes:
-    """Unique, not secret."""
-    return b"%b%012x" % (_PROCESS, next(_numbers))
+def _ids() -> Iterator[bytes]:
+    """Unique, not secret: 32 hexadecimal digits."""
+    process = os.urandom(10).hex().encode()
+    for many in itertools.count():
+        start = b"%b%09x" % (process, many)
+        for few in FEW:
+            yield start + few
+
+
+_fresh_ids = _ids()

@@ -16,7 +16,6 @@ from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal
 from slot_machine.proxy.forwarded import Sender
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 from slot_machine.proxy.pool import Pool
-from slot_machine.proxy.request import RequestHead
 from slot_machine.proxy.routing import Router
 from slot_machine.proxy.wire import Limits
 
@@ -246,15 +245,18 @@ class ClientConnection(asyncio.Protocol):
             if not data or data == b"\r":
                 self._keep_beginning(data)
                 return
-        end = data.find(b"\r\n\r\n") + 4
-        if not 4 <= end <= MOST_HEAD_BYTES:
-            self._incomplete(data)
-            return
-        try:
-            head = RequestHead(data[:end])
-        except Refusal as refusal:
-            self._refuse(refusal, len(data))
-            return
+        end = len(data)
+        head = request.known.get(data)
+        if head is None:
+            end = data.find(b"\r\n\r\n") + 4
+            if not 4 <= end <= MOST_HEAD_BYTES:
+                self._incomplete(data)
+                return
+            try:
+                head = request.known[data[:end]]
+            except Refusal as refusal:
+                self._refuse(refusal, len(data))
+                return
         now_s = monotonic()
         exchange = self.exchange = Exchange(self, head, now_s)
         exchange.received = end

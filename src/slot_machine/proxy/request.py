@@ -105,19 +105,18 @@ def _understood_as_a_whole(block: bytes) -> tuple[Meaning, Said, bytes]:
     return meaning, said, fields.passed(meaning.stopped) + meaning.added
 
 
-_blocks = Memory(_understood)
 _shared = Memory(_understood_as_a_whole)
 
 
 class RequestHead:
-    """A request's head up to and including its empty line. Raises Refusal.
+    """A request's head up to and including its empty line. Raises Refusal. Nothing in it is of one request alone.
 
     `plain`: the reply's body is what its fields say. `repeatable`: it may be sent a second time (RFC 9110 section
     9.2.2), and all of it is known.
     """
 
     __slots__ = (
-        "_passed",
+        "_for_app",
         "_said",
         "http_1_1",
         "keep_alive",
@@ -125,8 +124,8 @@ class RequestHead:
         "method",
         "plain",
         "repeatable",
-        "request_id",
         "target",
+        "upgrade",
     )
 
     def __init__(self, head: bytes) -> None:
@@ -134,35 +133,33 @@ class RequestHead:
         if line is None:
             raise _not_a_request_line(head)
         self.method, self.target, minor = line.groups()
-        known, self._said, self._passed = _blocks[head[line.end() :]]
-        self.meaning = known
-        self.request_id = b""
+        meaning, self._said, passed = _understood(head[line.end() :])
+        self.meaning = meaning
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
-            self.keep_alive = not known.close
-            if len(known.hosts) != 1:
+            self.keep_alive = not meaning.close
+            self.upgrade = meaning.upgrade
+            if len(meaning.hosts) != 1:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
         else:
-            self.keep_alive = known.keep_alive and not known.close
-            if len(known.hosts) > 1:
+            self.keep_alive = meaning.keep_alive and not meaning.close
+            self.upgrade = b""
+            if len(meaning.hosts) > 1:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
-            if known.chunked:
+            if meaning.chunked:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "Transfer-Encoding in an HTTP/1.0 request")
         self.plain = self.http_1_1 and self.method != b"HEAD"
-        self.repeatable = self.method in IDEMPOTENT and not known.has_body and not known.upgrade
+        self.repeatable = self.method in IDEMPOTENT and not meaning.has_body and not meaning.upgrade
         if self.target[0] != SLASH or self.method == b"CONNECT":
             self._check_unusual_target()
+        self._for_app = b"%b %b HTTP/1.1\r\n%b" % (self.method, self.target, passed)
+        if self.upgrade:
+            self._for_app += b"Connection: upgrade\r\nUpgrade: %b\r\n" % self.upgrade
 
-    @property
-    def upgrade(self) -> bytes:
-        return self.meaning.upgrade if self.http_1_1 else b""
-
-    def for_app(self, sender: Sender) -> bytes:
-        """The head as the app gets it, always as HTTP/1.1."""
-        forwarded, self.request_id = sender.forwarded(self._said, self.meaning.host)
-        if upgrade := self.upgrade:
-            forwarded += b"Connection: upgrade\r\nUpgrade: %b\r\n" % upgrade
-        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self.method, self.target, self._passed, forwarded)
+    def for_app(self, sender: Sender) -> tuple[bytes, bytes]:
+        """The head as the app gets it, always as HTTP/1.1, and the request's id in it."""
+        forwarded, request_id = sender.forwarded(self._said, self.meaning.host)
+        return self._for_app + forwarded, request_id
 
     def _check_unusual_target(self) -> None:
         """RFC 9112 section 3.2: the forms that do not begin with a slash."""
@@ -181,3 +178,6 @@ def _not_a_request_line(head: bytes) -> Refusal:
     if OTHER_VERSION.match(head):
         return Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
     return Refusal(HTTPStatus.BAD_REQUEST, "malformed request line")
+
+
+known = Memory(RequestHead)
