@@ -154,6 +154,7 @@ class Llhttp:
 @given(heads())
 @example(b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n")
 @example(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5 5\r\n\r\n")
+@example(b"GET / HTTP/1.1\r\nHost: h\r\nCookie: a=b\r\ncookie: c=d\r\n\r\n")
 def test_fields_that_go_on_are_those_that_llhttp_finds(head: bytes) -> None:
     try:
         request = RequestHead(head)

@@ -2,6 +2,7 @@
 
 import re
 from http import HTTPStatus
+from typing import NamedTuple
 
 from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
 from slot_machine.proxy.forwarded import FORWARDED, NOTHING_SAID, Said, Sender
@@ -82,27 +83,41 @@ _lines = Lines(MEANT, STOPPED)
 _meanings = Memory(Meaning)
 
 
-def _understood(block: bytes) -> tuple[Meaning, Said, bytes]:
-    """What a block of fields means, what it says of its way, and the lines that go on to the app as they are.
+class Block(NamedTuple):
+    """A block of fields: what it means, what it says of its way, and the lines that go on to the app as they are.
 
-    A cookie means nothing here and is its user's own, while all else is the same for many: so it is looked at by
-    itself, and goes on as the last line (RFC 9110 section 5.3: fields with different names have no order).
+    `takes_cookie`: a line with a cookie may come behind them.
+    """
+
+    meaning: Meaning
+    said: Said
+    passed: bytes
+    takes_cookie: bool
+
+
+def _understood(block: bytes) -> tuple[Meaning, Said, bytes]:
+    """A cookie means nothing here and is its user's own, while all else is the same for many.
+
+    So it is looked at by itself, and goes on as the last line (RFC 9110 section 5.3: fields with different names have
+    no order).
     """
     begin = block.find(COOKIE) + 2
     end = block.find(b"\r\n", begin) + 2
-    if begin < 2 or not COOKIE_LINE.fullmatch(block, begin, end) or block.find(COOKIE, end - 2) >= 0:
-        return _shared[block]
-    meaning, said, passed = _shared[block[:begin] + block[end:]]
-    return _shared[block] if meaning.stopped else (meaning, said, passed + block[begin:end])
+    if begin >= 2 and COOKIE_LINE.fullmatch(block, begin, end):
+        meaning, said, passed, takes_cookie = _shared[block[:begin] + block[end:]]
+        if takes_cookie:
+            return meaning, said, passed + block[begin:end]
+    return _shared[block][:3]
 
 
-def _understood_as_a_whole(block: bytes) -> tuple[Meaning, Said, bytes]:
+def _understood_as_a_whole(block: bytes) -> Block:
     fields = _lines.read(block)
     meaning = _meanings[fields.meant]
     said = NOTHING_SAID
     if not FORWARDED.isdisjoint(fields.names):
         said = Said.of(zip(fields.names, fields.values, strict=True))
-    return meaning, said, fields.passed(meaning.stopped) + meaning.added
+    passed = fields.passed(meaning.stopped) + meaning.added
+    return Block(meaning, said, passed, takes_cookie=b"cookie" not in fields.names and not meaning.stopped)
 
 
 _shared = Memory(_understood_as_a_whole)
@@ -112,7 +127,7 @@ class RequestHead:
     """A request's head up to and including its empty line. Raises Refusal. Nothing in it is of one request alone.
 
     `plain`: the reply's body is what its fields say. `repeatable`: it may be sent a second time (RFC 9110 section
-    9.2.2), and all of it is known.
+    9.2.2), and all of it is known. `size` is in bytes.
     """
 
     __slots__ = (
@@ -124,6 +139,7 @@ class RequestHead:
         "method",
         "plain",
         "repeatable",
+        "size",
         "target",
         "upgrade",
     )
@@ -132,6 +148,7 @@ class RequestHead:
         line = REQUEST_LINE.match(head)
         if line is None:
             raise _not_a_request_line(head)
+        self.size = len(head)
         self.method, self.target, minor = line.groups()
         meaning, self._said, passed = _understood(head[line.end() :])
         self.meaning = meaning
@@ -158,8 +175,8 @@ class RequestHead:
 
     def for_app(self, sender: Sender) -> tuple[bytes, bytes]:
         """The head as the app gets it, always as HTTP/1.1, and the request's id in it."""
-        forwarded, request_id = sender.forwarded(self._said, self.meaning.host)
-        return self._for_app + forwarded, request_id
+        way, host, request_id = sender.introduce(self._said, self.meaning.host)
+        return b"".join((self._for_app, way, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
 
     def _check_unusual_target(self) -> None:
         """RFC 9112 section 3.2: the forms that do not begin with a slash."""
