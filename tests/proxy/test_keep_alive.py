@@ -151,8 +151,8 @@ def test_pool_learns_from_a_promise(idle_fd: int) -> None:
     pool: Pool[Idle] = Pool(Address(PUBLIC, 1))
     connection = Idle(idle_fd)
     pool.put(connection, 0.0, promised_s=5.0)
-    assert pool.take(5 * MARGIN + 0.01, repeatable=True) is None
-    assert pool.take(5 * MARGIN - 0.01, repeatable=True) is connection
+    assert pool.take(5 * MARGIN + 0.01, True) is None
+    assert pool.take(5 * MARGIN - 0.01, True) is connection
 
 
 def test_pool_learns_from_a_connection_that_the_app_closed(idle_fd: int) -> None:
@@ -180,7 +180,7 @@ def test_pool_looks_before_it_hands_out(closed_fd: int, idle_fd: int) -> None:
     dead, alive = Idle(closed_fd), Idle(idle_fd)
     pool.put(alive, 0.0, 60.0)
     pool.put(dead, 0.0, 60.0)
-    assert pool.take(1.0, repeatable=True) is alive
+    assert pool.take(1.0, True) is alive
     assert dead.closed
 
 
@@ -188,8 +188,8 @@ def test_pool_has_nothing_for_a_post_unless_promised(idle_fd: int) -> None:
     pool: Pool[Idle] = Pool(Address(PUBLIC, 1))
     connection = Idle(idle_fd)
     pool.put(connection, 0.0, None)
-    assert pool.take(0.0, repeatable=False) is None
-    assert pool.take(0.0, repeatable=True) is connection
+    assert pool.take(0.0, False) is None
+    assert pool.take(0.0, True) is connection
     pool.put(connection, 0.0, 10.0)
-    assert pool.take(10 * MARGIN / 2 + 0.01, repeatable=False) is None
-    assert pool.take(10 * MARGIN / 2 - 0.01, repeatable=False) is connection
+    assert pool.take(10 * MARGIN / 2 + 0.01, False) is None
+    assert pool.take(10 * MARGIN / 2 - 0.01, False) is connection

@@ -22,13 +22,16 @@ class Claim:
     def claimed(self, route: Route | None) -> None:
         self.answers.append(route)
 
+    def waits(self) -> None:
+        assert not self.answers
+
     def wind_up(self, within_s: float) -> None:
         raise AssertionError(within_s)
 
     def cut(self) -> None:
         self.released = True
         if self.answers and self.answers[0]:
-            self.answers[0].release(self, finished=False)
+            self.answers[0].release(self, False)
 
 
 class Routing(RuleBasedStateMachine):
@@ -67,7 +70,7 @@ class Routing(RuleBasedStateMachine):
     @rule(claim=claims, finished=st.booleans())
     def release(self, claim: Claim, finished: bool) -> None:
         if claim.answers and claim.answers[0]:
-            claim.answers[0].release(claim, finished=finished)
+            claim.answers[0].release(claim, finished)
             claim.released = True
 
     @rule(upstream=st.sampled_from(UPSTREAMS))

@@ -20,7 +20,7 @@ from slot_machine.proxy.wire import Settings
 CHUNKS = b"3;a=b\r\n\r\n0\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n"
 REQUESTS = [
     b"GET /1 HTTP/1.1\r\nHost: h\r\nCookie: a=b\r\n\r\n",
-    b"\r\nGET /2 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    b"\r\n\r\nGET /2 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     b"HEAD /3 HTTP/1.1\r\nHost: h\r\nX: \xff\r\n\r\n",
     b"POST /4 HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n\r\n\r\nhi",
     b"PUT /5 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",

@@ -1,6 +1,6 @@
 """One start of the app as the data plane sees it, and what it counted of that start."""
 
-import bisect
+from bisect import bisect_left
 
 import msgspec
 
@@ -62,7 +62,7 @@ class Counts(msgspec.Struct):
 class Totals(msgspec.Struct):
     """All requests of one slot since the data plane began. Only ever grows, but for `in_flight`."""
 
-    by_class: dict[int, int] = {}
+    by_class: dict[int, int] = msgspec.field(default_factory=lambda: dict.fromkeys(range(6), 0))
     """Requests by the first digit of their status; by `CUT` those without a whole reply."""
     in_flight: int = 0
     latency: list[int] = msgspec.field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
@@ -71,9 +71,8 @@ class Totals(msgspec.Struct):
     bytes_out: int = 0
 
     def observe(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
-        by_class, status_class = self.by_class, status // 100
-        by_class[status_class] = by_class.get(status_class, 0) + 1
-        self.latency[bisect.bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
+        self.by_class[status // 100] += 1
+        self.latency[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
         self.seconds += seconds
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out

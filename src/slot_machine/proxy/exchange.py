@@ -29,9 +29,8 @@ class AppSide(Protocol):
 class Exchange:
     """Claims its upstream, and releases it in `_end`, whatever happens in between. Implements Claim.
 
-    `body` is what has come of the request's body and was not sent on yet, with its framing. `body_began`: the client
-    does not wait for `100 Continue` any more. `body_done`: nothing of it is missing. `held`: it waits for a route.
-    `received` and `sent` count the client's bytes, `status` is 0 until the reply begins.
+    `body` is what has come of the request's body and was not sent on yet, with its framing. `held`: it waits for a
+    route. `received` and `sent` count the client's bytes, `status` is 0 until the reply begins.
     """
 
     __slots__ = (
@@ -40,8 +39,6 @@ class Exchange:
         "app",
         "began_s",
         "body",
-        "body_began",
-        "body_done",
         "client",
         "ended",
         "endless",
@@ -61,9 +58,7 @@ class Exchange:
         self.head = head
         self.began_s = began_s
         self.body = b""
-        self.body_began = True
-        self.body_done = True
-        self.received = 0
+        self.received = head.size
         self.request_id = b""
         self.sent = 0
         self.status = 0
@@ -92,11 +87,15 @@ class Exchange:
         if self.held:
             self.held = False
             self.client.goes_on()
-        app = route.pools[self.client.listener].take(self.began_s, repeatable=self.head.repeatable)
+        app = route.pools[self.client.listener].take(self.began_s, self.head.repeatable)
         if app is None:
             self._open(route)
         else:
             self.opened(app)
+
+    def waits(self) -> None:
+        self.held = True
+        self.client.goes_on()
 
     def opened(self, app: "AppConnection") -> None:
         """The connection to the app is there: everything known of the request goes out."""
@@ -108,7 +107,7 @@ class Exchange:
         if self.body:
             data, self.body = data + self.body, b""
         app.begin(self, data)
-        if not self.body_done and not app.congested:
+        if self.client.body is not None and not app.congested:
             self.client.resume()
 
     def not_opened(self, why: str) -> None:
@@ -133,7 +132,7 @@ class Exchange:
     def finished(self, now_s: float) -> None:
         """The reply is complete, and the connection to the app belongs to somebody else now."""
         self.app = None
-        self._end(now_s, finished=True)
+        self._end(now_s, True, True)
         self.client.ended(self, now_s)
 
     def app_lost(self, why: str, *, untouched: bool = False) -> None:
@@ -169,7 +168,7 @@ class Exchange:
         if self.route and status >= 500:
             self.route.refused()
         self.status = status
-        self.keep_client = self.keep_client and self.body_done and not client.server.closing
+        self.keep_client = self.keep_client and client.body is None and not client.server.closing
         head_only = self.head.method == b"HEAD"
         page = pages.reply(status, why, self.head.meaning.accept, connection=self.connection_field, head_only=head_only)
         self.sent += len(page)
@@ -198,7 +197,7 @@ class Exchange:
     def over(self) -> None:
         """A tunnel that its client or the app has ended."""
         self._drop_app()
-        self._end(monotonic(), finished=True)
+        self._end(monotonic(), finished=True, whole=True)
 
     def _open(self, route: Route) -> None:
         self.client.server.connect(route.pools[self.client.listener], self)
@@ -209,7 +208,7 @@ class Exchange:
         self._orphaned = True
         self._ending = self.app.clean_ending()
         self._drop_app()
-        self._end(monotonic(), finished=False)
+        self._end(monotonic(), finished=False, whole=False)
 
     def end_cleanly(self) -> None:
         """For a WebSocket or an event stream. Does nothing where its time never came, or it ended by itself."""
@@ -226,7 +225,7 @@ class Exchange:
 
     def _cut_off(self) -> None:
         self._drop_app()
-        self._end(monotonic(), finished=False)
+        self._end(monotonic(), finished=False, whole=False)
         if self.head.http_1_1:
             self.client.transport.abort()
         else:
@@ -237,11 +236,11 @@ class Exchange:
             app, self.app = self.app, None
             app.cut()
 
-    def _end(self, now_s: float, *, finished: bool, whole: bool | None = None) -> None:
+    def _end(self, now_s: float, finished: bool, whole: bool) -> None:
         """`finished`: not for want of time at a switch. `whole`: the client got all of the reply."""
         if self.ended:
             return
         self.ended = True
-        if self.route:
-            self.route.release(self, finished=finished)
-        self.client.server.observe(self, now_s, whole=finished if whole is None else whole)
+        if self.route is not None:
+            self.route.release(self, finished)
+        self.client.server.observe(self, now_s, whole)

@@ -58,25 +58,22 @@ class TrustedProxies:
 class Sender:
     """Who is at the other end of a connection."""
 
-    __slots__ = ("_address", "_start", "_trusted")
+    __slots__ = ("_address", "_trusted", "_way")
 
     def __init__(self, address: bytes, *, trusted: bool) -> None:
         self._address = address
         self._trusted = trusted
-        self._start = _start(address, b"http")
+        self._way = _way(address, b"http")
 
-    def forwarded(self, said: Said, host: bytes) -> tuple[bytes, bytes]:
-        """The lines for the app with the empty one that ends its head, and the request's id in them."""
+    def introduce(self, said: Said, host: bytes) -> tuple[bytes, bytes, bytes]:
+        """The lines that tell the app the way of a request, up to the value of the last; that host, and the id."""
         if said is NOTHING_SAID or not self._trusted:
-            request_id = next(_fresh_ids)
-            return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (self._start, host, request_id), request_id
-        request_id = said.request_id or next(_fresh_ids)
+            return self._way, host, next(_fresh_ids)
         addresses = said.addresses + b", " + self._address if said.addresses else self._address
-        start = _start(addresses, said.proto or b"http")
-        return b"%b%b\r\nX-Request-Id: %b\r\n\r\n" % (start, said.host or host, request_id), request_id
+        return _way(addresses, said.proto or b"http"), said.host or host, said.request_id or next(_fresh_ids)
 
 
-def _start(addresses: bytes, proto: bytes) -> bytes:
+def _way(addresses: bytes, proto: bytes) -> bytes:
     return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (addresses, proto)
 
 

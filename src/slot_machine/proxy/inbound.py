@@ -1,6 +1,7 @@
 """A client's connection: requests come in one after the other, and each waits for the reply to the one before it."""
 
 import asyncio
+import re
 import select
 import socket
 import struct
@@ -16,6 +17,7 @@ from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal
 from slot_machine.proxy.forwarded import Sender
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.request import RequestHead
 from slot_machine.proxy.routing import Router
 from slot_machine.proxy.wire import Limits
 
@@ -28,6 +30,8 @@ BROKEN = struct.pack("ii", 1, 0)
 """For SO_LINGER (socket(7)): no time to linger, so the other side gets a reset."""
 
 CR = 13
+EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
+"""Ignored before a request (RFC 9112 section 2.2)."""
 
 
 class Server(Protocol):
@@ -41,21 +45,23 @@ class Server(Protocol):
     sender: Callable[[str], Sender]
 
     def connect(self, pool: "Pool[AppConnection]", exchange: Exchange, /) -> None: ...
-    def observe(self, exchange: Exchange, now_s: float, /, *, whole: bool) -> None: ...
+    def observe(self, exchange: Exchange, now_s: float, whole: bool, /) -> None: ...
     def observe_refusal(self, status: HTTPStatus, bytes_in: int, bytes_out: int, /) -> None: ...
 
 
 class ClientConnection(asyncio.Protocol):
     """`deadline_s` is when `expired` must be called: a sweep does it, so that no request needs a timer.
 
-    `congested`: the client reads more slowly than the app writes. `paused`: the client is not read.
+    `body` is the framing of a request's body as long as not all of it has come. `congested`: the client reads more
+    slowly than the app writes. `paused`: the client is not read.
     """
 
     __slots__ = (
-        "_body",
+        "_body_began",
         "_early",
         "_lingering",
         "_seen_unsent",
+        "body",
         "congested",
         "deadline_s",
         "exchange",
@@ -71,8 +77,9 @@ class ClientConnection(asyncio.Protocol):
         self.listener = listener
         self.exchange: Exchange | None = None
         self.deadline_s = monotonic() + server.limits.idle_s
+        self.body: Framing | None = None
+        self._body_began = False
         self._early = b""
-        self._body: Framing | None = None
         self._lingering = False
         self._seen_unsent = 0
         self.congested = False
@@ -100,7 +107,7 @@ class ClientConnection(asyncio.Protocol):
         if self.exchange is None:
             if not self._lingering:
                 self._next(self._early + data if self._early else data)
-        elif self._body is not None:
+        elif self.body is not None:
             self._more_body(self.exchange, data)
         else:
             self._early += data
@@ -141,7 +148,7 @@ class ClientConnection(asyncio.Protocol):
     def ended(self, exchange: Exchange, now_s: float) -> None:
         """The reply to it is written."""
         self.exchange = None
-        if not exchange.keep_client or self._body is not None or self.server.closing:
+        if not exchange.keep_client or self.body is not None or self.server.closing:
             self._close()
             return
         if self.congested:
@@ -217,8 +224,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def _waits_for_body(self) -> bool:
         """It is the client's turn: it is read, and does not wait for `100 Continue`."""
-        exchange = self.exchange
-        return self._body is not None and not self.paused and exchange is not None and exchange.body_began
+        return self.body is not None and self._body_began and not self.paused
 
     def _set_deadline(self) -> None:
         """The limit that goes with what is going on. Most requests take a short cut, in `_next` and `ended`."""
@@ -235,52 +241,41 @@ class ClientConnection(asyncio.Protocol):
         elif exchange.status:
             limit_s = inf
         else:
-            limit_s = limits.stall_s if self._waits_for_body else limits.response_s or inf
+            limit_s = limits.stall_s if self._waits_for_body else limits.response_s
         self.deadline_s = monotonic() + limit_s
 
     def _next(self, data: bytes) -> None:
-        if data[0] == CR:
-            # RFC 9112 section 2.2: an empty line before a request is ignored.
-            data = data.removeprefix(b"\r\n")
-            if not data or data == b"\r":
-                self._keep_beginning(data)
-                return
-        end = len(data)
         head = request.known.get(data)
-        if head is None:
-            end = data.find(b"\r\n\r\n") + 4
-            if not 4 <= end <= MOST_HEAD_BYTES:
-                self._incomplete(data)
-                return
-            try:
-                head = request.known[data[:end]]
-            except Refusal as refusal:
-                self._refuse(refusal, len(data))
-                return
+        if head is not None:
+            self._early = b""
+        elif (head := self._read_head(data)) is None:
+            return
         now_s = monotonic()
         exchange = self.exchange = Exchange(self, head, now_s)
-        exchange.received = end
         server = self.server
-        self.deadline_s = now_s + (server.limits.response_s or inf)
-        if head.meaning.has_body:
-            self._early = b""
-            if not self._begin_body(exchange, data[end:]):
-                return
-        else:
-            self._early = data[end:]
+        self.deadline_s = now_s + server.limits.response_s
+        if head.meaning.has_body and not self._begin_body(exchange):
+            return
         server.router.claim(exchange)
-        if exchange.route is None and not exchange.ended:
-            exchange.held = True
-            self._set_deadline()
 
     def _next_early(self) -> None:
         if self.exchange is None and self._early and not self._lingering and not self.transport.is_closing():
             early, self._early = self._early, b""
             self._next(early)
 
-    def _incomplete(self, data: bytes) -> None:
-        """More must come, unless what is here can't be the beginning of a head."""
+    def _read_head(self, data: bytes) -> RequestHead | None:
+        """Keeps what follows it. None if it is not complete, or refused."""
+        if data[0] == CR:
+            data = EMPTY_LINES.sub(b"", data, 1)
+            if not data or data == b"\r":
+                self._keep_beginning(data)
+                return None
+        end = data.find(b"\r\n\r\n") + 4
         try:
+            if 4 <= end <= MOST_HEAD_BYTES:
+                head = request.known[data[:end]]
+                self._early = data[end:]
+                return head
             if len(data) > MOST_HEAD_BYTES:
                 why = f"a head of over {MOST_HEAD_BYTES} bytes"
                 raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why)
@@ -289,6 +284,7 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refusal, len(data))
         else:
             self._keep_beginning(data)
+        return None
 
     def _keep_beginning(self, data: bytes) -> None:
         """Of a head. Its time runs from the first byte on."""
@@ -296,37 +292,36 @@ class ClientConnection(asyncio.Protocol):
             self.deadline_s = monotonic() + self.server.limits.head_s
         self._early = data
 
-    def _begin_body(self, exchange: Exchange, first: bytes) -> bool:
+    def _begin_body(self, exchange: Exchange) -> bool:
         """Whether what came of the body is well-formed. The rest is read once the app has the head."""
-        known = exchange.head.meaning
-        exchange.body_done = False
-        exchange.body_began = not known.expects_continue
-        self._body = Chunked() if known.chunked else Sized(known.length)
+        first, self._early = self._early, b""
+        meaning = exchange.head.meaning
+        self.body = Chunked() if meaning.chunked else Sized(meaning.length)
+        self._body_began = not meaning.expects_continue
         if first:
             self._more_body(exchange, first)
-        if self._body is not None:
+        if self.body is not None:
             self.pause()
             self._set_deadline()
         return self.exchange is exchange
 
     def _more_body(self, exchange: Exchange, data: bytes) -> None:
-        assert self._body
+        assert self.body
         try:
-            end = self._body.feed(data, 0)
+            end = self.body.feed(data, 0)
         except Refusal as refusal:
             # What went to the app already can't be completed.
             exchange.keep_client = False
             exchange.fail(refusal.status, str(refusal))
             return
-        exchange.body_began = True
+        self._body_began = True
         if end == MORE:
             exchange.received += len(data)
             exchange.more_body(data)
             self._set_deadline()
             return
-        self._body = None
+        self.body = None
         self._early = data[end:]
-        exchange.body_done = True
         exchange.received += end
         exchange.more_body(data[:end])
         self._set_deadline()
@@ -339,8 +334,8 @@ class ClientConnection(asyncio.Protocol):
         self.linger()
 
     def _close(self) -> None:
-        if self._body is not None or self._early:
-            self._body = None
+        if self.body is not None or self._early:
+            self.body = None
             self.linger()
         else:
             self.transport.close()

@@ -76,10 +76,12 @@ class AppConnection(asyncio.Protocol):
             self.transport.abort()
             return
         try:
-            if self._framing is None:
-                self._begin_reply(exchange, self._early + data if self._early else data)
-            else:
+            if self._framing is not None:
                 self._relay(exchange, data, 0, self._framing.feed(data, 0))
+                return
+            if self._early:
+                data, self._early = self._early + data, b""
+            self._begin_reply(exchange, data)
         except Refusal as refusal:
             self._exchange = None
             self.transport.abort()
@@ -99,8 +101,6 @@ class AppConnection(asyncio.Protocol):
 
     def begin(self, exchange: Exchange, request: bytes) -> None:
         self._exchange = exchange
-        self._head = None
-        self._framing = None
         if exchange.client.congested:
             self.transport.pause_reading()
         self.transport.write(request)
@@ -126,16 +126,24 @@ class AppConnection(asyncio.Protocol):
         return fd
 
     def _begin_reply(self, exchange: Exchange, data: bytes) -> None:
-        self._early = b""
         while True:
             end = data.find(b"\r\n\r\n") + 4
-            if end < 4 or end > MOST_HEAD_BYTES:
+            if not 4 <= end <= MOST_HEAD_BYTES:
                 if len(data) > MOST_HEAD_BYTES:
                     raise Refusal(HTTPStatus.BAD_GATEWAY, f"a head of over {MOST_HEAD_BYTES} bytes")
                 reply.check_beginning(data)
                 self._early = data
                 return
             head = self._head = reply.known[data[:end]]
+            if head.whole == len(data) and exchange.head.plain and exchange.client.body is None:
+                # Most replies: here all of it, and the client gets what the app sent.
+                keep = exchange.keep_client = exchange.keep_client and not exchange.client.server.closing
+                exchange.status = head.status
+                out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]
+                exchange.sent += len(out)
+                exchange.client.transport.write(out)
+                self._finish(exchange, head, True)
+                return
             if head.status >= 200:
                 break
             if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -146,18 +154,10 @@ class AppConnection(asyncio.Protocol):
             data = data[end:]
             if not data:
                 return
-        if head.short and head.length == len(data) - end and exchange.head.plain and exchange.body_done:
-            # Most replies: here all of it, and the client gets what the app sent.
-            keep = exchange.keep_client = exchange.keep_client and not exchange.client.server.closing
-            exchange.status = head.status
-            out = head.kept_alive if keep else head.for_client(connection=b"close")
-            self._write(exchange, out + data[end:])
-            self._finish(exchange, head, clean=True)
-            return
         client = exchange.client
         self._frame(exchange, head)
         keep = exchange.keep_client
-        if keep and (client.server.closing or not exchange.body_done):
+        if keep and (client.server.closing or client.body is not None):
             keep = exchange.keep_client = False
         if keep and exchange.head.http_1_1 and not self._encode:
             out = head.kept_alive
@@ -173,7 +173,7 @@ class AppConnection(asyncio.Protocol):
             self._write(exchange, out)
             # Some apps send the body all the same: it must not pass for the reply to the next request.
             may_follow = exchange.head.method == b"HEAD" or head.length
-            self._finish(exchange, head, clean=end == len(data) and not may_follow)
+            self._finish(exchange, head, end == len(data) and not may_follow)
         elif end == len(data):
             self._write(exchange, out)
         else:
@@ -217,22 +217,24 @@ class AppConnection(asyncio.Protocol):
                 self._write(exchange, part)
         if end != MORE:
             assert self._head
-            self._finish(exchange, self._head, clean=end == len(data))
+            self._finish(exchange, self._head, end == len(data))
 
     def _write(self, exchange: Exchange, data: bytes) -> None:
         exchange.sent += len(data)
         exchange.client.transport.write(data)
 
-    def _finish(self, exchange: Exchange, head: ReplyHead, *, clean: bool) -> None:
+    def _finish(self, exchange: Exchange, head: ReplyHead, clean: bool) -> None:
         """`clean`: the app sends nothing beyond its reply."""
         self._exchange = None
+        self._head = None
         self._framing = None
         now_s = monotonic()
-        if clean and not head.close and exchange.body_done and not self.congested:
+        client = exchange.client
+        if clean and not head.close and client.body is None and not self.congested:
             self._reused = True
-            if exchange.client.congested:
+            if client.congested:
                 self.transport.resume_reading()
-            self._pool.put(self, now_s, head.keep_s, repeatable=exchange.head.repeatable)
+            self._pool.put(self, now_s, head.keep_s, exchange.head.repeatable)
         else:
             self.transport.abort()
         exchange.finished(now_s)

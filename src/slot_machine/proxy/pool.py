@@ -48,21 +48,26 @@ class Pool(Generic[C]):
         self._promised = False
         self._closed = False
 
-    def take(self, now_s: float, *, repeatable: bool) -> C | None:
+    def take(self, now_s: float, repeatable: bool) -> C | None:
         """A connection that looks open.
 
         A request that can't be repeated gets none, unless the app promised to keep it open for at least as long again.
         """
-        if not repeatable and not self._promised:
+        if repeatable:
+            usable_s = self._kept_s
+        elif self._promised:
+            usable_s = self._kept_s / 2
+        else:
             return None
-        usable_s = self._kept_s if repeatable else self._kept_s / 2
-        while self._idle:
-            connection = self._idle[-1]
-            rested_s = now_s - connection.idle_since_s
+        idle = self._idle
+        while idle:
+            rested_s = now_s - idle[-1].idle_since_s
             if rested_s > usable_s:
                 return None
-            self._idle.pop()
-            if (rested_s < LOOK_AFTER_S and repeatable) or not _readable(connection.fileno()):
+            connection = idle.pop()
+            if rested_s < LOOK_AFTER_S and repeatable:
+                return connection
+            if not _readable(connection.fileno()):
                 if not self._promised and rested_s > self._kept_s / 2:
                     self._kept_s = min(LONGEST_IDLE_S, self._kept_s * GROWTH)
                 return connection
@@ -70,7 +75,7 @@ class Pool(Generic[C]):
             connection.cut()
         return None
 
-    def put(self, connection: C, now_s: float, promised_s: float | None, *, repeatable: bool = True) -> None:
+    def put(self, connection: C, now_s: float, promised_s: float | None, repeatable: bool = True) -> None:
         """`promised_s`: what the app's last reply said of this connection; `repeatable`: its request.
 
         One request after the other that can't take a connection from here would each add one, so only one is kept.
@@ -78,8 +83,8 @@ class Pool(Generic[C]):
         if promised_s is not None:
             self._promised = True
             self._learn(promised_s)
-        in_excess = self._idle and not repeatable and not self._promised
-        if self._closed or in_excess or len(self._idle) >= MOST_IDLE:
+        most = MOST_IDLE if repeatable or self._promised else 1
+        if self._closed or len(self._idle) >= most:
             connection.cut()
             return
         connection.idle_since_s = now_s

@@ -52,8 +52,8 @@ class ReplyHead:
     """A reply's head up to and including its empty line. Raises Refusal for what is not HTTP/1 or has two meanings.
 
     `length` is in bytes, None where no Content-Length stands; `keep_s` is for how long the app promises to keep the
-    connection open, None where it doesn't say. `short`: a body of known length that can go out with the head in one
-    piece.
+    connection open, None where it doesn't say. `whole` is the size in bytes of head and body where both can go out in
+    one piece, else 0.
     """
 
     __slots__ = (
@@ -64,9 +64,9 @@ class ReplyHead:
         "keep_s",
         "kept_alive",
         "length",
-        "short",
         "status",
         "upgrade",
+        "whole",
     )
 
     def __init__(self, head: bytes) -> None:
@@ -88,7 +88,8 @@ class ReplyHead:
         # RFC 9110 section 8.6: these have no length to tell.
         stopped = meaning.stopped | {b"content-length"} if self.status < 200 or self.status == 204 else meaning.stopped
         self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed(stopped))
-        self.short = 200 <= self.status not in BODYLESS and self.length is not None and 0 < self.length <= SHORT_BYTES
+        short = 200 <= self.status not in BODYLESS and self.length is not None and 0 < self.length <= SHORT_BYTES
+        self.whole = len(head) + self.length if short and self.length else 0
         self.kept_alive = self.for_client(chunked=self.chunked)
 
     def for_client(self, *, chunked: bool = False, connection: bytes = b"") -> bytes:

@@ -21,6 +21,9 @@ class Claim(Protocol):
     def claimed(self, route: "Route | None", /) -> None:
         """It counts on `route` from now on; with None, nothing is live."""
 
+    def waits(self) -> None:
+        """It will be told a route later."""
+
     def cut(self) -> None:
         """Its upstream is gone: it must release its claim."""
 
@@ -65,7 +68,7 @@ class Route:
     def current(self) -> bool:
         return self._switched_away_s is None
 
-    def release(self, claim: Claim, *, finished: bool) -> None:
+    def release(self, claim: Claim, finished: bool) -> None:
         """Ends a claim; a second time does nothing. Counted once the traffic has moved on."""
         try:
             self.claims.remove(claim)
@@ -164,6 +167,7 @@ class Router:
                 self._waiting[claim] = None
                 self._counts.held += 1
                 self._gauge[0] += 1
+                claim.waits()
                 return
             self._counts.refused += 1
             route = None

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
+from math import inf
 from time import monotonic
 
 import msgspec
@@ -41,7 +42,8 @@ class DataPlaneServer:
         # Each will want a connection to the app at the same moment.
         most_held = min(MOST_HELD, (most_files - self.most_clients) // 2)
         self.router = Router(gauge.attach(settings.gauge_fd), most_held)
-        self.limits = settings.limits
+        limits = settings.limits
+        self.limits = msgspec.structs.replace(limits, response_s=limits.response_s or inf)
         self.closing = False
         self.stopped = asyncio.Event()
         self.clients: set[ClientConnection] = set()
@@ -68,11 +70,11 @@ class DataPlaneServer:
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    def observe(self, exchange: Exchange, now_s: float, *, whole: bool) -> None:
+    def observe(self, exchange: Exchange, now_s: float, whole: bool) -> None:
         """Counts a request that is over."""
         seconds = now_s - exchange.began_s
         route = exchange.route
-        totals = route.totals if route else self.router.totals[NO_SLOT]
+        totals = route.totals if route is not None else self.router.totals[NO_SLOT]
         totals.observe(exchange.status if whole else GOT_NO_REPLY, seconds, exchange.received, exchange.sent)
         if self._access_log:
             self._access_log.add(exchange, route.upstream.slot if route else NO_SLOT, seconds)
