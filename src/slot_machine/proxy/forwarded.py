@@ -56,21 +56,19 @@ class TrustedProxies:
 
 
 class Sender:
-    """Who is at the other end of a connection."""
+    """Who is at the other end of a connection. `way` is what the app is told if the request says nothing of its own."""
 
-    __slots__ = ("_address", "_trusted", "_way")
+    __slots__ = ("_address", "trusted", "way")
 
     def __init__(self, address: bytes, *, trusted: bool) -> None:
         self._address = address
-        self._trusted = trusted
-        self._way = _way(address, b"http")
+        self.trusted = trusted
+        self.way = _way(address, b"http")
 
-    def introduce(self, said: Said, host: bytes) -> tuple[bytes, bytes, bytes]:
-        """The lines that tell the app the way of a request, up to the value of the last; that host, and the id."""
-        if said is NOTHING_SAID or not self._trusted:
-            return self._way, host, next(_fresh_ids)
+    def pass_on(self, said: Said, host: bytes) -> tuple[bytes, bytes, bytes]:
+        """What the app is told of what was said: lines up to the value of the last, that host, and the id."""
         addresses = said.addresses + b", " + self._address if said.addresses else self._address
-        return _way(addresses, said.proto or b"http"), said.host or host, said.request_id or next(_fresh_ids)
+        return _way(addresses, said.proto or b"http"), said.host or host, said.request_id or next(fresh_ids)
 
 
 def _way(addresses: bytes, proto: bytes) -> bytes:
@@ -86,4 +84,4 @@ def _ids() -> Iterator[bytes]:
             yield start + few
 
 
-_fresh_ids = _ids()
+fresh_ids = _ids()

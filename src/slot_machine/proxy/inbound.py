@@ -104,15 +104,23 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.client_left()
 
     def data_received(self, data: bytes) -> None:
-        if self.exchange is None:
-            if not self._lingering:
-                self._next(self._early + data if self._early else data)
-        elif self.body is not None:
-            self._more_body(self.exchange, data)
-        else:
-            self._early += data
-            if len(self._early) > MOST_EARLY_BYTES:
-                self.pause()
+        if self.exchange is not None or self._lingering:
+            self._more(data)
+            return
+        if self._early:
+            data = self._early + data
+        head = request.known.get(data)
+        if head is not None:
+            self._early = b""
+        elif (head := self._read_head(data)) is None:
+            return
+        now_s = monotonic()
+        exchange = self.exchange = Exchange(self, head, now_s)
+        server = self.server
+        self.deadline_s = now_s + server.limits.response_s
+        if head.meaning.has_body and not self._begin_body(exchange):
+            return
+        server.router.claim(exchange)
 
     def pause_writing(self) -> None:
         self.congested = True
@@ -158,7 +166,7 @@ class ClientConnection(asyncio.Protocol):
         if self.paused and len(self._early) <= MOST_EARLY_BYTES:
             self.resume()
         if self._early:
-            asyncio.get_running_loop().call_soon(self._next_early)
+            asyncio.get_running_loop().call_soon(self._next)
 
     def linger(self) -> None:
         """Closes so that the last bytes arrive though the client may still be sending (RFC 9112 section 9.6)."""
@@ -227,7 +235,7 @@ class ClientConnection(asyncio.Protocol):
         return self.body is not None and self._body_began and not self.paused
 
     def _set_deadline(self) -> None:
-        """The limit that goes with what is going on. Most requests take a short cut, in `_next` and `ended`."""
+        """The limit that goes with what is going on. Most requests take a short cut, in `data_received` and `ended`."""
         limits, exchange = self.server.limits, self.exchange
         closing = self._lingering or self.transport.is_closing()
         if self.congested or (closing and self.transport.get_write_buffer_size()):
@@ -244,24 +252,22 @@ class ClientConnection(asyncio.Protocol):
             limit_s = limits.stall_s if self._waits_for_body else limits.response_s
         self.deadline_s = monotonic() + limit_s
 
-    def _next(self, data: bytes) -> None:
-        head = request.known.get(data)
-        if head is not None:
-            self._early = b""
-        elif (head := self._read_head(data)) is None:
+    def _more(self, data: bytes) -> None:
+        """Of the body, or before its time."""
+        if self.exchange is None:
             return
-        now_s = monotonic()
-        exchange = self.exchange = Exchange(self, head, now_s)
-        server = self.server
-        self.deadline_s = now_s + server.limits.response_s
-        if head.meaning.has_body and not self._begin_body(exchange):
+        if self.body is not None:
+            self._more_body(self.exchange, data)
             return
-        server.router.claim(exchange)
+        self._early += data
+        if len(self._early) > MOST_EARLY_BYTES:
+            self.pause()
 
-    def _next_early(self) -> None:
+    def _next(self) -> None:
+        """What came early is next."""
         if self.exchange is None and self._early and not self._lingering and not self.transport.is_closing():
             early, self._early = self._early, b""
-            self._next(early)
+            self.data_received(early)
 
     def _read_head(self, data: bytes) -> RequestHead | None:
         """Keeps what follows it. None if it is not complete, or refused."""

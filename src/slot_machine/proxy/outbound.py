@@ -126,6 +126,21 @@ class AppConnection(asyncio.Protocol):
         return fd
 
     def _begin_reply(self, exchange: Exchange, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n") + 4
+        head = reply.known.get(data[:end])
+        client = exchange.client
+        if head is not None and head.whole == len(data) and exchange.head.plain and client.body is None:
+            # Most replies: here all of it, and the client gets what the app sent.
+            keep = exchange.keep_client = exchange.keep_client and not client.server.closing
+            exchange.status = head.status
+            out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]
+            exchange.sent += len(out)
+            client.transport.write(out)
+            self._finish(exchange, head, True)
+        else:
+            self._begin_other_reply(exchange, data)
+
+    def _begin_other_reply(self, exchange: Exchange, data: bytes) -> None:
         while True:
             end = data.find(b"\r\n\r\n") + 4
             if not 4 <= end <= MOST_HEAD_BYTES:
@@ -135,15 +150,6 @@ class AppConnection(asyncio.Protocol):
                 self._early = data
                 return
             head = self._head = reply.known[data[:end]]
-            if head.whole == len(data) and exchange.head.plain and exchange.client.body is None:
-                # Most replies: here all of it, and the client gets what the app sent.
-                keep = exchange.keep_client = exchange.keep_client and not exchange.client.server.closing
-                exchange.status = head.status
-                out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]
-                exchange.sent += len(out)
-                exchange.client.transport.write(out)
-                self._finish(exchange, head, True)
-                return
             if head.status >= 200:
                 break
             if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -154,8 +160,8 @@ class AppConnection(asyncio.Protocol):
             data = data[end:]
             if not data:
                 return
-        client = exchange.client
         self._frame(exchange, head)
+        client = exchange.client
         keep = exchange.keep_client
         if keep and (client.server.closing or client.body is not None):
             keep = exchange.keep_client = False

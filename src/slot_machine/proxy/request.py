@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
-from slot_machine.proxy.forwarded import FORWARDED, NOTHING_SAID, Said, Sender
+from slot_machine.proxy.forwarded import FORWARDED, NOTHING_SAID, Said, Sender, fresh_ids
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
@@ -175,7 +175,11 @@ class RequestHead:
 
     def for_app(self, sender: Sender) -> tuple[bytes, bytes]:
         """The head as the app gets it, always as HTTP/1.1, and the request's id in it."""
-        way, host, request_id = sender.introduce(self._said, self.meaning.host)
+        said = self._said
+        if said is NOTHING_SAID or not sender.trusted:
+            way, host, request_id = sender.way, self.meaning.host, next(fresh_ids)
+        else:
+            way, host, request_id = sender.pass_on(said, self.meaning.host)
         return b"".join((self._for_app, way, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
 
     def _check_unusual_target(self) -> None:
