@@ -2,8 +2,12 @@
 
 import json
 import time
+from http import HTTPStatus
 from pathlib import Path
 
+import pytest
+
+from slot_machine.proxy import access_log
 from tests.proxy.conftest import DEFAULTS, Plane, running
 from tests.proxy.test_forwarding import GET, OK
 
@@ -65,3 +69,15 @@ def test_log_that_cannot_be_written_costs_no_request(tmp_path: Path) -> None:
     with running(tmp_path, DEFAULTS, access_log=str(tmp_path / "none" / "access.log")) as plane:
         ask(plane)
         ask(plane)
+
+
+def test_lines_that_a_slow_disk_leaves_no_room_for_are_lost_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access_log, "MOST_WAITING_BYTES", 1)
+    log = access_log.AccessLog(str(tmp_path / "access.log"))
+    for _ in range(3):
+        log.add_refusal(HTTPStatus.BAD_REQUEST, 1)
+    log.flush()
+    assert len(lines(tmp_path / "access.log", 1)) == 1
+    assert "lost 2 lines" in caplog.text

@@ -14,10 +14,10 @@ from slot_machine.proxy.exchange import Exchange
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.5
-MOST_WAITING = 100_000
-"""Lines that wait for a disk that is slow; what comes beyond is lost, and said to be."""
+MOST_WAITING_BYTES = 33_554_432
+"""For a disk that is slow; what comes beyond is lost, and said to be."""
 
-encode = msgspec.json.Encoder().encode
+append = msgspec.json.Encoder().encode_into
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -41,24 +41,15 @@ class AccessLog:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._waiting: list[Line] = []
+        self._waiting = bytearray()
         self._lost = 0
         self._fd = -1
 
     def add(self, exchange: Exchange, slot: str, seconds: float) -> None:
         head = exchange.head
-        self._append(
-            Line(
-                time=time.time(),
-                method=head.method.decode("ascii"),
-                target=head.target.decode("utf-8", "backslashreplace"),
-                status=exchange.status,
-                bytes=exchange.sent,
-                seconds=seconds,
-                slot=slot,
-                request_id=exchange.request_id.decode("latin-1"),
-            )
-        )
+        method, target = head.method.decode(), head.target.decode("utf-8", "backslashreplace")
+        request_id = exchange.request_id.decode("latin-1")
+        self._append(Line(time.time(), method, target, exchange.status, exchange.sent, seconds, slot, request_id))
 
     def add_refusal(self, status: HTTPStatus, sent: int) -> None:
         """Of a request that could not be understood."""
@@ -74,7 +65,7 @@ class AccessLog:
             self.flush()
 
     def flush(self) -> None:
-        lines, self._waiting = self._waiting, []
+        lines, self._waiting = self._waiting, bytearray()
         lost, self._lost = self._lost, 0
         if lost:
             log.error("the access log lost %d lines: its disk is too slow", lost)
@@ -82,15 +73,17 @@ class AccessLog:
             return
         try:
             self._reopen_if_moved()
-            data = memoryview(b"\n".join([*map(encode, lines), b""]))
+            data = memoryview(lines)
             while data:
                 data = data[os.write(self._fd, data) :]
         except OSError as error:
-            log.error("cannot write %d lines of the access log %s: %s", len(lines), self._path, error.strerror)
+            count = lines.count(b"\n")
+            log.error("cannot write %d lines of the access log %s: %s", count, self._path, error.strerror)
 
     def _append(self, line: Line) -> None:
-        if len(self._waiting) < MOST_WAITING:
-            self._waiting.append(line)
+        if len(self._waiting) < MOST_WAITING_BYTES:
+            append(line, self._waiting, -1)
+            self._waiting += b"\n"
         else:
             self._lost += 1
 
