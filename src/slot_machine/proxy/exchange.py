@@ -5,9 +5,10 @@ from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from slot_machine.core.upstream import CUT
 from slot_machine.proxy import pages
 from slot_machine.proxy.request import RequestHead
-from slot_machine.proxy.routing import Route
+from slot_machine.proxy.routing import NO_SLOT, Route
 
 if TYPE_CHECKING:
     from slot_machine.proxy.inbound import ClientConnection
@@ -241,6 +242,13 @@ class Exchange:
         if self.ended:
             return
         self.ended = True
-        if self.route is not None:
-            self.route.release(self, finished)
-        self.client.server.observe(self, now_s, whole)
+        route, server = self.route, self.client.server
+        if route is not None:
+            route.release(self, finished)
+            slot, totals = route.upstream.slot, route.totals
+        else:
+            slot, totals = NO_SLOT, server.router.totals[NO_SLOT]
+        seconds = now_s - self.began_s
+        totals.observe(self.status if whole else CUT, seconds, self.received, self.sent)
+        if server.access_log is not None:
+            server.access_log.add(self, slot, seconds)

@@ -22,6 +22,7 @@ from slot_machine.proxy.routing import Router
 from slot_machine.proxy.wire import Limits
 
 if TYPE_CHECKING:
+    from slot_machine.proxy.access_log import AccessLog
     from slot_machine.proxy.outbound import AppConnection
 
 MOST_EARLY_BYTES = 65_536
@@ -43,9 +44,9 @@ class Server(Protocol):
     clients: "set[ClientConnection]"
     most_clients: int
     sender: Callable[[str], Sender]
+    access_log: "AccessLog | None"
 
     def connect(self, pool: "Pool[AppConnection]", exchange: Exchange, /) -> None: ...
-    def observe(self, exchange: Exchange, now_s: float, whole: bool, /) -> None: ...
     def observe_refusal(self, status: HTTPStatus, bytes_in: int, bytes_out: int, /) -> None: ...
 
 

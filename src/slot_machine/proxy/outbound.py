@@ -81,7 +81,19 @@ class AppConnection(asyncio.Protocol):
                 return
             if self._early:
                 data, self._early = self._early + data, b""
-            self._begin_reply(exchange, data)
+            end = data.find(b"\r\n\r\n") + 4
+            head = reply.known.get(data[:end])
+            client = exchange.client
+            if head is None or head.whole != len(data) or not exchange.head.plain or client.body is not None:
+                self._begin_reply(exchange, data)
+                return
+            # Most replies: here all of it, and the client gets what the app sent.
+            keep = exchange.keep_client = exchange.keep_client and not client.server.closing
+            exchange.status = head.status
+            out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]
+            exchange.sent += len(out)
+            client.transport.write(out)
+            self._finish(exchange, head, True)
         except Refusal as refusal:
             self._exchange = None
             self.transport.abort()
@@ -126,21 +138,6 @@ class AppConnection(asyncio.Protocol):
         return fd
 
     def _begin_reply(self, exchange: Exchange, data: bytes) -> None:
-        end = data.find(b"\r\n\r\n") + 4
-        head = reply.known.get(data[:end])
-        client = exchange.client
-        if head is not None and head.whole == len(data) and exchange.head.plain and client.body is None:
-            # Most replies: here all of it, and the client gets what the app sent.
-            keep = exchange.keep_client = exchange.keep_client and not client.server.closing
-            exchange.status = head.status
-            out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]
-            exchange.sent += len(out)
-            client.transport.write(out)
-            self._finish(exchange, head, True)
-        else:
-            self._begin_other_reply(exchange, data)
-
-    def _begin_other_reply(self, exchange: Exchange, data: bytes) -> None:
         while True:
             end = data.find(b"\r\n\r\n") + 4
             if not 4 <= end <= MOST_HEAD_BYTES:

@@ -31,9 +31,6 @@ SWEEP_INTERVAL_S = 0.25
 SPARE_FILES = 0.25
 """The part of the file descriptors that clients leave to connections to the app, to the daemon and to the log."""
 
-GOT_NO_REPLY = 0
-"""In place of a status, where the client did not get the whole reply."""
-
 
 class DataPlaneServer:
     def __init__(self, settings: Settings) -> None:
@@ -49,7 +46,7 @@ class DataPlaneServer:
         self.clients: set[ClientConnection] = set()
         self.controllers = 0
         self.sender = TrustedProxies(settings.trusted_proxies).sender
-        self._access_log = AccessLog(settings.access_log) if settings.access_log else None
+        self.access_log = AccessLog(settings.access_log) if settings.access_log else None
         self._settings = settings
         self._servers: list[asyncio.Server] = []
         self._retires = False
@@ -70,20 +67,11 @@ class DataPlaneServer:
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    def observe(self, exchange: Exchange, now_s: float, whole: bool) -> None:
-        """Counts a request that is over."""
-        seconds = now_s - exchange.began_s
-        route = exchange.route
-        totals = route.totals if route is not None else self.router.totals[NO_SLOT]
-        totals.observe(exchange.status if whole else GOT_NO_REPLY, seconds, exchange.received, exchange.sent)
-        if self._access_log:
-            self._access_log.add(exchange, route.upstream.slot if route else NO_SLOT, seconds)
-
     def observe_refusal(self, status: HTTPStatus, bytes_in: int, bytes_out: int) -> None:
         """Counts what was no request."""
         self.router.totals[NO_SLOT].observe(status, 0.0, bytes_in, bytes_out)
-        if self._access_log:
-            self._access_log.add_refusal(status, bytes_out)
+        if self.access_log:
+            self.access_log.add_refusal(status, bytes_out)
 
     def introduction(self) -> Settings:
         """What another daemon than the one that gave the settings must know."""
@@ -129,8 +117,8 @@ class DataPlaneServer:
 
     async def keep_log(self) -> None:
         """Writes the access log, if there is one. Runs until cancelled."""
-        if self._access_log:
-            await self._access_log.keep()
+        if self.access_log:
+            await self.access_log.keep()
 
     def _accept_no_more(self) -> None:
         self.closing = True
