@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import single
 from bench.contenders import Contender, Site, contenders, missing
-from bench.load import KINDS, ROUNDS, SECONDS, Result, measure
+from bench.load import KINDS, ROUNDS, SECONDS, Row, measure
 
 PAGE = Path("docs/benchmarks.md")
 HOLDS_MANY = ("slot-machine", "nginx")
@@ -22,12 +22,11 @@ def main(slot_machine: str) -> None:
         ours = next(contender for contender in found if contender.name == "slot-machine")
         idle_mb = single.memory_mb(site)
         lines += head(found)
-        show("idle clients ...")
-        idle = idle_table([(who, single.idle_clients(who)) for who in found if who.name in HOLDS_MANY])
         for kind in KINDS:
             show(f"{kind.title} ...")
             lines += ["", f"## {kind.title[0].upper()}{kind.title[1:]}", "", *table(measure(found, kind))]
-        lines += ["", *idle]
+        show("idle clients ...")
+        lines += ["", *idle_table([(who, single.idle_clients(who)) for who in found if who.name in HOLDS_MANY])]
         show("switches ...")
         lines += ["", *alone(site, ours, idle_mb)]
     PAGE.parent.mkdir(exist_ok=True)
@@ -48,17 +47,17 @@ def head(found: list[Contender]) -> list[str]:
         "The app is nginx with a static reply; wrk, the app and the contender share the machine. Each figure is",
         f"the median of {ROUNDS} rounds of {SECONDS} s in which all had a turn. There are 64 connections, and the",
         "request is a browser's, of about 600 bytes. CPU is that of the contender's processes for each request.",
-        "The last two columns are ratios: slot-machine's figure by the row's. With `--no-proxy` the app owns its port.",
+        "The last two columns are ratios, slot-machine's figure by the row's: the median of those of the rounds.",
+        "With `--no-proxy` the app owns its port.",
     ]
 
 
-def table(results: dict[str, Result]) -> list[str]:
-    ours = results["slot-machine"]
+def table(rows: dict[str, Row]) -> list[str]:
     lines = [
         "| in front of the app | requests/s | p50 ms | p99 ms | CPU µs | MB | failed | CPU, ratio | req/s, ratio |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, result in results.items():
+    for name, (result, cpu_ratio, requests_ratio) in rows.items():
         cells = [
             name,
             f"{result.requests_per_s:,.0f}",
@@ -67,8 +66,8 @@ def table(results: dict[str, Result]) -> list[str]:
             f"{result.cpu_us:.1f}",
             f"{result.memory_mb:.0f}",
             f"{result.failed:.0f}",
-            f"{ours.cpu_us / result.cpu_us:.2f}" if result.cpu_us else "",
-            f"{ours.requests_per_s / result.requests_per_s:.2f}",
+            f"{cpu_ratio:.2f}" if cpu_ratio else "",
+            f"{requests_ratio:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

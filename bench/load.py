@@ -9,8 +9,8 @@ from typing import NamedTuple
 from bench.contenders import Contender
 
 SCRIPT = Path(__file__).with_name("browser.lua")
-ROUNDS = 3
-SECONDS = 3
+ROUNDS = 9
+SECONDS = 1
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -40,13 +40,31 @@ class Result(NamedTuple):
     failed: int
 
 
-def measure(contenders: list[Contender], kind: Kind) -> dict[str, Result]:
-    """Medians of some rounds; in each round everybody has a turn, so that they share the machine's moods."""
+class Row(NamedTuple):
+    """Medians of the rounds. The ratios are slot-machine's figure by this one's in the same round."""
+
+    result: Result
+    cpu_ratio: float | None
+    requests_ratio: float
+
+
+def measure(contenders: list[Contender], kind: Kind) -> dict[str, Row]:
+    """In each round everybody has a turn, so that they share the machine's moods, and another one is first."""
     rounds: dict[str, list[Result]] = {contender.name: [] for contender in contenders}
-    for _ in range(ROUNDS):
-        for contender in contenders:
+    for number in range(ROUNDS):
+        first = number % len(contenders)
+        for contender in contenders[first:] + contenders[:first]:
             rounds[contender.name].append(one(contender, kind))
-    return {name: Result(*map(median, zip(*results, strict=True))) for name, results in rounds.items()}
+    return {name: row(results, rounds["slot-machine"]) for name, results in rounds.items()}
+
+
+def row(theirs: list[Result], ours: list[Result]) -> Row:
+    pairs = list(zip(ours, theirs, strict=True))
+    return Row(
+        Result(*map(median, zip(*theirs, strict=True))),
+        median(our.cpu_us / its.cpu_us for our, its in pairs) if theirs[0].cpu_us else None,
+        median(our.requests_per_s / its.requests_per_s for our, its in pairs),
+    )
 
 
 def one(contender: Contender, kind: Kind, seconds: int = SECONDS) -> Result:

@@ -245,10 +245,8 @@ class Exchange:
         route, server = self.route, self.client.server
         if route is not None:
             route.release(self, finished)
-            slot, totals = route.upstream.slot, route.totals
-        else:
-            slot, totals = NO_SLOT, server.router.totals[NO_SLOT]
+        totals = route.totals if route is not None else server.router.totals[NO_SLOT]
         seconds = now_s - self.began_s
         totals.observe(self.status if whole else CUT, seconds, self.received, self.sent)
         if server.access_log is not None:
-            server.access_log.add(self, slot, seconds)
+            server.access_log.add(self, route.upstream.slot if route is not None else NO_SLOT, seconds)
