@@ -60,13 +60,20 @@ class AccessLog:
         try:
             while True:
                 await asyncio.sleep(INTERVAL_S)
-                await asyncio.to_thread(self.flush)
+                await asyncio.to_thread(self._write, *self._take())
         finally:
             self.flush()
 
     def flush(self) -> None:
+        self._write(*self._take())
+
+    def _take(self) -> tuple[bytearray, int]:
+        """What waits, and how many lines were lost. Not for another thread: it could come in the middle of a line."""
         lines, self._waiting = self._waiting, bytearray()
         lost, self._lost = self._lost, 0
+        return lines, lost
+
+    def _write(self, lines: bytearray, lost: int) -> None:
         if lost:
             log.error("the access log lost %d lines: its disk is too slow", lost)
         if not lines:
