@@ -1,7 +1,10 @@
 """The access log of a running data plane."""
 
+import asyncio
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from tests.proxy.conftest import DEFAULTS, Plane, running
 from tests.proxy.test_forwarding import GET, OK
 
 LIMIT_S = 10
+TURNS = 10
+"""Of the event loop: more than a task needs to get where it waits."""
 
 
 def ask(plane: Plane) -> None:
@@ -65,10 +70,42 @@ def test_what_waits_is_written_when_the_process_stops(tmp_path: Path) -> None:
     assert len(lines(path, 1)) == 1
 
 
+def test_request_that_the_stop_of_the_process_ends_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    with running(tmp_path, DEFAULTS, access_log=str(path)) as plane:
+        app = plane.app()
+        plane.client(GET)
+        app.accept().head()
+    assert [line["status"] for line in lines(path, 1)] == [0]
+
+
 def test_log_that_cannot_be_written_costs_no_request(tmp_path: Path) -> None:
     with running(tmp_path, DEFAULTS, access_log=str(tmp_path / "none" / "access.log")) as plane:
         ask(plane)
         ask(plane)
+
+
+def test_lines_that_wait_for_a_thread_at_the_stop_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "INTERVAL_S", 0)
+    log = access_log.AccessLog(str(tmp_path / "access.log"))
+
+    async def stop_while_they_wait() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        free = threading.Event()
+        busy = loop.run_in_executor(None, free.wait)
+        log.add_refusal(HTTPStatus.BAD_REQUEST, 1)
+        keeping = asyncio.create_task(log.keep())
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        keeping.cancel()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        free.set()
+        await asyncio.gather(keeping, busy, return_exceptions=True)
+
+    asyncio.run(stop_while_they_wait())
+    assert len(lines(tmp_path / "access.log", 1)) == 1
 
 
 def test_lines_that_a_slow_disk_leaves_no_room_for_are_lost_and_said_to_be(

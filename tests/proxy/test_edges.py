@@ -9,6 +9,7 @@ from spec.waiting import wait_until
 from slot_machine.proxy.wire import Drained, Forget, Limits, Measure, Route
 from tests.proxy.conftest import Connection, Plane, running
 from tests.proxy.test_forwarding import GET, OK
+from tests.proxy.test_keep_alive import answered
 from tests.proxy.test_limits import SOON_S, resident_kb
 from tests.proxy.test_streams import websocket
 from tests.proxy.test_switching import RESET, writable
@@ -16,12 +17,13 @@ from tests.proxy.test_switching import RESET, writable
 UPLOAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n"
 
 
-def pushed(connection: Connection, data: bytes, within_s: float = 0.5) -> None:
-    """Sends until the other side takes no more."""
+def pushed(connection: Connection, data: bytes, within_s: float = 0.5) -> bytes:
+    """Sends until the other side takes no more, and returns what is left."""
     connection.raw.setblocking(False)
     while data and writable(connection.raw, within_s):
         data = data[connection.raw.send(data) :]
     connection.raw.settimeout(10)
+    return data
 
 
 def time_passes(plane: Plane) -> None:
@@ -93,6 +95,39 @@ def test_client_is_not_blamed_for_an_app_that_is_slow_to_say_continue(tmp_path: 
         assert client.silent()
         connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         assert client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_pipelining_is_bounded_where_replies_are_not_read(plane: Plane) -> None:
+    client = plane.client()
+    plane.client(GET).head()
+    before_kb = resident_kb(plane)
+    pushed(client, GET * 600_000)
+    assert resident_kb(plane) - before_kb < 10_000
+    assert plane.client(GET).head().startswith(b"HTTP/1.1 503 ")
+
+
+def test_pipelined_requests_are_all_answered_once_the_client_reads(plane: Plane) -> None:
+    client = plane.client()
+    unsent = pushed(client, GET * 100_000)
+    answers = 0
+    while answers < 100_000:
+        client.until(b"\r\nRetry-After: ")
+        answers += 1
+        if unsent and writable(client.raw, 0):
+            unsent = unsent[client.raw.send(unsent) :]
+
+
+def test_empty_lines_that_come_early_do_not_stop_a_client(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    connection.head()
+    pushed(client, b"\r\n" * 40_000)
+    connection.send(OK)
+    client.until(b"ok")
+    client.send(GET)
+    answered(connection)
+    client.until(b"ok")
 
 
 def test_head_limit_holds_for_a_beginning_behind_another_request(tmp_path: Path) -> None:

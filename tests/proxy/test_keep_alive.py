@@ -1,12 +1,17 @@
 """Connections to the app: used again while it keeps them, never after."""
 
+import time
+
 import pytest
+from spec.waiting import wait_until
 
 from slot_machine.core.upstream import PUBLIC, Address
+from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import LONGEST_IDLE_S, MARGIN, Pool
-from slot_machine.proxy.wire import Forget, Route
+from slot_machine.proxy.wire import Forget, Hold, Route
 from tests.proxy.conftest import Connection, Plane
 from tests.proxy.test_forwarding import GET, OK
+from tests.proxy.test_splits import Wire
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
 PROMISE = OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=5\r\n\r\n")
@@ -145,6 +150,29 @@ def test_counts_tell_what_was_replayed_after_the_switch(plane: Plane) -> None:
     counts = plane.do(Forget(app.upstream.id)).counts
     assert counts
     assert counts.replayed == 1
+
+
+def test_post_that_was_held_goes_by_the_time_that_the_connection_rested(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    answered(app.accept(), PROMISE.replace(b"timeout=5", b"timeout=1"))
+    client.until(b"ok")
+    too_long_s = time.monotonic() + MARGIN / 2
+    plane.do(Hold())
+    client.send(POST)
+    wait_until("the connection rested too long for a POST", lambda: time.monotonic() > too_long_s)
+    plane.do(Route(app.upstream))
+    answered(app.accept())
+    client.until(b"ok")
+
+
+def test_connection_that_says_what_nobody_asked_serves_nobody() -> None:
+    pool: Pool[AppConnection] = Pool(Address(PUBLIC, 1))
+    connection = AppConnection(pool)
+    connection.connection_made(Wire())
+    pool.put(connection, 0.0, 60.0)
+    connection.data_received(OK)
+    assert pool.take(0.001, True) is None
 
 
 def test_pool_learns_from_a_promise(idle_fd: int) -> None:

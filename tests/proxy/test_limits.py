@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.proxy.wire import Drained, Limits
+from slot_machine.proxy.wire import Drained, Hold, Limits, Route
 from tests.proxy.conftest import Plane, running
 from tests.proxy.test_forwarding import GET, OK
 from tests.proxy.test_keep_alive import answered
@@ -19,6 +19,15 @@ MEGABYTE_KB = 1024
 def test_head_that_does_not_end_is_408(tmp_path: Path) -> None:
     with running(tmp_path, Limits(head_s=SOON_S)) as plane:
         assert plane.client(b"GET / HTTP/1.1\r\nHost: h\r\n").rest().startswith(b"HTTP/1.1 408 ")
+
+
+def test_request_that_was_held_has_the_time_of_others_from_then_on(tmp_path: Path) -> None:
+    with running(tmp_path, Limits(response_s=SOON_S)) as plane:
+        app = plane.app()
+        plane.do(Hold())
+        client = plane.client(GET)
+        plane.do(Route(app.upstream))
+        assert client.head().startswith(b"HTTP/1.1 504 ")
 
 
 def test_client_that_asks_nothing_is_closed(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 
 import h11
 import pytest
@@ -53,6 +55,8 @@ REPLIES = {
 KEEP_OPEN = [2, 0, 1, 1, 3, 4]
 """Such replies to REQUESTS."""
 
+NOTHING_TO_READ = os.eventfd(0)
+
 TURNS = 30
 """Of the event loop: more than a conversation needs to go as far as it can."""
 
@@ -61,7 +65,7 @@ class Wire(asyncio.Transport):
     """Takes everything at once."""
 
     def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1)})
+        super().__init__({"peername": ("127.0.0.1", 1), "socket": SimpleNamespace(fileno=lambda: NOTHING_TO_READ)})
         self.written = b""
         self.paused = False
         self.closed = False

@@ -30,6 +30,7 @@ async def serve(settings: Settings) -> None:
         keeping = [tasks.create_task(server.keep_limits()), tasks.create_task(server.keep_log())]
         await server.stopped.wait()
         await server.end_streams()
+        server.cut()
         for task in keeping:
             task.cancel()
 

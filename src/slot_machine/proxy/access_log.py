@@ -57,10 +57,15 @@ class AccessLog:
 
     async def keep(self) -> None:
         """Runs until cancelled, and then writes what is left."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 await asyncio.sleep(INTERVAL_S)
-                await asyncio.to_thread(self._write, *self._take())
+                writing = loop.run_in_executor(None, self._write, *self._take())
+                try:
+                    await asyncio.shield(writing)
+                finally:
+                    await writing
         finally:
             self.flush()
 

@@ -30,7 +30,7 @@ class AppSide(Protocol):
 class Exchange:
     """Claims its upstream, and releases it in `_end`, whatever happens in between. Implements Claim.
 
-    `body` is what has come of the request's body and was not sent on yet, with its framing. `held`: it waits for a
+    `body` is what has come of the request's body and was not sent on yet, as it came. `held`: it waits for a
     route. `received` and `sent` count the client's bytes, `status` is 0 until the reply begins.
     """
 
@@ -85,10 +85,12 @@ class Exchange:
             self.fail(HTTPStatus.SERVICE_UNAVAILABLE, "nothing is live here right now")
             return
         self.route = route
+        now_s = self.began_s
         if self.held:
             self.held = False
             self.client.goes_on()
-        app = route.pools[self.client.listener].take(self.began_s, self.head.repeatable)
+            now_s = monotonic()
+        app = route.pools[self.client.listener].take(now_s, self.head.repeatable)
         if app is None:
             self._open(route)
         else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from slot_machine.proxy import pages, request
 from slot_machine.proxy.exchange import Exchange
-from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal
+from slot_machine.proxy.fields import MOST_HEAD_BYTES, MOST_REMEMBERED_BYTES, Refusal
 from slot_machine.proxy.forwarded import Sender
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 from slot_machine.proxy.pool import Pool
@@ -33,6 +33,8 @@ BROKEN = struct.pack("ii", 1, 0)
 CR = 13
 EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 """Ignored before a request (RFC 9112 section 2.2)."""
+
+NO_BEGINNING = (b"", b"\r")
 
 
 class Server(Protocol):
@@ -105,12 +107,12 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.client_left()
 
     def data_received(self, data: bytes) -> None:
-        if self.exchange is not None or self._lingering:
+        if self.exchange is not None or self.congested or self._lingering:
             self._more(data)
             return
         if self._early:
             data = self._early + data
-        head = request.known.get(data)
+        head = request.known.get(data) if len(data) <= MOST_REMEMBERED_BYTES else None
         if head is not None:
             self._early = b""
         elif (head := self._read_head(data)) is None:
@@ -133,6 +135,8 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.congested = False
         self._set_deadline()
+        if self._early and self.exchange is None:
+            asyncio.get_running_loop().call_soon(self._next)
         if self.exchange and self.exchange.app:
             self.exchange.app.transport.resume_reading()
 
@@ -164,10 +168,15 @@ class ClientConnection(asyncio.Protocol):
             self._set_deadline()
         else:
             self.deadline_s = now_s + self.server.limits.idle_s
-        if self.paused and len(self._early) <= MOST_EARLY_BYTES:
-            self.resume()
         if self._early:
-            asyncio.get_running_loop().call_soon(self._next)
+            if len(self._early) > MOST_EARLY_BYTES:
+                self.pause()
+            else:
+                self.resume()
+            if not self.congested:
+                asyncio.get_running_loop().call_soon(self._next)
+        elif self.paused:
+            self.resume()
 
     def linger(self) -> None:
         """Closes so that the last bytes arrive though the client may still be sending (RFC 9112 section 9.6)."""
@@ -254,10 +263,10 @@ class ClientConnection(asyncio.Protocol):
         self.deadline_s = monotonic() + limit_s
 
     def _more(self, data: bytes) -> None:
-        """Of the body, or before its time."""
-        if self.exchange is None:
+        """Of the body, or for later; of no interest once the last reply is written."""
+        if self._lingering:
             return
-        if self.body is not None:
+        if self.exchange is not None and self.body is not None:
             self._more_body(self.exchange, data)
             return
         self._early += data
@@ -274,7 +283,7 @@ class ClientConnection(asyncio.Protocol):
         """Keeps what follows it. None if it is not complete, or refused."""
         if data[0] == CR:
             data = EMPTY_LINES.sub(b"", data, 1)
-            if not data or data == b"\r":
+            if data in NO_BEGINNING:
                 self._keep_beginning(data)
                 return None
         end = data.find(b"\r\n\r\n") + 4
@@ -294,8 +303,9 @@ class ClientConnection(asyncio.Protocol):
         return None
 
     def _keep_beginning(self, data: bytes) -> None:
-        """Of a head. Its time runs from the first byte on."""
-        if data and not self._early:
+        """Of a head. Its time runs from the first byte on, but for empty lines."""
+        self.resume()
+        if data not in NO_BEGINNING and self._early in NO_BEGINNING:
             self.deadline_s = monotonic() + self.server.limits.head_s
         self._early = data
 

@@ -73,6 +73,8 @@ class AppConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None:
+            # Nobody asked, and nobody may ask on this one any more.
+            self._pool.lost(self, monotonic())
             self.transport.abort()
             return
         try:
@@ -87,7 +89,7 @@ class AppConnection(asyncio.Protocol):
             if head is None or head.whole != len(data) or not exchange.head.plain or client.body is not None:
                 self._begin_reply(exchange, data)
                 return
-            # Most replies: here all of it, and the client gets what the app sent.
+            # Most replies: all of it is here and no more, the client understands it as it is, and has asked in full.
             keep = exchange.keep_client = exchange.keep_client and not client.server.closing
             exchange.status = head.status
             out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]

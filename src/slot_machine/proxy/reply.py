@@ -109,3 +109,4 @@ def _not_a_status_line() -> Refusal:
 
 
 known = Memory(ReplyHead)
+"""By whole heads."""

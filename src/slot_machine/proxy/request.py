@@ -202,3 +202,4 @@ def _not_a_request_line(head: bytes) -> Refusal:
 
 
 known = Memory(RequestHead)
+"""By whole heads, so what is found here has nothing behind it."""

@@ -104,6 +104,12 @@ class DataPlaneServer:
         # One turn of the loop, in which it is written.
         await asyncio.sleep(LAST_WORDS_S)
 
+    def cut(self) -> None:
+        """Ends what is left, so that it is counted and logged before the process is gone."""
+        self._accept_no_more()
+        for client in list(self.clients):
+            client.transport.abort()
+
     async def keep_limits(self) -> None:
         """Enforces every limit in time without a timer per request. Runs until cancelled."""
         while True:
