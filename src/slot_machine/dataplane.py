@@ -39,6 +39,9 @@ TRIES = 2
 SHORT_LIFE_S = 1.0
 """A worker that ends sooner is not replaced in a hot loop."""
 
+BUFFERS_KEPT = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "16777216"}
+"""In bytes, see mallopt(3): what a big reply is read into does not go back to the kernel, to be cleared once more."""
+
 T = TypeVar("T")
 
 
@@ -282,7 +285,7 @@ class Worker:
             self._session = Session.start(
                 [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(settings).decode()],
                 cwd=self._path.parent,
-                env=environment.inherited(),
+                env={**BUFFERS_KEPT, **environment.inherited()},
                 output=sys.stderr.fileno(),
                 owner=owner(self._path.parent),
                 pass_fds=(control.fileno(), self._gauge_fd, *settings.listener_fds.values()),
