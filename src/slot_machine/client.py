@@ -16,6 +16,10 @@ NDJSON = "application/x-ndjson"
 Json = dict[str, object]
 
 
+class NothingBegun(Exception):
+    """The daemon reloads, and took nothing of the request."""
+
+
 class Client:
     """`api_port` is on loopback. Every call raises Unreachable."""
 
@@ -46,13 +50,10 @@ class Client:
         try:
             for tries_left in reversed(range(MOST_TRIES)):
                 try:
-                    with socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S) as connection:
-                        connection.settimeout(None)
-                        connection.sendall(head.encode() + payload)
-                        with connection.makefile("rb") as reply:
-                            if _is_final(reply):
-                                yield from _lines(reply)
-                                return
+                    yield from self._try(head.encode() + payload)
+                    return
+                except NothingBegun:
+                    pass
                 except (ConnectionResetError, BrokenPipeError):
                     # A reload does that to those whose request was not read yet; what only asks can ask again.
                     if method != "GET" or not tries_left:
@@ -64,21 +65,30 @@ class Client:
         except ValueError as error:
             raise self._unreachable(f"what answers there is not slot-machine ({error})") from None
 
+    def _try(self, request: bytes) -> Iterator[Json]:
+        with socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S) as connection:
+            connection.settimeout(None)
+            connection.sendall(request)
+            with connection.makefile("rb") as reply:
+                _check_final(reply)
+                yield from _lines(reply)
+
     def _unreachable(self, why: str) -> Unreachable:
         return Unreachable(
             f"cannot reach the slot-machine daemon on 127.0.0.1:{self._port}: {why}", "run `slot-machine start` first"
         )
 
 
-def _is_final(reply: Iterator[bytes]) -> bool:
-    """Reads the head. False for a refusal that says Retry-After: the daemon reloads, and nothing was begun."""
+def _check_final(reply: Iterator[bytes]) -> None:
+    """Reads the head. Raises NothingBegun for a refusal that says Retry-After."""
     status_line = next(reply, b"")
     if status_line and not status_line.startswith(b"HTTP/1."):
         raise ValueError("no HTTP reply")
     again = False
     while header := next(reply, b"").strip():
         again = again or header.lower().startswith(b"retry-after:")
-    return not again
+    if again:
+        raise NothingBegun
 
 
 def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
