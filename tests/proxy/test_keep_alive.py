@@ -9,7 +9,7 @@ from slot_machine.core.upstream import PUBLIC, Address
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import LONGEST_IDLE_S, MARGIN, Pool
 from slot_machine.proxy.wire import Forget, Hold, Route
-from tests.proxy.conftest import Connection, Plane
+from tests.proxy.conftest import App, Connection, Plane
 from tests.proxy.test_forwarding import GET, OK
 from tests.proxy.test_splits import Wire
 
@@ -35,6 +35,16 @@ class Idle:
 def answered(connection: Connection, reply: bytes = OK) -> None:
     connection.head()
     connection.send(reply)
+
+
+def served(plane: Plane) -> tuple[App, Connection, Connection]:
+    """An app, with a client and the connection to the app that have carried a request with its reply."""
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    answered(connection)
+    client.until(b"ok")
+    return app, client, connection
 
 
 def test_one_connection_for_one_request_after_the_other(plane: Plane) -> None:

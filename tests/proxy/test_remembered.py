@@ -1,39 +1,17 @@
 """The second of its kind: what is known of a head already takes a shorter way, and comes to the same."""
 
-from typing import NamedTuple
-
-import pytest
-
 from slot_machine.core.upstream import PUBLIC, Address
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.wire import Measure
-from tests.proxy.conftest import App, Connection, Plane
+from tests.proxy.conftest import Plane
 from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_keep_alive import Idle, answered
+from tests.proxy.test_keep_alive import Idle, answered, served
 
 PART = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhi"
 
 
-class Known(NamedTuple):
-    """A client and a connection to the app that have carried a request with its reply."""
-
-    app: App
-    client: Connection
-    connection: Connection
-
-
-@pytest.fixture
-def known(plane: Plane) -> Known:
-    app = plane.app()
-    client = plane.client(GET)
-    connection = app.accept()
-    answered(connection)
-    client.until(b"ok")
-    return Known(app, client, connection)
-
-
-def test_what_comes_beyond_a_reply_reaches_nobody(known: Known) -> None:
-    app, client, connection = known
+def test_what_comes_beyond_a_reply_reaches_nobody(plane: Plane) -> None:
+    app, client, connection = served(plane)
     client.send(GET)
     answered(connection, OK + OK)
     client.until(b"ok")
@@ -44,8 +22,8 @@ def test_what_comes_beyond_a_reply_reaches_nobody(known: Known) -> None:
     client.until(b"ok")
 
 
-def test_reply_before_the_whole_request_ends_both_connections(known: Known) -> None:
-    app, client, _ = known
+def test_reply_before_the_whole_request_ends_both_connections(plane: Plane) -> None:
+    app, client, _ = served(plane)
     client.send(PART)
     upload = app.accept()
     upload.until(b"hi")
@@ -64,8 +42,8 @@ def test_reply_before_the_whole_request_leaves_no_connection_for_the_next(plane:
     assert upload.rest() == b""
 
 
-def test_equal_requests_have_ids_of_their_own_and_count_alike(plane: Plane, known: Known) -> None:
-    _, client, connection = known
+def test_equal_requests_have_ids_of_their_own_and_count_alike(plane: Plane) -> None:
+    _, client, connection = served(plane)
     ids = set()
     for number in (2, 3):
         client.send(GET)

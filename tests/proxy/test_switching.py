@@ -9,7 +9,7 @@ import pytest
 from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Limits, Route
 from tests.proxy.conftest import Plane, error_of, running
 from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_keep_alive import answered
+from tests.proxy.test_keep_alive import answered, served
 
 RESET = b"\x01\0\0\0\0\0\0\0"
 """For SO_LINGER: the connection does not end, it breaks."""
@@ -41,11 +41,7 @@ def test_failures_are_told_in_the_kind_that_the_client_names_first(plane: Plane,
 
 
 def test_switch_is_per_request_and_unseen_by_a_kept_alive_client(plane: Plane) -> None:
-    old = plane.app()
-    client = plane.client(GET)
-    connection = old.accept()
-    answered(connection)
-    client.until(b"ok")
+    old, client, connection = served(plane)
 
     new = plane.app()
 
