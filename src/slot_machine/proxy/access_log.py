@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.routing import NO_SLOT
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,9 @@ class AccessLog:
         self._lost = 0
         self._fd = -1
 
-    def add(self, exchange: Exchange, slot: str, seconds: float) -> None:
-        head = exchange.head
+    def add(self, exchange: Exchange, seconds: float) -> None:
+        head, route = exchange.head, exchange.route
+        slot = route.upstream.slot if route else NO_SLOT
         method, target = head.method.decode(), head.target.decode("utf-8", "backslashreplace")
         request_id = exchange.request_id.decode("latin-1")
         self._append(Line(time.time(), method, target, exchange.status, exchange.sent, seconds, slot, request_id))

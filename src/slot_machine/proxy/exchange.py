@@ -245,10 +245,12 @@ class Exchange:
             return
         self.ended = True
         route, server = self.route, self.client.server
-        if route is not None:
+        if route is None:
+            totals = server.router.totals[NO_SLOT]
+        else:
             route.release(self, finished)
-        totals = route.totals if route is not None else server.router.totals[NO_SLOT]
+            totals = route.totals
         seconds = now_s - self.began_s
         totals.observe(self.status if whole else CUT, seconds, self.received, self.sent)
         if server.access_log is not None:
-            server.access_log.add(self, route.upstream.slot if route is not None else NO_SLOT, seconds)
+            server.access_log.add(self, seconds)

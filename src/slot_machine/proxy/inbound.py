@@ -135,7 +135,7 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.congested = False
         self._set_deadline()
-        if self._early and self.exchange is None:
+        if self._early:
             asyncio.get_running_loop().call_soon(self._next)
         if self.exchange and self.exchange.app:
             self.exchange.app.transport.resume_reading()
@@ -173,8 +173,7 @@ class ClientConnection(asyncio.Protocol):
                 self.pause()
             else:
                 self.resume()
-            if not self.congested:
-                asyncio.get_running_loop().call_soon(self._next)
+            asyncio.get_running_loop().call_soon(self._next)
         elif self.paused:
             self.resume()
 
@@ -274,7 +273,7 @@ class ClientConnection(asyncio.Protocol):
             self.pause()
 
     def _next(self) -> None:
-        """What came early is next."""
+        """What came early is next, if it is its turn."""
         if self.exchange is None and self._early and not self._lingering and not self.transport.is_closing():
             early, self._early = self._early, b""
             self.data_received(early)

@@ -87,7 +87,7 @@ class AppConnection(asyncio.Protocol):
             head = reply.known.get(data[:end])
             client = exchange.client
             if head is None or head.whole != len(data) or not exchange.head.plain or client.body is not None:
-                self._begin_reply(exchange, data)
+                self._begin_reply(exchange, data, end)
                 return
             # Most replies: all of it is here and no more, the client understands it as it is, and has asked in full.
             keep = exchange.keep_client = exchange.keep_client and not client.server.closing
@@ -139,9 +139,9 @@ class AppConnection(asyncio.Protocol):
         fd: int = self.transport.get_extra_info("socket").fileno()
         return fd
 
-    def _begin_reply(self, exchange: Exchange, data: bytes) -> None:
+    def _begin_reply(self, exchange: Exchange, data: bytes, end: int) -> None:
+        """`end` is that of the first head, less than 4 if it is not there."""
         while True:
-            end = data.find(b"\r\n\r\n") + 4
             if not 4 <= end <= MOST_HEAD_BYTES:
                 if len(data) > MOST_HEAD_BYTES:
                     raise Refusal(HTTPStatus.BAD_GATEWAY, f"a head of over {MOST_HEAD_BYTES} bytes")
@@ -159,6 +159,7 @@ class AppConnection(asyncio.Protocol):
             data = data[end:]
             if not data:
                 return
+            end = data.find(b"\r\n\r\n") + 4
         self._frame(exchange, head)
         client = exchange.client
         keep = exchange.keep_client

@@ -88,8 +88,9 @@ class ReplyHead:
         # RFC 9110 section 8.6: these have no length to tell.
         stopped = meaning.stopped | {b"content-length"} if self.status < 200 or self.status == 204 else meaning.stopped
         self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed(stopped))
-        short = 200 <= self.status not in BODYLESS and self.length is not None and 0 < self.length <= SHORT_BYTES
-        self.whole = len(head) + self.length if short and self.length else 0
+        length = self.length or 0
+        short = 200 <= self.status not in BODYLESS and 0 < length <= SHORT_BYTES
+        self.whole = len(head) + length if short else 0
         self.kept_alive = self.for_client(chunked=self.chunked)
 
     def for_client(self, *, chunked: bool = False, connection: bytes = b"") -> bytes:
