@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from spec.waiting import wait_until
 
 from slot_machine.host import rotation
 from slot_machine.host.logs import SlotLogs
@@ -19,9 +21,14 @@ MAX_BYTES = 1_000_000
 FLOOD = """
 import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-for number in range(int(sys.argv[2])):
-    os.write(fd, b"%08d %s\\n" % (number, b"x" * (number % 171)))
+number = 0
+while os.read(0, 1):
+    for number in range(number, number + 25_000):
+        os.write(fd, b"%08d %s\\n" % (number, b"x" * (number % 171)))
+    number += 1
+print(number)
 """
+"""Writes 2 MB for each byte of its stdin, and says how many lines it wrote in all."""
 
 
 @pytest.fixture(params=["cut", "hole"])
@@ -51,18 +58,24 @@ def lines(count: int, first: int = 0) -> bytes:
 
 
 def test_flood_loses_and_repeats_nothing(folder: Path) -> None:
-    path, count = folder / "app.log", 150_000
+    path = folder / "app.log"
     file = LogFile(path, MAX_BYTES, keep=100)
-    writer = subprocess.Popen([sys.executable, "-IS", "-c", FLOOD, path, str(count)])
-    rotations_meanwhile = 0
-    while writer.poll() is None:
-        before = len(kept(path))
+
+    def rotated(times: int) -> bool:
         file.rotate()
-        rotations_meanwhile += len(kept(path)) - before if writer.poll() is None else 0
+        return len(kept(path)) >= times
+
+    with subprocess.Popen(
+        [sys.executable, "-IS", "-c", FLOOD, path], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        for times in range(1, 7):
+            assert writer.stdin
+            writer.stdin.write(b".")
+            wait_until(f"rotation {times}", partial(rotated, times))
+        written, _ = writer.communicate()
     file.rotate()
 
-    assert rotations_meanwhile > 5
-    assert contents(path) == lines(count)
+    assert contents(path) == lines(int(written))
     assert path.stat().st_blocks * 512 < 2 * MAX_BYTES
 
 
