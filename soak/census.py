@@ -11,7 +11,8 @@ from tests.world import Site
 
 from slot_machine.host import containment
 
-KEPT = {".gitignore", "daemon.lock", "slot-a", "slot-b", "slot-a.log", "slot-b.log", "live", "previous"}
+TREES = {"tree-1", "tree-2", "tree-3"}
+KEPT = {".gitignore", "daemon.lock", "slot-a", "slot-b", "slot-a.log", "slot-b.log", "live", "previous"} | TREES
 DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal"}
 
 
@@ -84,9 +85,9 @@ def stray_files(site: Site) -> list[str]:
 def stray_worktrees(site: Site) -> list[str]:
     lines = site.git("worktree", "list", "--porcelain").splitlines()
     listed = {line.removeprefix("worktree ") for line in lines if line.startswith("worktree ")}
-    ours = {str(path) for path in (site.repo, site.data / "slot-a", site.data / "slot-b")}
+    ours = {str(site.repo)} | {str(site.data / tree) for tree in TREES}
     registered = {path.name for path in (site.repo / ".git" / "worktrees").iterdir()}
-    return sorted(listed - ours) + sorted(registered - {"slot-a", "slot-b"})
+    return sorted(listed - ours) + sorted(registered - TREES)
 
 
 def resident_mb(pid: int) -> float:

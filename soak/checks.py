@@ -42,7 +42,7 @@ def _of_status(status: dict[str, object], expected: Expected) -> Iterator[str]:
 
 
 def _of_disk(site: Site, status: dict[str, object]) -> Iterator[str]:
-    slot = site.data / f"slot-{status['live_slot']}"
+    slot = (site.data / f"slot-{status['live_slot']}").resolve()
     if (head := site.git("-C", str(slot), "rev-parse", "HEAD")) != status["live_commit"]:
         yield f"slot {slot.name} is at {head}"
     if changed := site.git("-C", str(slot), "status", "--porcelain"):

@@ -123,8 +123,8 @@ def test_failed_deploy_keeps_the_rollback_target(site: Site, options: tuple[str,
 
     status = site.status()
     assert (status["live_commit"], status["previous_commit"]) == (second, first)
-    assert status["previous_ready"] is False
-    assert not (site.data / "previous").exists()
+    assert status["previous_ready"] is True
+    assert (site.data / "previous").resolve() == site.data / "tree-1"
 
     reply = site.post("/rollback").body
     assert (reply["success"], reply["slot"], reply["commit"]) == (True, "a", first)
@@ -353,7 +353,7 @@ def slow_git(site: Site) -> tuple[Path, Path]:
     folder.mkdir()
     git = folder / "git"
     git.write_text(
-        f"#!/bin/sh\ncase $PWD in */slot-?) test -e {slow} && touch {asked} && exec sleep 600;; esac\n"
+        f"#!/bin/sh\ncase $PWD in */tree-?) test -e {slow} && touch {asked} && exec sleep 600;; esac\n"
         f'exec {shutil.which("git")} "$@"\n'
     )
     git.chmod(0o755)

@@ -65,16 +65,16 @@ def live(site: Site, *options: str, **config: str | int) -> str:
     return good
 
 
-def measured(site: Site, slot: str) -> bool:
+def measured(site: Site, tree: int) -> bool:
     with sqlite3.connect(f"file:{site.data}/state.db?mode=ro", uri=True) as db:
-        found = db.execute("SELECT * FROM sizes WHERE slot = ?", (slot,)).fetchone()
+        found = db.execute("SELECT * FROM sizes WHERE tree = ?", (tree,)).fetchone()
     db.close()
     return found is not None
 
 
 def test_no_room_for_another_version(site: Site, disk: Disk) -> None:
     good = live(site, setup_command="head -c 20000000 /dev/zero > ignored")
-    wait_until("the live slot is measured", lambda: measured(site, "a"))
+    wait_until("the live slot is measured", lambda: measured(site, 1))
     disk.fill(left_bytes=30_000_000)
     site.commit("next")
 
@@ -82,27 +82,44 @@ def test_no_room_for_another_version(site: Site, disk: Disk) -> None:
 
     for words in ("grow by 20.0 MB", "takes 38.0 MB with a margin", "30.0 MB are free", str(disk.path)):
         assert words in str(reply.body["error"])
-    assert not (disk.path / "slot-b").exists()
+    assert not (disk.path / "tree-2").exists()
     disk.make_room()
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
 
 
 def test_no_inodes_for_another_version(site: Site, disk: Disk) -> None:
     good = live(site, setup_command="mkdir ignored && cd ignored && seq 200 | xargs touch")
-    wait_until("the live slot is measured", lambda: measured(site, "a"))
+    wait_until("the live slot is measured", lambda: measured(site, 1))
     site.commit("next")
 
     reply = fail_after(site, good, "checkout")
 
     assert "inodes are free" in str(reply.body["error"])
-    assert not (disk.path / "slot-b").exists()
+    assert not (disk.path / "tree-2").exists()
+
+
+def test_no_room_for_a_third_tree(site: Site, disk: Disk) -> None:
+    live(site, setup_command="head -c 12000000 /dev/zero > ignored; test ! -e fails")
+    site.commit("second")
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    wait_until("both trees are measured", lambda: measured(site, 1) and measured(site, 2))
+    disk.fill(left_bytes=28_000_000)
+    site.commit("third", {"fails": ""})
+
+    deploy = site.run("deploy")
+
+    assert "warning: there is no room for a third tree, so" in deploy.stderr
+    assert not (disk.path / "tree-3").exists()
+    assert site.status()["previous_ready"] is False
+    assert site.post("/rollback").status == 200
+    assert site.serving() == "good"
 
 
 def test_slot_that_is_full_already_needs_no_room(site: Site, disk: Disk) -> None:
     live(site, setup_command="head -c 20000000 /dev/zero > ignored")
     site.commit("second")
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
-    wait_until("both slots are measured", lambda: measured(site, "a") and measured(site, "b"))
+    wait_until("both slots are measured", lambda: measured(site, 1) and measured(site, 2))
     disk.fill(left_bytes=18_000_000)
     site.commit("third")
 
@@ -113,14 +130,14 @@ def test_slot_that_no_daemon_got_to_measure_is_measured_by_the_next(site: Site) 
     site.start()
     site.commit("good")
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
-    wait_until("it is measured", lambda: measured(site, "a"))
+    wait_until("it is measured", lambda: measured(site, 1))
     site.daemons[-1].stop()
     with closing(sqlite3.connect(site.data / "state.db", isolation_level=None)) as db:
         db.execute("DELETE FROM sizes")
 
     site.start()
 
-    wait_until("it is measured", lambda: measured(site, "a"))
+    wait_until("it is measured", lambda: measured(site, 1))
 
 
 @pytest.mark.usefixtures("disk")
@@ -190,7 +207,7 @@ def test_disk_that_fills_up_before_a_step(site: Site, disk: Disk, step: str) -> 
     assert isinstance(last, dict)
     assert (last["commit"], last["stage"], last["result"]) == (bad, stage, "failed")
     disk.make_room()
-    (site.data / "slot-b" / "ignored").unlink(missing_ok=True)
+    (site.data / "tree-2" / "ignored").unlink(missing_ok=True)
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
     assert [row["result"] for row in site.history()] == ["succeeded", "failed", "succeeded"]
 

@@ -122,6 +122,7 @@ async def run(options: Options) -> reload.Handed | None:
             await rebuild(options.data / "state.db", worktrees)
         store = open_sound(options.data / "state.db")
         stack.callback(store.close)
+        await worktrees.adopt_slots()
         left = dataplane.left_running(options.data)
         if not options.proxy:
             await _end_workers(left)

@@ -20,7 +20,7 @@ from slot_machine.core.errors import (
     Stopping,
     Unsteerable,
 )
-from slot_machine.core.model import Attempt, Kind, Slot, State, Version, short
+from slot_machine.core.model import Attempt, Kind, State, Version, short
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host.store import Store
@@ -81,9 +81,12 @@ class Deployer:
         async def story() -> Done:
             async with self._attempt("deploy", trigger, report) as attempt:
                 attempt.on(Event.DEPLOY, commitish)
-                version = Version(self.state.idle_slot, await self._worktrees.resolve(commitish))
+                state = self.state
+                version = Version(state.idle_slot, await self._worktrees.resolve(commitish), state.spare_tree)
                 attempt.aim(version)
-                await self._prepare(attempt, Event.RESOLVED, version)
+                attempt.on(Event.RESOLVED, describe(version))
+                version = await self._check_room(attempt, version)
+                await self._slots.prepare(attempt, version)
                 return await self._go_live(attempt, Event.PREPARED, version)
 
         return self._begin(story())
@@ -94,12 +97,13 @@ class Deployer:
         previous = self.state.previous
         if not previous:
             raise NothingToRollBackTo("there is no previous version to roll back to", "deploy one")
-        version = Version(self.state.idle_slot, previous.commit)
 
         async def story() -> Done:
             async with self._attempt("rollback", trigger, report) as attempt:
-                attempt.aim(version)
-                event = await self._prepared(attempt, version, await self._slots.untouched(version))
+                attempt.aim(previous)
+                usable = await self._slots.untouched(previous)
+                version = previous if usable else self._prepared_again(attempt, previous)
+                event = await self._prepared(attempt, version, usable)
                 return await self._go_live(attempt, event, version)
 
         return self._begin(story())
@@ -221,26 +225,53 @@ class Deployer:
         self._preflight.cancel()
         await self._supervisor.let_go()
 
-    async def _prepare(self, attempt: RunningAttempt, event: Event, version: Version) -> None:
-        attempt.on(event, describe(version))
-        if attempt.record.kind == "deploy":
-            await self._check_room(attempt, version.slot)
-        await self._slots.prepare(attempt, version)
+    async def _check_room(self, attempt: RunningAttempt, version: Version) -> Version:
+        """Returns where it is prepared. Raises StageFailed.
 
-    async def _check_room(self, attempt: RunningAttempt, slot: Slot) -> None:
-        """Not before a rollback or a recovery: nothing is to keep these from being tried. Raises StageFailed."""
-        self._preflight.check_disk(slot)
+        Not before a rollback or a recovery: nothing is to keep these from being tried.
+        """
+        version = self._placed(attempt, version)
         live = self._supervisor.release
         if not live or not self._supervisor.healthy or await self._alone():
-            return
+            return version
         if warning := self._preflight.memory_warning(live):
             attempt.warn(warning)
+        return version
+
+    def _placed(self, attempt: RunningAttempt, version: Version) -> Version:
+        """In the spare tree; in that of the previous version, which is overwritten, where there can be no third one."""
+        previous = self.state.previous
+        obstacle = self._obstacle(version)
+        if not obstacle or not previous:
+            self._preflight.check_disk(version)
+            return version
+        instead = Version(version.slot, version.commit, previous.tree)
+        self._preflight.check_disk(instead)
+        if self._slots.holds(previous):
+            attempt.warn(f"{obstacle}, so {describe(previous)} is overwritten: a rollback to it prepares it again")
+        attempt.aim(instead)
+        return instead
+
+    def _obstacle(self, version: Version) -> str:
+        """Why there can be no spare tree for it; empty if there can."""
+        if not self._config.spare_tree:
+            return "spare_tree is false"
+        return "there is no room for a third tree" if self._preflight.lack(version) else ""
+
+    def _prepared_again(self, attempt: RunningAttempt, previous: Version) -> Version:
+        """Where that is done: not in its own tree, if there is something left in it to lose."""
+        version = Version(previous.slot, previous.commit, self.state.spare_tree)
+        if not self._slots.holds(previous) or self._obstacle(version):
+            return previous
+        attempt.aim(version)
+        return version
 
     async def _prepared(self, attempt: RunningAttempt, version: Version, usable: bool) -> Event:
-        """Prepares a slot again if it is not `usable` as it is; returns the event that its start comes with."""
+        """Prepares a tree again if it is not `usable` as it is; returns the event that its start comes with."""
         if usable:
             return Event.REUSE
-        await self._prepare(attempt, Event.PREPARE_AGAIN, version)
+        attempt.on(Event.PREPARE_AGAIN, describe(version))
+        await self._slots.prepare(attempt, version)
         return Event.PREPARED
 
     async def _go_live(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
@@ -349,7 +380,7 @@ class Deployer:
             log.error("cannot write the history: %s", failure)
             self._unsaved = attempt.record
         if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._refusal:
-            self._preflight.measure(attempt.version.slot)
+            self._preflight.measure(attempt.version.tree)
         if error:
             raise error
 

@@ -5,7 +5,7 @@ import logging
 import sqlite3
 
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import SLOTS, Slot, other
+from slot_machine.core.model import TREES, Version
 from slot_machine.core.phases import Phase
 from slot_machine.host import capacity, proc
 from slot_machine.host.capacity import Size, megabytes
@@ -24,24 +24,41 @@ log = logging.getLogger(__name__)
 
 
 class Preflight:
-    """Knows what the slots took up when they had been prepared, so that no deploy waits for a count of their files."""
+    """Knows what the trees took up when they had been prepared, so that no deploy waits for a count of their files."""
 
     def __init__(self, worktrees: Worktrees, store: Store, tasks: asyncio.TaskGroup) -> None:
         self._worktrees = worktrees
         self._store = store
         self._tasks = tasks
-        self._due: set[Slot] = set()
+        self._due: set[int] = set()
         self._measuring: asyncio.Task[None] | None = None
 
-    def check_disk(self, slot: Slot) -> None:
-        """The next version is taken to be as large as the one in the other slot. Raises StageFailed."""
-        growth = self._growth(slot)
+    def check_disk(self, version: Version) -> None:
+        """Raises StageFailed."""
+        if lack := self.lack(version):
+            data = self._worktrees.data
+            raise StageFailed(
+                Phase.CHECKOUT,
+                f"no room for another version: {lack}; nothing was changed",
+                hint=f"make room, then deploy again; `du -xsh {data}/*` shows what takes it",
+            )
+
+    def lack(self, version: Version) -> str:
+        """What is missing for it in its tree; empty if nothing is. It is taken to be as large as the live one."""
+        growth = self._growth(version.tree)
         free = capacity.free(self._worktrees.data)
         wanted = Size(_with_margin(growth.bytes, MARGIN.bytes), _with_margin(growth.inodes, MARGIN.inodes))
+        amounts = None
         if free.bytes < wanted.bytes:
-            self._refuse(slot, megabytes(growth.bytes), megabytes(wanted.bytes), megabytes(free.bytes))
-        if free.inodes < wanted.inodes:
-            self._refuse(slot, f"{growth.inodes} inodes", f"{wanted.inodes} inodes", f"{free.inodes} inodes")
+            amounts = [megabytes(amount.bytes) for amount in (growth, wanted, free)]
+        elif free.inodes < wanted.inodes:
+            amounts = [f"{amount.inodes} inodes" for amount in (growth, wanted, free)]
+        if not amounts:
+            return ""
+        return (
+            f"slot {version.slot} may grow by {amounts[0]}, which takes {amounts[1]} with a margin, and {amounts[2]}"
+            f" are free on the file system of {self._worktrees.data}"
+        )
 
     def memory_warning(self, live: Release) -> str:
         """Empty if a second copy of the app fits into memory."""
@@ -53,17 +70,17 @@ class Preflight:
             return ""
         return f"the app takes {megabytes(used)} of memory, and {megabytes(available)} are left for a second one"
 
-    def measure(self, slot: Slot) -> None:
+    def measure(self, tree: int) -> None:
         """In the background."""
-        self._due.add(slot)
+        self._due.add(tree)
         self.cancel()
         self._measuring = self._tasks.create_task(self._measure_due())
 
     def measure_unknown(self) -> None:
-        """In the background: slots that an earlier daemon prepared and did not get to measure."""
-        for slot in SLOTS:
-            if self._store.contents(slot) and not self._store.size(slot):
-                self.measure(slot)
+        """In the background: trees that an earlier daemon prepared and did not get to measure."""
+        for tree in TREES:
+            if self._store.contents(tree) and not self._store.size(tree):
+                self.measure(tree)
 
     def cancel(self) -> None:
         if self._measuring:
@@ -71,28 +88,21 @@ class Preflight:
 
     async def _measure_due(self) -> None:
         await asyncio.sleep(MEASURED_AFTER_S)
-        for slot in sorted(self._due):
+        for tree in sorted(self._due):
             try:
-                size = await capacity.measure(self._worktrees.path(slot), owner(self._worktrees.data))
-                self._store.save_size(slot, size)
+                size = await capacity.measure(self._worktrees.path(tree), owner(self._worktrees.data))
+                self._store.save_size(tree, size)
             except (OSError, sqlite3.Error) as error:
-                log.error("cannot measure slot %s: %s", slot, error)
-            self._due.discard(slot)
+                log.error("cannot measure %s: %s", self._worktrees.path(tree), error)
+            self._due.discard(tree)
 
-    def _growth(self, slot: Slot) -> Size:
-        """Beyond what the slot holds already. Nothing where nothing is known."""
-        template = self._store.size(other(slot)) or Size(0, 0)
-        held = self._store.size(slot) or Size(0, 0)
+    def _growth(self, tree: int) -> Size:
+        """Beyond what the tree holds already. Nothing where nothing is known."""
+        state = self._store.state()
+        known = [self._store.size(version.tree) for version in (state.live, state.previous) if version]
+        template = next(filter(None, known), Size(0, 0))
+        held = self._store.size(tree) or Size(0, 0)
         return Size(max(template.bytes - held.bytes, 0), max(template.inodes - held.inodes, 0))
-
-    def _refuse(self, slot: Slot, growth: str, wanted: str, free: str) -> None:
-        data = self._worktrees.data
-        raise StageFailed(
-            Phase.CHECKOUT,
-            f"no room for another version: slot {slot} may grow by {growth}, which takes {wanted} with a margin, and"
-            f" {free} are free on the file system of {data}; nothing was changed",
-            hint=f"make room, then deploy again; `du -xsh {data}/*` shows what takes it",
-        )
 
 
 def _with_margin(growth: int, margin: int) -> int:

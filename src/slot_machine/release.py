@@ -14,7 +14,7 @@ from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Running, Version, short
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
-from slot_machine.host import environment, health, ports
+from slot_machine.host import environment, health, ports, trees
 from slot_machine.host.containment import owner
 from slot_machine.host.handover.steering import MARK
 from slot_machine.host.handover.traffic import Handover
@@ -133,7 +133,7 @@ class Launcher:
         if self._handover:
             argv = self._handover.wrapped(argv, number, {port, internal_port})
         try:
-            folder = self._data / f"slot-{version.slot}"
+            folder = self._data / trees.name(version.tree)
             session = Session.start(argv, cwd=folder, env=env, output=slot_log.fd, owner=owner(self._data))
         except OSError as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error

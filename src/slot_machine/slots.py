@@ -1,4 +1,4 @@
-"""What the slots hold: a commit that was checked out and set up, or nothing that can be relied on."""
+"""What the trees hold: a commit that was checked out and set up, or nothing that can be relied on."""
 
 import logging
 
@@ -7,7 +7,7 @@ from slot_machine.core.config import Config
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Contents, Version
 from slot_machine.core.phases import Event, Phase
-from slot_machine.host import commands, links
+from slot_machine.host import commands, links, trees
 from slot_machine.host.containment import owner
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import describe_exit
@@ -26,20 +26,25 @@ class Slots:
         self._launcher = launcher
 
     def holds(self, version: Version) -> bool:
-        """Whether the slot was prepared for that, and for nothing since."""
-        contents = self._store.contents(version.slot)
-        return contents is not None and contents.commit == version.commit
+        """Whether the version's tree was prepared for it, and for nothing since."""
+        contents = self._store.contents(version.tree)
+        return contents is not None and contents.commit == version.commit and not self._misplaced(version)
+
+    def _misplaced(self, version: Version) -> bool:
+        """Whether the tree was set up as the other slot, whose name leads elsewhere by now."""
+        own = trees.TREE_OF_SLOT[version.slot] == version.tree
+        return not own and trees.made_as_slot(self._worktrees.path(version.tree))
 
     async def checked_out(self, version: Version) -> bool:
         """Whether it holds that, and git says so, too."""
-        return self.holds(version) and await self._worktrees.head(version.slot) == version.commit
+        return self.holds(version) and await self._worktrees.head(version.tree) == version.commit
 
     async def untouched(self, version: Version) -> bool:
         """Whether tracked files are as the setup left them."""
         if not await self.checked_out(version):
             return False
-        contents = self._store.contents(version.slot)
-        if contents and await self._worktrees.fingerprint(version.slot) == contents.fingerprint:
+        contents = self._store.contents(version.tree)
+        if contents and await self._worktrees.fingerprint(version.tree) == contents.fingerprint:
             return True
         log.warning("slot %s was edited by hand; it is prepared again", version.slot)
         return False
@@ -50,13 +55,13 @@ class Slots:
         if previous:
             await self._worktrees.protect("previous", previous.commit)
         await self._worktrees.protect("next", version.commit)
-        self._store.save_contents(version.slot, None)
+        self._store.save_contents(version.tree, None)
         self.link()
-        await self._worktrees.checkout(version.slot, version.commit)
+        await self._worktrees.checkout(version.tree, version.commit)
         attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
         await self._set_up(attempt, version)
-        fingerprint = await self._worktrees.fingerprint(version.slot)
-        self._store.save_contents(version.slot, Contents(version.commit, fingerprint or ""))
+        fingerprint = await self._worktrees.fingerprint(version.tree)
+        self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
 
     def link(self) -> None:
         """Sets the symlinks. They are for people: no deploy fails over them."""
@@ -64,10 +69,11 @@ class Slots:
         data = self._worktrees.data
         previous = state.previous
         try:
+            trees.link_slots(data, state)
             links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
             links.point(data / "previous", f"slot-{previous.slot}" if previous and self.holds(previous) else None)
         except OSError as error:
-            log.error("cannot write the symlinks live and previous: %s", error)
+            log.error("cannot write the symlinks of the slots, live and previous: %s", error)
 
     async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:
         command = self._config.setup_command
@@ -87,7 +93,7 @@ class Slots:
             attempt.output(line)
 
         try:
-            folder = self._worktrees.path(version.slot)
+            folder = self._worktrees.path(version.tree)
             code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_line)
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"

@@ -21,8 +21,10 @@ class Slots:
         self.data = self.repository.worktrees.data
         self.database = self.data / "state.db"
         self.first, self.second = (self.repository.commit({"app": text}) for text in ("1", "2"))
-        asyncio.run(self.repository.worktrees.checkout("a", self.first))
-        asyncio.run(self.repository.worktrees.checkout("b", self.second))
+        asyncio.run(self.repository.worktrees.checkout(1, self.first))
+        asyncio.run(self.repository.worktrees.checkout(2, self.second))
+        (self.data / "slot-a").symlink_to("tree-1")
+        (self.data / "slot-b").symlink_to("tree-2")
         (self.data / "live").symlink_to("slot-b")
         (self.data / "previous").symlink_to("slot-a")
 
@@ -32,7 +34,7 @@ class Slots:
     def say(self) -> tuple[State, list[Contents | None]]:
         store = open_sound(self.database)
         try:
-            return store.state(), [store.contents("a"), store.contents("b")]
+            return store.state(), [store.contents(1), store.contents(2)]
         finally:
             store.close()
 
@@ -47,17 +49,17 @@ def test_links_and_heads_say_what_is_live(slots: Slots) -> None:
     slots.rebuild()
 
     state, contents = slots.say()
-    assert (state.live, state.previous) == (Version("b", slots.second), Version("a", slots.first))
+    assert (state.live, state.previous) == (Version("b", slots.second, 2), Version("a", slots.first, 1))
     assert contents == [Contents(slots.first, ""), Contents(slots.second, "")]
 
 
 def test_slot_that_was_edited_is_not_relied_on(slots: Slots) -> None:
-    (slots.data / "slot-b" / "app").write_text("edited")
+    (slots.data / "tree-2" / "app").write_text("edited")
 
     slots.rebuild()
 
     state, contents = slots.say()
-    assert state.live == Version("b", slots.second)
+    assert state.live == Version("b", slots.second, 2)
     assert contents == [Contents(slots.first, ""), None]
 
 
@@ -67,13 +69,13 @@ def test_slot_that_a_failed_deploy_overwrote_is_no_rollback_target(slots: Slots)
     slots.rebuild()
 
     state, contents = slots.say()
-    assert (state.live, state.previous) == (Version("b", slots.second), None)
+    assert (state.live, state.previous) == (Version("b", slots.second, 2), None)
     assert contents == [None, Contents(slots.second, "")]
 
 
 @pytest.mark.parametrize("target", ["slot-c", "slot-b", "/"])
 def test_link_that_leads_nowhere_is_not_guessed_about(slots: Slots, target: str) -> None:
-    (slots.data / "slot-b").rename(slots.data.parent / "moved")
+    (slots.data / "tree-2").rename(slots.data.parent / "moved")
     (slots.data / "live").unlink()
     (slots.data / "live").symlink_to(target)
 

@@ -21,7 +21,11 @@ from slot_machine.host.store import KEPT_ATTEMPTS, Store
 
 COMMITS = [digit * 40 for digit in "0123456789"]
 STATES = [
-    State(Version(SLOTS[number % 2], COMMITS[number]), Version(SLOTS[number % 2 - 1], COMMITS[number - 1]), f"{number}")
+    State(
+        Version(SLOTS[number % 2], COMMITS[number], number % 3 + 1),
+        Version(SLOTS[number % 2 - 1], COMMITS[number - 1], (number - 1) % 3 + 1),
+        f"{number}",
+    )
     for number in range(1, 10)
 ]
 
@@ -57,9 +61,9 @@ def begin(store: Store, started_at: str = "2026-01-01T00:00:00.000Z") -> Attempt
 def deploy(store: Store, number: int) -> None:
     """The writes of a deploy."""
     attempt = begin(store)
-    slot = STATES[number].idle_slot
-    store.save_contents(slot, None)
-    store.save_contents(slot, Contents(COMMITS[number], ""))
+    tree = STATES[number].spare_tree
+    store.save_contents(tree, None)
+    store.save_contents(tree, Contents(COMMITS[number], ""))
     store.save_state(STATES[number])
     attempt.result = "succeeded"
     store.save_attempt(attempt)
@@ -92,7 +96,7 @@ def true_or_refused(path: Path) -> bool:
     try:
         with opened(path) as store:
             assert store.state() == STATES[7]
-            assert store.contents(STATES[7].idle_slot) == Contents(COMMITS[7], "")
+            assert store.contents(STATES[7].spare_tree) == Contents(COMMITS[7], "")
     except StartRefused as refusal:
         refused = refusal
     else:
@@ -161,7 +165,7 @@ def test_database_that_is_gone_is_not_begun_anew(cut_off: Path, tmp_path: Path, 
     assert not true_or_refused(path)
 
 
-@pytest.mark.parametrize("trace", ["slot-a", "slot-b", "live"])
+@pytest.mark.parametrize("trace", ["slot-a", "tree-3", "live"])
 def test_slot_without_a_database_is_not_forgotten(tmp_path: Path, trace: str) -> None:
     (tmp_path / trace).mkdir()
 
@@ -257,7 +261,7 @@ def test_migration_killed_at_any_step_is_done_by_the_next_start(tmp_path: Path) 
     assert len(folders) > 10
     for folder in folders:
         with opened(folder / "state.db") as store:
-            assert store.state() == State(Version("a", "c1"), Version("b", "c0"), "then")
+            assert store.state() == State(Version("a", "c1", 1), Version("b", "c0", 2), "then")
             assert [attempt.result for attempt in store.attempts(9)] == ["succeeded"]
         with closing(sqlite3.connect(folder / "state.db.schema-1")) as copy:
             assert copy.execute("PRAGMA user_version").fetchone() == (1,)

@@ -13,7 +13,7 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "repo"
         self.path.mkdir()
-        self.slot = folder / "data" / "slot-a"
+        self.slot = folder / "data" / "tree-1"
         (folder / "data").mkdir()
         self.git("init", "--quiet", "--initial-branch", "main")
         self.worktrees = Worktrees(self.path, folder / "data")
@@ -35,7 +35,7 @@ class Repository:
         return self.git("rev-parse", "HEAD")
 
     def checkout(self, commit: str) -> None:
-        asyncio.run(self.worktrees.checkout("a", commit))
+        asyncio.run(self.worktrees.checkout(1, commit))
 
     def leave(self, *names: str) -> None:
         for name in names:
@@ -64,7 +64,7 @@ def test_checkout_keeps_ignored_files_and_packages_and_removes_the_rest(reposito
 
     assert repository.left() == {"app", ".gitignore", "kept.cache", *packages}
     assert (repository.slot / "app").read_text() == "2"
-    assert asyncio.run(repository.worktrees.head("a")) == second
+    assert asyncio.run(repository.worktrees.head(1)) == second
 
 
 def test_checkout_where_an_ignored_folder_stands_in_the_way(repository: Repository) -> None:
@@ -129,7 +129,7 @@ def test_lock_of_a_git_that_was_killed_does_not_cost_the_installed_packages(repo
     old, new = repository.commit({"file": "old"}), repository.commit({"file": "new"})
     repository.checkout(old)
     repository.leave("node_modules/package")
-    lock = Path(repository.git("rev-parse", "--absolute-git-dir")) / "worktrees" / "slot-a" / "index.lock"
+    lock = Path(repository.git("rev-parse", "--absolute-git-dir")) / "worktrees" / "tree-1" / "index.lock"
     lock.touch()
 
     repository.checkout(new)
@@ -151,12 +151,12 @@ def test_hooks_of_the_user_do_not_run(repository: Repository) -> None:
 
 def test_fingerprint_tells_edits_of_tracked_files_only(repository: Repository) -> None:
     repository.checkout(repository.commit({"app": "1"}))
-    assert asyncio.run(repository.worktrees.fingerprint("a")) == ""
+    assert asyncio.run(repository.worktrees.fingerprint(1)) == ""
     repository.leave("untracked")
-    assert asyncio.run(repository.worktrees.fingerprint("a")) == ""
+    assert asyncio.run(repository.worktrees.fingerprint(1)) == ""
     repository.leave("app")
-    assert asyncio.run(repository.worktrees.fingerprint("a"))
-    assert asyncio.run(repository.worktrees.fingerprint("b")) is None
+    assert asyncio.run(repository.worktrees.fingerprint(1))
+    assert asyncio.run(repository.worktrees.fingerprint(2)) is None
 
 
 def test_resolve(repository: Repository) -> None:

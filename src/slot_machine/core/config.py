@@ -45,6 +45,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How large the log of a slot grows before it is rotated; 0 is without a limit."""
     log_keep: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
     """How many rotated logs a slot keeps."""
+    spare_tree: bool = True
+    """Whether a third tree is kept, so that what is prepared never overwrites the previous version."""
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

@@ -12,6 +12,8 @@ Kind = Literal["deploy", "rollback", "recovery"]
 Result = Literal["running", "succeeded", "failed", "interrupted"]
 
 SLOTS: tuple[Slot, Slot] = ("a", "b")
+TREES = (1, 2, 3)
+"""The worktrees: one for each slot, and a spare one in which the next version is prepared."""
 
 
 def other(slot: Slot) -> Slot:
@@ -19,10 +21,11 @@ def other(slot: Slot) -> Slot:
 
 
 class Version(msgspec.Struct, frozen=True):
-    """A commit (its full hash) and the slot it runs in, ran in, or is to run in."""
+    """A commit (its full hash), the slot it runs in, ran in, or is to run in, and the tree with its files."""
 
     slot: Slot
     commit: str
+    tree: int = 0
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -53,13 +56,27 @@ class State(msgspec.Struct, frozen=True):
         """Where the next version is prepared."""
         return other(self.live.slot) if self.live else "a"
 
+    @property
+    def spare_tree(self) -> int:
+        """The first one that neither slot uses."""
+        used = {version.tree for version in (self.live, self.previous) if version}
+        return next(tree for tree in TREES if tree not in used)
+
     def promoted(self, version: Version, time: str) -> "State":
-        """The state after `version` took over from the live one."""
-        return State(version, self.live, time)
+        """The state after `version` took over from the live one.
+
+        A commit that takes over from itself does not replace the previous version, which moves to the slot that is
+        free now.
+        """
+        if not self.live or self.live.commit != version.commit:
+            return State(version, self.live, time)
+        kept = self.previous if self.previous and self.previous.commit != version.commit else None
+        previous = Version(other(version.slot), kept.commit, kept.tree) if kept else None
+        return State(version, previous, time)
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a slot's folder holds: a commit that was prepared in full, and how it then differed from that commit.
+    """What a tree holds: a commit that was prepared in full, and how it then differed from that commit.
 
     `fingerprint` is a digest of the changes that the setup made to tracked files.
     """

@@ -14,4 +14,8 @@ def point(link: Path, target: str | None) -> None:
     fresh = link.with_name(f".{link.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
-    fresh.rename(link)
+    try:
+        fresh.rename(link)
+    except OSError:
+        fresh.unlink()
+        raise

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.core.model import SLOTS, Contents, State, Version, rfc3339, short
-from slot_machine.host import seal
+from slot_machine.host import seal, trees
 from slot_machine.host.soundness import open_sound, parts
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
@@ -15,13 +15,14 @@ log = logging.getLogger(__name__)
 
 
 async def rebuild(path: Path, worktrees: Worktrees) -> None:
-    """Raises StartRefused for a database that needs none, and when the links do not say what is live."""
+    """Raises StartRefused for a database that needs none, and when the links do not say what is live; OSError."""
     try:
         open_sound(path).close()
     except StateDamaged as damage:
         log.warning("%s", damage)
     else:
         raise StartRefused(f"the database {path} is sound, so nothing was rebuilt", "start without --rebuild-state")
+    await worktrees.adopt_slots()
     live = await _linked(worktrees, "live")
     previous = await _linked(worktrees, "previous") if live else None
     fresh = path.with_name(f"{path.name}.new")
@@ -46,16 +47,17 @@ async def _linked(worktrees: Worktrees, name: str) -> Version | None:
         return None
     target = link.readlink().name
     for slot in SLOTS:
-        if target == worktrees.path(slot).name and (commit := await worktrees.head(slot)):
-            return Version(slot, commit)
+        tree = trees.of_slot(worktrees.data, slot)
+        if target == trees.slot_name(slot) and tree and (commit := await worktrees.head(tree)):
+            return Version(slot, commit, tree)
     hint = f"let it point to slot-a or slot-b, or remove it if there is no {name} version"
     raise StartRefused(f"the link {link} leads to {target}, where no commit is checked out", hint)
 
 
 async def _trust(store: Store, worktrees: Worktrees, version: Version) -> None:
     """A slot is linked only while it is whole. Where tracked files differ from the commit, it is prepared again."""
-    if await worktrees.fingerprint(version.slot) == "":
-        store.save_contents(version.slot, Contents(version.commit, ""))
+    if await worktrees.fingerprint(version.tree) == "":
+        store.save_contents(version.tree, Contents(version.commit, ""))
 
 
 def _last_switch(worktrees: Worktrees) -> str:

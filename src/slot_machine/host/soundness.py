@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 
 from slot_machine.core.errors import StartRefused, StateDamaged
-from slot_machine.core.model import SLOTS
-from slot_machine.host import seal
+from slot_machine.core.model import SLOTS, TREES
+from slot_machine.host import seal, trees
 from slot_machine.host.store import BUSY_TIMEOUT_S, KEPT_ATTEMPTS, SCHEMA_VERSION, Store, schema_of
 
 HINT = (
@@ -66,7 +66,8 @@ def _has_content(path: Path) -> bool:
 
 def _traces(path: Path) -> list[str]:
     """What only a database that says something leaves behind."""
-    names = [seal.path_of(path).name, "live", "previous", *(f"slot-{slot}" for slot in SLOTS)]
+    slots, worktrees = [trees.slot_name(slot) for slot in SLOTS], [trees.name(tree) for tree in TREES]
+    names = [seal.path_of(path).name, "live", "previous", *slots, *worktrees]
     return [name for name in names if (file := path.with_name(name)).exists() or file.is_symlink()]
 
 

@@ -10,12 +10,13 @@ from typing import Literal, NamedTuple, Self
 
 import msgspec
 
-from slot_machine.core.model import SLOTS, Attempt, Contents, Running, Slot, State, Version
+from slot_machine.core.model import SLOTS, Attempt, Contents, Running, State, Version
 from slot_machine.host import seal
 from slot_machine.host.capacity import Size
 from slot_machine.host.proc import Identity
+from slot_machine.host.trees import TREE_OF_SLOT
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 1.0
 
 KEPT_ATTEMPTS = 1000
@@ -33,11 +34,13 @@ CREATE TABLE state (
     previous_slot TEXT NOT NULL DEFAULT '',
     previous_commit TEXT NOT NULL DEFAULT '',
     last_deploy_time TEXT NOT NULL DEFAULT '',
-    serial INTEGER NOT NULL DEFAULT 0
+    serial INTEGER NOT NULL DEFAULT 0,
+    live_tree INTEGER NOT NULL DEFAULT 0,
+    previous_tree INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO state (id) VALUES (1);
-CREATE TABLE slots (name TEXT PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
-CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
+CREATE TABLE trees (number INTEGER PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
+CREATE TABLE sizes (tree INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 CREATE TABLE processes (
     pid INTEGER PRIMARY KEY,
     start_ticks INTEGER NOT NULL,
@@ -63,7 +66,26 @@ CREATE TABLE attempts (
 ) STRICT;
 """
 
-STATE_COLUMNS = "live_slot, live_commit, previous_slot, previous_commit, last_deploy_time"
+STATE_COLUMNS = "live_slot, live_commit, live_tree, previous_slot, previous_commit, previous_tree, last_deploy_time"
+
+SEALED = {
+    3: (
+        "SELECT serial, live_slot, live_commit, previous_slot, previous_commit, last_deploy_time FROM state",
+        "SELECT name, commit_hash, fingerprint FROM slots ORDER BY name",
+    ),
+    4: (
+        f"SELECT serial, {STATE_COLUMNS} FROM state",
+        "SELECT number, commit_hash, fingerprint FROM trees ORDER BY number",
+    ),
+}
+"""What the seal is over, by schema."""
+
+
+def _tree_of(slot: str) -> str:
+    """In SQL: where the folder of a slot went when slots became links to trees."""
+    cases = " ".join(f"WHEN '{name}' THEN {tree}" for name, tree in TREE_OF_SLOT.items())
+    return f"CASE {slot} {cases} ELSE 0 END"
+
 
 MIGRATIONS = {
     1: """ALTER TABLE attempts ADD COLUMN requests TEXT NOT NULL DEFAULT '""'""",
@@ -73,6 +95,20 @@ ALTER TABLE processes ADD COLUMN role TEXT NOT NULL DEFAULT 'other';
 ALTER TABLE processes ADD COLUMN running TEXT NOT NULL DEFAULT 'null';
 ALTER TABLE state ADD COLUMN serial INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT""",
+    3: f"""ALTER TABLE state ADD COLUMN live_tree INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE state ADD COLUMN previous_tree INTEGER NOT NULL DEFAULT 0;
+UPDATE state SET live_tree = {_tree_of("live_slot")}, previous_tree = {_tree_of("previous_slot")},
+    serial = serial + 1;
+CREATE TABLE trees (number INTEGER PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
+INSERT INTO trees SELECT {_tree_of("name")}, commit_hash, fingerprint FROM slots;
+DROP TABLE slots;
+ALTER TABLE sizes RENAME TO sizes_of_slots;
+CREATE TABLE sizes (tree INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
+INSERT INTO sizes SELECT {_tree_of("slot")}, bytes, inodes FROM sizes_of_slots;
+DROP TABLE sizes_of_slots;
+UPDATE processes SET
+    running = json_set(running, '$.version.tree', {_tree_of("json_extract(running, '$.version.slot')")})
+    WHERE running <> 'null'""",
 }
 """What makes a schema the next one."""
 
@@ -112,47 +148,45 @@ class Store:
         self._db.close()
 
     def state(self) -> State:
-        live_slot, live, previous_slot, previous, time = self._db.execute(
-            f"SELECT {STATE_COLUMNS} FROM state"
-        ).fetchone()
-        return State(_version(live_slot, live), _version(previous_slot, previous), time)
+        *columns, time = self._db.execute(f"SELECT {STATE_COLUMNS} FROM state").fetchone()
+        return State(_version(*columns[:3]), _version(*columns[3:]), time)
 
     def save_state(self, state: State) -> None:
         with self._sealed():
             self._db.execute(
-                "UPDATE state SET live_slot = ?, live_commit = ?, previous_slot = ?, previous_commit = ?,"
-                " last_deploy_time = ?",
+                f"UPDATE state SET ({STATE_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)",
                 (*_columns(state.live), *_columns(state.previous), state.last_deploy_time),
             )
 
-    def contents(self, slot: Slot) -> Contents | None:
-        """None while the slot is empty or half prepared."""
-        row = self._db.execute("SELECT commit_hash, fingerprint FROM slots WHERE name = ?", (slot,)).fetchone()
+    def contents(self, tree: int) -> Contents | None:
+        """None while the tree is empty or half prepared."""
+        row = self._db.execute("SELECT commit_hash, fingerprint FROM trees WHERE number = ?", (tree,)).fetchone()
         return Contents(*row) if row else None
 
-    def save_contents(self, slot: Slot, contents: Contents | None) -> None:
+    def save_contents(self, tree: int, contents: Contents | None) -> None:
         with self._sealed():
             if contents is None:
-                self._db.execute("DELETE FROM slots WHERE name = ?", (slot,))
+                self._db.execute("DELETE FROM trees WHERE number = ?", (tree,))
             else:
-                self._db.execute("REPLACE INTO slots VALUES (?, ?, ?)", (slot, contents.commit, contents.fingerprint))
+                self._db.execute("REPLACE INTO trees VALUES (?, ?, ?)", (tree, contents.commit, contents.fingerprint))
 
-    def size(self, slot: Slot) -> Size | None:
-        """What the slot took up when it was prepared last."""
-        row = self._db.execute("SELECT bytes, inodes FROM sizes WHERE slot = ?", (slot,)).fetchone()
+    def size(self, tree: int) -> Size | None:
+        """What the tree took up when it was prepared last."""
+        row = self._db.execute("SELECT bytes, inodes FROM sizes WHERE tree = ?", (tree,)).fetchone()
         return Size(*row) if row else None
 
-    def save_size(self, slot: Slot, size: Size | None) -> None:
+    def save_size(self, tree: int, size: Size | None) -> None:
         if size is None:
-            self._db.execute("DELETE FROM sizes WHERE slot = ?", (slot,))
+            self._db.execute("DELETE FROM sizes WHERE tree = ?", (tree,))
         else:
-            self._db.execute("REPLACE INTO sizes VALUES (?, ?, ?)", (slot, size.bytes, size.inodes))
+            self._db.execute("REPLACE INTO sizes VALUES (?, ?, ?)", (tree, size.bytes, size.inodes))
 
     def seal(self) -> seal.Seal:
         """How often state and contents were changed, and a digest of what they are."""
-        serial, *state = self._db.execute(f"SELECT serial, {STATE_COLUMNS} FROM state").fetchone()
-        slots = self._db.execute("SELECT name, commit_hash, fingerprint FROM slots ORDER BY name").fetchall()
-        return seal.Seal(serial, hashlib.sha256(msgspec.json.encode((state, slots))).hexdigest())
+        of_state, of_contents = SEALED[schema_of(self._db)]
+        serial, *state = self._db.execute(of_state).fetchone()
+        contents = self._db.execute(of_contents).fetchall()
+        return seal.Seal(serial, hashlib.sha256(msgspec.json.encode((state, contents))).hexdigest())
 
     def begin(self, attempt: Attempt) -> Attempt:
         """Returns the attempt with the id it got. Forgets old ones."""
@@ -289,13 +323,13 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("ROLLBACK")
 
 
-def _version(slot: str, commit: str) -> Version | None:
+def _version(slot: str, commit: str, tree: int) -> Version | None:
     found = [name for name in SLOTS if name == slot]
-    return Version(found[0], commit) if found else None
+    return Version(found[0], commit, tree) if found else None
 
 
-def _columns(version: Version | None) -> tuple[str, str]:
-    return (version.slot, version.commit) if version else ("", "")
+def _columns(version: Version | None) -> tuple[str, str, int]:
+    return (version.slot, version.commit, version.tree) if version else ("", "", 0)
 
 
 def _attempt(*row: object) -> Attempt:

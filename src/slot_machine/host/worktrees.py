@@ -1,4 +1,4 @@
-"""The slots' folders: git worktrees, detached."""
+"""The trees: git worktrees, detached."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
-from slot_machine.host import commands, proc
+from slot_machine.host import commands, proc, trees
 from slot_machine.host.capacity import free, megabytes
 from slot_machine.host.containment import owner
 from slot_machine.host.environment import inherited
@@ -46,8 +46,8 @@ class Worktrees:
         self._repo = repo
         self.data = data
 
-    def path(self, slot: str) -> Path:
-        return self.data / f"slot-{slot}"
+    def path(self, tree: int) -> Path:
+        return self.data / trees.name(tree)
 
     async def resolve(self, commitish: str) -> str:
         """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound."""
@@ -66,10 +66,22 @@ class Worktrees:
         """Raises GitFailed."""
         await self._git(self._repo, "rev-parse", "--git-dir")
 
-    async def checkout(self, slot: str, commit: str) -> None:
-        """Makes the slot's folder that commit, plus what git ignores and installed packages. Raises GitFailed."""
-        path = self.path(slot)
-        if not await self._is_worktree(path):
+    async def adopt_slots(self) -> None:
+        """Makes trees of slots that are folders, as an earlier slot-machine left them. Raises OSError."""
+        trees.adopt_slots(self.data)
+        for tree in trees.TREE_OF_SLOT.values():
+            path = self.path(tree)
+            registration = trees.registration_of(path)
+            if registration and trees.made_as_slot(path) and await self._is_worktree(path):
+                trees.register(path, registration)
+
+    async def checkout(self, tree: int, commit: str) -> None:
+        """Makes the tree that commit, plus what git ignores and installed packages. Raises GitFailed.
+
+        One that was made as a slot begins anew: its packages may contain paths that lead to another tree by now.
+        """
+        path = self.path(tree)
+        if trees.made_as_slot(path) or not await self._is_worktree(path):
             await self._add(path, commit)
         else:
             _clear_stale_locks(path)
@@ -84,21 +96,21 @@ class Worktrees:
         """Keeps a commit from `git gc` though no branch and no slot may hold it, or hold it yet. Raises GitFailed."""
         await self._git(self._repo, "update-ref", f"refs/slot-machine/{role}", commit)
 
-    async def fingerprint(self, slot: str) -> str | None:
+    async def fingerprint(self, tree: int) -> str | None:
         """A digest of how tracked files differ from the checked-out commit.
 
         Empty where they don't, None where there is no worktree.
         """
         code, changes, _ = await self._try(
-            self.path(slot), "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"
+            self.path(tree), "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"
         )
         if code:
             return None
         return hashlib.sha256(changes.encode()).hexdigest() if changes else ""
 
-    async def head(self, slot: str) -> str:
+    async def head(self, tree: int) -> str:
         """The commit that is checked out, empty where there is none."""
-        path = self.path(slot)
+        path = self.path(tree)
         return (await self._git(path, "rev-parse", "HEAD")).strip() if await self._is_worktree(path) else ""
 
     async def _is_worktree(self, path: Path) -> bool:
