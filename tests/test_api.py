@@ -101,7 +101,7 @@ def test_stream_tells_each_stage_and_ends_with_the_reply(site: Site) -> None:
     *lines, reply = map(json.loads, text.splitlines())
     assert status == 200
     requests = reply.pop("requests")
-    assert reply == {"success": True, "slot": "a", "commit": commit, "previous_commit": ""}
+    assert reply == {"success": True, "slot": "a", "commit": commit, "previous_commit": "", "warnings": []}
     assert requests["finished"] == 0
     stages = [line["stage"] for line in lines if line["event"] == "finished"]
     assert stages == ["resolve", "checkout", "setup", "start", "health", "switch", "drain"]

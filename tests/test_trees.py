@@ -209,6 +209,7 @@ SCHEMA_3 = """
 CREATE TABLE slots (name TEXT PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
 INSERT INTO slots SELECT substr('ab', number, 1), commit_hash, fingerprint FROM trees;
 DROP TABLE trees;
+DROP TABLE made;
 DROP TABLE sizes;
 CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 INSERT INTO sizes VALUES ('a', 4096, 2);

@@ -54,6 +54,7 @@ class Reply(msgspec.Struct):
     commit: str
     requests: Counts | Literal[""]
     """What the switch did to them; empty where nobody counted."""
+    warnings: tuple[str, ...]
 
 
 class DeployReply(Reply):
@@ -68,6 +69,7 @@ class ErrorReply(msgspec.Struct):
     stage: str
     hint: str
     output: list[str]
+    warnings: tuple[str, ...] = ()
 
 
 class Api:
@@ -222,10 +224,11 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
     if isinstance(outcome, Done):
         version = outcome.version
         if outcome.kind == "deploy":
-            return DeployReply(True, version.slot, version.commit, outcome.requests, outcome.previous_commit)
-        return Reply(True, version.slot, version.commit, outcome.requests)
+            previous = outcome.previous_commit
+            return DeployReply(True, version.slot, version.commit, outcome.requests, outcome.warnings, previous)
+        return Reply(True, version.slot, version.commit, outcome.requests, outcome.warnings)
     error = "\n".join([str(outcome), *(f"  | {line}" for line in outcome.output)])
-    return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output))
+    return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output), outcome.warnings)
 
 
 def _json(body: object, status: int) -> web.Response:

@@ -30,6 +30,7 @@ class RunningAttempt:
         self.phase = Phase.IDLE
         self.version: Version | None = None
         self.failed_stage = ""
+        self.warnings: tuple[str, ...] = ()
         self._store = store
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()
@@ -69,7 +70,9 @@ class RunningAttempt:
         self._tell(Progress(event="output", stage=self.phase.stage, message=line, seconds=self._stage_seconds()))
 
     def warn(self, message: str) -> None:
+        """Goes on, but the client hears of it, and the reply has it in its `warnings`."""
         log.warning("%s %d: %s", self.record.kind, self.record.id, message)
+        self.warnings += (message,)
         self.output(f"warning: {message}")
 
     def end(self, error: str = "") -> None:

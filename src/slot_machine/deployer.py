@@ -39,6 +39,7 @@ class Done(NamedTuple):
     version: Version
     previous_commit: str
     requests: Counts | Literal[""] = ""
+    warnings: tuple[str, ...] = ()
 
 
 Outcome = Done | SlotMachineError
@@ -101,7 +102,7 @@ class Deployer:
         async def story() -> Done:
             async with self._attempt("rollback", trigger, report) as attempt:
                 attempt.aim(previous)
-                usable = await self._slots.untouched(previous)
+                usable = await self._slots.untouched(attempt, previous)
                 version = previous if usable else self._prepared_again(attempt, previous)
                 event = await self._prepared(attempt, version, usable)
                 return await self._go_live(attempt, event, version)
@@ -275,15 +276,18 @@ class Deployer:
         return Event.PREPARED
 
     async def _go_live(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
-        live = self.state.live
+        before = self.state
+        live = before.live
         release = await self._start(attempt, event, version, live)
         attempt.on(Event.HEALTHY, f"traffic to {describe(version)}")
         old = await self._promote(release, attempt)
         attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
         if old:
             await self._retire(old, self._config.drain_timeout_s, attempt)
+        await self._slots.left(attempt, before)
         attempt.on(Event.DRAINED)
-        return Done(attempt.record.kind, version, live.commit if live else "", attempt.record.requests)
+        commit = live.commit if live else ""
+        return Done(attempt.record.kind, version, commit, attempt.record.requests, attempt.warnings)
 
     async def _start(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
         """Beside the live version if that can be."""
@@ -382,6 +386,7 @@ class Deployer:
         if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._refusal:
             self._preflight.measure(attempt.version.tree)
         if error:
+            error.warnings = attempt.warnings
             raise error
 
     def _save_unsaved(self) -> None:

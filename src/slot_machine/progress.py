@@ -17,14 +17,26 @@ class View(Protocol):
 def follow(lines: Iterator[Json]) -> Json:
     """Shows the progress on stderr, and returns the reply that ends it."""
     view: View = Terminal() if sys.stderr.isatty() else Plain()
+    shown = set()
     try:
         for line in lines:
             if "event" not in line:
+                for message in _warnings(line):
+                    if message not in shown:
+                        view.show({"event": "output", "message": message})
                 return line
             view.show(line)
+            shown.add(line["message"])
     finally:
         view.close()
     raise AssertionError("the client ends with a reply or raises")
+
+
+def _warnings(reply: Json) -> list[str]:
+    """As the progress has them, where there is one: a refusal comes alone."""
+    warnings = reply.get("warnings", [])
+    assert isinstance(warnings, list)
+    return [f"warning: {message}" for message in warnings]
 
 
 class Plain:

@@ -5,15 +5,17 @@ import logging
 from slot_machine.attempt import RunningAttempt
 from slot_machine.core.config import Config
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import Contents, Version
+from slot_machine.core.model import Contents, Made, State, Version
 from slot_machine.core.phases import Event, Phase
+from slot_machine.custody import Custody
 from slot_machine.host import commands, links, trees
 from slot_machine.host.containment import owner
+from slot_machine.host.kept import in_words
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import describe_exit
 from slot_machine.host.store import Store
 from slot_machine.host.worktrees import Worktrees
-from slot_machine.release import Launcher
+from slot_machine.release import Launcher, describe
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,7 @@ class Slots:
         self._worktrees = worktrees
         self._store = store
         self._launcher = launcher
+        self._custody = Custody(worktrees, store)
 
     def holds(self, version: Version) -> bool:
         """Whether the version's tree was prepared for it, and for nothing since."""
@@ -39,14 +42,18 @@ class Slots:
         """Whether it holds that, and git says so, too."""
         return self.holds(version) and await self._worktrees.head(version.tree) == version.commit
 
-    async def untouched(self, version: Version) -> bool:
-        """Whether tracked files are as the setup left them."""
+    async def untouched(self, attempt: RunningAttempt, version: Version) -> bool:
+        """Whether tracked files are as the setup left them, or else are data that the app wrote."""
         if not await self.checked_out(version):
             return False
         contents = self._store.contents(version.tree)
         if contents and await self._worktrees.fingerprint(version.tree) == contents.fingerprint:
             return True
-        log.warning("slot %s was edited by hand; it is prepared again", version.slot)
+        leavings = self._custody.leavings(version.tree)
+        edits = await leavings.edits()
+        if not edits and await leavings.data_changed():
+            return True
+        attempt.warn(f"{describe(version)} was edited ({in_words(edits) or 'it is not clear where'}): prepared again")
         return False
 
     async def prepare(self, attempt: RunningAttempt, version: Version) -> None:
@@ -57,11 +64,27 @@ class Slots:
         await self._worktrees.protect("next", version.commit)
         self._store.save_contents(version.tree, None)
         self.link()
-        await self._worktrees.checkout(version.tree, version.commit)
+        async with self._custody.clearing(attempt, version) as clearing:
+            await self._worktrees.checkout(version.tree, version.commit, clearing)
+        self._store.save_made(version.tree, Made(unfinished=True))
         attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
         await self._set_up(attempt, version)
         fingerprint = await self._worktrees.fingerprint(version.tree)
+        self._store.save_made(version.tree, await self._made(version.tree))
         self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
+
+    async def _made(self, tree: int) -> Made:
+        return await self._custody.leavings(tree).of_setup() if self._config.setup_command else Made()
+
+    async def left(self, attempt: RunningAttempt, before: State) -> None:
+        """After a switch: sees to what the app wrote into the trees that the slots led to. Raises nothing."""
+        after = self._store.state()
+        in_use = {version.tree for version in (after.live, after.previous) if version}
+        for version in filter(None, (before.live, before.previous)):
+            if version.tree not in in_use:
+                await self._custody.set_aside(attempt, version)
+        if before.live and after.live:
+            await self._custody.tell_of_forks(attempt, before.live, after.live)
 
     def link(self) -> None:
         """Sets the symlinks. They are for people: no deploy fails over them."""

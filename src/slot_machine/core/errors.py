@@ -24,11 +24,12 @@ The API turns these into a status, the command line into an exit code and a `hin
 class SlotMachineError(Exception):
     """`hint` says what to do about it, `stage` where a deploy was; each may be empty.
 
-    `output` holds the last lines of the app or of the setup, when those are the reason.
+    `output` holds the last lines of the app or of the setup, when those are the reason; `warnings` what else was said.
     """
 
     stage = ""
     output: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -85,6 +85,16 @@ class Contents(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
+class Made(msgspec.Struct, frozen=True):
+    """What a setup left in a tree beside the commit's files: the size of each file, and its time of change in ns.
+
+    `unfinished`: it did not end, so all that git does not ignore is its.
+    """
+
+    files: dict[bytes, tuple[int, int]] = {}
+    unfinished: bool = False
+
+
 class Attempt(msgspec.Struct, kw_only=True):
     """One deploy, rollback or recovery as the history keeps it. Durations are in seconds, per stage reached."""
 

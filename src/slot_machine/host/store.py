@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal, NamedTuple, Self
 
 import msgspec
 
-from slot_machine.core.model import SLOTS, Attempt, Contents, Running, State, Version
+from slot_machine.core.model import SLOTS, Attempt, Contents, Made, Running, State, Version
 from slot_machine.host import seal
 from slot_machine.host.capacity import Size
 from slot_machine.host.proc import Identity
@@ -40,6 +41,7 @@ CREATE TABLE state (
 ) STRICT;
 INSERT INTO state (id) VALUES (1);
 CREATE TABLE trees (number INTEGER PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
+CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB NOT NULL) STRICT;
 CREATE TABLE sizes (tree INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 CREATE TABLE processes (
     pid INTEGER PRIMARY KEY,
@@ -102,6 +104,7 @@ UPDATE state SET live_tree = {_tree_of("live_slot")}, previous_tree = {_tree_of(
 CREATE TABLE trees (number INTEGER PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
 INSERT INTO trees SELECT {_tree_of("name")}, commit_hash, fingerprint FROM slots;
 DROP TABLE slots;
+CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB NOT NULL) STRICT;
 ALTER TABLE sizes RENAME TO sizes_of_slots;
 CREATE TABLE sizes (tree INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 INSERT INTO sizes SELECT {_tree_of("slot")}, bytes, inodes FROM sizes_of_slots;
@@ -169,6 +172,14 @@ class Store:
                 self._db.execute("DELETE FROM trees WHERE number = ?", (tree,))
             else:
                 self._db.execute("REPLACE INTO trees VALUES (?, ?, ?)", (tree, contents.commit, contents.fingerprint))
+
+    def made(self, tree: int) -> Made | None:
+        """What the latest setup left in the tree; None where that is not known."""
+        row = self._db.execute("SELECT files FROM made WHERE tree = ?", (tree,)).fetchone()
+        return msgspec.msgpack.decode(zlib.decompress(row[0]), type=Made) if row else None
+
+    def save_made(self, tree: int, made: Made) -> None:
+        self._db.execute("REPLACE INTO made VALUES (?, ?)", (tree, zlib.compress(msgspec.msgpack.encode(made))))
 
     def size(self, tree: int) -> Size | None:
         """What the tree took up when it was prepared last."""

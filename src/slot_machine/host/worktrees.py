@@ -4,16 +4,14 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
 from slot_machine.host import commands, proc, trees
 from slot_machine.host.capacity import free, megabytes
 from slot_machine.host.containment import owner
 from slot_machine.host.environment import inherited
-
-KEPT = ("node_modules", ".venv", "vendor/bundle")
-"""Installed packages: they stay in a slot whether git ignores them or not."""
+from slot_machine.host.leavings import PACKAGES
 
 LOCKS = ("index.lock", "HEAD.lock")
 
@@ -41,6 +39,14 @@ class GitFailed(SlotMachineError):
     pass
 
 
+class Clearing(Protocol):
+    """Takes what a checkout of a tree would destroy out of its way, before each step that does."""
+
+    async def before(self, commit: str) -> None: ...
+    async def after(self) -> None: ...
+    async def everything(self) -> None: ...
+
+
 class Worktrees:
     def __init__(self, repo: Path, data: Path) -> None:
         self._repo = repo
@@ -54,7 +60,7 @@ class Worktrees:
         commit = ""
         if re.fullmatch(r"[^-^\0\n][^\0\n]*", commitish):
             argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
-            _, commit, _ = await self._try(self._repo, *argv)
+            _, commit, _ = await self.try_git(self._repo, *argv)
         if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit.strip()):
             raise CommitNotFound(
                 f"{commitish!r} is not a commit in {self._repo}",
@@ -75,20 +81,24 @@ class Worktrees:
             if registration and trees.made_as_slot(path) and await self._is_worktree(path):
                 trees.register(path, registration)
 
-    async def checkout(self, tree: int, commit: str) -> None:
+    async def checkout(self, tree: int, commit: str, clearing: Clearing | None = None) -> None:
         """Makes the tree that commit, plus what git ignores and installed packages. Raises GitFailed.
 
         One that was made as a slot begins anew: its packages may contain paths that lead to another tree by now.
         """
         path = self.path(tree)
         if trees.made_as_slot(path) or not await self._is_worktree(path):
-            await self._add(path, commit)
+            await self._add(path, commit, clearing)
         else:
             _clear_stale_locks(path)
-            if (await self._try(path, "checkout", "--quiet", "--force", "--detach", commit))[0]:
+            if clearing:
+                await clearing.before(commit)
+            if (await self.try_git(path, "checkout", "--quiet", "--force", "--detach", commit))[0]:
                 # An ignored folder can stand where the commit has a file; git then refuses, so the slot begins anew.
-                await self._add(path, commit)
-        await self._git(path, "clean", "-ffdq", *(f"--exclude={name}" for name in KEPT))
+                await self._add(path, commit, clearing)
+        if clearing:
+            await clearing.after()
+        await self._git(path, "clean", "-ffdq", *(f"--exclude={name}" for name in PACKAGES))
         if (path / ".gitmodules").exists():
             await self._update_submodules(path)
 
@@ -101,7 +111,7 @@ class Worktrees:
 
         Empty where they don't, None where there is no worktree.
         """
-        code, changes, _ = await self._try(
+        code, changes, _ = await self.try_git(
             self.path(tree), "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"
         )
         if code:
@@ -118,11 +128,13 @@ class Worktrees:
         if not (path / ".git").is_file():
             return False
         argv = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
-        code, out, _ = await self._try(path, *argv)
-        _, common, _ = await self._try(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
+        code, out, _ = await self.try_git(path, *argv)
+        _, common, _ = await self.try_git(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
         return code == 0 and out.splitlines() == [str(path.resolve()), common.strip()]
 
-    async def _add(self, path: Path, commit: str) -> None:
+    async def _add(self, path: Path, commit: str, clearing: Clearing | None) -> None:
+        if clearing:
+            await clearing.everything()
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.exists():
@@ -133,11 +145,11 @@ class Worktrees:
     async def _update_submodules(self, path: Path) -> None:
         await self._git(path, "submodule", "--quiet", "sync", "--recursive")
         await self._git(path, "submodule", "--quiet", "update", "--init", "--recursive", "--force")
-        clean = " ".join(["git clean -ffdq", *(f"--exclude={name}" for name in KEPT)])
+        clean = " ".join(["git clean -ffdq", *(f"--exclude={name}" for name in PACKAGES)])
         await self._git(path, "submodule", "--quiet", "foreach", "--recursive", clean)
 
     async def _git(self, folder: Path, *args: str) -> str:
-        code, out, err = await self._try(folder, *args)
+        code, out, err = await self.try_git(folder, *args)
         if code:
             message = f"git {args[0]} failed: {err.strip() or out.strip() or f'exit code {code}'}"
             raise GitFailed(message, self._room() if CANNOT_WRITE.search(err) else "")
@@ -146,7 +158,7 @@ class Worktrees:
     def _room(self) -> str:
         return f"{megabytes(free(self.data).bytes)} are free on the file system of {self.data}, which may be too little"
 
-    async def _try(self, folder: Path, *args: str) -> tuple[int, str, str]:
+    async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]:
         if not folder.is_dir():
             return 128, "", f"{folder} is not a folder"
         env = inherited() | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}

@@ -1,0 +1,96 @@
+"""What the app wrote into its own tree: kept when another version gets the tree, and named."""
+
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from slot_machine.attempt import RunningAttempt
+from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.model import Version
+from slot_machine.host import databases, kept
+from slot_machine.host.kept import Kept, in_words
+from slot_machine.host.leavings import Leavings
+from slot_machine.host.store import Store
+from slot_machine.host.threads import finished
+from slot_machine.host.worktrees import Worktrees
+from slot_machine.release import describe
+
+log = logging.getLogger(__name__)
+
+
+class Clearing:
+    """Moves what a checkout of one tree would destroy into a folder of its own. `moved` are the names."""
+
+    def __init__(self, leavings: Leavings, tree: Path, folder: Path) -> None:
+        self.folder = folder
+        self.moved: list[str] = []
+        self._leavings = leavings
+        self._tree = tree
+
+    async def before(self, commit: str) -> None:
+        """Raises OSError."""
+        await self.move(await self._leavings.before(commit))
+
+    async def after(self) -> None:
+        """Raises OSError, SlotMachineError."""
+        await self.move(await self._leavings.after())
+
+    async def everything(self) -> None:
+        """Raises OSError."""
+        await self.move(await self._leavings.everything())
+
+    async def move(self, names: list[str]) -> None:
+        """Raises OSError."""
+        if names:
+            await finished(lambda: kept.move(self._tree, names, self.folder, self.moved))
+
+
+class Custody:
+    def __init__(self, worktrees: Worktrees, store: Store) -> None:
+        self._worktrees = worktrees
+        self._store = store
+        self._kept = Kept(worktrees.data)
+
+    def leavings(self, tree: int) -> Leavings:
+        return Leavings(self._worktrees.try_git, self._worktrees.path(tree), self._store.made(tree))
+
+    @asynccontextmanager
+    async def clearing(self, attempt: RunningAttempt, version: Version) -> AsyncIterator[Clearing]:
+        """For the checkout of a version. In the end, it is said what was moved, and room is made for it."""
+        folder = self._kept.new_folder(version.slot)
+        clearing = Clearing(self.leavings(version.tree), self._worktrees.path(version.tree), folder)
+        try:
+            yield clearing
+        finally:
+            if clearing.moved:
+                attempt.warn(f"kept in {folder}, as no commit and no setup has it: {in_words(clearing.moved)}")
+                await self._prune(attempt)
+
+    async def set_aside(self, attempt: RunningAttempt, version: Version) -> None:
+        """What was written into a tree that no slot leads to any more. The next checkout there does what fails here."""
+        try:
+            async with self.clearing(attempt, version) as clearing:
+                await clearing.move(await self.leavings(version.tree).in_use())
+        except (OSError, sqlite3.Error, SlotMachineError) as error:
+            log.error("cannot keep what was written into %s: %s", self._worktrees.path(version.tree), error)
+
+    async def tell_of_forks(self, attempt: RunningAttempt, old: Version, new: Version) -> None:
+        """Databases that the old version wrote into its tree, where the new one does not find them."""
+        folder = self._worktrees.path(old.tree)
+        names = await finished(lambda: databases.forked(folder, self._worktrees.path(new.tree)))
+        if names:
+            attempt.warn(
+                f"{describe(new)} does not have the databases that {describe(old)} wrote into {folder}:"
+                f" {in_words(names)}; keep them outside of the repository"
+            )
+
+    async def _prune(self, attempt: RunningAttempt) -> None:
+        try:
+            removed = await finished(self._kept.prune)
+        except OSError as error:
+            attempt.warn(f"cannot remove what was kept earlier: {error}")
+            return
+        if removed:
+            attempt.warn(f"removed from {self._kept.root}, to keep it small: {', '.join(removed)}")

@@ -1,0 +1,178 @@
+"""What lies in a tree and is in no commit: left there by a setup, by the app, or by hand."""
+
+import asyncio
+import itertools
+import os
+import stat
+from collections.abc import Awaitable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.model import Made
+
+PACKAGES = ("node_modules", ".venv", "vendor/bundle")
+"""Installed packages: they stay in a tree whether git ignores them or not."""
+
+COMPILED = "__pycache__"
+"""Python writes it beside what it imports: nobody misses it."""
+
+QUOTED = ("-c", "core.quotePath=true")
+OTHERS = (
+    *(*QUOTED, "ls-files", "--others", "--exclude-standard", f"--exclude={COMPILED}"),
+    *(f"--exclude={name}" for name in PACKAGES),
+)
+EVERYTHING = (*QUOTED, "ls-files", "--others", "--directory", *(f"--exclude={name}" for name in PACKAGES))
+CHANGED = (*QUOTED, "diff", "--name-only", "--no-renames", "--no-ext-diff")
+SUBMODULES = ("submodule", "--quiet", "foreach", "--recursive", 'printf "%s\\n" "$displaypath"')
+
+BINARY_WITHIN_BYTES = 8000
+"""Where git looks for a NUL, too."""
+
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""Of a SQLite database: they belong to that one file, and harm another one of its name."""
+
+
+class Git(Protocol):
+    """Returns exit code, output and errors."""
+
+    def __call__(self, folder: Path, *args: str) -> Awaitable[tuple[int, str, str]]: ...
+
+
+class Leavings:
+    """Of one tree. `made` is what its latest setup made; without it, nothing is taken to be a setup's."""
+
+    def __init__(self, git: Git, tree: Path, made: Made | None) -> None:
+        self._git = git
+        self._tree = tree
+        self._made = made or Made()
+        self._former_submodules: set[str] = set()
+
+    async def edits(self) -> list[str]:
+        """Tracked files that differ from the commit, and from what the setup made of them, but for data."""
+        changed = await self._names(*CHANGED, "HEAD")
+        return [name for name in self._not_of_setup(changed) if not is_data(self._tree / name)]
+
+    async def data_changed(self) -> bool:
+        """Whether the app wrote into data that the commit tracks."""
+        changed = await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
+        return any(is_data(self._tree / name) for name in self._not_of_setup(changed))
+
+    async def in_use(self) -> list[str]:
+        """All that the app, or somebody by hand, wrote into the tree; but nothing that git ignores."""
+        changed, others, submodules = await asyncio.gather(
+            self._names(*CHANGED, "--ignore-submodules=all", "HEAD"), self._names(*OTHERS), self._in_submodules()
+        )
+        return list(self._not_of_setup([*changed, *others, *submodules]))
+
+    async def before(self, commit: str) -> list[str]:
+        """What a checkout of that commit would overwrite."""
+        changed, status, submodules = await asyncio.gather(
+            self._names(*CHANGED, "--ignore-submodules=all", "HEAD"),
+            self._names(*CHANGED, "--diff-filter=A", "HEAD", commit),
+            self._in_submodules(),
+        )
+        in_the_way = set(self._in_the_way(status))
+        folders = [name for name in in_the_way if _is_folder(self._tree / name)]
+        if in_the_way:
+            tracked = set(await self._names(*QUOTED, "ls-files"))
+            in_the_way -= {*tracked, *folders}
+        if folders:
+            pathspecs = [f":(literal){name}" for name in folders]
+            in_the_way.update(await self._names(*QUOTED, "ls-files", "--others", "--", *pathspecs))
+        return [*self._not_of_setup([*changed, *submodules]), *self._not_of_setup(sorted(in_the_way), ignored=True)]
+
+    async def after(self) -> list[str]:
+        """What a clean-up would remove after the checkout. Raises GitFailed."""
+        others = await self._names(*OTHERS, checked=True)
+        return list(self._not_of_setup(name for name in others if name not in self._former_submodules))
+
+    async def everything(self) -> list[str]:
+        """All that is in no commit but installed packages; without git's help, all there is but them."""
+        code, out, _ = await self._git(self._tree, *EVERYTHING)
+        if code:
+            known = {".git", *PACKAGES, COMPILED}
+            return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
+        changed = await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
+        names = [*self._not_of_setup(changed), *self._not_of_setup(map(unquoted, out.splitlines()), ignored=True)]
+        return [name for name in names if COMPILED not in Path(name).parts]
+
+    async def of_setup(self) -> Made:
+        """To be asked right after the setup."""
+        try:
+            names = await asyncio.gather(self._names(*CHANGED, "HEAD"), self._names(*OTHERS))
+        except OSError:  # More names than a command may print.
+            return Made(unfinished=True)
+        stats = ((os.fsencode(name), _stat(self._tree / name)) for name in itertools.chain(*names))
+        return Made({name: state for name, state in stats if state})
+
+    def _not_of_setup(self, names: Iterable[str], *, ignored: bool = False) -> Iterator[str]:
+        if self._made.unfinished and not ignored:
+            return
+        for name in names:
+            state = _stat(self._tree / name)
+            if state and state != self._made.files.get(os.fsencode(name)) and not _is_beyond_link(self._tree, name):
+                yield name
+
+    def _in_the_way(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
+            parents = [str(parent) for parent in reversed(Path(name).parents[:-1])]
+            blocking = (parent for parent in parents if not _is_folder(self._tree / parent))
+            found = next(blocking, name)
+            if os.path.lexists(self._tree / found):
+                yield found
+
+    async def _in_submodules(self) -> list[str]:
+        if not (self._tree / ".gitmodules").exists():
+            return []
+        found: list[str] = []
+        self._former_submodules = set(await self._names(*SUBMODULES))
+        for path in self._former_submodules:
+            inner = Leavings(self._git, self._tree / path, None)
+            found += [f"{path}/{name}" for name in await inner._own()]
+        return found
+
+    async def _own(self) -> list[str]:
+        changed = await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
+        return [*changed, *await self._names(*OTHERS)]
+
+    async def _names(self, *args: str, checked: bool = False) -> list[str]:
+        """Raises GitFailed if `checked`."""
+        code, out, err = await self._git(self._tree, *args)
+        if code and checked:
+            raise SlotMachineError(f"git cannot list the files in {self._tree}: {err.strip()}")
+        return [] if code else [unquoted(line) for line in out.splitlines()]
+
+
+def is_data(path: Path) -> bool:
+    """Whether a program wrote it, not a person: a file that is no text, and no program itself."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            return stat.S_ISREG(mode) and not mode & 0o111 and b"\0" in file.read(BINARY_WITHIN_BYTES)
+    except OSError:
+        return False
+
+
+def unquoted(name: str) -> str:
+    """A name as git prints it, in C's way if it is unusual."""
+    if name.startswith('"'):
+        name = os.fsdecode(name[1:-1].encode("ascii").decode("unicode_escape").encode("latin-1"))
+    return name.rstrip("/")
+
+
+def _is_beyond_link(tree: Path, name: str) -> bool:
+    return any((tree / parent).is_symlink() for parent in Path(name).parents[:-1])
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _stat(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change; None for what is not there."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
