@@ -55,6 +55,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if BEHAVIOUR.get("apart"):
+            self.wfile.flush()
+            time.sleep(0.02)
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,26 @@ def test_reload_under_load_fails_no_request(site: Site) -> None:
     assert not list(site.data.glob("proxy-*.sock"))
 
 
+def test_reload_between_the_head_and_the_body_of_replies_fails_no_request(site: Site) -> None:
+    live(site)
+    site.commit("apart", apart=True)
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    load = Load(site.port, (("GET", "/", True),) * 8)
+    with load.running():
+        for number in range(RELOADS):
+            goes_on(load)
+            site.daemons[-1].process.send_signal(signal.SIGHUP)
+            reloaded = partial(has_reloaded, site, number + 1)
+            wait_until("the reload is done", reloaded)
+        goes_on(load)
+
+    assert load.failures == []
+
+
+def has_reloaded(site: Site, times: int) -> bool:
+    return site.run("status").returncode == 0 and site.status()["reloads"] == times
+
+
 @MODES
 def test_reload_keeps_the_app(site: Site, options: tuple[str, ...]) -> None:
     live(site, *options)
@@ -62,7 +83,7 @@ def test_reload_keeps_the_app(site: Site, options: tuple[str, ...]) -> None:
     configure(site, start_command="exit 3")
 
     site.daemons[-1].process.send_signal(signal.SIGHUP)
-    wait_until("the reload is done", lambda: site.run("status").returncode == 0 and site.status()["reloads"] == 1)
+    wait_until("the reload is done", lambda: has_reloaded(site, 1))
 
     assert site.get("/pid") == app
     site.commit("next")
@@ -144,7 +165,7 @@ def test_reload_during_a_deploy_is_refused_and_by_signal_waits(site: Site) -> No
     flag.touch()
 
     assert client.wait(20) == 0
-    wait_until("the reload is done", lambda: site.run("status").returncode == 0 and site.status()["reloads"] == 2)
+    wait_until("the reload is done", lambda: has_reloaded(site, 2))
     assert site.serving() == "next"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -158,6 +159,15 @@ class Plane:
         self._clients.append(connection)
         connection.send(request)
         return connection
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """It does nothing meanwhile; what comes waits."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def control_is_silent(self) -> bool:
         """Whether no command is answered that has not been read: seen by the answer to a later one."""

@@ -64,8 +64,8 @@ TURNS = 30
 class Wire(asyncio.Transport):
     """Takes everything at once."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1), "socket": SimpleNamespace(fileno=lambda: NOTHING_TO_READ)})
+    def __init__(self, fd: int = NOTHING_TO_READ) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "socket": SimpleNamespace(fileno=lambda: fd)})
         self.written = b""
         self.paused = False
         self.closed = False

@@ -97,7 +97,7 @@ def test_event_stream_ends_like_a_whole_reply(plane: Plane) -> None:
     client, connection = events(plane, app)
     plane.do(Route(None))
     plane.do(Unwind(app.upstream.id, 0.05))
-    assert client.rest() == b"0\r\n\r\n"
+    assert client.until(b"0\r\n\r\n") == b"0\r\n\r\n"
     assert connection.rest() == b""
 
 
@@ -106,7 +106,7 @@ def test_event_stream_ends_well_though_its_app_dies_at_once(plane: Plane) -> Non
     client, connection = events(plane, app)
     plane.do(Unwind(app.upstream.id, 0.1))
     connection.close()
-    assert client.rest() == b"0\r\n\r\n"
+    assert client.until(b"0\r\n\r\n") == b"0\r\n\r\n"
 
 
 @pytest.mark.parametrize("framing", [b"Transfer-Encoding: chunked", b"X: y"])
@@ -122,7 +122,7 @@ def test_event_stream_waits_for_its_moment_though_its_app_dies_at_once(plane: Pl
     connection.close()
     plane.do(Drained(app.upstream.id))
     assert client.silent()
-    assert client.rest() == b"0\r\n\r\n"
+    assert client.until(b"0\r\n\r\n") == b"0\r\n\r\n"
 
 
 def test_upgrade_while_its_slot_stops_is_told_as_well(plane: Plane) -> None:
@@ -182,7 +182,7 @@ def test_stream_that_its_app_ended_in_time_leaves_its_client_alone(plane: Plane)
     new = plane.app()
     later, _ = events(plane, new)
     plane.do(Unwind(new.upstream.id, 0.2))
-    later.rest()  # So the moment has passed at which the first one would have been ended.
+    later.until(b"0\r\n\r\n")  # So the moment has passed at which the first one would have been ended.
     client.send(GET)
     again = new.accept()
     again.head()

@@ -126,6 +126,8 @@ class Exchange:
     def answered(self, head: "ReplyHead") -> None:
         """The reply's head goes to the client: from here on nothing else can be said to it."""
         self.status = head.status
+        if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            self.keep_client = False
         if head.event_stream or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
             self.endless = True
             unwinds_at_s = self.route.unwinds_at_s if self.route else None
@@ -222,8 +224,11 @@ class Exchange:
             return
         if self._ending is None:
             transport.abort()
+            return
+        transport.write(self._ending)
+        if self.keep_client:
+            self.client.ended(self, monotonic())
         else:
-            transport.write(self._ending)
             self.client.linger()
 
     def _cut_off(self) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import select
 import socket
 import struct
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.request import RequestHead
 from slot_machine.proxy.routing import Router
+from slot_machine.proxy.sockets import ended_by_peer, readable
 from slot_machine.proxy.wire import Limits
 
 if TYPE_CHECKING:
@@ -38,11 +38,15 @@ NO_BEGINNING = (b"", b"\r")
 
 
 class Server(Protocol):
-    """What the connections of a data plane share."""
+    """What the connections of a data plane share.
+
+    `closing`: each reply is the last of its connection, and its head says so. `ending`: connections at rest are closed.
+    """
 
     router: Router
     limits: Limits
     closing: bool
+    ending: bool
     clients: "set[ClientConnection]"
     most_clients: int
     sender: Callable[[str], Sender]
@@ -159,9 +163,9 @@ class ClientConnection(asyncio.Protocol):
         self._set_deadline()
 
     def ended(self, exchange: Exchange, now_s: float) -> None:
-        """The reply to it is written."""
+        """The reply to it is written. Only a client that its head told so loses the connection, or one at rest."""
         self.exchange = None
-        if not exchange.keep_client or self.body is not None or self.server.closing:
+        if not exchange.keep_client or (self.server.ending and not self._early):
             self._close()
             return
         if self.congested:
@@ -204,14 +208,13 @@ class ClientConnection(asyncio.Protocol):
     # What the server calls.
 
     def close_if_idle(self) -> None:
-        if not self.exchange:
+        """A request that has come and was not read yet is served."""
+        if self.exchange is None and not self._early and not readable(self._fileno()):
             self._close()
 
     def left_unnoticed(self) -> bool:
         """Whether a client that is not read has closed its side."""
-        poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
-        return bool(poll.poll(0))
+        return ended_by_peer(self._fileno())
 
     def expired(self, now_s: float) -> None:
         """Ends what took too long."""
@@ -230,13 +233,17 @@ class ClientConnection(asyncio.Protocol):
             if self._early:
                 self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no complete head within {limits.head_s:g} s"))
             else:
-                self.transport.close()
+                self.close_if_idle()
         elif exchange.held:
             exchange.fail(HTTPStatus.SERVICE_UNAVAILABLE, "held for too long while a new version starts")
         elif self._waits_for_body:
             exchange.fail(HTTPStatus.REQUEST_TIMEOUT, f"nothing of the request's body came for {limits.stall_s:g} s")
         else:
             exchange.fail(HTTPStatus.GATEWAY_TIMEOUT, f"the app did not answer within {limits.response_s:g} s")
+
+    def _fileno(self) -> int:
+        fd: int = self.transport.get_extra_info("socket").fileno()
+        return fd
 
     @property
     def _waits_for_body(self) -> bool:

@@ -1,9 +1,9 @@
 """Idle connections to the app, and what is known of how long it keeps them."""
 
-import select
 from typing import Generic, Protocol, TypeVar
 
 from slot_machine.core.upstream import Address
+from slot_machine.proxy.sockets import readable
 
 MOST_IDLE = 512
 LONGEST_IDLE_S = 60.0
@@ -67,7 +67,8 @@ class Pool(Generic[C]):
             connection = idle.pop()
             if rested_s < LOOK_AFTER_S and repeatable:
                 return connection
-            if not _readable(connection.fileno()):
+            # On a connection at rest that is its end, or what nobody asked for.
+            if not readable(connection.fileno()):
                 if not self._promised and rested_s > self._kept_s / 2:
                     self._kept_s = min(LONGEST_IDLE_S, self._kept_s * GROWTH)
                 return connection
@@ -111,10 +112,3 @@ class Pool(Generic[C]):
 
     def _learn(self, kept_s: float) -> None:
         self._kept_s = min(self._kept_s, kept_s * MARGIN)
-
-
-def _readable(fd: int) -> bool:
-    """Whether there is something to read: on a connection at rest its end, or what nobody asked for."""
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))

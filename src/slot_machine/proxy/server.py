@@ -42,6 +42,7 @@ class DataPlaneServer:
         limits = settings.limits
         self.limits = msgspec.structs.replace(limits, response_s=limits.response_s or inf)
         self.closing = False
+        self.ending = False
         self.stopped = asyncio.Event()
         self.clients: set[ClientConnection] = set()
         self.controllers = 0
@@ -50,6 +51,7 @@ class DataPlaneServer:
         self._settings = settings
         self._servers: list[asyncio.Server] = []
         self._retires = False
+        self._seemed_over = False
         self._opening: set[asyncio.Task[None]] = set()
 
     async def listen(self, listeners: Mapping[str, socket.socket]) -> None:
@@ -90,9 +92,10 @@ class DataPlaneServer:
     def close(self) -> None:
         """Takes no more connections, and closes those that wait for a next request. The daemon says when to end.
 
-        If it can't any more, the last client's end is that of all.
+        If the daemon is gone, the worker ends with its last client.
         """
         self._accept_no_more()
+        self.ending = True
         for client in list(self.clients):
             client.close_if_idle()
 
@@ -114,12 +117,17 @@ class DataPlaneServer:
         """Enforces every limit in time without a timer per request. Runs until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
-            now_s = monotonic()
-            for client in [client for client in self.clients if client.deadline_s < now_s or client.paused]:
-                _keep_limits_of(client, now_s)
-            self.router.retire_idle(now_s)
-            if not self.clients and (self._retires or (self.closing and not self.controllers)):
-                self.stopped.set()
+            self.sweep(monotonic())
+
+    def sweep(self, now_s: float) -> None:
+        for client in [client for client in self.clients if client.deadline_s < now_s or client.paused]:
+            _keep_limits_of(client, now_s)
+        self.router.retire_idle(now_s)
+        over = not self.clients and (self._retires or (self.ending and not self.controllers))
+        # The second time, as the loop tells of a client one turn after it was accepted.
+        if over and self._seemed_over:
+            self.stopped.set()
+        self._seemed_over = over
 
     async def keep_log(self) -> None:
         """Writes the access log, if there is one. Runs until cancelled."""

@@ -1,0 +1,151 @@
+"""A client loses its connection only if the reply's head told it so, or at rest; what comes later is still served."""
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from slot_machine.core.upstream import PUBLIC
+from slot_machine.proxy.inbound import ClientConnection
+from slot_machine.proxy.wire import Close, Drained, Hold, Op, Retire, Route, Unwind
+from tests.proxy.conftest import TIMEOUT_S, App, Connection, Plane
+from tests.proxy.test_forwarding import GET, OK
+from tests.proxy.test_keep_alive import answered, served
+from tests.proxy.test_splits import Talk, Wire
+from tests.proxy.test_streams import EVENTS
+
+HEAD, BODY = OK[:-2], OK[-2:]
+LAST = b"\r\nConnection: close\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+def begun(plane: Plane, head: bytes = HEAD) -> tuple[App, Connection, Connection]:
+    """A reply whose head went out when nothing was about to change."""
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    answered(connection, head)
+    assert LAST not in client.head()
+    return app, client, connection
+
+
+def ends_with_the_next_reply(client: Connection, connection: Connection) -> None:
+    answered(connection)
+    assert LAST in client.head()
+    assert client.rest() == BODY
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "end"),
+    [(HEAD, BODY, b"ok"), (CHUNKED, b"0\r\n\r\n", b"0\r\n\r\n"), (UNTIL_CLOSE, b"", b"0\r\n\r\n")],
+)
+def test_reply_that_began_before_its_worker_retires_leaves_the_connection(
+    plane: Plane, head: bytes, body: bytes, end: bytes
+) -> None:
+    app, client, connection = begun(plane, head)
+    plane.do(Retire())
+    plane.do(Route(app.upstream))
+    connection.send(body)
+    connection.close()
+    client.until(end)
+
+    client.send(GET)
+
+    ends_with_the_next_reply(client, app.accept())
+    assert plane.process.wait(TIMEOUT_S) == 0
+
+
+def test_client_at_rest_is_told_with_its_next_reply_when_its_worker_retires(plane: Plane) -> None:
+    app, client, connection = served(plane)
+    plane.do(Retire())
+    client.send(GET)
+    answered(connection)
+    assert LAST in client.head()
+    assert client.rest() == BODY
+    assert app.untouched()
+
+
+@pytest.mark.parametrize("change", [Hold(), Route(None), Unwind(1, 0.0)])
+def test_reply_that_began_is_no_concern_of_the_switch(plane: Plane, change: Op) -> None:
+    app, client, connection = begun(plane)
+    plane.do(change)
+    connection.send(BODY)
+    client.until(BODY)
+    plane.do(Drained(app.upstream.id))
+    new = plane.app()
+    client.send(GET)
+    answered(new.accept())
+    assert LAST not in client.head()
+
+
+@pytest.mark.parametrize("retires", [True, False])
+def test_request_that_came_early_is_served_at_the_end(plane: Plane, retires: bool) -> None:
+    _, client, connection = begun(plane)
+    client.send(GET)
+    plane.do(Retire() if retires else Close())
+    connection.send(BODY)
+    client.until(BODY)
+    ends_with_the_next_reply(client, connection)
+
+
+def test_connection_ends_at_rest_when_the_data_plane_does(plane: Plane) -> None:
+    _, client, connection = begun(plane)
+    plane.do(Close())
+    connection.send(BODY)
+    assert client.rest() == BODY
+
+
+def test_request_that_was_not_read_yet_is_served_at_the_end(plane: Plane) -> None:
+    _, client, connection = served(plane)
+    with plane.suspended():
+        closing = plane.begin(Close())
+        client.send(GET)
+    assert plane.reply().id == closing
+    ends_with_the_next_reply(client, connection)
+
+
+def test_limit_of_a_connection_at_rest_ends_none_with_a_request_that_was_not_read_yet() -> None:
+    """As after the machine has slept."""
+
+    async def main() -> None:
+        plane, wire = Talk([0], []), Wire(os.eventfd(1))
+        client = ClientConnection(plane, PUBLIC)
+        client.connection_made(wire)
+        plane.sweep(client.deadline_s + 1)
+        assert not wire.closed
+        client.data_received(GET)
+        await asyncio.sleep(0)
+        assert client.exchange
+
+    asyncio.run(main())
+
+
+def test_event_stream_that_ends_with_its_slot_leaves_the_connection(plane: Plane) -> None:
+    app, client, _ = begun(plane, EVENTS)
+    new = plane.app()
+    plane.do(Unwind(app.upstream.id, 0.0))
+    client.until(b"0\r\n\r\n")
+    client.send(GET)
+    answered(new.accept())
+    assert LAST not in client.head()
+
+
+def test_worker_that_retires_waits_for_a_client_that_it_has_just_accepted() -> None:
+    async def main() -> None:
+        plane = Talk([0], [])
+        client = ClientConnection(plane, PUBLIC)
+        plane.retire()
+        plane.sweep(time.monotonic())
+        assert not plane.stopped.is_set(), "uvloop has accepted a client and tells so in the next turn"
+        client.connection_made(Wire())
+        for _ in range(2):
+            plane.sweep(time.monotonic())
+        assert not plane.stopped.is_set()
+        client.connection_lost(None)
+        for _ in range(2):
+            plane.sweep(time.monotonic())
+        assert plane.stopped.is_set()
+
+    asyncio.run(main())
