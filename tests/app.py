@@ -64,6 +64,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def patient_end() -> None:
+    """When the last client has closed its connection, as Node's servers may."""
+    while threading.active_count() > 2:
+        time.sleep(0.01)
+    os.write(1, b"no client is left\n")
+    os._exit(0)
+
+
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -80,6 +88,8 @@ def main() -> None:
         time.sleep(600)
     for number in range(BEHAVIOUR.get("lines", 0)):
         os.write(1, b"%08d %s\n" % (number, b"x" * 90))
+    if BEHAVIOUR.get("patient"):
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=patient_end).start())
     if BEHAVIOUR.get("stubborn"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     host = BEHAVIOUR.get("host", "127.0.0.1")

@@ -59,6 +59,19 @@ def test_replace_pauses_requests_and_fails_none(site: Site) -> None:
     assert set(load.answers) == {"v1", "v2"}
 
 
+@pytest.mark.parametrize("strategy", ["overlap", "replace"])
+def test_app_that_waits_for_idle_connections_is_not_killed(site: Site, strategy: str) -> None:
+    site.start(strategy=strategy, drain_timeout_ms=1000)
+    for version in ("v1", "v2"):
+        site.commit(version, patient=True)
+        assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+        assert site.serving() == version
+    assert site.daemons[-1].stop() == 0
+
+    for slot in "ab":
+        assert "no client is left" in (site.data / f"slot-{slot}.log").read_text()
+
+
 def test_failed_replace_puts_the_old_version_back_and_fails_no_request(site: Site) -> None:
     site.start(strategy="replace")
     site.commit("v1")

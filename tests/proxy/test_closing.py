@@ -82,12 +82,12 @@ def test_reply_that_began_is_no_concern_of_the_switch(plane: Plane, change: Op) 
 
 @pytest.mark.parametrize("retires", [True, False])
 def test_request_that_came_early_is_served_at_the_end(plane: Plane, retires: bool) -> None:
-    _, client, connection = begun(plane)
+    app, client, connection = begun(plane)
     client.send(GET)
     plane.do(Retire() if retires else Close())
     connection.send(BODY)
     client.until(BODY)
-    ends_with_the_next_reply(client, connection)
+    ends_with_the_next_reply(client, connection if retires else app.accept())
 
 
 def test_connection_ends_at_rest_when_the_data_plane_does(plane: Plane) -> None:
@@ -98,12 +98,12 @@ def test_connection_ends_at_rest_when_the_data_plane_does(plane: Plane) -> None:
 
 
 def test_request_that_was_not_read_yet_is_served_at_the_end(plane: Plane) -> None:
-    _, client, connection = served(plane)
+    app, client, _ = served(plane)
     with plane.suspended():
         closing = plane.begin(Close())
         client.send(GET)
     assert plane.reply().id == closing
-    ends_with_the_next_reply(client, connection)
+    ends_with_the_next_reply(client, app.accept())
 
 
 def test_limit_of_a_connection_at_rest_ends_none_with_a_request_that_was_not_read_yet() -> None:
@@ -149,3 +149,35 @@ def test_worker_that_retires_waits_for_a_client_that_it_has_just_accepted() -> N
         assert plane.stopped.is_set()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("stop", [Hold(), Close()])
+def test_idle_connections_of_an_app_that_is_about_to_stop_are_closed(plane: Plane, stop: Op) -> None:
+    """Some apps end only when these have."""
+    app, client, connection = served(plane)
+    client.send(GET)
+    connection.head()
+    other = plane.client(GET)
+    idle = app.accept()
+    answered(idle)
+    other.until(BODY)
+
+    plane.do(stop)
+
+    assert idle.rest() == b""
+    connection.send(OK)
+    client.until(BODY)
+    assert connection.rest() == b""
+
+
+def test_connections_are_kept_again_after_a_hold_that_led_back(plane: Plane) -> None:
+    app, client, _ = served(plane)
+    plane.do(Hold())
+    plane.do(Route(app.upstream))
+    client.send(GET)
+    connection = app.accept()
+    for _ in range(2):
+        answered(connection)
+        client.until(BODY)
+        client.send(GET)
+    connection.head()

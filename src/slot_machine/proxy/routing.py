@@ -91,9 +91,13 @@ class Route:
             self.counts.refused += 1
 
     def leave(self) -> None:
-        """The traffic has moved on. An app's idle connection is closed, as it may be its last reason to go on."""
+        """The traffic has moved on."""
         if self._switched_away_s is None:
             self._switched_away_s = time.monotonic()
+        self.close_pools()
+
+    def close_pools(self) -> None:
+        """It gets no more requests. Some apps end only when their idle connections have."""
         for pool in self.pools.values():
             pool.close()
 
@@ -158,6 +162,12 @@ class Router:
 
     def hold(self) -> None:
         self.holding = True
+        self.close_pools()
+
+    def close_pools(self) -> None:
+        """The current upstream is about to stop."""
+        if self._current:
+            self._current.close_pools()
 
     def claim(self, claim: Claim) -> None:
         """Tells `claim` a route on which it counts already, or None when nothing is live. At once, or after a hold."""

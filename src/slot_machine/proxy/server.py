@@ -96,6 +96,7 @@ class DataPlaneServer:
         """
         self._accept_no_more()
         self.ending = True
+        self.router.close_pools()
         for client in list(self.clients):
             client.close_if_idle()
 
