@@ -199,11 +199,6 @@ class Exchange:
         self.winding_up = True
         asyncio.get_running_loop().call_later(within_s, self.end_cleanly)
 
-    def over(self) -> None:
-        """A tunnel that its client or the app has ended."""
-        self._drop_app()
-        self._end(monotonic(), finished=True, whole=True)
-
     def _open(self, route: Route) -> None:
         self.client.server.connect(route.pools[self.client.listener], self)
 

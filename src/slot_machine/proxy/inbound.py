@@ -18,7 +18,7 @@ from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.request import RequestHead
 from slot_machine.proxy.routing import Router
-from slot_machine.proxy.sockets import ended_by_peer, readable
+from slot_machine.proxy.sockets import ended_by_peer, fileno, readable, unsent
 from slot_machine.proxy.wire import Limits
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ClientConnection(asyncio.Protocol):
     """`deadline_s` is when `expired` must be called: a sweep does it, so that no request needs a timer.
 
     `body` is the framing of a request's body as long as not all of it has come. `congested`: the client reads more
-    slowly than the app writes. `paused`: the client is not read.
+    slowly than the app writes. `paused`: the client is not read. `half_closed`: one side of its tunnel sends no more.
     """
 
     __slots__ = (
@@ -72,6 +72,7 @@ class ClientConnection(asyncio.Protocol):
         "congested",
         "deadline_s",
         "exchange",
+        "half_closed",
         "listener",
         "paused",
         "sender",
@@ -88,8 +89,9 @@ class ClientConnection(asyncio.Protocol):
         self._body_began = False
         self._early = b""
         self._lingering = False
-        self._seen_unsent = 0
+        self._seen_unsent = inf
         self.congested = False
+        self.half_closed = False
         self.paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -131,8 +133,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.congested = True
-        self._seen_unsent = self.transport.get_write_buffer_size()
-        self._set_deadline()
+        self._look_soon()
         if self.exchange and self.exchange.app:
             self.exchange.app.transport.pause_reading()
 
@@ -190,6 +191,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.resume()
         self.transport.write_eof()
+        self._seen_unsent = inf
         self._set_deadline()
 
     def reset(self) -> None:
@@ -200,40 +202,48 @@ class ClientConnection(asyncio.Protocol):
 
     def upgraded(self) -> bytes:
         """The connection is a tunnel's from here on. Returns what came early for it."""
-        self.deadline_s = inf
+        self._set_deadline()
         self.resume()
         early, self._early = self._early, b""
         return early
+
+    def half_closes(self) -> None:
+        """The other side of the tunnel goes on, for as long as it makes progress."""
+        self.half_closed = True
+        self._look_soon()
+
+    def pause_tunnel(self) -> None:
+        self.pause()
+        if self.paused:
+            self._look_soon()
 
     # What the server calls.
 
     def close_if_idle(self) -> None:
         """A request that has come and was not read yet is served."""
-        if self.exchange is None and not self._early and not readable(self._fileno()):
+        if self.exchange is None and not self._early and not readable(fileno(self.transport)):
             self._close()
 
     def left_unnoticed(self) -> bool:
-        """Whether a client that is not read has closed its side."""
-        return ended_by_peer(self._fileno())
+        """Whether a client that is not read has closed its side. In a tunnel that may be one half of it."""
+        return not self._has_tunnel and ended_by_peer(fileno(self.transport))
 
     def expired(self, now_s: float) -> None:
         """Ends what took too long."""
         exchange, limits = self.exchange, self.server.limits
-        unsent = self.transport.get_write_buffer_size()
+        closing = self._lingering or self.transport.is_closing()
         self.deadline_s = inf
-        if self.congested or (unsent and exchange is None):
-            seen, self._seen_unsent = self._seen_unsent, unsent
-            if seen and unsent >= seen:
-                self.transport.abort()
-            else:
-                self.deadline_s = now_s + limits.stall_s
-        elif self._lingering or self.transport.is_closing():
+        if self.congested or ((closing or exchange is None) and self.transport.get_write_buffer_size()):
+            self._end_if_stuck(self.transport, now_s)
+        elif closing:
             self.transport.abort()
         elif exchange is None:
             if self._early:
                 self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no complete head within {limits.head_s:g} s"))
             else:
                 self.close_if_idle()
+        elif exchange.app and self._waits_for_app:
+            self._end_if_stuck(exchange.app.transport, now_s)
         elif exchange.held:
             exchange.fail(HTTPStatus.SERVICE_UNAVAILABLE, "held for too long while a new version starts")
         elif self._waits_for_body:
@@ -241,14 +251,32 @@ class ClientConnection(asyncio.Protocol):
         else:
             exchange.fail(HTTPStatus.GATEWAY_TIMEOUT, f"the app did not answer within {limits.response_s:g} s")
 
-    def _fileno(self) -> int:
-        fd: int = self.transport.get_extra_info("socket").fileno()
-        return fd
-
     @property
     def _waits_for_body(self) -> bool:
         """It is the client's turn: it is read, and does not wait for `100 Continue`."""
         return self.body is not None and self._body_began and not self.paused
+
+    @property
+    def _has_tunnel(self) -> bool:
+        return self.exchange is not None and self.exchange.status == HTTPStatus.SWITCHING_PROTOCOLS
+
+    @property
+    def _waits_for_app(self) -> bool:
+        """Its tunnel goes on once the app reads, or ends."""
+        return self.half_closed or (self.paused and self._has_tunnel)
+
+    def _look_soon(self) -> None:
+        """The next sweep begins to look at what is unsent: most readers go on before it comes."""
+        self._seen_unsent = inf
+        self.deadline_s = 0.0
+
+    def _end_if_stuck(self, transport: asyncio.Transport, now_s: float) -> None:
+        """If its other side took nothing since the last time."""
+        seen, self._seen_unsent = self._seen_unsent, unsent(transport)
+        if self._seen_unsent >= seen:
+            transport.abort()
+        else:
+            self.deadline_s = now_s + self.server.limits.stall_s
 
     def _set_deadline(self) -> None:
         """The limit that goes with what is going on. Most requests take a short cut, in `data_received` and `ended`."""
@@ -263,7 +291,7 @@ class ClientConnection(asyncio.Protocol):
         elif exchange.held:
             limit_s = limits.hold_s
         elif exchange.status:
-            limit_s = inf
+            limit_s = limits.stall_s if self._waits_for_app else inf
         else:
             limit_s = limits.stall_s if self._waits_for_body else limits.response_s
         self.deadline_s = monotonic() + limit_s
@@ -362,4 +390,5 @@ class ClientConnection(asyncio.Protocol):
             self.linger()
         else:
             self.transport.close()
+            self._seen_unsent = inf
             self._set_deadline()

@@ -13,6 +13,7 @@ from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal, list_members
 from slot_machine.proxy.framing import LAST_CHUNK, MORE, Chunked, Framing, Sized, UntilClose, chunk
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.reply import BODYLESS, ReplyHead
+from slot_machine.proxy.sockets import fileno
 from slot_machine.proxy.tunnel import Tunnel
 
 READ_BYTES = 262_144
@@ -136,8 +137,7 @@ class AppConnection(asyncio.Protocol):
     # What the pool calls.
 
     def fileno(self) -> int:
-        fd: int = self.transport.get_extra_info("socket").fileno()
-        return fd
+        return fileno(self.transport)
 
     def _begin_reply(self, exchange: Exchange, data: bytes, end: int) -> None:
         """`end` is that of the first head, less than 4 if it is not there."""

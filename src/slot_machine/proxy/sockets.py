@@ -1,6 +1,15 @@
 """What the kernel knows of a socket and the event loop does not yet."""
 
+import asyncio
+import fcntl
 import select
+import sys
+import termios
+
+
+def fileno(transport: asyncio.BaseTransport) -> int:
+    fd: int = transport.get_extra_info("socket").fileno()
+    return fd
 
 
 def readable(fd: int) -> bool:
@@ -11,6 +20,12 @@ def readable(fd: int) -> bool:
 def ended_by_peer(fd: int) -> bool:
     """Whether the other side sends no more. Also seen where it is not read."""
     return _polled(fd, select.POLLRDHUP)
+
+
+def unsent(transport: asyncio.Transport) -> int:
+    """Bytes that the other side has not taken yet, those in the kernel's queue included (tcp(7): SIOCOUTQ)."""
+    queued = fcntl.ioctl(fileno(transport), termios.TIOCOUTQ, bytes(4))
+    return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
 
 def _polled(fd: int, events: int) -> bool:

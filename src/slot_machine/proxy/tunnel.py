@@ -1,8 +1,11 @@
 """After an upgrade: two connections that carry bytes for each other."""
 
 import asyncio
+from math import inf
+from time import monotonic
 
 from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.sockets import unsent
 from slot_machine.proxy.websocket import GOING_AWAY, Frames
 
 
@@ -12,15 +15,15 @@ class Tunnel:
     def __init__(self, exchange: Exchange, app: asyncio.Transport, *, websocket: bool) -> None:
         self.exchange = exchange
         self.transport = app
-        self.client = exchange.client.transport
+        self.client = exchange.client
         self.frames = Frames() if websocket else None
         self._half_closed: asyncio.Transport | None = None
 
     def open(self, early: bytes) -> None:
         """`early`: what the app sent right behind its reply."""
-        to_app = self.exchange.client.upgraded()
+        to_app = self.client.upgraded()
         self.exchange.app = self
-        self.client.set_protocol(_ClientEnd(self))
+        self.client.transport.set_protocol(_ClientEnd(self))
         self.transport.set_protocol(_AppEnd(self))
         if early:
             self.from_app(early)
@@ -31,32 +34,50 @@ class Tunnel:
         if self.frames:
             self.frames.feed(data)
         self.exchange.sent += len(data)
-        self.client.write(data)
+        self.client.transport.write(data)
+        self._progress()
 
     def from_client(self, data: bytes) -> None:
         if not self.exchange.ended:
             self.exchange.received += len(data)
             self.transport.write(data)
+            self._progress()
 
     def eof(self, to: asyncio.Transport) -> bool:
         """One side is done; the other half goes on. Whether it does: the second time the connections close."""
         if self._half_closed:
             return False
         self._half_closed = to
+        self.client.half_closes()
         if not to.is_closing():
             to.write_eof()
         return True
 
     def cut(self) -> None:
-        """What was written still goes out."""
+        """What was written still goes out, as long as the app takes it."""
         self.transport.close()
+        self._flush(inf)
 
     def clean_ending(self) -> bytes | None:
-        if self._half_closed is self.client:
+        if self._half_closed is self.client.transport:
             return None
         if not self.frames or self.frames.closed:
             return b""
         return GOING_AWAY if self.frames.between_frames else None
+
+    def _flush(self, left: float) -> None:
+        """`left`: bytes that the app had not taken the last time."""
+        if not self.transport.get_write_buffer_size():
+            return
+        now_left = unsent(self.transport)
+        if now_left >= left:
+            self.transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(self.client.server.limits.stall_s, self._flush, now_left)
+
+    def _progress(self) -> None:
+        if self.client.half_closed:
+            self.client.goes_on()
 
 
 class _End(asyncio.Protocol):
@@ -72,13 +93,13 @@ class _ClientEnd(_End):
         return self._tunnel.eof(self._tunnel.transport)
 
     def pause_writing(self) -> None:
-        _pause(self._tunnel.transport)
+        self._tunnel.client.pause_writing()
 
     def resume_writing(self) -> None:
-        _resume(self._tunnel.transport)
+        self._tunnel.client.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._tunnel.exchange.client.connection_lost(exc)
+        self._tunnel.client.connection_lost(exc)
 
 
 class _AppEnd(_End):
@@ -87,13 +108,13 @@ class _AppEnd(_End):
 
     def eof_received(self) -> bool:
         """Once its slot stops, the client is told in its turn."""
-        return not self._tunnel.exchange.winding_up and self._tunnel.eof(self._tunnel.client)
+        return not self._tunnel.exchange.winding_up and self._tunnel.eof(self._tunnel.client.transport)
 
     def pause_writing(self) -> None:
-        _pause(self._tunnel.client)
+        self._tunnel.client.pause_tunnel()
 
     def resume_writing(self) -> None:
-        _resume(self._tunnel.client)
+        self._tunnel.client.resume()
 
     def connection_lost(self, _: Exception | None) -> None:
         exchange, frames = self._tunnel.exchange, self._tunnel.frames
@@ -103,15 +124,4 @@ class _AppEnd(_End):
         if exchange.winding_up and not said_good_bye:
             exchange.app_lost("the app closed the connection")
         else:
-            exchange.over()
-            self._tunnel.client.close()
-
-
-def _pause(transport: asyncio.Transport) -> None:
-    if not transport.is_closing():
-        transport.pause_reading()
-
-
-def _resume(transport: asyncio.Transport) -> None:
-    if not transport.is_closing():
-        transport.resume_reading()
+            exchange.finished(monotonic())
