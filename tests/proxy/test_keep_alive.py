@@ -12,6 +12,7 @@ from slot_machine.proxy.wire import Forget, Hold, Route
 from tests.proxy.conftest import App, Connection, Plane
 from tests.proxy.test_forwarding import GET, OK
 from tests.proxy.test_splits import Wire
+from tests.proxy.test_streams import UPGRADE
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
 PROMISE = OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=5\r\n\r\n")
@@ -66,6 +67,20 @@ def test_app_that_says_close_is_not_asked_again_on_that_connection(plane: Plane)
     first = app.accept()
     answered(first, OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
     assert b"close" not in client.head()
+    client.until(b"ok")
+    client.send(GET)
+    answered(app.accept())
+    client.until(b"ok")
+    assert first.rest() == b""
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"426 Upgrade Required"])
+def test_connection_of_an_upgrade_that_was_not_accepted_carries_no_other_request(plane: Plane, status: bytes) -> None:
+    """Some servers hand it to a listener for upgrades, and read no request from it any more."""
+    app = plane.app()
+    client = plane.client(UPGRADE)
+    first = app.accept()
+    answered(first, OK.replace(b"200 OK", status))
     client.until(b"ok")
     client.send(GET)
     answered(app.accept())

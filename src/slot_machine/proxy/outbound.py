@@ -230,13 +230,16 @@ class AppConnection(asyncio.Protocol):
         exchange.client.transport.write(data)
 
     def _finish(self, exchange: Exchange, head: ReplyHead, clean: bool) -> None:
-        """`clean`: the app sends nothing beyond its reply."""
+        """`clean`: the app sends nothing beyond its reply.
+
+        Servers that take an upgrade out of their hands read no more requests, even where the answer is no switch.
+        """
         self._exchange = None
         self._head = None
         self._framing = None
         now_s = monotonic()
         client = exchange.client
-        if clean and not head.close and client.body is None and not self.congested:
+        if clean and not (head.close or self.congested or exchange.head.upgrade) and client.body is None:
             self._reused = True
             if client.congested:
                 self.transport.resume_reading()
