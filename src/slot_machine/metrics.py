@@ -59,6 +59,8 @@ def _requests(measured: Measured) -> Iterator[Metric]:
     in_flight = GaugeMetricFamily(f"{PREFIX}_requests_in_flight", "Requests that are not over", labels=["slot"])
     received = CounterMetricFamily(f"{PREFIX}_request_bytes", "Received from clients", labels=["slot"])
     sent = CounterMetricFamily(f"{PREFIX}_response_bytes", "Sent to clients", labels=["slot"])
+    why = "Fields whose names have underscores, or could be mistaken"
+    misnamed = CounterMetricFamily(f"{PREFIX}_request_fields_dropped", why, labels=["slot"])
     for slot, totals in sorted(measured.totals.items()):
         for status_class, number in sorted(totals.by_class.items()):
             requests.add_metric([slot, STATUS_CLASSES.get(status_class, "other")], number)
@@ -67,6 +69,7 @@ def _requests(measured: Measured) -> Iterator[Metric]:
         in_flight.add_metric([slot], totals.in_flight)
         received.add_metric([slot], totals.bytes_in)
         sent.add_metric([slot], totals.bytes_out)
-    yield from (requests, seconds, in_flight, received, sent)
+        misnamed.add_metric([slot], totals.misnamed_fields)
+    yield from (requests, seconds, in_flight, received, sent, misnamed)
     yield CounterMetricFamily(f"{PREFIX}_requests_lost", "In flight in a proxy that ended by itself", measured.lost)
     yield GaugeMetricFamily(f"{PREFIX}_clients", "Connections of clients", measured.clients)

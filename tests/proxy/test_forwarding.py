@@ -2,6 +2,7 @@
 
 import pytest
 
+from slot_machine.proxy.wire import Measure
 from tests.proxy.conftest import Plane
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -241,3 +242,27 @@ def test_ambiguous_request_is_refused_and_never_reaches_the_app(plane: Plane, re
     assert reply[:10] in (b"HTTP/1.1 4", b"HTTP/1.1 5")
     assert b"\r\nConnection: close\r\n" in reply
     assert app.untouched()
+
+
+def test_reply_fields_and_trailers_pass_whatever_their_names(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET)
+    connection = app.accept()
+    connection.head()
+    body = b"2;a\r\nok\r\n0\r\nX-Request-Id: 1\r\nX_Sum: 2\r\n\r\n"
+    connection.send(b"HTTP/1.1 200 OK\r\nX_A: 1\r\nX-B : 2\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+
+    head = b"HTTP/1.1 200 OK\r\nX_A: 1\r\nX-B: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert client.until(body) == head + body
+
+
+def test_request_fields_that_stop_for_their_names_are_counted(plane: Plane) -> None:
+    app = plane.app()
+    for _ in range(2):
+        client = plane.client(b"GET / HTTP/1.1\r\nHost: h\r\nSCRIPT_NAME: /x\r\nX_Y: 1\r\nX-Y: 1\r\n\r\n")
+        connection = app.accept()
+        assert b"_" not in connection.head()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        client.until(b"ok")
+
+    assert (plane.do(Measure()).totals or {})["a"].misnamed_fields == 4

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slot_machine.proxy import request
 from slot_machine.proxy.fields import Refusal
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 
@@ -36,9 +37,9 @@ def fed(framing: Framing, data: bytes, cuts: list[int]) -> int:
 def test_chunks_end_at_the_same_place_in_any_split(body: tuple[bytes, bytes], cuts: list[int], next_: bytes) -> None:
     data, inside = body
     payload: list[bytes] = []
-    assert fed(Chunked(payload), data + next_, cuts) == len(data)
+    assert fed(Chunked(request.TRAILERS, payload), data + next_, cuts) == len(data)
     assert b"".join(payload) == inside
-    assert fed(Chunked(), data[:-1], cuts) == MORE
+    assert fed(Chunked(request.TRAILERS), data[:-1], cuts) == MORE
 
 
 @given(st.integers(1, 100), st.lists(st.integers(0, 500)), st.binary(max_size=20))
@@ -55,7 +56,7 @@ def test_what_h11_refuses_does_not_go_through(body: tuple[bytes, bytes], data: s
         whole[:at] + data.draw(st.sampled_from([b"\0", b"\n", b"\r", b" ", b"g", b";", b"0", b"-", b"+"])) + whole[at:]
     )
     try:
-        end = Chunked().feed(broken, 0)
+        end = Chunked(request.TRAILERS).feed(broken, 0)
     except Refusal:
         return
     assert h11_end(broken) == end
@@ -102,4 +103,4 @@ def h11_end(body: bytes) -> int:
 )
 def test_malformed_chunks_are_refused(body: bytes) -> None:
     with pytest.raises(Refusal):
-        Chunked().feed(body, 0)
+        Chunked(request.TRAILERS).feed(body, 0)

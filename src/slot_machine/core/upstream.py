@@ -74,6 +74,8 @@ class Totals:
     seconds: float = 0.0
     bytes_in: int = 0
     bytes_out: int = 0
+    misnamed_fields: int = 0
+    """Of requests, that did not go on because an app could take them for others."""
 
     def observe(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
         self.by_class[status // 100] += 1
@@ -91,4 +93,5 @@ class Totals:
             seconds=self.seconds + other.seconds,
             bytes_in=self.bytes_in + other.bytes_in,
             bytes_out=self.bytes_out + other.bytes_out,
+            misnamed_fields=self.misnamed_fields + other.misnamed_fields,
         )

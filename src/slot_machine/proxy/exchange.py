@@ -252,5 +252,7 @@ class Exchange:
             totals = route.totals
         seconds = now_s - self.began_s
         totals.observe(self.status if whole else CUT, seconds, self.received, self.sent)
+        if self.head.misnamed:
+            totals.misnamed_fields += self.head.misnamed
         if server.access_log is not None:
             server.access_log.add(self, seconds)

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
-from slot_machine.proxy.forwarded import FORWARDED
-
 T = TypeVar("T")
 
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"))
@@ -17,9 +15,6 @@ FRAMING = frozenset((b"content-length", b"host", b"transfer-encoding"))
 
 OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))
 """Members of Connection that name no field, or one that is hop-by-hop in any case."""
-
-OURS = FRAMING | HOP_BY_HOP | FORWARDED | {b"accept", b"content-type", b"expect", b"http2-settings"}
-"""What proxies and servers go by: no other name may pass for one of these."""
 
 LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 """No folding, no space before the colon, no bare CR, LF or NUL (RFC 9112 section 5)."""
@@ -60,22 +55,25 @@ class Memory(dict[bytes, T]):
 class Field(NamedTuple):
     """One line of a head. `line` is how it goes on, empty if it stops here.
 
-    `known_as` is the same for all ways to write it if it has a meaning here, else empty.
+    `known_as` is the same for all ways to write it if it has a meaning here, else empty. `of_way` is the line if it
+    says something of the way that the message came, else empty.
     """
 
     name: bytes
-    value: bytes
     line: bytes
     known_as: bytes
+    of_way: bytes
+    misnamed: bool
 
 
 class Fields(NamedTuple):
-    """The fields of one head, column by column. `meant` is what `Values` understands."""
+    """The fields of one head. `meant` is what `Values` understands, `of_way` whole lines; `misnamed` counts fields."""
 
     names: tuple[bytes, ...]
-    values: tuple[bytes, ...]
     lines: tuple[bytes, ...]
     meant: bytes
+    of_way: bytes
+    misnamed: int
 
     def passed(self, stopped: frozenset[bytes]) -> bytes:
         """The lines that go on; `stopped` are the names of more that don't."""
@@ -84,15 +82,33 @@ class Fields(NamedTuple):
         return b"".join(self.lines)
 
 
-NO_FIELDS = Fields((), (), (), b"")
+NO_FIELDS = Fields((), (), b"", b"", 0)
+
+
+def no_name(_: bytes) -> bool:
+    return False
 
 
 class Lines:
-    """What the latest lines of one kind of head came to: `meant` have a meaning here, `stopped` go no further."""
+    """What the latest lines of one kind of head came to: `meant` have a meaning here, `stopped` go no further.
 
-    def __init__(self, meant: frozenset[bytes], stopped: frozenset[bytes]) -> None:
+    Nor do names, in lower case, that are `of_way` or `misnamed`.
+    """
+
+    def __init__(
+        self,
+        meant: frozenset[bytes],
+        stopped: frozenset[bytes],
+        *,
+        form: re.Pattern[bytes] = LINE,
+        of_way: Callable[[bytes], bool] = no_name,
+        misnamed: Callable[[bytes], bool] = no_name,
+    ) -> None:
         self._meant = meant
         self._stopped = stopped
+        self._form = form
+        self._of_way = of_way
+        self._misnamed = misnamed
         self.known = Memory(self._field)
 
     def read(self, block: bytes) -> Fields:
@@ -102,18 +118,29 @@ class Lines:
         lines = block[:-4].split(b"\r\n")
         if len(lines) > MOST_FIELDS:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
-        names, values, passed, known_as = zip(*map(self.known.__getitem__, lines), strict=True)
-        return Fields(names, values, passed, b"".join(known_as))
+        names, passed, known_as, of_way, misnamed = zip(*map(self.known.__getitem__, lines), strict=True)
+        return Fields(names, passed, b"".join(known_as), b"".join(of_way), sum(misnamed))
+
+    def check_trailer(self, line: bytes) -> None:
+        """Raises Refusal for what would have to stop here: a body goes on as it came."""
+        if not self.known[line].line:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "a trailer that would change how the message is understood")
 
     def _field(self, line: bytes) -> Field:
-        if not LINE.fullmatch(line):
+        if not self._form.fullmatch(line):
             raise Refusal(HTTPStatus.BAD_REQUEST, "malformed header field")
         given, _, value = line.partition(b":")
-        name, value = given.lower(), value.strip(b" \t")
-        # Apps behind CGI or WSGI can't tell X_Forwarded_For from the real one, which they must be able to trust.
-        disguised = b"_" in name and name.replace(b"_", b"-") in OURS
-        passed = b"" if disguised or name in self._stopped else b"%b: %b\r\n" % (given, value)
-        return Field(name, value, passed, b"%b:%b\n" % (name, value) if name in self._meant else b"")
+        given, value = given.rstrip(b" \t"), value.strip(b" \t")
+        name = given.lower()
+        goes_on = b"%b: %b\r\n" % (given, value)
+        of_way, misnamed = self._of_way(name), self._misnamed(name)
+        return Field(
+            name,
+            line=b"" if of_way or misnamed or name in self._stopped else goes_on,
+            known_as=b"%b:%b\n" % (name, value) if name in self._meant else b"",
+            of_way=goes_on if of_way else b"",
+            misnamed=misnamed,
+        )
 
 
 def list_members(value: bytes) -> frozenset[bytes]:
@@ -165,12 +192,3 @@ class Values:
         if codings != [b"chunked"]:
             raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "the only transfer coding here is chunked, once")
         return True
-
-
-_trailers = Lines(meant=frozenset(), stopped=HOP_BY_HOP | FRAMING | FORWARDED)
-
-
-def check_trailer(line: bytes) -> None:
-    """`line` with its CRLF. Raises Refusal."""
-    if not _trailers.known[line.removesuffix(b"\r\n")].line:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "a trailer that would change how the message is understood")

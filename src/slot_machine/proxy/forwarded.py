@@ -1,4 +1,4 @@
-"""X-Forwarded-* and X-Request-Id: whom to believe, and what to tell the app."""
+"""What is said of the way that a request came: whom to believe, and what to tell the app."""
 
 import ipaddress
 import itertools
@@ -10,34 +10,84 @@ from typing import NamedTuple
 FEW = [b"%03x" % number for number in range(4096)]
 """The ends of ids, formatted once: a third of what a request costs here would be its number in hexadecimal digits."""
 
-FORWARDED = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
+OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
+"""What the app is told of every request."""
+
+OF_ADDRESS = frozenset(
+    (
+        b"cf-connecting-ip",
+        b"cf-connecting-ipv6",
+        b"cf-pseudo-ipv4",
+        b"client-ip",
+        b"do-connecting-ip",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"forwarded",
+        b"forwarded-for",
+        b"proxy-client-ip",
+        b"true-client-ip",
+        b"wl-proxy-client-ip",
+        b"x-appengine-user-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-forwarded",
+        b"x-original-forwarded-for",
+        b"x-real-ip",
+    )
+)
+OF_URL = frozenset(
+    (
+        b"front-end-https",
+        b"x-original-host",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-scheme",
+        b"x-script-name",
+    )
+)
+"""Frameworks and their libraries believe these, though only a proxy could know."""
+
+HTTPOXY = b"proxy"
+"""Behind CGI it becomes HTTP_PROXY, through which the app's own requests would go."""
+
+
+def of_way(name: bytes) -> bool:
+    """Whether a field says how a request came, so that only a trusted proxy may (RFC 7239 section 8.1)."""
+    return name.startswith(b"x-forwarded-") or name in OURS or name in OF_ADDRESS or name in OF_URL or name == HTTPOXY
+
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Said(NamedTuple):
-    """What a request says of the way it came. Each is empty if it says nothing."""
+    """What a request says of the way it came. Each is empty if it says nothing; `others` are lines that go on so."""
 
     addresses: bytes
     proto: bytes
     host: bytes
     request_id: bytes
+    others: bytes
 
     @classmethod
-    def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> "Said":
-        """`fields`: names in lower case, and values."""
+    def of(cls, lines: bytes) -> "Said":
         given: dict[bytes, list[bytes]] = {}
-        for name, value in fields:
-            given.setdefault(name, []).append(value)
+        others = []
+        for line in lines.splitlines(keepends=True):
+            name, _, value = line.partition(b": ")
+            if name.lower() in OURS:
+                given.setdefault(name.lower(), []).append(value.removesuffix(b"\r\n"))
+            else:
+                others.append(line)
 
         def last(name: bytes) -> bytes:
             return given.get(name, [b""])[-1]
 
         addresses = b", ".join(given.get(b"x-forwarded-for", ()))
-        return cls(addresses, last(b"x-forwarded-proto"), last(b"x-forwarded-host"), last(b"x-request-id"))
+        proto, host, request_id = map(last, (b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
+        return cls(addresses, proto, host, request_id, b"".join(others))
 
 
-NOTHING_SAID = Said(b"", b"", b"", b"")
+NOTHING_SAID = Said(b"", b"", b"", b"", b"")
 
 
 class TrustedProxies:
@@ -69,7 +119,8 @@ class Sender:
     def pass_on(self, said: Said, host: bytes) -> tuple[bytes, bytes, bytes]:
         """What the app is told of what was said: lines up to the value of the last, that host, and the id."""
         addresses = said.addresses + b", " + self._address if said.addresses else self._address
-        return _way(addresses, said.proto or b"http"), said.host or host, said.request_id or next(fresh_ids)
+        way = said.others + _way(addresses, said.proto or b"http")
+        return way, said.host or host, said.request_id or next(fresh_ids)
 
 
 def _way(addresses: bytes, proto: bytes) -> bytes:

@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 from typing import Protocol
 
-from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal, check_trailer
+from slot_machine.proxy.fields import MOST_HEAD_BYTES, Lines, Refusal
 
 MORE = -1
 MOST_LINE_BYTES = 4096
@@ -49,9 +49,10 @@ class UntilClose:
 class Chunked:
     """Chunks with their extensions, and trailers. `payload`, where given, gets what is inside of the chunks."""
 
-    __slots__ = ("_data_left", "_line", "_line_is", "_payload", "_trailer_bytes")
+    __slots__ = ("_data_left", "_line", "_line_is", "_payload", "_trailer_bytes", "_trailers")
 
-    def __init__(self, payload: list[bytes] | None = None) -> None:
+    def __init__(self, trailers: Lines, payload: list[bytes] | None = None) -> None:
+        self._trailers = trailers
         self._data_left = 0
         self._line = b""
         self._line_is = self._size
@@ -105,7 +106,7 @@ class Chunked:
         self._trailer_bytes += len(line)
         if self._trailer_bytes > MOST_HEAD_BYTES:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "trailers that are too long")
-        check_trailer(line)
+        self._trailers.check_trailer(line.removesuffix(b"\r\n"))
         return False
 
 

@@ -347,7 +347,7 @@ class ClientConnection(asyncio.Protocol):
         """Whether what came of the body is well-formed. The rest is read once the app has the head."""
         first, self._early = self._early, b""
         meaning = exchange.head.meaning
-        self.body = Chunked() if meaning.chunked else Sized(meaning.length)
+        self.body = Chunked(request.TRAILERS) if meaning.chunked else Sized(meaning.length)
         self._body_began = not meaning.expects_continue
         if first:
             self._more_body(exchange, first)

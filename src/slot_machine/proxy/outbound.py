@@ -195,7 +195,7 @@ class AppConnection(asyncio.Protocol):
             self._framing = Sized(head.length)
         elif head.chunked:
             self._payload = None if exchange.head.http_1_1 else []
-            self._framing = Chunked(self._payload)
+            self._framing = Chunked(reply.TRAILERS, self._payload)
             if not exchange.head.http_1_1:
                 exchange.keep_client = False
         else:

@@ -6,6 +6,9 @@ from http import HTTPStatus
 from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
+LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*:[\t -~\x80-\xff]*")
+"""The whitespace before the colon does not go on (RFC 9112 section 5.1)."""
+
 BEGINNING = b"HTTP/1."
 KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
 SHORT_BYTES = 16_384
@@ -44,7 +47,8 @@ class Meaning:
         self.stopped = given.named_by_connection
 
 
-_lines = Lines(MEANT, HOP_BY_HOP)
+_lines = Lines(MEANT, HOP_BY_HOP, form=LINE)
+TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING)
 _meanings = Memory(Meaning)
 
 

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
-from slot_machine.proxy.forwarded import FORWARDED, NOTHING_SAID, Said, Sender, fresh_ids
+from slot_machine.proxy.forwarded import NOTHING_SAID, Said, Sender, fresh_ids, of_way
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
@@ -23,10 +23,21 @@ IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 """RFC 9110 section 9.2.2."""
 
 MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
-STOPPED = HOP_BY_HOP | FORWARDED | {b"http2-settings"}
+STOPPED = HOP_BY_HOP | {b"http2-settings"}
+MISTAKABLE = MEANT | STOPPED | {b"content-type"}
+ODD = re.compile(rb"[^0-9a-z\-]")
 
 CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
 """Never passed on: inside of a tunnel they would be requests that nobody here has seen."""
+
+
+def misnamed(name: bytes) -> bool:
+    """Whether an app could take it for another field: CGI, WSGI and Rack write a dash as an underscore, PHP also a dot.
+
+    A name with an underscore counts in any case, as it does for nginx.
+    """
+    plain = ODD.sub(b"-", name)
+    return b"_" in name or (plain != name and (plain in MISTAKABLE or of_way(plain)))
 
 
 def check_beginning(data: bytes) -> None:
@@ -79,23 +90,25 @@ class Meaning:
             self.added += b"Host: \r\n"
 
 
-_lines = Lines(MEANT, STOPPED)
+_lines = Lines(MEANT, STOPPED, of_way=of_way, misnamed=misnamed)
+TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING, of_way=of_way, misnamed=misnamed)
 _meanings = Memory(Meaning)
 
 
 class Block(NamedTuple):
     """A block of fields: what it means, what it says of its way, and the lines that go on to the app as they are.
 
-    `takes_cookie`: a line with a cookie may come behind them.
+    `misnamed` counts fields. `takes_cookie`: a line with a cookie may come behind them.
     """
 
     meaning: Meaning
     said: Said
     passed: bytes
+    misnamed: int
     takes_cookie: bool
 
 
-def _understood(block: bytes) -> tuple[Meaning, Said, bytes]:
+def _understood(block: bytes) -> tuple[Meaning, Said, bytes, int]:
     """A cookie means nothing here and is its user's own, while all else is the same for many.
 
     So it is looked at by itself, and goes on as the last line (RFC 9110 section 5.3: fields with different names have
@@ -104,20 +117,19 @@ def _understood(block: bytes) -> tuple[Meaning, Said, bytes]:
     begin = block.find(COOKIE) + 2
     end = block.find(b"\r\n", begin) + 2
     if begin >= 2 and COOKIE_LINE.fullmatch(block, begin, end):
-        meaning, said, passed, takes_cookie = _shared[block[:begin] + block[end:]]
+        meaning, said, passed, misnamed, takes_cookie = _shared[block[:begin] + block[end:]]
         if takes_cookie:
-            return meaning, said, passed + block[begin:end]
-    return _shared[block][:3]
+            return meaning, said, passed + block[begin:end], misnamed
+    return _shared[block][:4]
 
 
 def _understood_as_a_whole(block: bytes) -> Block:
     fields = _lines.read(block)
     meaning = _meanings[fields.meant]
-    said = NOTHING_SAID
-    if not FORWARDED.isdisjoint(fields.names):
-        said = Said.of(zip(fields.names, fields.values, strict=True))
+    said = Said.of(fields.of_way) if fields.of_way else NOTHING_SAID
     passed = fields.passed(meaning.stopped) + meaning.added
-    return Block(meaning, said, passed, takes_cookie=b"cookie" not in fields.names and not meaning.stopped)
+    takes_cookie = b"cookie" not in fields.names and not meaning.stopped
+    return Block(meaning, said, passed, fields.misnamed, takes_cookie)
 
 
 _shared = Memory(_understood_as_a_whole)
@@ -127,7 +139,7 @@ class RequestHead:
     """A request's head up to and including its empty line. Raises Refusal. Nothing in it is of one request alone.
 
     `plain`: the reply's body is what its fields say. `repeatable`: it may be sent a second time (RFC 9110 section
-    9.2.2), and all of it is known. `size` is in bytes.
+    9.2.2), and all of it is known. `size` is in bytes. `misnamed` counts fields that stop here for their names.
     """
 
     __slots__ = (
@@ -137,6 +149,7 @@ class RequestHead:
         "keep_alive",
         "meaning",
         "method",
+        "misnamed",
         "plain",
         "repeatable",
         "size",
@@ -150,7 +163,7 @@ class RequestHead:
             raise _not_a_request_line(head)
         self.size = len(head)
         self.method, self.target, minor = line.groups()
-        meaning, self._said, passed = _understood(head[line.end() :])
+        meaning, self._said, passed, self.misnamed = _understood(head[line.end() :])
         self.meaning = meaning
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
