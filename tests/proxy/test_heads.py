@@ -56,6 +56,7 @@ REQUEST_LINES = [
     b"GET / HTTP/1.0",
     b"OPTIONS * HTTP/1.1",
     b"GET http://h/ HTTP/1.1",
+    b"GET http://h/a?b HTTP/1.1",
     b"GET  / HTTP/1.1",
     b"GET /a b HTTP/1.1",
     b"GET / HTTP/1.1 ",
@@ -105,9 +106,14 @@ def test_what_goes_on_means_to_h11_what_was_sent(head: bytes) -> None:
     assert expected is not None, "h11 refuses what went through"
     passed = h11_request(request.for_app(STRANGER)[0])
     assert passed is not None, "h11 refuses what goes to the app"
-    assert (request.method, request.target) == (passed.method, passed.target) == (expected.method, expected.target)
+    assert (request.method, request.target) == (passed.method, passed.target)
+    assert expected.target in (request.target, b"http://h" + request.target)
     assert framing(passed) == framing(expected)
-    sent = end_to_end(expected.headers)
+    sent = [
+        field
+        for field in end_to_end(expected.headers)
+        if field[0] != b"host" or not expected.target.startswith(b"http")
+    ]
     in_order = [field for field in end_to_end(passed.headers) if field in sent]
     assert sorted(in_order, key=is_cookie) == sorted(sent, key=is_cookie), "fields of one name keep their order"
 
@@ -160,7 +166,9 @@ def test_fields_that_go_on_are_those_that_llhttp_finds(head: bytes) -> None:
         request = RequestHead(head)
     except Refusal:
         return
+    absolute = b" http://" in head.partition(b"\r\n")[0]
     sent = end_to_end(Llhttp(head.partition(b"\r\n")[2]).fields)
+    sent = [field for field in sent if field[0] != b"host" or not absolute]
     passed = end_to_end(Llhttp(request.for_app(STRANGER)[0].partition(b"\r\n")[2]).fields)
     in_order = [field for field in passed if field in sent]
     assert sorted(in_order, key=is_cookie) == sorted(sent, key=is_cookie)
@@ -217,7 +225,17 @@ def test_replies_that_go_on_are_whole_for_h11(head: bytes) -> None:
         (b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 501),
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
-        (b"GET http://other/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET http://u@h/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET http://u:p@h/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET ftp://h/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET http:/h/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET http:///x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET http://:80/x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET http://h\\x/ HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET http://h/#x HTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        (b"GET http://h/ HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://h/ HTTP/1.1\r\nHost: u@h\r\n\r\n", 400),
+        (b"GET http://h/ HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", 400),
         (b"GET * HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: h/x\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: u@h\r\n\r\n", 400),
@@ -354,6 +372,31 @@ def test_what_an_app_could_take_for_another_field_stops_here(name: bytes, sender
     assert b"6.6.6.6" not in passed
     assert b"X.Other: 1\r\n" in passed
     assert request.misnamed == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "passed"),
+    [
+        (b"GET http://other/abs?q=1 HTTP/1.1", b"GET /abs?q=1 HTTP/1.1\r\nHost: other\r\nA: 1\r\n"),
+        (b"GET HTTPS://Other:81 HTTP/1.1", b"GET / HTTP/1.1\r\nHost: Other:81\r\nA: 1\r\n"),
+        (b"GET http://[::1]?q HTTP/1.1", b"GET /?q HTTP/1.1\r\nHost: [::1]\r\nA: 1\r\n"),
+        (b"GET http://other//x HTTP/1.1", b"GET //x HTTP/1.1\r\nHost: other\r\nA: 1\r\n"),
+        (b"OPTIONS http://other HTTP/1.1", b"OPTIONS * HTTP/1.1\r\nHost: other\r\nA: 1\r\n"),
+        (b"OPTIONS http://other/ HTTP/1.1", b"OPTIONS / HTTP/1.1\r\nHost: other\r\nA: 1\r\n"),
+        (b"OPTIONS http://other?q HTTP/1.1", b"OPTIONS /?q HTTP/1.1\r\nHost: other\r\nA: 1\r\n"),
+    ],
+)
+def test_a_whole_url_goes_on_as_path_and_host(line: bytes, passed: bytes) -> None:
+    """RFC 9112 sections 3.2.2 and 3.2.4: what Host says does not count beside it."""
+    for host in (b"Host: h", b"hOST:other"):
+        head = RequestHead(b"%b\r\nA: 1\r\n%b\r\nCookie: a=b\r\n\r\n" % (line, host)).for_app(STRANGER)[0]
+        assert head.startswith(passed + b"Cookie: a=b\r\n")
+        assert b"\r\nX-Forwarded-Host: %b\r\n" % passed.split(b"\r\n")[1].removeprefix(b"Host: ") in head
+
+
+def test_a_whole_url_needs_no_host_in_http_1_0() -> None:
+    head = RequestHead(b"GET http://other/ HTTP/1.0\r\n\r\n").for_app(STRANGER)[0]
+    assert head.startswith(b"GET / HTTP/1.1\r\nHost: other\r\nX-Forwarded-For: ")
 
 
 @pytest.mark.parametrize("status", [b"103 Early Hints", b"204 No Content"])

@@ -18,7 +18,8 @@ COOKIE = b"\r\nCookie: "
 COOKIE_LINE = re.compile(rb"Cookie: [!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?\r\n")
 """As it goes on to the app: without whitespace around its value."""
 
-ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]+)[^#]*")
+HOST_LINE = re.compile(rb"(?im)^host:[^\r\n]*\r\n")
+ABSOLUTE = re.compile(rb"(?i)https?://(?!:)([^/?#]+)([/?][^#]*)?")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
 
@@ -163,7 +164,8 @@ class RequestHead:
             raise _not_a_request_line(head)
         self.size = len(head)
         self.method, self.target, minor = line.groups()
-        meaning, self._said, passed, self.misnamed = _understood(head[line.end() :])
+        block = head[line.end() :]
+        meaning, self._said, passed, self.misnamed = _understood(block)
         self.meaning = meaning
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
@@ -181,7 +183,9 @@ class RequestHead:
         self.plain = self.http_1_1 and self.method != b"HEAD"
         self.repeatable = self.method in IDEMPOTENT and not meaning.has_body and not meaning.upgrade
         if self.target[0] != SLASH or self.method == b"CONNECT":
-            self._check_unusual_target()
+            host = self._take_unusual_target()
+            if host:
+                self.meaning, _, passed, _ = _understood(b"Host: %b\r\n%b" % (host, HOST_LINE.sub(b"", block)))
         self._for_app = b"%b %b HTTP/1.1\r\n%b" % (self.method, self.target, passed)
         if self.upgrade:
             self._for_app += b"Connection: upgrade\r\nUpgrade: %b\r\n" % self.upgrade
@@ -195,17 +199,24 @@ class RequestHead:
             way, host, request_id = sender.pass_on(said, self.meaning.host)
         return b"".join((self._for_app, way, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
 
-    def _check_unusual_target(self) -> None:
-        """RFC 9112 section 3.2: the forms that do not begin with a slash."""
+    def _take_unusual_target(self) -> bytes:
+        """Those that do not begin with a slash (RFC 9112 section 3.2). Returns the host that stands in it, if one does.
+
+        The app gets the path, and that host in place of the field's: some match no route otherwise (section 3.2.2).
+        """
         if self.method == b"CONNECT":
             raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "this server is no forward proxy")
         if self.target == b"*" and self.method == b"OPTIONS":
-            return
+            return b""
         absolute = ABSOLUTE.fullmatch(self.target)
-        if not absolute:
+        if not absolute or not HOST.fullmatch(absolute[1]):
             raise Refusal(HTTPStatus.BAD_REQUEST, "malformed request target")
-        if [host.lower() for host in self.meaning.hosts] != [absolute[1].lower()]:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "the request target and Host name different servers")
+        host, path = absolute.groups()
+        if not path:
+            self.target = b"*" if self.method == b"OPTIONS" else b"/"
+        else:
+            self.target = b"/" + path if path.startswith(b"?") else path
+        return bytes(host)
 
 
 def _not_a_request_line(head: bytes) -> Refusal:
