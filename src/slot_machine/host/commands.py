@@ -26,7 +26,7 @@ async def run(argv: list[str], cwd: Path, env: Mapping[str, str], owner: str) ->
     try:
         stdout, stderr = await process.communicate()
     except asyncio.CancelledError:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise

@@ -148,8 +148,8 @@ async def end_unknown(whose: str, known: set[str]) -> list[int]:
 
 
 async def _killed(pid: int, mark: str) -> bool:
-    """Kills a process with that mark; False if it is gone by now."""
-    with contextlib.ExitStack() as stack, contextlib.suppress(ProcessLookupError):
+    """Kills a process with that mark; False if it is gone by now, or another user's."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(ProcessLookupError, PermissionError):
         pidfd = os.pidfd_open(pid)
         stack.callback(os.close, pidfd)
         # Asked again, as the number may have come to mean another process before it was held.

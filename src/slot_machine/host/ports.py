@@ -18,7 +18,10 @@ FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 def fresh(avoid: set[int]) -> int:
-    """A port that nobody holds, outside of the range from which the kernel serves outgoing connections."""
+    """A port that nobody holds, outside of the range from which the kernel serves outgoing connections.
+
+    Raises OSError.
+    """
     highest = max(LOWEST + 1000, _ephemeral_start())
     for _ in range(1000):
         port = random.randrange(LOWEST, highest)
@@ -28,7 +31,7 @@ def fresh(avoid: set[int]) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether an app could listen on it, on all interfaces of both families."""
+    """Whether an app could listen on it, on all interfaces of both families. Raises OSError if that can't be tried."""
     try:
         for family, _ in FAMILIES:
             with socket.socket(family) as probe:
@@ -37,7 +40,10 @@ def is_free(port: int) -> bool:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("", port))
     except OSError as error:
-        return error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            return False
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
     return True
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
+
 
 class Identity(msgspec.Struct, frozen=True):
     """A session beyond its leader's pid, which the kernel uses again: `start_ticks` since the boot with this `boot_id`.
@@ -25,11 +27,11 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def identify(pid: int, mark: str = "", cgroup: str = "") -> Identity:
-    """Raises ProcessLookupError."""
+    """With `start_ticks` of 0 for a process that may not be seen. Raises ProcessLookupError."""
     fields = stat(pid)
-    if fields is None:
+    if fields is None and may_signal(pid):
         raise ProcessLookupError(f"no process {pid}")
-    return Identity(pid, start_ticks(fields), boot_id(), mark, cgroup)
+    return Identity(pid, start_ticks(fields) if fields else 0, boot_id(), mark, cgroup)
 
 
 def is_running(identity: Identity) -> bool:
@@ -47,10 +49,13 @@ def boot_id() -> str:
 
 
 def stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from `state` on (field 3 in proc(5)); the name before them may contain anything."""
+    """The fields of /proc/PID/stat from `state` on (field 3 in proc(5)); the name before them may contain anything.
+
+    None for a process that is gone, or that may not be seen (`hidepid`).
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].decode().split()
-    except (FileNotFoundError, ProcessLookupError):
+    except OUT_OF_SIGHT:
         return None
 
 
@@ -106,12 +111,23 @@ def holder(files: set[str]) -> int | None:
 
 
 def resident_bytes(pid: int) -> int:
-    """0 for a process that is gone."""
+    """0 for a process that is gone, or that may not be seen."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (FileNotFoundError, ProcessLookupError):
+    except OUT_OF_SIGHT:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def may_signal(pid: int) -> bool:
+    """False for another user's process. True for one that is gone."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
 
 
 async def gone(pid: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,13 @@ from typing import Self
 from slot_machine.host import containment, proc
 from slot_machine.host.containment import MARK, Cgroup
 from slot_machine.host.proc import Identity
+
+log = logging.getLogger(__name__)
+
+KILLED_WITHIN_S = 10.0
+"""What does not die of SIGKILL by then is left: it hangs in the kernel."""
+
+SURVIVES = "it belongs to another user, or hangs in the kernel; it was left running, so end it by hand"
 
 UNSEEN = 1 << 16
 """In place of an exit code: the process was another daemon's child, and only a parent is told."""
@@ -47,6 +55,7 @@ class Session:
         self._cgroup = Cgroup(Path(identity.cgroup)) if identity.cgroup else None
         self._reaped = pidfd is None
         self._exit_code = UNSEEN
+        self.survivors: list[str] = []
         _open[self.pid] = self
 
     @classmethod
@@ -83,8 +92,9 @@ class Session:
             identity = proc.identify(leader.pid, mark, str(cgroup.path) if cgroup else "")
             return cls(identity, os.pidfd_open(leader.pid), contained=contained, leader=leader)
         except OSError:
-            leader.kill()
-            leader.wait()
+            with contextlib.suppress(PermissionError):
+                leader.kill()
+                leader.wait()
             raise
 
     @classmethod
@@ -120,27 +130,29 @@ class Session:
         return code
 
     def members(self) -> list[int]:
-        """All that came of it and runs."""
+        """All that came of it and runs, as far as it may be seen."""
         if self.identity.boot_id != proc.boot_id():
             return []
         if self._cgroup:
             return self._cgroup.processes()
-        return containment.kin(self.pid if self._holds_its_number else None, self.identity.mark) + self._strays()
+        kin = containment.kin(self.pid if self._holds_its_number else None, self.identity.mark)
+        hidden = [self.pid] if self.exit_code is None and self.pid not in kin else []
+        return hidden + kin + self._strays()
 
     def signal(self, signum: signal.Signals) -> None:
-        """Sends to the process group at once, then to all others."""
+        """Sends to the process group at once, then to all others; to another user's only where that is allowed."""
         with contextlib.ExitStack() as stack:
             held = {pid: _held(pid, stack) for pid in self.members()}
             in_group: set[int] = set()
             if self._holds_its_number:
                 in_group = {pid for pid in held if _group(pid) == self.pid}
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signum)
             # Asked again, as a number may have come to mean another process before it was held.
             for pid in set(self.members()) - in_group:
                 pidfd = held.get(pid)
                 if pidfd is not None:
-                    with contextlib.suppress(ProcessLookupError):
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
                         signal.pidfd_send_signal(pidfd, signum)
 
     async def ended(self) -> None:
@@ -162,31 +174,34 @@ class Session:
         return False
 
     async def kill(self) -> None:
-        """SIGKILL to all of it. Ends with `reap`."""
-        while self.members():
-            if self._cgroup:
-                self._cgroup.kill()
-            self.signal(signal.SIGKILL)
-            await self.ended()
+        """SIGKILL to all of it. Ends with `reap`. `survivors` are what it could not end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILLED_WITHIN_S):
+                while mortal := self._mortal():
+                    if self._cgroup:
+                        self._cgroup.kill()
+                    self.signal(signal.SIGKILL)
+                    for pid in mortal:
+                        await proc.gone(pid)
+        self.survivors = [f"process {pid} ({proc.command_line(pid) or '?'})" for pid in self.members()]
+        if self.survivors:
+            log.error("cannot end %s: %s", ", ".join(self.survivors), SURVIVES)
         await self._let_go()
 
     def kill_now(self) -> None:
         """For a process that has only just begun: it has no children yet."""
         os.kill(self.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         self.reap()
 
     def reap(self) -> None:
-        """Waits for the leader if it is the daemon's child, and lets go of it."""
+        """Lets go of the leader. One that has ended and is the daemon's child is waited for."""
         if not self._reaped and self._pidfd is not None:
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
-            self._exit_code = self.exit_code or 0
+            code = self.exit_code
+            self._exit_code = UNSEEN if code is None else code
             self._reaped = True
-            if self._leader:
-                self._leader.wait()
-            else:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+            if code is not None:
+                self._wait()
             os.close(self._pidfd)
         if self._cgroup:
             self._cgroup.remove()
@@ -197,6 +212,18 @@ class Session:
         if self._cgroup:
             await self._cgroup.emptied()
         self.reap()
+
+    def _wait(self) -> None:
+        assert self._pidfd is not None
+        if self._leader:
+            self._leader.wait()
+        else:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+
+    def _mortal(self) -> list[int]:
+        """A control group ends even what is another user's."""
+        return [pid for pid in self.members() if self._cgroup or proc.may_signal(pid)]
 
     @property
     def _holds_its_number(self) -> bool:
