@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
-from slot_machine.host.environment import compose, read_env_file
+from slot_machine.host.environment import compose, dropped_by_the_shell, read_env_file
 
 NAMES = st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,8}\Z")
 VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="'\\"), max_size=20)
@@ -62,3 +64,60 @@ def test_file_that_cannot_be_read_fails_the_stage(tmp_path: Path, content: bytes
 
     with pytest.raises(StageFailed, match="cannot read env_file"):
         compose(Version("a", "abc"), path, {}, "setup")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("A=1\nFOO BAR=secret\n", "line 2 is not NAME=value"),
+        ("A=1\n\n=secret\n", "line 3 is not NAME=value"),
+        ('A=1\nB="secret\nC=2\n', "line 2 is not NAME=value, or its quotes do not match"),
+        ('B="secret" junk\n', "line 1 is not NAME=value"),
+        ("A=1\n'B=C'=secret\n", "line 2: a name can't contain ="),
+        ("A\0=secret\n", "line 1: a name can't contain a NUL character"),
+        ("A=1\nB=sec\0ret\n", "line 2: B contains a NUL character"),
+        (f"A=1\nB={'secret' * 25_000}\n", "line 2: B is longer than"),
+        ("".join(f"V{number}={'secret' * 10_000}\n" for number in range(200)), "its variables take"),
+    ],
+)
+def test_line_that_no_process_could_get_is_named_without_its_value(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "env"
+    path.write_text(text)
+
+    with pytest.raises(StageFailed) as failed:
+        compose(Version("a", "abc"), path, {}, "resolve")
+
+    assert message in str(failed.value)
+    assert str(path) in str(failed.value)
+    assert "secret" not in str(failed.value)
+
+
+def test_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_bytes(b"\xef\xbb\xbfA=1\n")
+
+    assert read_env_file(path) == {"A": "1"}
+
+
+def test_variables_of_any_locale_reach_a_process_byte_by_byte(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text("EURO=€\n", encoding="utf-8")
+    program = (
+        "import subprocess, sys; from pathlib import Path;"
+        "from slot_machine.host.environment import read_env_file as read;"
+        "print(subprocess.check_output(['printenv', 'EURO'], env=read(Path(sys.argv[1])) | {'PATH': '/bin:/usr/bin'}))"
+    )
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    done = subprocess.run([sys.executable, "-c", program, path], env=env, capture_output=True, text=True, check=False)
+
+    assert done.stdout == "b'\\xe2\\x82\\xac\\n'\n", done.stderr
+
+
+def test_names_that_the_shell_drops_are_those_that_it_drops() -> None:
+    names = ["FINE", "_1", "a.b", "c-d", "1st", "é"]
+    env = dict.fromkeys(names, "x")
+
+    kept = subprocess.run(["/bin/sh", "-c", "env"], env=env, capture_output=True, check=True).stdout.decode()
+
+    assert dropped_by_the_shell(env) == [name for name in names if f"{name}=x" not in kept.splitlines()]
