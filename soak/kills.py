@@ -84,7 +84,7 @@ class Killer:
             status = self._site.status()
         except (OSError, AssertionError, http.client.HTTPException):
             return False
-        return bool(status["healthy"]) and status["pid"] != pid
+        return status["pid"] not in (0, pid)
 
     def _serves(self) -> bool:
         try:

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+SICK = threading.Event()
 BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
 
 
@@ -24,7 +25,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         match self.path:
             case "/healthz":
-                self.reply(200 if BEHAVIOUR.get("healthy", True) else 500, "health")
+                if BEHAVIOUR.get("talks"):
+                    os.write(1, b'127.0.0.1 - - "GET /healthz HTTP/1.1" 503 -\n')
+                self.reply(200 if BEHAVIOUR.get("healthy", True) and not SICK.is_set() else 500, "health")
+            case "/sicken":
+                SICK.set()
+                self.reply(200, "sick until it is started again")
             case "/slow":
                 time.sleep(0.4)
                 self.reply(200, BEHAVIOUR["version"])

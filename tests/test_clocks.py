@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from tests.world import Site, kill
+from tests.world import Site, kill, serves
 
 HOUR_S = 3600
 
@@ -79,7 +79,7 @@ def test_clock_that_steps(site: Site, tmp_path: Path, monkeypatch: pytest.Monkey
     kill(int(site.get("/pid")[1]))
     wait_until("the crash is noticed", lambda: not site.status()["healthy"])
     clock.step(step_s)
-    assert 0.5 < seconds_of(lambda: wait_until("the app is back", lambda: site.status()["healthy"])) < 10
+    assert 0.5 < seconds_of(lambda: wait_until("the app is back", lambda: serves(site))) < 10
 
     clock.step(0)
     site.commit("next")

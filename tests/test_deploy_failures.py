@@ -97,7 +97,7 @@ def test_missing_env_file(site: Site) -> None:
     env_file.unlink()
     site.commit("bad")
 
-    assert "production.env" in str(fail_after(site, good, "start").body["error"])
+    assert "production.env" in str(fail_after(site, good, "resolve").body["error"])
 
 
 def test_checkout_that_git_refuses(site: Site) -> None:

@@ -13,7 +13,7 @@ from spec.waiting import wait_until
 
 from tests.test_deploy_failures import fail_after
 from tests.test_take_over import workers
-from tests.world import Site, kill
+from tests.world import Site, kill, serves
 
 
 class Disk:
@@ -250,5 +250,5 @@ def test_live_version_comes_back_when_there_is_room_again(site: Site, disk: Disk
 
     disk.make_room()
 
-    wait_until("the app is back", lambda: site.status()["healthy"])
+    wait_until("the app is back", lambda: serves(site))
     assert site.serving() == "good"

@@ -14,7 +14,7 @@ from spec.waiting import wait_until
 from spec.web import exchange
 
 from tests.test_deploy_failures import MODES, live
-from tests.world import Site, alive, kill, metric
+from tests.world import Site, alive, kill, metric, serves
 
 
 @MODES
@@ -27,7 +27,7 @@ def test_crashed_app_is_started_again(site: Site, options: tuple[str, ...]) -> N
     if not options:
         assert site.get()[0] == 503
     assert "killed by SIGKILL" in str(site.status()["last_exit"])
-    wait_until("the app is back", lambda: site.status()["healthy"])
+    wait_until("the app is back", lambda: serves(site))
     assert site.serving() == "good"
     assert site.status()["restarts"] == 1
 
@@ -71,7 +71,7 @@ def test_live_version_that_fails_at_start_up_is_tried_again(site: Site) -> None:
 
     flag.unlink()
 
-    wait_until("the app is back", lambda: site.status()["healthy"])
+    wait_until("the app is back", lambda: serves(site))
     assert site.serving() == "good"
 
 

@@ -19,7 +19,7 @@ from spec.waiting import wait_until
 from slot_machine.host import ports
 from tests.test_deploy_failures import MODES, live
 from tests.test_life import children_of
-from tests.world import Site, alive, kill, metric
+from tests.world import Site, alive, kill, metric, serves
 
 ROUNDS = 8
 
@@ -108,7 +108,7 @@ def test_app_that_was_taken_over_is_watched_and_stopped(site: Site, options: tup
 
     kill(app)
     wait_until("the crash is noticed", lambda: site.status()["healthy"] is False)
-    wait_until("the app is back", lambda: site.status()["healthy"])
+    wait_until("the app is back", lambda: serves(site))
     app = int(site.get("/pid")[1])
     kill_daemon(site)
     site.start(*options)

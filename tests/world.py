@@ -1,5 +1,6 @@
 """A repository with the test app in it, and the daemons that a test starts for it."""
 
+import http.client
 import json
 import os
 import resource
@@ -107,11 +108,18 @@ class Site:
             sys.stderr.write(daemon.log.read_text(errors="replace"))
 
 
+def serves(site: Site) -> bool:
+    try:
+        return site.get()[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 def alive(pid: int) -> bool:
     """Zombies are not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -1,7 +1,6 @@
 """One deploy, rollback or recovery as it happens: its phase, its progress lines, its entry in the history."""
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -91,7 +90,7 @@ class RunningAttempt:
         """For whoever reads the history after the daemon was killed. No deploy fails over it."""
         try:
             self._store.note(self.record)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - see above
             log.error("cannot write the history: %s", error)
 
     def _close_stage(self, event: Literal["finished", "failed"]) -> None:

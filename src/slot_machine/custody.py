@@ -14,8 +14,8 @@ from slot_machine.host.kept import Kept, in_words
 from slot_machine.host.leavings import Leavings
 from slot_machine.host.store import Store
 from slot_machine.host.threads import finished
-from slot_machine.host.worktrees import Worktrees
 from slot_machine.release import describe
+from slot_machine.seams import Trees
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Clearing:
 
 
 class Custody:
-    def __init__(self, worktrees: Worktrees, store: Store) -> None:
+    def __init__(self, worktrees: Trees, store: Store) -> None:
         self._worktrees = worktrees
         self._store = store
         self._kept = Kept(worktrees.data)

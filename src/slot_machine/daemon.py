@@ -18,6 +18,7 @@ from slot_machine.api import Api
 from slot_machine.core.config import Config
 from slot_machine.core.errors import Busy, Reloading, SlotMachineError, StartRefused
 from slot_machine.core.upstream import INTERNAL, PUBLIC
+from slot_machine.custody import Custody
 from slot_machine.dataplane import DataPlane, Left
 from slot_machine.deployer import Deployer
 from slot_machine.host import containment, ports, processes
@@ -30,6 +31,7 @@ from slot_machine.host.store import Store
 from slot_machine.host.worktrees import GitFailed, Worktrees
 from slot_machine.proxy.wire import Limits, Settings
 from slot_machine.release import Launcher
+from slot_machine.slots import Slots
 from slot_machine.supervisor import Supervisor
 from slot_machine.traffic import Traffic
 
@@ -163,12 +165,14 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
         keeping = [tasks.create_task(traffic.keep()), tasks.create_task(_keep_orphans())]
         launcher = Launcher(config, options.folder, options.data, store, handover)
         keeping.append(tasks.create_task(launcher.logs.keep_small()))
-        supervisor = Supervisor(launcher, traffic, tasks)
+        supervisor = Supervisor(config, launcher, traffic, tasks)
 
         async def alone() -> str:
             return await handover.alone() if handover else REPLACE if config.strategy == "replace" else ""
 
-        deployer = Deployer(config, ground.worktrees, store, launcher, traffic, supervisor, tasks, alone=alone)
+        worktrees = ground.worktrees
+        slots = Slots(config, worktrees, store, launcher, Custody(worktrees, store))
+        deployer = Deployer(config, worktrees, slots, store, launcher, traffic, supervisor, tasks, alone=alone)
         mode = "proxy" if options.proxy else "no-proxy"
 
         async def reload_now() -> None:

@@ -23,13 +23,14 @@ from slot_machine.core.errors import (
 from slot_machine.core.model import Attempt, Kind, State, Version, short
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
+from slot_machine.host.processes import SURVIVES
 from slot_machine.host.store import Store
-from slot_machine.host.worktrees import Worktrees
 from slot_machine.preflight import Preflight
-from slot_machine.release import Launcher, Release, describe
+from slot_machine.release import Release, describe
+from slot_machine.seams import Starter, Trees
 from slot_machine.slots import Slots
-from slot_machine.supervisor import Supervisor
-from slot_machine.traffic import Traffic, drained_within, unwinding_within
+from slot_machine.supervisor import Retired, Supervisor, going_on, in_words, log_failure, retire
+from slot_machine.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +52,10 @@ class Deployer:
     def __init__(
         self,
         config: Config,
-        worktrees: Worktrees,
+        worktrees: Trees,
+        slots: Slots,
         store: Store,
-        launcher: Launcher,
+        launcher: Starter,
         traffic: Traffic,
         supervisor: Supervisor,
         tasks: asyncio.TaskGroup,
@@ -70,7 +72,7 @@ class Deployer:
         self._alone = alone
         self._refusal: type[Stopping] | None = None
         self._task: asyncio.Task[Outcome] | asyncio.Task[None] | None = None
-        self._slots = Slots(config, worktrees, store, launcher)
+        self._slots = slots
         self._preflight = Preflight(worktrees, store, tasks)
         self._unsaved: Attempt | None = None
         self.running: RunningAttempt | None = None
@@ -85,6 +87,7 @@ class Deployer:
                 state = self.state
                 version = Version(state.idle_slot, await self._worktrees.resolve(commitish), state.spare_tree)
                 attempt.aim(version)
+                self._check_environment(attempt, version)
                 attempt.on(Event.RESOLVED, describe(version))
                 version = await self._check_room(attempt, version)
                 await self._slots.prepare(attempt, version)
@@ -102,6 +105,7 @@ class Deployer:
         async def story() -> Done:
             async with self._attempt("rollback", trigger, report) as attempt:
                 attempt.aim(previous)
+                self._check_environment(attempt, previous)
                 usable = await self._slots.untouched(attempt, previous)
                 version = previous if usable else self._prepared_again(attempt, previous)
                 event = await self._prepared(attempt, version, usable)
@@ -116,32 +120,40 @@ class Deployer:
 
     async def _recover(self) -> None:
         version = self.state.live
-        self._preflight.measure_unknown()
         # An earlier daemon may have been killed right after it saved the state.
         self._slots.link()
-        if await self._take_over(version) or not version:
-            return
+        with going_on("cannot take over what an earlier daemon left"):
+            self._preflight.measure_unknown()
+            await self._take_over(version)
+        if version and not self._supervisor.watching:
+            await self._bring_back(version)
+
+    async def _bring_back(self, version: Version) -> None:
         try:
             async with self._attempt("recovery", "start", lambda _: None) as attempt:
                 attempt.aim(version)
                 event = await self._prepared(attempt, version, await self._slots.checked_out(version))
                 attempt.on(event, self._config.start_command)
                 release = await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health))
-                attempt.on(Event.HEALTHY, describe(version))
-                await self._traffic.route(release.upstream)
+                try:
+                    attempt.on(Event.HEALTHY, describe(version))
+                    await self._traffic.route(release.upstream)
+                except BaseException:
+                    await release.stop(0)
+                    raise
                 self._supervisor.watch(release)
                 self._slots.link()
                 attempt.on(Event.SWITCHED)
                 attempt.on(Event.DRAINED)
-        except SlotMachineError:
-            pass  # It stands in the history, and the supervisor tries again.
-        except sqlite3.Error as error:
-            log.error("cannot write the database: %s", error)
-            await self._traffic.route(None)
-            self._supervisor.retry(version)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            if not self._supervisor.watching:
+                log_failure(f"cannot bring back {describe(version)}", error)
+                with going_on("cannot tell that nothing is live"):
+                    await self._traffic.route(None)
+                self._supervisor.retry(version, in_words(error))
 
-    async def _take_over(self, live: Version | None) -> bool:
-        """Whether the live version runs. All else that runs is ended: a candidate, or a version that was drained.
+    async def _take_over(self, live: Version | None) -> None:
+        """Watches the live version if it runs. All else that runs is ended: a candidate, or one that was drained.
 
         The state says which is which: the traffic may have been switched and that not been saved.
         """
@@ -149,22 +161,23 @@ class Deployer:
         found = next((release for release in releases if self._goes_on(release, live)), None)
         if found:
             log.info("took over %s, which runs as pid %d", describe(found.version), found.session.pid)
-            self._supervisor.take_over(found)
-            await self._traffic.route(found.upstream)
+            await self._supervisor.take_over(found)
         elif live:
             # What an earlier daemon held goes on waiting.
-            await self._traffic.hold()
+            with going_on("cannot hold requests"):
+                await self._traffic.hold()
         else:
-            await self._traffic.route(None)
+            with going_on("cannot tell that nothing is live"):
+                await self._traffic.route(None)
         for release in releases:
             if release is found:
                 continue
             log.warning("ending %s, left over from a daemon that did not stop cleanly", describe(release.version))
-            if release.upstream and release.running:
-                await self._retire(release, self._config.drain_timeout_s)
-            else:
-                await release.stop(0)
-        return found is not None
+            with going_on(f"cannot clear away {describe(release.version)}"):
+                if release.upstream and release.running:
+                    await retire(self._traffic, release, self._config.drain_timeout_s)
+                else:
+                    await release.stop(0)
 
     def _goes_on(self, release: Release, live: Version | None) -> bool:
         return bool(release.version == live and release.upstream and release.running and self._launcher.fits(release))
@@ -214,12 +227,14 @@ class Deployer:
             await asyncio.wait([operation])
         live = await self._supervisor.pause()
         if live:
-            await self._retire(live, self._config.drain_timeout_s - (time.monotonic() - began_s))
+            with going_on(f"cannot drain {describe(live.version)}"):
+                await retire(self._traffic, live, self._config.drain_timeout_s - (time.monotonic() - began_s))
         if operation and not operation.done():
             await asyncio.wait([operation])
         # What an earlier daemon left and this one did not get to.
-        for release in self._launcher.left_running():
-            await release.stop(self._config.drain_timeout_s - (time.monotonic() - began_s))
+        with going_on("cannot end what an earlier daemon left"):
+            for release in self._launcher.left_running():
+                await release.stop(self._config.drain_timeout_s - (time.monotonic() - began_s))
 
     async def let_go(self) -> None:
         """Ends all of it but what runs, for the daemon that takes over."""
@@ -233,7 +248,7 @@ class Deployer:
         """
         version = self._placed(attempt, version)
         live = self._supervisor.release
-        if not live or not self._supervisor.healthy or await self._alone():
+        if not live or not self._supervisor.running or await self._alone():
             return version
         if warning := self._preflight.memory_warning(live):
             attempt.warn(warning)
@@ -279,12 +294,12 @@ class Deployer:
         before = self.state
         live = before.live
         release = await self._start(attempt, event, version, live)
-        attempt.on(Event.HEALTHY, f"traffic to {describe(version)}")
         old = await self._promote(release, attempt)
         attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
         if old:
-            await self._retire(old, self._config.drain_timeout_s, attempt)
-        await self._slots.left(attempt, before)
+            await self._drain(attempt, old)
+        with going_on("cannot see to what the app wrote into its tree"):
+            await self._slots.left(attempt, before)
         attempt.on(Event.DRAINED)
         commit = live.commit if live else ""
         return Done(attempt.record.kind, version, commit, attempt.record.requests, attempt.warnings)
@@ -302,12 +317,19 @@ class Deployer:
             event = Event.OLD_STOPPED
         return await self._launch(attempt, event, version, beside=False)
 
+    def _check_environment(self, attempt: RunningAttempt, version: Version) -> None:
+        """Before anything is touched. Raises StageFailed."""
+        stage = Phase.START if attempt.phase is Phase.IDLE else attempt.phase
+        dropped = self._launcher.dropped_variables(version, stage)
+        if dropped:
+            attempt.warn(f"/bin/sh does not hand on these variables of env_file, for their names: {', '.join(dropped)}")
+
     async def _make_way(self, attempt: RunningAttempt, live: Version, reason: str) -> None:
         attempt.on(Event.ALONE, f"{describe(live)} makes way: {reason}")
         await self._traffic.hold()
         old = await self._supervisor.pause()
         if old:
-            await self._retire(old, self._config.drain_timeout_s, attempt)
+            await self._retire(old, attempt)
         attempt.outcome(f"stopped first: {reason}")
 
     async def _launch(self, attempt: RunningAttempt, event: Event, version: Version, *, beside: bool) -> Release:
@@ -321,6 +343,7 @@ class Deployer:
         """
         old, routed = None, False
         try:
+            attempt.on(Event.HEALTHY, f"traffic to {describe(release.version)}")
             old = await self._supervisor.pause()
             if not release.running:
                 raise StageFailed(Phase.SWITCH, "the app ended right after it was healthy")
@@ -338,25 +361,21 @@ class Deployer:
         self._slots.link()
         return old
 
-    async def _retire(self, release: Release, budget_s: float, attempt: RunningAttempt | None = None) -> None:
-        """Drains and ends a version that gets no new requests.
-
-        SIGTERM comes with half of the budget left at the latest; what would go on forever is ended in that half.
-        """
-        began_s = time.monotonic()
-        assert release.upstream is not None
-        drained = False
+    async def _drain(self, attempt: RunningAttempt, old: Release) -> None:
+        """Nothing fails once it has switched."""
         try:
-            drained = await drained_within(self._traffic, release.upstream, budget_s / 2)
-            if not drained:
-                left_s = budget_s - (time.monotonic() - began_s)
-                await unwinding_within(self._traffic, release.upstream, left_s, left_s / 2)
-        finally:
-            killed = await release.stop(budget_s - (time.monotonic() - began_s))
-        counts = await self._traffic.forget(release.upstream)
-        if attempt:
-            attempt.count(counts)
-            attempt.outcome(_drain_in_words(counts, drained, killed, budget_s))
+            await self._retire(old, attempt)
+        except Exception as error:  # noqa: BLE001 - see above
+            log_failure(f"cannot drain {describe(old.version)}", error)
+            attempt.warn(f"{describe(old.version)} was not drained in full: {in_words(error)}")
+
+    async def _retire(self, release: Release, attempt: RunningAttempt) -> None:
+        budget_s = self._config.drain_timeout_s
+        retired = await retire(self._traffic, release, budget_s)
+        attempt.count(retired.counts)
+        attempt.outcome(_drain_in_words(retired, budget_s))
+        if survivors := release.session.survivors:
+            attempt.warn(f"cannot end {', '.join(survivors)}: {SURVIVES}")
 
     @asynccontextmanager
     async def _attempt(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:
@@ -364,6 +383,7 @@ class Deployer:
         self._save_unsaved()
         attempt = RunningAttempt(Attempt(id=0, kind=kind, trigger=trigger, started_at=now()), self._store, report)
         self.running = attempt
+        self._supervisor.monitor.deploying = True
         error: SlotMachineError | None = None
         try:
             yield attempt
@@ -376,11 +396,15 @@ class Deployer:
                 await self._undo(attempt, error)
             except asyncio.CancelledError:
                 attempt.on(Event.ABANDON)
+            except Exception as failure:  # noqa: BLE001 - the history must know of its end
+                log_failure("cannot bring back what was live", failure)
+                await self._undo_blindly(attempt)
         finally:
             self.running = None
+            self._supervisor.monitor.deploying = False
         try:
             attempt.end(str(error) if error else "")
-        except sqlite3.Error as failure:
+        except Exception as failure:  # noqa: BLE001 - written before the next one begins
             log.error("cannot write the history: %s", failure)
             self._unsaved = attempt.record
         if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._refusal:
@@ -406,16 +430,27 @@ class Deployer:
         attempt.on(Event.FAIL, self._what_now(live))
         if attempt.phase is Phase.RESTORE:
             if live and attempt.record.kind == "recovery":
-                await self._traffic.route(None)
-                self._supervisor.retry(live)
+                with going_on("cannot tell that nothing is live"):
+                    await self._traffic.route(None)
+                self._supervisor.retry(live, in_words(error))
             elif live and not self._supervisor.watching:
                 await self._supervisor.resume(live)
+            attempt.on(Event.RESTORED)
+
+    async def _undo_blindly(self, attempt: RunningAttempt) -> None:
+        """When the database can't even be read: what was live before is the latest that the supervisor watched."""
+        if attempt.phase not in (Phase.RESTORE, Phase.FAILED):
+            attempt.on(Event.FAIL)
+        if attempt.phase is Phase.RESTORE:
+            release = self._supervisor.release
+            if release and not self._supervisor.watching:
+                await self._supervisor.resume(release.version)
             attempt.on(Event.RESTORED)
 
     def _what_now(self, live: Version | None) -> str:
         if not live:
             return "nothing was live before"
-        return f"{describe(live)} {'stays live' if self._supervisor.healthy else 'is started again'}"
+        return f"{describe(live)} {'stays live' if self._supervisor.running else 'is started again'}"
 
     def _begin(self, story: Coroutine[None, None, Done]) -> "asyncio.Task[Outcome]":
         async def outcome() -> Outcome:
@@ -425,6 +460,9 @@ class Deployer:
                 return error
             except sqlite3.Error as error:
                 return StageFailed("", f"cannot write the database, so nothing was begun: {error}")
+            except Exception as error:  # noqa: BLE001 - the daemon lives
+                log_failure("a deploy failed", error)
+                return StageFailed("", in_words(error))
 
         self._task = self._tasks.create_task(outcome())
         return self._task
@@ -448,11 +486,11 @@ def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:
     )
 
 
-def _drain_in_words(counts: Counts | None, drained: bool, killed: bool, budget_s: float) -> str:
-    words = [_counts_in_words(counts) if counts else "stopped"]
-    if not drained:
+def _drain_in_words(retired: Retired, budget_s: float) -> str:
+    words = [_counts_in_words(retired.counts) if retired.counts else "stopped"]
+    if not retired.drained:
         words.append("requests were still in flight at half of the budget")
-    if killed:
+    if retired.killed:
         words.append(f"killed after {budget_s:g} s")
     return "; ".join(words)
 

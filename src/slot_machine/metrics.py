@@ -44,11 +44,17 @@ def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:
     restarts.add_metric(["app"], supervisor.all_restarts)
     restarts.add_metric(["proxy"], measured.restarts)
     yield restarts
-    yield GaugeMetricFamily(f"{PREFIX}_app_healthy", "1 while the live app runs", float(supervisor.healthy))
+    yield GaugeMetricFamily(f"{PREFIX}_app_healthy", "1 while the live app is healthy", float(supervisor.healthy))
+    failures = CounterMetricFamily(
+        f"{PREFIX}_health_checks_failed", "Of the live app, by what came instead of a 200", labels=["answer"]
+    )
+    for answer, number in sorted(supervisor.monitor.failures.items()):
+        failures.add_metric([answer], number)
+    yield failures
     memory = GaugeMetricFamily(f"{PREFIX}_memory_bytes", "Resident memory", labels=["process"])
     memory.add_metric(["daemon"], resident_bytes(os.getpid()))
     memory.add_metric(["proxy"], sum(map(resident_bytes, measured.pids)))
-    if supervisor.release and supervisor.healthy:
+    if supervisor.release and supervisor.running:
         memory.add_metric(["app"], sum(map(resident_bytes, supervisor.release.session.members())))
     yield memory
 

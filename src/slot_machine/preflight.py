@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-import sqlite3
 
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import TREES, Version
 from slot_machine.core.phases import Phase
 from slot_machine.host import capacity, proc
 from slot_machine.host.capacity import Size, megabytes
-from slot_machine.host.containment import owner
 from slot_machine.host.store import Store
-from slot_machine.host.worktrees import Worktrees
 from slot_machine.release import Release
+from slot_machine.seams import Trees
 
 MARGIN = Size(bytes=16_000_000, inodes=200)
 """For logs, the database, and what the app writes when it runs; on top of a tenth of what the slot takes."""
@@ -26,7 +24,7 @@ log = logging.getLogger(__name__)
 class Preflight:
     """Knows what the trees took up when they had been prepared, so that no deploy waits for a count of their files."""
 
-    def __init__(self, worktrees: Worktrees, store: Store, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, worktrees: Trees, store: Store, tasks: asyncio.TaskGroup) -> None:
         self._worktrees = worktrees
         self._store = store
         self._tasks = tasks
@@ -90,9 +88,8 @@ class Preflight:
         await asyncio.sleep(MEASURED_AFTER_S)
         for tree in sorted(self._due):
             try:
-                size = await capacity.measure(self._worktrees.path(tree), owner(self._worktrees.data))
-                self._store.save_size(tree, size)
-            except (OSError, sqlite3.Error) as error:
+                self._store.save_size(tree, await self._worktrees.measure(tree))
+            except Exception as error:  # noqa: BLE001 - nothing depends on it
                 log.error("cannot measure %s: %s", self._worktrees.path(tree), error)
             self._due.discard(tree)
 

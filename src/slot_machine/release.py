@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 import logging
+import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 from slot_machine.core.config import Config
 from slot_machine.core.errors import StageFailed
@@ -19,14 +21,41 @@ from slot_machine.host.containment import owner
 from slot_machine.host.handover.steering import MARK
 from slot_machine.host.handover.traffic import Handover
 from slot_machine.host.logs import SlotLog, SlotLogs
+from slot_machine.host.proc import Identity
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.host.store import Store
 
 CANDIDATE_GRACE_S = 1.0
 """What a version that never served a request gets between SIGTERM and SIGKILL."""
 
+SHORTEST_LIMIT_S = 1.0
+"""Of one question to the live app, however often it is asked."""
+
+STOP_TRIES = 3
+STOP_RETRY_S = 0.5
 
 log = logging.getLogger(__name__)
+
+
+class Processes(Protocol):
+    """A run of the app, as `host.processes.Session` has it."""
+
+    identity: Identity
+    pid: int
+    survivors: list[str]
+
+    @property
+    def exit_code(self) -> int | None: ...
+
+    async def exited(self) -> int: ...
+
+    def members(self) -> list[int]: ...
+
+    async def stop(self, grace_s: float, /) -> bool: ...
+
+    async def kill(self) -> None: ...
+
+    def reap(self) -> None: ...
 
 
 class Release:
@@ -35,7 +64,7 @@ class Release:
     `number` is that of its upstream.
     """
 
-    def __init__(self, session: Session, what: Running, store: Store) -> None:
+    def __init__(self, session: Processes, what: Running, store: Store) -> None:
         self.version = what.version
         self.session = session
         self.number = what.number
@@ -55,15 +84,33 @@ class Release:
         self._store.save_process(self.session.identity, "app", what)
 
     async def stop(self, grace_s: float) -> bool:
-        """Ends every process of it. Returns whether that took a SIGKILL."""
+        """Ends every process of it. Returns whether that took a SIGKILL.
+
+        Whatever fails is tried again and logged: a version that is replaced must not cost the one that replaces it.
+        """
         try:
-            killed = await self.session.stop(max(grace_s, 0))
+            return await self._ended(lambda: self.session.stop(max(grace_s, 0)))
         except asyncio.CancelledError:
-            await self.session.kill()
+            await self._ended(self._killed)
             raise
         finally:
             self._store.remove_process(self.session.identity)
-        return killed
+
+    async def _ended(self, end: Callable[[], Awaitable[bool]]) -> bool:
+        for _ in range(STOP_TRIES):
+            try:
+                return await end()
+            except Exception as error:  # noqa: BLE001 - see `stop`
+                log.error("cannot end %s, trying again: %s", describe(self.version), error)
+            end = self._killed
+            await asyncio.sleep(STOP_RETRY_S)
+        self.session.reap()
+        log.error("gave up ending %s: end session %d by hand", describe(self.version), self.session.pid)
+        return True
+
+    async def _killed(self) -> bool:
+        await self.session.kill()
+        return True
 
 
 class Launcher:
@@ -91,6 +138,7 @@ class Launcher:
         try:
             release = self._start(version, slot_log, beside)
             try:
+                _save(release, Phase.START)
                 on_started()
                 await self._become_healthy(release, slot_log, beside)
             except BaseException as error:
@@ -110,6 +158,17 @@ class Launcher:
             if what is not None
         ]
 
+    async def probe(self, release: Release) -> health.Answer:
+        """Asks a healthy release for its health once more. Raises OSError where it could not be asked."""
+        assert release.upstream is not None
+        address = release.upstream.addresses[INTERNAL]
+        limit_s = min(max(self._config.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
+        return await health.probe(address.host, address.port, self._config.health_endpoint, limit_s)
+
+    def dropped_variables(self, version: Version, stage: Phase) -> list[str]:
+        """Names of `env_file` that do not get past the shell. Raises StageFailed if it is bad."""
+        return environment.dropped_by_the_shell(self.environment(version, stage, {}))
+
     def fits(self, release: Release) -> bool:
         """Whether it is of use in this traffic mode."""
         owns_its_port = (release.port, release.internal_port) == (self._config.port, self._config.internal_port)
@@ -126,7 +185,10 @@ class Launcher:
         return environment.compose(version, self._env_file, app_ports, stage.stage)
 
     def _start(self, version: Version, slot_log: SlotLog, beside: bool) -> Release:
-        port, internal_port = self._ports(beside)
+        try:
+            port, internal_port = self._ports(beside)
+        except OSError as error:
+            raise StageFailed(Phase.START, f"cannot find a port for the app: {error}") from error
         number = next(self._upstream_ids)
         env = self.environment(version, Phase.START, {"PORT": port, "INTERNAL_PORT": internal_port})
         argv = ["/bin/sh", "-c", self._config.start_command]
@@ -135,15 +197,9 @@ class Launcher:
         try:
             folder = self._data / trees.name(version.tree)
             session = Session.start(argv, cwd=folder, env=env, output=slot_log.fd, owner=owner(self._data))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
-        release = Release(session, Running(version, number, port, internal_port), self._store)
-        try:
-            release.save()
-        except sqlite3.Error as error:
-            session.kill_now()
-            raise StageFailed(Phase.START, f"cannot write the database: {error}") from error
-        return release
+        return Release(session, Running(version, number, port, internal_port), self._store)
 
     def _ports(self, beside: bool) -> tuple[int, int]:
         config = self._config
@@ -185,14 +241,25 @@ class Launcher:
             raise StageFailed(Phase.HEALTH, message, slot_log.tail(), hint) from None
         except health.Unhealthy as error:
             hint = f"its output is in {slot_log.path}"
-            raise StageFailed(Phase.HEALTH, str(error), slot_log.tail(), hint) from None
+            output = slot_log.tail(without=_naming(config.health_endpoint))
+            raise StageFailed(Phase.HEALTH, str(error), output, hint) from None
         internal = Address(hosts[release.internal_port], release.internal_port)
         public = Address(hosts[also], release.port)
         release.upstream = Upstream(release.number, release.version.slot, {PUBLIC: public, INTERNAL: internal})
-        try:
-            release.save()
-        except sqlite3.Error as error:
-            raise StageFailed(Phase.HEALTH, f"cannot write the database: {error}") from error
+        _save(release, Phase.HEALTH)
+
+
+def _save(release: Release, stage: Phase) -> None:
+    """Raises StageFailed."""
+    try:
+        release.save()
+    except sqlite3.Error as error:
+        raise StageFailed(stage, f"cannot write the database: {error}") from error
+
+
+def _naming(endpoint: str) -> re.Pattern[str]:
+    """Lines of an access log about that: `"GET /healthz HTTP/1.1" 503`, with or without host, port and quotes."""
+    return re.compile(rf"""(^|[\s"'=:([]|:\d+){re.escape(endpoint)}($|[\s"',;)\]?&#])""")
 
 
 def describe(version: Version) -> str:

@@ -1,6 +1,7 @@
 """What the trees hold: a commit that was checked out and set up, or nothing that can be relied on."""
 
 import logging
+import sqlite3
 
 from slot_machine.attempt import RunningAttempt
 from slot_machine.core.config import Config
@@ -14,19 +15,19 @@ from slot_machine.host.kept import in_words
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import describe_exit
 from slot_machine.host.store import Store
-from slot_machine.host.worktrees import Worktrees
-from slot_machine.release import Launcher, describe
+from slot_machine.release import describe
+from slot_machine.seams import Starter, Trees
 
 log = logging.getLogger(__name__)
 
 
 class Slots:
-    def __init__(self, config: Config, worktrees: Worktrees, store: Store, launcher: Launcher) -> None:
+    def __init__(self, config: Config, worktrees: Trees, store: Store, launcher: Starter, custody: Custody) -> None:
         self._config = config
         self._worktrees = worktrees
         self._store = store
         self._launcher = launcher
-        self._custody = Custody(worktrees, store)
+        self._custody = custody
 
     def holds(self, version: Version) -> bool:
         """Whether the version's tree was prepared for it, and for nothing since."""
@@ -77,7 +78,7 @@ class Slots:
         return await self._custody.leavings(tree).of_setup() if self._config.setup_command else Made()
 
     async def left(self, attempt: RunningAttempt, before: State) -> None:
-        """After a switch: sees to what the app wrote into the trees that the slots led to. Raises nothing."""
+        """After a switch: sees to what the app wrote into the trees that the slots led to."""
         after = self._store.state()
         in_use = {version.tree for version in (after.live, after.previous) if version}
         for version in filter(None, (before.live, before.previous)):
@@ -88,14 +89,14 @@ class Slots:
 
     def link(self) -> None:
         """Sets the symlinks. They are for people: no deploy fails over them."""
-        state = self._store.state()
         data = self._worktrees.data
-        previous = state.previous
         try:
+            state = self._store.state()
+            previous = state.previous
             trees.link_slots(data, state)
             links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
             links.point(data / "previous", f"slot-{previous.slot}" if previous and self.holds(previous) else None)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             log.error("cannot write the symlinks of the slots, live and previous: %s", error)
 
     async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:

@@ -18,6 +18,7 @@ class Status(msgspec.Struct, kw_only=True):
     previous_commit: str
     last_deploy_time: str
     healthy: bool
+    unhealthy_reason: str
     previous_ready: bool
     """Whether a rollback finds the previous version's slot as it left it; else it prepares it again."""
     running: str
@@ -51,9 +52,10 @@ def gather(deployer: Deployer, supervisor: Supervisor, handover: Handover | None
         previous_commit=previous_commit,
         last_deploy_time=state.last_deploy_time,
         healthy=supervisor.healthy,
+        unhealthy_reason=supervisor.unhealthy_reason,
         previous_ready=deployer.previous_ready,
         running=running.stage if running else "",
-        pid=release.session.pid if release and supervisor.healthy else 0,
+        pid=release.session.pid if release and supervisor.running else 0,
         restarts=supervisor.restarts,
         last_exit=supervisor.last_exit,
         last_attempt=deployer.last_attempt or "",

@@ -26,6 +26,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Equal to `port` where the file does not say otherwise."""
     health_endpoint: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*$")] = "/healthz"
     health_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=86_400_000)] = 10_000
+    health_interval_ms: Millis = 5_000
+    """How often the live app is asked; 0 is never."""
+    restart_when_unhealthy: bool = False
     drain_timeout_ms: Millis = 5_000
     """The whole budget from the switch to SIGKILL."""
     env_file: str | None = ""
@@ -55,6 +58,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def health_timeout_s(self) -> float:
         return self.health_timeout_ms / 1000
+
+    @property
+    def health_interval_s(self) -> float:
+        return self.health_interval_ms / 1000
 
     @property
     def drain_timeout_s(self) -> float:

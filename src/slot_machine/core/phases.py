@@ -25,8 +25,8 @@ class Phase(StrEnum):
 
     @property
     def stage(self) -> str:
-        """The phase under the name that users see: making way is a drain, only earlier."""
-        return Phase.DRAIN.value if self is Phase.MAKE_WAY else self.value
+        """The phase under the name that users see: making way is a drain, only earlier. None has begun when idle."""
+        return {Phase.MAKE_WAY: Phase.DRAIN.value, Phase.IDLE: ""}.get(self, self.value)
 
 
 class Event(StrEnum):

@@ -1,9 +1,12 @@
-"""The health check: polled from the first milliseconds on, at intervals that grow."""
+"""The health check: of a start, polled from the first milliseconds on; of the live app, one probe at a time."""
 
 import asyncio
+import errno
+import os
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import aiohttp
 
@@ -13,9 +16,19 @@ FIRST_INTERVAL_S = 0.01
 LONGEST_INTERVAL_S = 0.5
 PROBE_TIMEOUT_S = 5.0
 
+OUR_OWN_FAULTS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+"""Of a connection: it is the daemon that lacks something."""
+
 
 class Unhealthy(Exception):
     """No 200 in time; the message says what came instead."""
+
+
+class Answer(NamedTuple):
+    """What a probe came to: `status` is 0 where no status came."""
+
+    status: int
+    words: str
 
 
 class Exiting(Protocol):
@@ -59,6 +72,17 @@ async def wait_healthy(
         await asyncio.gather(exited, healthy, return_exceptions=True)
 
 
+async def probe(host: str, port: int, endpoint: str, limit_s: float) -> Answer:
+    """A single one, on a connection of its own. Raises OSError where it could not be sent."""
+    async with _session(0) as session:
+        try:
+            return await _ask(session, host, port, endpoint, limit_s)
+        except aiohttp.ClientConnectorError as error:
+            if error.os_error.errno in OUR_OWN_FAULTS:
+                raise error.os_error from None
+            return Answer(0, _no_connection(error))
+
+
 async def _poll(
     port: int, endpoint: str, also_port: int, timeout_s: float, first: Callable[[], Awaitable[None]], mark: int
 ) -> dict[int, str]:
@@ -68,23 +92,26 @@ async def _poll(
             f"nothing listens on port {port}, where health is checked because internal_port is not the same as port;"
             " does the app listen on $INTERNAL_PORT as well?"
         )
+    answers: Counter[str] = Counter()
     interval_s = FIRST_INTERVAL_S
     try:
         async with asyncio.timeout(timeout_s), _session(mark) as session:
             await first()
             while True:
                 host, answer = await _probe(session, port, endpoint)
-                if host and answer == 200:
+                answers[answer.words.partition(" (")[0]] += 1
+                if answer.status == 200:
                     other_host = host if also_port == port else listening_host(also_port)
                     if other_host:
                         return {also_port: other_host, port: host}
                     seen = f"{endpoint} is healthy, but nothing listens on port {also_port}; does the app read $PORT?"
                 elif host:
-                    seen = f"{endpoint} on port {port} answered {answer}, not 200"
+                    seen = f"{endpoint} on port {port} answered {answer.words}, not 200"
                 await asyncio.sleep(interval_s)
                 interval_s = min(interval_s * 1.5, LONGEST_INTERVAL_S)
     except TimeoutError:
-        raise Unhealthy(f"not healthy within {timeout_s:g} s: {seen}") from None
+        probes = ", ".join(f"{count} x {words}" for words, count in answers.items())
+        raise Unhealthy(f"not healthy within {timeout_s:g} s: {seen}{probes and f' ({probes})'}") from None
 
 
 def _session(mark: int) -> aiohttp.ClientSession:
@@ -100,18 +127,32 @@ def _session(mark: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=connection))
 
 
-async def _probe(session: aiohttp.ClientSession, port: int, endpoint: str) -> tuple[str, int | str]:
+async def _probe(session: aiohttp.ClientSession, port: int, endpoint: str) -> tuple[str, Answer]:
     """Returns the address that accepted the connection (empty: none did) and what came."""
+    refusals = []
     for _, host in FAMILIES:
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}{endpoint}"
         try:
-            timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
-            async with session.get(url, allow_redirects=False, timeout=timeout) as reply:
-                return host, reply.status
-        except aiohttp.ClientConnectorError:
-            continue
-        except TimeoutError:
-            return host, f"nothing within {PROBE_TIMEOUT_S:g} s"
-        except aiohttp.ClientError as error:
-            return host, f"what is not HTTP ({error})"
-    return "", ""
+            return host, await _ask(session, host, port, endpoint, PROBE_TIMEOUT_S)
+        except aiohttp.ClientConnectorError as error:
+            refusals.append(_no_connection(error))
+    return "", Answer(0, refusals[0])
+
+
+async def _ask(session: aiohttp.ClientSession, host: str, port: int, endpoint: str, limit_s: float) -> Answer:
+    """Raises ClientConnectorError."""
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}{endpoint}"
+    try:
+        timeout = aiohttp.ClientTimeout(total=limit_s)
+        async with session.get(url, allow_redirects=False, timeout=timeout) as reply:
+            return Answer(reply.status, str(reply.status))
+    except aiohttp.ClientConnectorError:
+        raise
+    except TimeoutError:
+        return Answer(0, f"nothing within {limit_s:g} s")
+    except aiohttp.ClientError as error:
+        return Answer(0, f"what is not HTTP ({' '.join(str(error).split())})")
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> str:
+    number = error.os_error.errno
+    return os.strerror(number).lower() if number else str(error.os_error)

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 from pathlib import Path
 
 from slot_machine.core.model import SLOTS, Slot
@@ -67,13 +68,13 @@ class SlotLog:
         except OSError as error:
             self.failure = error
 
-    def tail(self) -> tuple[str, ...]:
-        """The last lines of this start."""
+    def tail(self, without: re.Pattern[str] | None = None) -> tuple[str, ...]:
+        """The last lines of this start, but for those in which `without` is found."""
         with self._file.lock, self.path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._start - self._file.shifted, size - TAIL_BYTES, 0))
             lines = file.read().decode(errors="replace").splitlines()
-        return tuple(line for line in lines if line.strip())[-TAIL_LINES:]
+        return tuple(line for line in lines if line.strip() and not (without and without.search(line)))[-TAIL_LINES:]
 
     def close(self) -> None:
         os.close(self.fd)

@@ -188,12 +188,6 @@ class Session:
             log.error("cannot end %s: %s", ", ".join(self.survivors), SURVIVES)
         await self._let_go()
 
-    def kill_now(self) -> None:
-        """For a process that has only just begun: it has no children yet."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        self.reap()
-
     def reap(self) -> None:
         """Lets go of the leader. One that has ended and is the daemon's child is waited for."""
         if not self._reaped and self._pidfd is not None:

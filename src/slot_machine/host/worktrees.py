@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from slot_machine.core.errors import CommitNotFound, SlotMachineError
 from slot_machine.host import commands, proc, trees
-from slot_machine.host.capacity import free, megabytes
+from slot_machine.host.capacity import Size, free, measure, megabytes
 from slot_machine.host.containment import owner
 from slot_machine.host.environment import inherited
 from slot_machine.host.leavings import PACKAGES
@@ -54,6 +54,9 @@ class Worktrees:
 
     def path(self, tree: int) -> Path:
         return self.data / trees.name(tree)
+
+    async def measure(self, tree: int) -> Size | None:
+        return await measure(self.path(tree), owner(self.data))
 
     async def resolve(self, commitish: str) -> str:
         """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound."""

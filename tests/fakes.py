@@ -1,0 +1,369 @@
+"""A machine that exists in memory only: processes, git, traffic, a database and a clock, of which any step can fail."""
+
+import asyncio
+import itertools
+import selectors
+import sqlite3
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import NamedTuple, NoReturn, TypeVar
+
+import msgspec
+
+from slot_machine import custody
+from slot_machine.core.config import Config
+from slot_machine.core.errors import CommitNotFound
+from slot_machine.core.model import Attempt, Contents, Running, State, Version
+from slot_machine.core.phases import Phase
+from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstream
+from slot_machine.deployer import Deployer
+from slot_machine.host.capacity import Size
+from slot_machine.host.health import Answer
+from slot_machine.host.logs import SlotLog
+from slot_machine.host.proc import Identity
+from slot_machine.host.store import SCHEMA, Role, Store
+from slot_machine.host.worktrees import Clearing, Protected
+from slot_machine.release import Release
+from slot_machine.slots import Slots
+from slot_machine.supervisor import Supervisor
+
+T = TypeVar("T")
+
+HEALTHY = Answer(200, "200")
+COMMITS = {name: name * 40 for name in "abcdef"}
+
+
+class Clock(selectors.DefaultSelector):
+    """Nobody waits: when nothing is left to do, it is later."""
+
+    now_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "everybody waits, and nothing is due"
+        self.now_s += max(timeout, 0)
+        return super().select(0)
+
+
+class Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._clock = Clock()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        return self._clock.now_s
+
+
+def run(story: Coroutine[None, None, T]) -> T:
+    """In a time of its own, in which seconds cost nothing."""
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(story)
+
+
+class Faults:
+    """Counts the steps of the fake machine. `strike` is called in the step with the number `at`."""
+
+    def __init__(self, at: int = 0, strike: Callable[[], None] = lambda: None) -> None:
+        self.at = at
+        self.strike = strike
+        self.names: list[str] = []
+
+    async def step(self, name: str) -> None:
+        await asyncio.sleep(0)
+        self.now(name)
+        await asyncio.sleep(0)
+
+    def now(self, name: str) -> None:
+        self.names.append(name)
+        if len(self.names) == self.at:
+            self.strike()
+
+
+class Processes:
+    """A run of an app: it ends when it is told to, or by `crash`."""
+
+    def __init__(self, faults: Faults, pid: int) -> None:
+        self.identity = Identity(pid, pid, "boot")
+        self.pid = pid
+        self.survivors: list[str] = []
+        self.exit_code: int | None = None
+        self._faults = faults
+        self._ended = asyncio.Event()
+
+    async def exited(self) -> int:
+        await self._faults.step("exited")
+        await self._ended.wait()
+        assert self.exit_code is not None
+        return self.exit_code
+
+    def members(self) -> list[int]:
+        return []
+
+    async def stop(self, _: float) -> bool:
+        await self._faults.step("stop")
+        self.end(-15)
+        return False
+
+    async def kill(self) -> None:
+        await self._faults.step("kill")
+        self.end(-9)
+
+    def reap(self) -> None:
+        pass
+
+    def end(self, code: int) -> None:
+        if self.exit_code is None:
+            self.exit_code = code
+        self._ended.set()
+
+
+class Launcher:
+    """Fails each launch with what stands in `failures`, as long as there is something."""
+
+    def __init__(self, faults: Faults, store: Store) -> None:
+        self.started: list[Release] = []
+        self.left: list[Release] = []
+        self.failures: list[Exception] = []
+        self.answers: list[Answer | Exception] = []
+        """To the next probes; then it is healthy."""
+        self.dropped: list[str] = []
+        self.bad_environment: Exception | None = None
+        self.environments: list[Phase] = []
+        self._faults = faults
+        self._store = store
+        self._numbers = itertools.count(1)
+
+    async def launch(
+        self, version: Version, on_started: Callable[[], None] = lambda: None, *, beside: bool = False
+    ) -> Release:
+        await self._faults.step("launch")
+        release = self.process(version)
+        try:
+            on_started()
+            await self._faults.step("beside" if beside else "health")
+            if self.failures:
+                raise self.failures.pop(0)
+        except BaseException:
+            processes_of(release).end(-9)
+            raise
+        release.upstream = upstream(release)
+        return release
+
+    def process(self, version: Version) -> Release:
+        number = next(self._numbers)
+        release = Release(Processes(self._faults, number), Running(version, number, number, number), self._store)
+        self.started.append(release)
+        return release
+
+    async def probe(self, _: Release) -> Answer:
+        await self._faults.step("probe")
+        answer = self.answers.pop(0) if self.answers else HEALTHY
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def left_running(self) -> list[Release]:
+        return [release for release in self.left if release.running]
+
+    def fits(self, _: Release) -> bool:
+        return True
+
+    def open_log(self, version: Version, stage: Phase) -> SlotLog:
+        raise NotImplementedError
+
+    def dropped_variables(self, _: Version, stage: Phase) -> list[str]:
+        self._check(stage)
+        return self.dropped
+
+    def environment(self, _: Version, stage: Phase, _ports: dict[str, int]) -> dict[str, str]:
+        self._check(stage)
+        return {}
+
+    def _check(self, stage: Phase) -> None:
+        self.environments.append(stage)
+        if self.bad_environment:
+            raise self.bad_environment
+
+
+class Traffic:
+    """`routed` is where new requests go; while `holding`, they wait."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.routed: Upstream | None = None
+        self.holding = False
+        self.history: list[Upstream | None] = []
+        self._faults = faults
+
+    async def route(self, upstream: Upstream | None) -> Counts:
+        await self._faults.step("route")
+        self.routed, self.holding = upstream, False
+        self.history.append(upstream)
+        await self._faults.step("routed")
+        return Counts()
+
+    async def hold(self) -> None:
+        await self._faults.step("hold")
+        self.routed, self.holding = None, True
+
+    async def drained(self, _: Upstream) -> None:
+        await self._faults.step("drained")
+
+    async def unwind(self, _: Upstream, over_s: float) -> None:
+        await self._faults.step(f"unwind over {over_s}")
+
+    async def forget(self, _: Upstream) -> Counts:
+        await self._faults.step("forget")
+        return Counts()
+
+    async def keep(self) -> None:
+        pass
+
+
+class Trees:
+    def __init__(self, faults: Faults, data: Path) -> None:
+        self.data = data
+        self.heads: dict[int, str] = {}
+        self._faults = faults
+
+    def path(self, tree: int) -> Path:
+        return self.data / f"tree-{tree}"
+
+    async def measure(self, _: int) -> Size | None:
+        await self._faults.step("measure")
+        return Size(1, 1)
+
+    async def resolve(self, commitish: str) -> str:
+        await self._faults.step("resolve")
+        if commitish not in COMMITS:
+            raise CommitNotFound(f"no commit {commitish}")
+        return COMMITS[commitish]
+
+    async def protect(self, role: Protected, commit: str) -> None:
+        await self._faults.step(f"protect {role} {commit[0]}")
+
+    async def checkout(self, tree: int, commit: str, _: Clearing | None = None) -> None:
+        self.heads.pop(tree, None)
+        await self._faults.step("checkout")
+        self.heads[tree] = commit
+
+    async def head(self, tree: int) -> str:
+        await self._faults.step("head")
+        return self.heads.get(tree, "")
+
+    async def fingerprint(self, tree: int) -> str | None:
+        await self._faults.step("fingerprint")
+        return self.heads.get(tree)
+
+    async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]:
+        await self._faults.step(f"git {args[0]} in {folder.name}")
+        return 0, "", ""
+
+
+class Custody(custody.Custody):
+    """Waits for no thread."""
+
+    async def tell_of_forks(self, *_: object) -> None:
+        await self._faults.step("forks")
+
+    def __init__(self, faults: Faults, trees: Trees, store: Store) -> None:
+        super().__init__(trees, store)
+        self._faults = faults
+
+
+class Database(Store):
+    """The real one, in memory; each writing is a step as well."""
+
+    def __init__(self, faults: Faults, path: Path) -> None:
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        db.executescript(SCHEMA)
+        super().__init__(db, path)
+        self.unreadable: sqlite3.Error | None = None
+        self._faults = faults
+
+    def state(self) -> State:
+        if self.unreadable:
+            raise self.unreadable
+        return super().state()
+
+    def _set_seal(self) -> None:
+        pass
+
+    def save_state(self, state: State) -> None:
+        self._faults.now("save state")
+        super().save_state(state)
+
+    def save_contents(self, tree: int, contents: Contents | None) -> None:
+        self._faults.now("save contents")
+        super().save_contents(tree, contents)
+
+    def save_process(self, identity: Identity, role: Role, running: Running | None = None) -> None:
+        self._faults.now("save process")
+        super().save_process(identity, role, running)
+
+    def begin(self, attempt: Attempt) -> Attempt:
+        self._faults.now("begin")
+        return super().begin(attempt)
+
+    def save_attempt(self, attempt: Attempt) -> None:
+        self._faults.now("save attempt")
+        super().save_attempt(attempt)
+
+
+class Machine(NamedTuple):
+    """One app on it, wired as the daemon does that."""
+
+    faults: Faults
+    store: Database
+    trees: Trees
+    launcher: Launcher
+    traffic: Traffic
+    supervisor: Supervisor
+    deployer: Deployer
+
+    @classmethod
+    def make(cls, data: Path, tasks: asyncio.TaskGroup, faults: Faults, config: Mapping[str, object]) -> "Machine":
+        settings = msgspec.convert({"start_command": "app"} | dict(config), Config)
+        store, traffic, trees = Database(faults, data / "state.db"), Traffic(faults), Trees(faults, data)
+        launcher = Launcher(faults, store)
+        supervisor = Supervisor(settings, launcher, traffic, tasks)
+
+        async def alone() -> str:
+            await faults.step("alone")
+            return "strategy: replace" if settings.strategy == "replace" else ""
+
+        slots = Slots(settings, trees, store, launcher, Custody(faults, trees, store))
+        deployer = Deployer(settings, trees, slots, store, launcher, traffic, supervisor, tasks, alone=alone)
+        return cls(faults, store, trees, launcher, traffic, supervisor, deployer)
+
+    @property
+    def running(self) -> list[Release]:
+        return [release for release in self.launcher.started if release.running]
+
+    def crash(self) -> None:
+        """The live app ends by itself."""
+        assert self.supervisor.release
+        processes_of(self.supervisor.release).end(7)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def processes_of(release: Release) -> Processes:
+    assert isinstance(release.session, Processes)
+    return release.session
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - in this time it costs nothing
+        await asyncio.sleep(0.1)
+
+
+def upstream(release: Release) -> Upstream:
+    address = Address("127.0.0.1", release.port)
+    return Upstream(release.number, release.version.slot, {PUBLIC: address, INTERNAL: address})
+
+
+def raising(error: Exception) -> Callable[[], NoReturn]:
+    def strike() -> NoReturn:
+        raise error
+
+    return strike
