@@ -18,7 +18,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
-CRASHED = Path("crashed")
 
 
 def note(event: str) -> None:
@@ -49,7 +48,6 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/crash":
             self.reply(404, {})
             return
-        CRASHED.touch()
         self.reply(202, {})
         os._exit(3)
 
@@ -88,8 +86,6 @@ def wait_for_the_end() -> None:
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     note("started")
-    if CRASHED.exists():
-        sys.exit(3)
     wait_for_boot_gate()
     with Server(("127.0.0.1", int(os.environ["PORT"])), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,)).start()

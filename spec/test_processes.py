@@ -1,6 +1,11 @@
+import time
+
 from .ports import is_free
 from .project import PYTHON, Project
 from .waiting import wait_until
+
+DOUBTED_FOR_S = 2
+"""An app that crashed does not count as healthy for at least so long, whether or not it is back."""
 
 BEHIND_A_SHELL = f"{PYTHON} app.py; exit $?"
 """The shell stays as the app's parent and dies of the first SIGTERM: what counts is the whole process group."""
@@ -13,7 +18,9 @@ def test_process_crash_detected(project: Project) -> None:
 
     project.ask_app("/crash", "POST")
 
-    wait_until("the crash shows in the status", lambda: not daemon.status().healthy)
+    wait_until("the port is down", lambda: is_free(project.port))
+    time.sleep(DOUBTED_FOR_S)
+    assert not daemon.status().healthy, "also if the app was started again"
 
     daemon.must_deploy(project.commit("v2"))
     assert daemon.status().healthy
