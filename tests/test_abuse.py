@@ -138,6 +138,20 @@ def test_app_that_floods_its_output_does_not_slow_the_daemon(bounded: Site) -> N
     assert site.serving() == "next"
 
 
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
+@pytest.mark.parametrize("flood", ["yes 'a line'", "yes 'no end' | tr -d '\\n'"], ids=["lines", "line"])
+def test_setup_that_floods_its_output(bounded: Site, flood: str, accept: str) -> None:
+    """Whoever follows the deploy reads nothing of it."""
+    site = bounded
+    commit = site.commit("new", {"setup.sh": f"{flood} | head -c 60000000"})
+    body = b'{"commit": "HEAD"}'
+    head = f"POST /deploy HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with connect(site.api_port) as client:
+        client.sendall(head.encode() + body)
+
+        wait_until("it is live", lambda: site.status()["live_commit"] == commit)
+
+
 def test_body_that_stays_away_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "BODY_WITHIN_S", 0.05)
 

@@ -109,6 +109,17 @@ def test_stream_tells_each_stage_and_ends_with_the_reply(site: Site) -> None:
     assert all({"event", "stage", "message", "seconds"} == set(line) for line in lines)
 
 
+def test_long_line_is_cut_in_the_stream_and_whole_in_the_log(site: Site) -> None:
+    site.start(setup_command="sh setup.sh")
+    site.commit("v1", {"setup.sh": "head -c 100000 /dev/zero | tr '\\0' x; printf '\\n\\377\\rlast'"})
+
+    _, text = ask(site, "POST", "/deploy", {"Accept": "application/x-ndjson"}, b'{"commit": "HEAD"}')
+
+    messages = [line["message"] for line in map(json.loads, text.splitlines()) if line.get("event") == "output"]
+    assert messages == [f"{'x' * 16_384} ... (83616 bytes more)", "\ufffd\rlast"]
+    assert (site.data / "slot-a.log").read_bytes().startswith(b"x" * 100_000 + b"\n\xff\rlast\nbooting")
+
+
 def test_stream_of_a_refusal_has_its_own_status(site: Site) -> None:
     site.start()
     site.commit("v1")

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from slot_machine.attempt import Report
 from slot_machine.core.errors import (
     BadRequest,
     Busy,
@@ -21,14 +22,16 @@ from slot_machine.core.errors import (
     StageFailed,
     Stopping,
 )
-from slot_machine.core.model import Progress
 from slot_machine.core.upstream import Counts
 from slot_machine.deployer import Deployer, Done, Outcome
+from slot_machine.follower import Follower
 from slot_machine.status import Status
 
 NDJSON = "application/x-ndjson"
 LARGEST_BODY = 65_536
 BODY_WITHIN_S = 30.0
+READ_WITHIN_S = 60.0
+"""A piece of the progress, by whoever asked for it."""
 
 STATUSES: dict[type[SlotMachineError], int] = {
     BadRequest: 400,
@@ -137,35 +140,40 @@ class Api:
         return _json({"success": True}, 202)
 
     async def _follow(
-        self, request: web.Request, begin: Callable[[Callable[[Progress], None]], "asyncio.Task[Outcome]"]
+        self, request: web.Request, begin: Callable[[Report], "asyncio.Task[Outcome]"]
     ) -> web.StreamResponse:
         """Answers when the operation has ended, or streams it. It goes on when the client leaves."""
-        lines: asyncio.Queue[Progress | None] = asyncio.Queue()
-        task = begin(lines.put_nowait)
         if NDJSON not in request.headers.get("Accept", ""):
-            return _outcome(await asyncio.shield(task))
-        task.add_done_callback(lambda _: lines.put_nowait(None))
-        return await _stream(request, lines, task)
+            return _outcome(await asyncio.shield(begin(lambda _: None)))
+        follower = Follower()
+        task = begin(follower.report)
+        task.add_done_callback(lambda _: follower.close())
+        try:
+            return await _stream(request, follower, task)
+        finally:
+            follower.close()
 
 
-async def _stream(
-    request: web.Request, lines: "asyncio.Queue[Progress | None]", task: "asyncio.Task[Outcome]"
-) -> web.StreamResponse:
+async def _stream(request: web.Request, follower: Follower, task: "asyncio.Task[Outcome]") -> web.StreamResponse:
     """Keeps the head back until the commit is resolved, so that a refusal has its own status here, too."""
-    early: list[Progress] = []
-    while (line := await lines.get()) and line.stage == "resolve":
-        early.append(line)
-    if line is None:
+    if not await follower.resolved():
         return _outcome(task.result())
     stream = web.StreamResponse(headers={"Content-Type": NDJSON})
     await stream.prepare(request)
-    for known in early:
-        await stream.write(_line(known))
-    while line:
-        await stream.write(_line(line))
-        line = await lines.get()
-    await stream.write(_line(_body(task.result())))
+    try:
+        while lines := await follower.take():
+            await _write(stream, lines)
+        await _write(stream, msgspec.json.encode(_body(task.result())) + b"\n")
+    except (ConnectionError, TimeoutError):
+        if request.transport:
+            request.transport.abort()
     return stream
+
+
+async def _write(stream: web.StreamResponse, data: bytes) -> None:
+    """Raises TimeoutError for a client that does not read: it holds a place of those that do, and ConnectionError."""
+    async with asyncio.timeout(READ_WITHIN_S):
+        await stream.write(data)
 
 
 async def _whole_body(request: web.Request) -> bytes:
@@ -233,7 +241,3 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
 
 def _json(body: object, status: int) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
-
-
-def _line(body: object) -> bytes:
-    return msgspec.json.encode(body) + b"\n"

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from slot_machine.core.model import Attempt, Progress, Result, Version, rfc3339
+from slot_machine.core.model import Attempt, Printed, Progress, Result, Version, rfc3339
 from slot_machine.core.phases import Event, Phase, after
 from slot_machine.core.upstream import Counts
 from slot_machine.host.store import Store
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[Progress], None]
+LONGEST_ERROR = 4096
+"""In the history, in characters."""
+
+Report = Callable[[Progress | Printed], None]
 
 
 def now() -> str:
@@ -68,6 +71,9 @@ class RunningAttempt:
     def output(self, line: str) -> None:
         self._tell(Progress(event="output", stage=self.phase.stage, message=line, seconds=self._stage_seconds()))
 
+    def printed(self, piece: bytes) -> None:
+        self._report(Printed(piece, self.phase.stage, self._stage_seconds()))
+
     def warn(self, message: str) -> None:
         """Goes on, but the client hears of it, and the reply has it in its `warnings`."""
         log.warning("%s %d: %s", self.record.kind, self.record.id, message)
@@ -82,7 +88,7 @@ class RunningAttempt:
             Phase.INTERRUPTED: "interrupted",
         }
         self.record.result = results[self.phase]
-        self.record.error = error
+        self.record.error = error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]} ..."
         self.record.seconds = round(time.monotonic() - self._began_s, 4)
         self._store.save_attempt(self.record)
 

@@ -112,13 +112,13 @@ class Slots:
             self._store.save_process(identity, "setup")
             started.append(identity)
 
-        def on_line(line: str) -> None:
-            slot_log.write_line(line)
-            attempt.output(line)
+        def on_output(piece: bytes) -> None:
+            slot_log.write(piece)
+            attempt.printed(piece)
 
         try:
             folder = self._worktrees.path(version.tree)
-            code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_line)
+            code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_output)
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"
                 raise StageFailed(Phase.SETUP, message, slot_log.tail())

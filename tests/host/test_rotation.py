@@ -151,10 +151,10 @@ def test_tail_of_a_start_in_the_midst_of_which_the_log_was_rotated(folder: Path)
     path.write_bytes(b"an earlier start\n" * 62_000)
     start = logs.open("a")
     assert start.tail() == ()
-    start.write_line("one")
+    start.write(b"one\n")
 
     logs.rotate()
-    start.write_line("two")
+    start.write(b"two\n")
 
     assert len(kept(path)) == 1
     assert start.tail() == ("one", "two")

@@ -127,6 +127,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+class Printed(msgspec.Struct, frozen=True):
+    """A piece of what the setup prints, as it came: lines may begin and end anywhere. `seconds` as in `Progress`."""
+
+    piece: bytes
+    stage: str
+    seconds: float
+
+
 def short(commit: str) -> str:
     return commit[:8]
 

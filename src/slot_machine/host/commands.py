@@ -1,37 +1,54 @@
 """Commands that run to their end while their output is read."""
 
 import asyncio
+import errno
+import fcntl
 import os
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import struct
+import termios
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from slot_machine.host.containment import MARK, new_mark
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import Session
 
+PIECE = 65_536
+MOST_STDOUT = 16_777_216
+MOST_STDERR = 16_384
 
-async def run(argv: list[str], cwd: Path, env: Mapping[str, str], owner: str) -> tuple[int, str, str]:
-    """Returns exit code, stdout and stderr. A cancelled command is killed. `owner` is one of `containment`."""
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env={**env, MARK: new_mark(owner)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        stdout, stderr = await process.communicate()
-    except asyncio.CancelledError:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        raise
-    assert process.returncode is not None
-    return process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
+
+async def run(
+    argv: list[str], cwd: Path, env: Mapping[str, str], owner: str, on_output: Callable[[bytes], None] | None = None
+) -> tuple[int, str, str]:
+    """Returns exit code, stdout and the end of stderr. A cancelled command is killed. `owner` is one of `containment`.
+
+    With `on_output`, stdout goes there and is not returned. Raises OSError, also for more stdout than MOST_STDOUT.
+    """
+    out, err = bytearray(), bytearray()
+
+    def keep(piece: bytes) -> None:
+        if len(out) <= MOST_STDOUT:
+            out.extend(piece)
+        else:
+            session.signal(signal.SIGKILL)
+
+    def keep_end(piece: bytes) -> None:
+        err.extend(piece)
+        del err[:-MOST_STDERR]
+
+    with _pipe(on_output or keep) as stdout, _pipe(keep_end) as stderr:
+        session = Session.start(argv, cwd=cwd, env=env, output=stdout, errors=stderr, owner=owner, contained=False)
+        try:
+            code = await session.exited()
+        except asyncio.CancelledError:
+            await session.kill()
+            raise
+        session.reap()
+    if len(out) > MOST_STDOUT:
+        raise OSError(errno.EFBIG, f"{argv[0]} printed more than {MOST_STDOUT} bytes")
+    return code, out.decode(errors="replace"), err.decode(errors="replace")
 
 
 async def run_shell(
@@ -40,50 +57,35 @@ async def run_shell(
     env: Mapping[str, str],
     owner: str,
     on_start: Callable[[Identity], None],
-    on_line: Callable[[str], None],
+    on_output: Callable[[bytes], None],
 ) -> int:
-    """Runs `command` with /bin/sh, hands over each line it prints, and returns its exit code.
+    """Runs `command` with /bin/sh, hands over what it prints, and returns its exit code.
 
     Whatever it leaves running is killed: a setup has no say once it is over. So is a cancelled one.
     """
-    reader_fd, writer_fd = os.pipe()
-    try:
-        session = Session.start(["/bin/sh", "-c", command], cwd=cwd, env=env, output=writer_fd, owner=owner)
-    except OSError:
-        os.close(reader_fd)
-        raise
-    finally:
-        os.close(writer_fd)
-    with open(reader_fd, "rb", buffering=0) as pipe:
-        lines = asyncio.create_task(_read_lines(pipe.fileno(), on_line))
+    with _pipe(on_output) as output:
+        session = Session.start(["/bin/sh", "-c", command], cwd=cwd, env=env, output=output, owner=owner)
         try:
             on_start(session.identity)
-            code = await session.exited()
+            return await session.exited()
         finally:
             await session.kill()
-            await lines
-    return code
 
 
-async def _read_lines(fd: int, on_line: Callable[[str], None]) -> None:
+@contextmanager
+def _pipe(on_output: Callable[[bytes], None]) -> Iterator[int]:
+    """The end to write to. In the end, what is in the pipe by then is read: somebody may hold it open for ever."""
     loop = asyncio.get_running_loop()
-    os.set_blocking(fd, False)
-    ended = asyncio.Event()
-    rest = b""
-
-    def read() -> None:
-        nonlocal rest
-        chunk = os.read(fd, 65536)
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            on_line(line.decode(errors="replace").rstrip("\r"))
-        if not chunk:
-            ended.set()
-
-    loop.add_reader(fd, read)
+    source, target = os.pipe()
+    loop.add_reader(source, lambda: on_output(os.read(source, PIECE)))
     try:
-        await ended.wait()
+        yield target
     finally:
-        loop.remove_reader(fd)
-        if rest:
-            on_line(rest.decode(errors="replace"))
+        loop.remove_reader(source)
+        left = struct.unpack("i", fcntl.ioctl(source, termios.FIONREAD, bytes(4)))[0]
+        while left > 0:
+            piece = os.read(source, min(left, PIECE))
+            on_output(piece)
+            left -= len(piece)
+        os.close(source)
+        os.close(target)

@@ -54,17 +54,18 @@ class SlotLog:
         self.path = file.path
         self.fd = os.open(file.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self.failure: OSError | None = None
-        """Of the latest line that could not be written."""
+        """Of what could not be written latest."""
         self._file = file
+        self._unended = False
         with file.lock:
             self._start = os.fstat(self.fd).st_size + file.shifted
 
-    def write_line(self, line: str) -> None:
-        """Raises nothing, as whoever printed the line goes on: look at `failure` in the end."""
-        text = f"{line}\n".encode(errors="replace")
+    def write(self, data: bytes) -> None:
+        """Raises nothing, as whoever printed it goes on: look at `failure` in the end."""
+        self._unended = not data.endswith(b"\n")
         try:
-            while text:
-                text = text[os.write(self.fd, text) :]
+            while data:
+                data = data[os.write(self.fd, data) :]
         except OSError as error:
             self.failure = error
 
@@ -77,4 +78,7 @@ class SlotLog:
         return tuple(line for line in lines if line.strip() and not (without and without.search(line)))[-TAIL_LINES:]
 
     def close(self) -> None:
+        """What is written next begins a line of its own."""
+        if self._unended:
+            self.write(b"\n")
         os.close(self.fd)

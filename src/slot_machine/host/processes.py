@@ -66,11 +66,15 @@ class Session:
         cwd: Path,
         env: Mapping[str, str],
         output: int,
+        errors: int | None = None,
         owner: str,
         pass_fds: tuple[int, ...] = (),
         contained: bool = True,
     ) -> Self:
-        """`output` is the file descriptor for stdout and stderr, `owner` one of `containment`. Raises OSError."""
+        """`output` is the file descriptor for stdout and, without `errors`, for stderr; `owner` one of `containment`.
+
+        Raises OSError.
+        """
         mark = containment.new_mark(owner)
         cgroup = Cgroup.make(mark) if contained else None
         try:
@@ -80,7 +84,7 @@ class Session:
                 env={**env, MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=output,
+                stderr=output if errors is None else errors,
                 pass_fds=pass_fds,
                 start_new_session=True,
             )

@@ -1,8 +1,10 @@
 """The trees: git worktrees, detached."""
 
+import codecs
 import hashlib
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -114,12 +116,20 @@ class Worktrees:
 
         Empty where they don't, None where there is no worktree.
         """
-        code, changes, _ = await self.try_git(
-            self.path(tree), "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv"
-        )
+        digest, text = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")("replace")
+        changed = False
+
+        def add(piece: bytes) -> None:
+            nonlocal changed
+            changed = True
+            digest.update(text.decode(piece).encode())
+
+        argv = ("diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv")
+        code, _, _ = await self.try_git(self.path(tree), *argv, on_output=add)
         if code:
             return None
-        return hashlib.sha256(changes.encode()).hexdigest() if changes else ""
+        digest.update(text.decode(b"", final=True).encode())
+        return digest.hexdigest() if changed else ""
 
     async def head(self, tree: int) -> str:
         """The commit that is checked out, empty where there is none."""
@@ -161,12 +171,14 @@ class Worktrees:
     def _room(self) -> str:
         return f"{megabytes(free(self.data).bytes)} are free on the file system of {self.data}, which may be too little"
 
-    async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]:
+    async def try_git(
+        self, folder: Path, *args: str, on_output: Callable[[bytes], None] | None = None
+    ) -> tuple[int, str, str]:
         if not folder.is_dir():
             return 128, "", f"{folder} is not a folder"
         env = inherited() | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
         try:
-            return await commands.run(["git", *QUIET, *args], folder, env, owner(self.data))
+            return await commands.run(["git", *QUIET, *args], folder, env, owner(self.data), on_output)
         except FileNotFoundError:
             raise GitFailed("git is not installed", "install git") from None
 

@@ -1,0 +1,38 @@
+"""What a command prints, in lines that are never longer than a bound."""
+
+from collections.abc import Iterator
+
+LONGEST_LINE_BYTES = 16_384
+
+
+class Lines:
+    """Of a longer line, the rest is left out. No byte is looked at twice, so a line without an end costs no more."""
+
+    def __init__(self) -> None:
+        self._begun = bytearray()
+        self._left_out = 0
+
+    def feed(self, piece: bytes) -> Iterator[str]:
+        """The lines that end in this piece."""
+        *ended, last = piece.split(b"\n")
+        for part in ended:
+            self._add(part)
+            yield self._taken()
+        self._add(last)
+
+    def rest(self) -> Iterator[str]:
+        """The last line, if it has no end."""
+        if self._begun:
+            yield self._taken()
+
+    def _add(self, part: bytes) -> None:
+        room = LONGEST_LINE_BYTES - len(self._begun)
+        self._begun += part[:room]
+        self._left_out += max(len(part) - room, 0)
+
+    def _taken(self) -> str:
+        line = self._begun.decode(errors="replace").rstrip("\r")
+        if self._left_out:
+            line = f"{line} ... ({self._left_out} bytes more)"
+        self._begun, self._left_out = bytearray(), 0
+        return line
