@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.errors import KeeperGone, StageFailed
-from slot_machine.core.model import Progress, Version
+from slot_machine.core.model import Version
 from slot_machine.deployer import Done, Outcome
 from slot_machine.host.health import Answer
 from tests.fakes import COMMITS, Faults, Machine, processes_of, raising, run, upstream
@@ -49,7 +49,7 @@ async def machine(
     made.close()
 
 
-def ignored(_: Progress) -> None:
+def ignored(_: object) -> None:
     pass
 
 
@@ -150,7 +150,7 @@ FAULTS = {
 @pytest.mark.parametrize("story", STORIES)
 def test_whatever_fails_the_live_version_serves(tmp_path: Path, strategy: str, story: str, error: Exception) -> None:
     before, tell = STORIES[story]
-    for at, step in enumerate(_steps(tmp_path, story, strategy), 1):
+    for at, step in enumerate(steps(tmp_path, story, strategy), 1):
         if isinstance(error, OSError | sqlite3.Error):
             error = FULL if step.startswith(("begin", "save")) else FAULTS["of the system"]
         run(_fail_once(tmp_path, before, tell, at, error, strategy))
@@ -158,7 +158,7 @@ def test_whatever_fails_the_live_version_serves(tmp_path: Path, strategy: str, s
 
 async def _fail_once(data: Path, before: Story, tell: Story, at: int, error: Exception, strategy: str) -> None:
     faults = Faults()
-    async with machine(data, _config(tell, strategy), faults) as made:
+    async with machine(data, config_of(tell, strategy), faults) as made:
         await before(made)
         faults.names.clear()
         faults.at, faults.strike = at, raising(error)
@@ -169,11 +169,11 @@ async def _fail_once(data: Path, before: Story, tell: Story, at: int, error: Exc
         where = f"failed in step {at}, {faults.names[at - 1]}: {faults.names}"
         if outcome:
             assert isinstance(outcome, Done) == (made.store.state().live != live), where
-        _check_rest(made, where)
-        _check_history(made, where)
+        check_rest(made, where)
+        check_history(made, where)
         made.launcher.failures.clear()
         assert isinstance(await deploy(made, "c"), Done), where
-        _check_rest(made, where)
+        check_rest(made, where)
         assert not {row.result for row in made.store.attempts(100)} & {"running"}, where
 
 
@@ -181,13 +181,13 @@ async def _fail_once(data: Path, before: Story, tell: Story, at: int, error: Exc
 @pytest.mark.parametrize("story", STORIES)
 def test_whenever_the_daemon_stops_nothing_is_left(tmp_path: Path, strategy: str, story: str) -> None:
     before, tell = STORIES[story]
-    for at, _ in enumerate(_steps(tmp_path, story, strategy), 1):
+    for at, _ in enumerate(steps(tmp_path, story, strategy), 1):
         run(_stop_within(tmp_path, before, tell, at, strategy))
 
 
 async def _stop_within(data: Path, before: Story, tell: Story, at: int, strategy: str) -> None:
     faults = Faults()
-    async with machine(data, _config(tell, strategy), faults) as made:
+    async with machine(data, config_of(tell, strategy), faults) as made:
         await before(made)
         faults.names.clear()
         came = asyncio.Event()
@@ -199,18 +199,18 @@ async def _stop_within(data: Path, before: Story, tell: Story, at: int, strategy
         await asyncio.wait([telling])
         where = f"stopped in step {at}, {faults.names[at - 1]}: {faults.names}"
         assert not made.running, where
-        _check_history(made, where)
+        check_history(made, where)
 
 
-def _config(tell: Story, strategy: str) -> dict[str, object]:
+def config_of(tell: Story, strategy: str) -> dict[str, object]:
     return (WITH_PROBES if tell is restart_of_a_hung_app else WITHOUT_PROBES) | {"strategy": strategy}
 
 
-def _steps(data: Path, story: str, strategy: str) -> list[str]:
+def steps(data: Path, story: str, strategy: str) -> list[str]:
     before, tell = STORIES[story]
 
     async def names() -> list[str]:
-        async with machine(data, _config(tell, strategy)) as made:
+        async with machine(data, config_of(tell, strategy)) as made:
             await before(made)
             made.faults.names.clear()
             await tell(made)
@@ -219,7 +219,7 @@ def _steps(data: Path, story: str, strategy: str) -> list[str]:
     return run(names())
 
 
-def _check_rest(machine: Machine, where: str) -> None:
+def check_rest(machine: Machine, where: str) -> None:
     """What the state says is what runs, alone, and what gets the requests."""
     live, release = machine.store.state().live, machine.supervisor.release
     if live is None:
@@ -235,7 +235,7 @@ def _check_rest(machine: Machine, where: str) -> None:
     assert machine.supervisor.watching, where
 
 
-def _check_history(machine: Machine, where: str) -> None:
+def check_history(machine: Machine, where: str) -> None:
     assert machine.deployer.running is None, where
     last = machine.deployer.last_attempt
     assert last is None or last.result != "running", where
@@ -243,25 +243,24 @@ def _check_history(machine: Machine, where: str) -> None:
 
 def test_deploy_that_has_switched_succeeds_whatever_its_drain_comes_to(tmp_path: Path) -> None:
     async def story() -> None:
-        warnings: list[str] = []
         async with machine(tmp_path) as made:
             await a_is_live(made)
             old = made.supervisor.release
             assert old
             processes_of(old).survivors = ["process 7 (sleep 600)"]
-            outcome = await made.deployer.deploy("b", "cli", lambda progress: warnings.append(progress.message))
+            outcome = await made.deployer.deploy("b", "cli", ignored)
 
             assert isinstance(outcome, Done)
             assert made.store.attempts(1)[0].result == "succeeded"
-        assert any("process 7 (sleep 600)" in warning for warning in warnings)
+        assert any("process 7 (sleep 600)" in warning for warning in outcome.warnings)
 
     run(story())
 
 
 @STRATEGIES
 def test_live_version_comes_back_when_the_database_cannot_even_be_read(tmp_path: Path, strategy: str) -> None:
-    steps = _steps(tmp_path, "second deploy", strategy)
-    at = steps.index("health" if strategy == "replace" else "beside") + 1
+    names = steps(tmp_path, "second deploy", strategy)
+    at = names.index("health" if strategy == "replace" else "beside") + 1
 
     async def story() -> None:
         async with machine(tmp_path, WITHOUT_PROBES | {"strategy": strategy}) as made:
@@ -278,7 +277,7 @@ def test_live_version_comes_back_when_the_database_cannot_even_be_read(tmp_path:
 
             assert isinstance(outcome, StageFailed)
             assert made.store.attempts(1)[0].result == "failed"
-            _check_rest(made, "")
+            check_rest(made, "")
 
     run(story())
 

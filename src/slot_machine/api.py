@@ -14,14 +14,17 @@ from slot_machine.attempt import Report
 from slot_machine.core.errors import (
     BadRequest,
     Busy,
+    Cancelled,
     CommitNotFound,
     ConfigError,
+    NothingToCancel,
     NothingToRollBackTo,
     Reloading,
     SlotMachineError,
     StageFailed,
     Stopping,
 )
+from slot_machine.core.model import Kind
 from slot_machine.core.upstream import Counts
 from slot_machine.deployer import Deployer, Done, Outcome
 from slot_machine.follower import Follower
@@ -36,6 +39,8 @@ READ_WITHIN_S = 60.0
 STATUSES: dict[type[SlotMachineError], int] = {
     BadRequest: 400,
     NothingToRollBackTo: 409,
+    NothingToCancel: 409,
+    Cancelled: 409,
     Busy: 409,
     CommitNotFound: 422,
     ConfigError: 422,
@@ -62,6 +67,15 @@ class Reply(msgspec.Struct):
 
 class DeployReply(Reply):
     previous_commit: str
+
+
+class CancelReply(msgspec.Struct):
+    """What was cancelled, and in which stage."""
+
+    success: bool
+    kind: Kind
+    commit: str
+    stage: str
 
 
 class ErrorReply(msgspec.Struct):
@@ -102,6 +116,7 @@ class Api:
                 web.get("/metrics", self._get_metrics),
                 web.post("/deploy", self._deploy),
                 web.post("/rollback", self._rollback),
+                web.post("/cancel", self._cancel),
                 web.post("/reload", self._post_reload),
             ]
         )
@@ -133,6 +148,10 @@ class Api:
 
     async def _rollback(self, request: web.Request) -> web.StreamResponse:
         return await self._follow(request, lambda report: self._deployer.rollback(_origin(request), report))
+
+    async def _cancel(self, _: web.Request) -> web.Response:
+        cancelled = await self._deployer.cancel()
+        return _json(CancelReply(True, cancelled.kind, cancelled.commit, cancelled.stage), 200)
 
     async def _post_reload(self, _: web.Request) -> web.Response:
         """The answer comes before the reload: `reloads` in the status tells when it is done."""

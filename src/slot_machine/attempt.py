@@ -13,6 +13,13 @@ from slot_machine.host.store import Store
 
 log = logging.getLogger(__name__)
 
+RESULTS: dict[Phase, Result] = {
+    Phase.SUCCEEDED: "succeeded",
+    Phase.FAILED: "failed",
+    Phase.CANCELLED: "cancelled",
+    Phase.INTERRUPTED: "interrupted",
+}
+
 LONGEST_ERROR = 4096
 """In the history, in characters."""
 
@@ -33,6 +40,8 @@ class RunningAttempt:
         self.version: Version | None = None
         self.failed_stage = ""
         self.warnings: tuple[str, ...] = ()
+        self.cancelled = False
+        """Somebody asked for its end, and it will come to that."""
         self._store = store
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()
@@ -49,12 +58,12 @@ class RunningAttempt:
         if event is Event.FAIL:
             self.failed_stage = self.phase.stage
         if self.phase is not Phase.IDLE:
-            self._close_stage("failed" if event in (Event.FAIL, Event.ABANDON) else "finished")
+            self._close_stage("failed" if event in (Event.FAIL, Event.CANCEL, Event.ABANDON) else "finished")
         self.phase = phase
-        if phase in (Phase.SUCCEEDED, Phase.FAILED, Phase.INTERRUPTED):
+        if phase in RESULTS:
             return
         self._stage_began_s = time.monotonic()
-        if phase is not Phase.RESTORE:
+        if phase not in (Phase.RESTORE, Phase.CANCELLING):
             self.record.stage = phase.stage
             self._note()
         self._tell(Progress(event="started", stage=phase.stage, message=message))
@@ -82,12 +91,7 @@ class RunningAttempt:
 
     def end(self, error: str = "") -> None:
         """Writes the attempt into the history under the result that its phase stands for."""
-        results: dict[Phase, Result] = {
-            Phase.SUCCEEDED: "succeeded",
-            Phase.FAILED: "failed",
-            Phase.INTERRUPTED: "interrupted",
-        }
-        self.record.result = results[self.phase]
+        self.record.result = RESULTS[self.phase]
         self.record.error = error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]} ..."
         self.record.seconds = round(time.monotonic() - self._began_s, 4)
         self._store.save_attempt(self.record)

@@ -128,6 +128,15 @@ def rollback() -> None:
     click.echo(f"rolled back to {reply['commit']} in slot {reply['slot']}")
 
 
+@commands.command()
+def cancel() -> None:
+    """End the deploy or rollback that runs; the live version stays."""
+    reply = show.client().cancel()
+    show.fail_if_refused(reply)
+    stage = f" in stage {reply['stage']}" if reply["stage"] else ""
+    click.echo(f"cancelled the {reply['kind']} of {reply['commit'] or '...'}{stage}")
+
+
 @commands.command("reload")
 def reload_() -> None:
     """Let the daemon go on with new code and configuration; nothing is stopped."""
@@ -163,7 +172,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; a deploy that the daemon has begun goes on", err=True)
+        click.echo("interrupted; a deploy that the daemon has begun goes on (`slot-machine cancel` ends it)", err=True)
         sys.exit(130)
     except SlotMachineError as error:
         show.fail(str(error), error.hint)

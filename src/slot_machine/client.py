@@ -37,6 +37,10 @@ class Client:
     def rollback(self) -> Iterator[Json]:
         return self._call("POST", "/rollback", {})
 
+    def cancel(self) -> Json:
+        *_, last = self._call("POST", "/cancel", {})
+        return last
+
     def reload(self) -> Json:
         *_, last = self._call("POST", "/reload", {})
         return last

@@ -12,7 +12,9 @@ from slot_machine.attempt import Report, RunningAttempt, now
 from slot_machine.core.config import Config
 from slot_machine.core.errors import (
     Busy,
+    Cancelled,
     KeeperGone,
+    NothingToCancel,
     NothingToRollBackTo,
     Refused,
     SlotMachineError,
@@ -21,7 +23,7 @@ from slot_machine.core.errors import (
     Unsteerable,
 )
 from slot_machine.core.model import Attempt, Kind, State, Version, short
-from slot_machine.core.phases import Event, Phase
+from slot_machine.core.phases import TABLE, Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host.processes import SURVIVES
 from slot_machine.host.store import Store
@@ -112,6 +114,36 @@ class Deployer:
                 return await self._go_live(attempt, event, version)
 
         return self._begin(story())
+
+    async def cancel(self) -> Attempt:
+        """Abandons what runs, and returns it when it has ended. Raises NothingToCancel, Stopping."""
+        # What was begun in this turn of the loop has begun its attempt after it.
+        await asyncio.sleep(0)
+        if self._refusal:
+            raise self._refusal()
+        task, attempt = self._task, self.running
+        if not task or not attempt:
+            raise NothingToCancel("no deploy runs, so nothing was cancelled")
+        if not attempt.cancelled:
+            self._check_cancellable(attempt)
+            # No await since that check: what is cancelled in a stage does not reach the next one.
+            attempt.cancelled = True
+            task.cancel()
+        await asyncio.wait([task])
+        if attempt.phase is Phase.INTERRUPTED:
+            raise Stopping
+        if attempt.phase is not Phase.CANCELLED:
+            raise NothingToCancel(f"the {attempt.record.kind} ended before it could be cancelled: {attempt.phase}")
+        return attempt.record
+
+    def _check_cancellable(self, attempt: RunningAttempt) -> None:
+        """Raises NothingToCancel."""
+        kind = attempt.record.kind
+        if kind == "recovery" or Event.CANCEL not in TABLE[attempt.phase]:
+            what = f"{kind} of {short(attempt.record.commit)}, stage {attempt.phase.stage}"
+            raise NothingToCancel(
+                f"too late to cancel ({what})", "wait until it has ended; `slot-machine status` tells"
+            )
 
     def recover(self) -> "asyncio.Task[None]":
         """Takes over what an earlier daemon left running, and brings the live version back if it was not among it."""
@@ -205,7 +237,7 @@ class Deployer:
         if self._task and not self._task.done():
             running = self.running.record if self.running else None
             what = f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
-            raise Busy(f"another deploy runs ({what})", "wait until it has ended, then try again")
+            raise Busy(f"another deploy runs ({what})", "wait until it has ended, or end it with `slot-machine cancel`")
 
     def refuse_more(self, refusal: type[Stopping]) -> None:
         """From here on, everything is refused with that."""
@@ -326,8 +358,9 @@ class Deployer:
 
     async def _make_way(self, attempt: RunningAttempt, live: Version, reason: str) -> None:
         attempt.on(Event.ALONE, f"{describe(live)} makes way: {reason}")
-        await self._traffic.hold()
+        # In this order, as it is the end of a pause that ends a hold when this is broken off.
         old = await self._supervisor.pause()
+        await self._traffic.hold()
         if old:
             await self._retire(old, attempt)
         attempt.outcome(f"stopped first: {reason}")
@@ -388,17 +421,17 @@ class Deployer:
         try:
             yield attempt
         except asyncio.CancelledError:
-            error = Stopping("the daemon stops, so this was abandoned", attempt.record.stage)
-            attempt.on(Event.ABANDON)
+            error = self._cancelled(attempt)
         except Exception as cause:  # noqa: BLE001 - whatever it is, the live version must go on
             error = _translated(cause, attempt)
-            try:
+        try:
+            if error:
                 await self._undo(attempt, error)
-            except asyncio.CancelledError:
-                attempt.on(Event.ABANDON)
-            except Exception as failure:  # noqa: BLE001 - the history must know of its end
-                log_failure("cannot bring back what was live", failure)
-                await self._undo_blindly(attempt)
+        except asyncio.CancelledError:
+            attempt.on(Event.ABANDON)
+        except Exception as failure:  # noqa: BLE001 - the history must know of its end
+            log_failure("cannot bring back what was live", failure)
+            await self._undo_blindly(attempt)
         finally:
             self.running = None
             self._supervisor.monitor.deploying = False
@@ -419,16 +452,27 @@ class Deployer:
             self._store.save_attempt(self._unsaved)
             self._unsaved = None
 
+    def _cancelled(self, attempt: RunningAttempt) -> Cancelled | Stopping:
+        """By somebody who asked for it, else by the end of the daemon."""
+        if not attempt.cancelled or self._refusal:
+            return Stopping("the daemon stops, so this was abandoned", attempt.record.stage)
+        task = asyncio.current_task()
+        assert task
+        task.uncancel()
+        what_now = self._what_now(self.state.live)
+        return Cancelled(f"the {attempt.record.kind} was cancelled; {what_now}", attempt.record.stage)
+
     async def _undo(self, attempt: RunningAttempt, error: SlotMachineError) -> None:
-        if attempt.phase is Phase.DRAIN:
+        if attempt.phase is Phase.DRAIN or isinstance(error, Stopping):
             attempt.on(Event.ABANDON)
             return
-        if attempt.phase is Phase.IDLE:
+        event = Event.CANCEL if isinstance(error, Cancelled) else Event.FAIL
+        if attempt.phase is Phase.IDLE and event is Event.FAIL:
             attempt.on(Event.REUSE)
         attempt.outcome(str(error))
         live = self.state.live
-        attempt.on(Event.FAIL, self._what_now(live))
-        if attempt.phase is Phase.RESTORE:
+        attempt.on(event, self._what_now(live))
+        if attempt.phase in (Phase.RESTORE, Phase.CANCELLING):
             if live and attempt.record.kind == "recovery":
                 with going_on("cannot tell that nothing is live"):
                     await self._traffic.route(None)

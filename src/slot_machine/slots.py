@@ -1,5 +1,6 @@
 """What the trees hold: a commit that was checked out and set up, or nothing that can be relied on."""
 
+import asyncio
 import logging
 import sqlite3
 
@@ -118,12 +119,19 @@ class Slots:
 
         try:
             folder = self._worktrees.path(version.tree)
-            code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_output)
+            async with asyncio.timeout(self._config.setup_timeout_s):
+                code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_output)
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"
                 raise StageFailed(Phase.SETUP, message, slot_log.tail())
             if slot_log.failure:
                 raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
+        except TimeoutError:
+            message = (
+                f"setup_command did not end within {self._config.setup_timeout_s:g} s, so it was killed: {command}"
+            )
+            hint = "raise setup_timeout_ms if it needs more time"
+            raise StageFailed(Phase.SETUP, message, slot_log.tail(), hint) from None
         finally:
             slot_log.close()
             for identity in started:

@@ -12,7 +12,7 @@ from slot_machine.core.backoff import next_delay_s
 from slot_machine.core.config import Config
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Version
-from slot_machine.core.upstream import Counts
+from slot_machine.core.upstream import Counts, Upstream
 from slot_machine.host.processes import describe_exit
 from slot_machine.monitor import Monitor
 from slot_machine.release import Release, describe
@@ -102,7 +102,12 @@ class Supervisor:
         if self._task:
             task, self._task = self._task, None
             task.cancel()
-            await asyncio.wait([task])
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                # Else the next start could come before the end of the one that is undone.
+                await asyncio.wait([task])
+                raise
         if self.running:
             return self.release
         if self.release:
@@ -226,18 +231,30 @@ async def retire(traffic: Traffic, release: Release, budget_s: float) -> Retired
     """Drains and ends a version that gets no new requests.
 
     SIGTERM comes with half of the budget left at the latest; what would go on forever is ended in that half.
+    Cancelled before that, the version runs on.
     """
-    began_s = time.monotonic()
+    ends_s = time.monotonic() + budget_s
     assert release.upstream is not None
-    drained = False
     try:
-        drained = await drained_within(traffic, release.upstream, budget_s / 2)
-        if not drained:
-            left_s = budget_s - (time.monotonic() - began_s)
-            await unwinding_within(traffic, release.upstream, left_s, left_s / 2)
+        drained = await _drained(traffic, release.upstream, budget_s)
+    except Exception:
+        await release.stop(ends_s - time.monotonic())
+        raise
+    try:
+        killed = await release.stop(ends_s - time.monotonic())
     finally:
-        killed = await release.stop(budget_s - (time.monotonic() - began_s))
-    return Retired(drained, killed, await traffic.forget(release.upstream))
+        counts = await traffic.forget(release.upstream)
+    return Retired(drained, killed, counts)
+
+
+async def _drained(traffic: Traffic, upstream: Upstream, budget_s: float) -> bool:
+    """Whether its requests ended in half of the budget."""
+    began_s = time.monotonic()
+    if await drained_within(traffic, upstream, budget_s / 2):
+        return True
+    left_s = budget_s - (time.monotonic() - began_s)
+    await unwinding_within(traffic, upstream, left_s, left_s / 2)
+    return False
 
 
 @contextmanager

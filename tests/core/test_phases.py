@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from slot_machine.core.backoff import next_delay_s
 from slot_machine.core.phases import TABLE, Event, IllegalTransition, Phase, after, diagram
 
-ENDS = {Phase.SUCCEEDED, Phase.FAILED, Phase.INTERRUPTED}
+ENDS = {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.INTERRUPTED}
 
 
 @given(st.lists(st.sampled_from(Event), max_size=12))
@@ -37,6 +37,12 @@ def test_nothing_switches_that_was_not_healthy() -> None:
 
 def test_once_switched_a_deploy_cannot_fail() -> None:
     assert reachable(Phase.DRAIN) == {Phase.DRAIN, Phase.SUCCEEDED}
+
+
+def test_cancel_is_possible_up_to_the_health_check() -> None:
+    possible = {phase for phase, events in TABLE.items() if Event.CANCEL in events}
+
+    assert possible == reachable(Phase.IDLE) - reachable(Phase.SWITCH) - reachable(Phase.CANCELLING) - {Phase.RESTORE}
 
 
 def test_stages_have_their_public_names() -> None:

@@ -21,6 +21,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     start_command: str
     setup_command: str | None = ""
+    setup_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=86_400_000)] = 900_000
     port: Port = 3000
     internal_port: Port = 0
     """Equal to `port` where the file does not say otherwise."""
@@ -54,6 +55,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.internal_port == 0:
             msgspec.structs.force_setattr(self, "internal_port", self.port)
+
+    @property
+    def setup_timeout_s(self) -> float:
+        return self.setup_timeout_ms / 1000
 
     @property
     def health_timeout_s(self) -> float:

@@ -10,9 +10,11 @@ SlotMachineError
 │   ├── CommitNotFound        its commit does not resolve
 │   ├── Busy                  another deploy runs
 │   ├── NothingToRollBackTo   there is no previous version
+│   ├── NothingToCancel       nothing runs, or it is too late to cancel it
 │   └── Stopping              the daemon shuts down
 │       └── Reloading             only to go on at once
 ├── StageFailed           a deploy failed in one of its stages
+├── Cancelled             a deploy ended because somebody asked for it
 ├── DataPlaneGone         the data plane ended, or its control connection did
 ├── KeeperGone            the keeper of the handover ended, or its control connection did
 └── Unsteerable           two versions can't be bound to the port at once
@@ -72,6 +74,10 @@ class NothingToRollBackTo(Refused):
     pass
 
 
+class NothingToCancel(Refused):
+    pass
+
+
 class Stopping(Refused):
     def __init__(self, message: str = "the daemon is stopping", stage: str = "") -> None:
         super().__init__(message)
@@ -88,6 +94,12 @@ class StageFailed(SlotMachineError):
         super().__init__(message, hint)
         self.stage = stage
         self.output = output
+
+
+class Cancelled(SlotMachineError):
+    def __init__(self, message: str, stage: str) -> None:
+        super().__init__(message)
+        self.stage = stage
 
 
 class DataPlaneGone(SlotMachineError):

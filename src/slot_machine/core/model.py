@@ -9,7 +9,7 @@ from slot_machine.core.upstream import Counts, Upstream
 
 Slot = Literal["a", "b"]
 Kind = Literal["deploy", "rollback", "recovery"]
-Result = Literal["running", "succeeded", "failed", "interrupted"]
+Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted"]
 
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 TREES = (1, 2, 3)

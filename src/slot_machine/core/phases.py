@@ -19,14 +19,18 @@ class Phase(StrEnum):
     DRAIN = "drain"
     RESTORE = "restore"
     """The candidate is stopped, and the old version started again if it had made way."""
+    CANCELLING = "cancelling"
+    """The same, because somebody asked for it."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
 
     @property
     def stage(self) -> str:
         """The phase under the name that users see: making way is a drain, only earlier. None has begun when idle."""
-        return {Phase.MAKE_WAY: Phase.DRAIN.value, Phase.IDLE: ""}.get(self, self.value)
+        names = {Phase.MAKE_WAY: Phase.DRAIN.value, Phase.CANCELLING: Phase.RESTORE.value, Phase.IDLE: ""}
+        return names.get(self, self.value)
 
 
 class Event(StrEnum):
@@ -46,6 +50,8 @@ class Event(StrEnum):
     DRAINED = "drained"
     FAIL = "fail"
     RESTORED = "restored"
+    CANCEL = "cancel"
+    """Somebody asked for it. Where it is not in the table, it is too late."""
     ABANDON = "abandon"
     """The daemon stops."""
 
@@ -56,34 +62,55 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
         Event.PREPARE_AGAIN: Phase.CHECKOUT,
         Event.REUSE: Phase.START,
         Event.ALONE: Phase.MAKE_WAY,
+        Event.CANCEL: Phase.CANCELLED,
         Event.ABANDON: Phase.INTERRUPTED,
     },
-    Phase.RESOLVE: {Event.RESOLVED: Phase.CHECKOUT, Event.FAIL: Phase.FAILED, Event.ABANDON: Phase.INTERRUPTED},
-    Phase.CHECKOUT: {Event.CHECKED_OUT: Phase.SETUP, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
+    Phase.RESOLVE: {
+        Event.RESOLVED: Phase.CHECKOUT,
+        Event.FAIL: Phase.FAILED,
+        Event.CANCEL: Phase.CANCELLED,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
+    Phase.CHECKOUT: {
+        Event.CHECKED_OUT: Phase.SETUP,
+        Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
     Phase.SETUP: {
         Event.PREPARED: Phase.START,
         Event.ALONE: Phase.MAKE_WAY,
         Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
         Event.ABANDON: Phase.INTERRUPTED,
     },
-    Phase.MAKE_WAY: {Event.OLD_STOPPED: Phase.START, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
+    Phase.MAKE_WAY: {
+        Event.OLD_STOPPED: Phase.START,
+        Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
     Phase.START: {
         Event.STARTED: Phase.HEALTH,
         Event.ALONE: Phase.MAKE_WAY,
         Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
         Event.ABANDON: Phase.INTERRUPTED,
     },
     Phase.HEALTH: {
         Event.HEALTHY: Phase.SWITCH,
         Event.ALONE: Phase.MAKE_WAY,
         Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
         Event.ABANDON: Phase.INTERRUPTED,
     },
     Phase.SWITCH: {Event.SWITCHED: Phase.DRAIN, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
     Phase.DRAIN: {Event.DRAINED: Phase.SUCCEEDED, Event.ABANDON: Phase.SUCCEEDED},
     Phase.RESTORE: {Event.RESTORED: Phase.FAILED, Event.ABANDON: Phase.INTERRUPTED},
+    Phase.CANCELLING: {Event.RESTORED: Phase.CANCELLED, Event.ABANDON: Phase.INTERRUPTED},
     Phase.SUCCEEDED: {},
     Phase.FAILED: {},
+    Phase.CANCELLED: {},
     Phase.INTERRUPTED: {},
 }
 
