@@ -1,5 +1,6 @@
 """The command line: parse, render, exit codes. Results go to stdout, everything else to stderr."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -102,6 +103,7 @@ def start(
     repo = (repo or folder).resolve()
     data = (data or repo / DATA_NAME).resolve()
     known = daemon.Options(options, folder, repo, data, not no_proxy, rebuild_state)
+    _check_access_log(folder, options.access_log or "")
     if check:
         reload.check_data_plane()
         click.echo(json.dumps(json.loads(config.render(options)) | known.fixed, indent=2))
@@ -181,13 +183,26 @@ def main() -> None:
 
 
 def _read_config(path: Path) -> bytes:
+    from slot_machine.host.regular import open_regular
+
     try:
-        return path.read_bytes()
+        with os.fdopen(open_regular(path), "rb") as file:
+            return file.read()
     except FileNotFoundError:
         where = f"in {path.parent.resolve()}" if path.name == CONFIG_NAME else f"at {path}"
         raise ConfigError(f"there is no {CONFIG_NAME} {where}", "run `slot-machine init` to write one") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({CONFIG_NAME}): {error.strerror}") from None
+
+
+def _check_access_log(folder: Path, name: str) -> None:
+    from slot_machine.host.regular import check_appendable
+
+    if name:
+        try:
+            check_appendable(folder / name)
+        except OSError as error:
+            raise ConfigError(f"cannot use access_log {folder / name}: {error.strerror}", "name another file") from None
 
 
 def _resolved(commitish: str) -> str:

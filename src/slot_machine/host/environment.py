@@ -11,6 +11,7 @@ from dotenv.parser import Binding, parse_stream
 
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
+from slot_machine.host.regular import open_regular
 
 GIT_LOCATION = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 """What git sets for its hooks. A daemon started from one must not take it for its own or hand it on."""
@@ -34,7 +35,7 @@ def inherited() -> dict[str, str]:
 
 def read_env_file(path: Path) -> dict[str, str]:
     """A name without `=` is skipped; `$` in values stands for itself. Raises BadLine, OSError, UnicodeDecodeError."""
-    with path.open(encoding="utf-8-sig") as stream:
+    with os.fdopen(open_regular(path), encoding="utf-8-sig") as stream:
         variables = dict(_variable(binding) for binding in parse_stream(stream) if binding.key or binding.error)
     return {name: value for name, value in variables.items() if value is not None}
 

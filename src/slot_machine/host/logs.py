@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from slot_machine.core.model import SLOTS, Slot
+from slot_machine.host.regular import open_regular
 from slot_machine.host.rotation import SPARED_BYTES, LogFile
 
 TAIL_LINES = 20
@@ -52,7 +53,7 @@ class SlotLog:
 
     def __init__(self, file: LogFile) -> None:
         self.path = file.path
-        self.fd = os.open(file.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self.fd = open_regular(file.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.failure: OSError | None = None
         """Of what could not be written latest."""
         self._file = file
@@ -71,7 +72,7 @@ class SlotLog:
 
     def tail(self, without: re.Pattern[str] | None = None) -> tuple[str, ...]:
         """The last lines of this start, but for those in which `without` is found."""
-        with self._file.lock, self.path.open("rb") as file:
+        with self._file.lock, os.fdopen(open_regular(self.path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._start - self._file.shifted, size - TAIL_BYTES, 0))
             lines = file.read().decode(errors="replace").splitlines()

@@ -12,6 +12,8 @@ import os
 import threading
 from pathlib import Path
 
+from slot_machine.host.regular import open_regular
+
 SPARED_BYTES = 16_384
 """What stays in the file in any case, for whoever looks at its end."""
 
@@ -39,7 +41,7 @@ class LogFile:
         Raises OSError; with EOPNOTSUPP, the file system can't do it at all.
         """
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            fd = open_regular(self.path, os.O_RDWR)
         except FileNotFoundError:
             return
         try:

@@ -110,4 +110,7 @@ class AccessLog:
                 pass
             os.close(self._fd)
             self._fd = -1
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # A FIFO that nobody reads fails, in place of making this one wait.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        self._fd = os.open(self._path, flags, 0o640)
+        os.set_blocking(self._fd, True)

@@ -1,0 +1,44 @@
+"""Opening what may be no file at all: a FIFO makes whoever opens it wait, a device may do anything."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
+    """A file descriptor. Never waits. Raises OSError, for whatever is not a regular file as well."""
+    if not flags & os.O_CREAT or path.exists():
+        _check(path, path.stat())
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, mode)
+    try:
+        # It may have become another one meanwhile.
+        _check(path, os.fstat(fd))
+    except OSError:
+        os.close(fd)
+        raise
+    os.set_blocking(fd, True)
+    return fd
+
+
+def check_appendable(path: Path) -> None:
+    """For a file that is opened later, or made. The streams of a process, such as /dev/stdout, and /dev/null will do.
+
+    Raises OSError.
+    """
+    if path.exists() and not path.is_char_device() and not os.path.realpath(path).startswith("/proc/"):
+        _check(path, path.stat())
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
