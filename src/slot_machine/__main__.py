@@ -2,9 +2,12 @@
 
 import sys
 
+from slot_machine.host import streams
+
 
 def main() -> None:
     """`status` must answer fast, so it goes without the library that the other commands are parsed by."""
+    streams.ensure()
     if sys.argv[1:] == ["status"]:
         from slot_machine import show
 

@@ -92,7 +92,7 @@ def start(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     options, warnings = config.parse(_read_config(config_file), config_file.name)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        logging.warning("%s", warning)
     if port:
         options = config.replaced(options, api_port=port)
     if no_proxy and options.strategy == "replace":

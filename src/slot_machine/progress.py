@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Protocol
 
 import click
@@ -15,7 +16,7 @@ class View(Protocol):
 
 
 def follow(lines: Iterator[Json]) -> Json:
-    """Shows the progress on stderr, and returns the reply that ends it."""
+    """Shows the progress on stderr as far as it takes it, and returns the reply that ends it."""
     view: View = Terminal() if sys.stderr.isatty() else Plain()
     shown = set()
     try:
@@ -23,12 +24,15 @@ def follow(lines: Iterator[Json]) -> Json:
             if "event" not in line:
                 for message in _warnings(line):
                     if message not in shown:
-                        view.show({"event": "output", "message": message})
+                        with suppress(OSError):
+                            view.show({"event": "output", "message": message})
                 return line
-            view.show(line)
+            with suppress(OSError):
+                view.show(line)
             shown.add(line["message"])
     finally:
-        view.close()
+        with suppress(OSError):
+            view.close()
     raise AssertionError("the client ends with a reply or raises")
 
 

@@ -54,9 +54,12 @@ def fail_if_refused(reply: Json) -> None:
 
 
 def fail(error: str, hint: str) -> "NoReturn":
-    print(f"error: {error}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+    try:
+        print(f"error: {error}", file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
+    except OSError:
+        pass  # Nobody can be told.
     sys.exit(1)
 
 
