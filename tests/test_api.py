@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import sqlite3
 
 import pytest
 from spec.web import call
@@ -84,6 +85,20 @@ def test_unknown_requests_get_json_too(site: Site, method: str, path: str, statu
     site.start()
 
     assert call(site.api_port, method, path).status == status
+
+
+def test_defect_is_answered_as_json(site: Site) -> None:
+    daemon = site.start()
+    with sqlite3.connect(site.data / "state.db") as db:
+        db.execute("ALTER TABLE state RENAME TO gone")
+    db.close()
+
+    status, reply = ask(site, "GET", "/status", {})
+
+    assert status == 500
+    assert json.loads(reply)["error"] == "unexpected OperationalError: no such table: state"
+    assert "Traceback" in daemon.log.read_text()
+    assert "no such table: state" in site.run("reload").stderr
 
 
 def test_huge_body_is_refused(site: Site) -> None:

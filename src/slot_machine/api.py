@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal
 from urllib.parse import urlsplit
@@ -48,6 +49,8 @@ STATUSES: dict[type[SlotMachineError], int] = {
     Stopping: 503,
     Reloading: 503,
 }
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -108,7 +111,7 @@ class Api:
         return connection in self._asked
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._answering, _guarded, _errors_as_json], client_max_size=LARGEST_BODY)
+        app = web.Application(middlewares=[self._answering, _errors_as_json, _guarded], client_max_size=LARGEST_BODY)
         app.add_routes(
             [
                 web.get("/", self._ready),
@@ -224,6 +227,12 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         if "Allow" in error.headers:
             reply.headers["Allow"] = error.headers["Allow"]
         return reply
+    except ConnectionError:
+        raise
+    except Exception as defect:
+        log.exception("cannot answer %s %s", request.method, request.path)
+        error_in_words = f"unexpected {type(defect).__name__}: {defect}"
+        return _json(ErrorReply(False, error_in_words, "", "see the daemon's output", []), 500)
 
 
 def _is_local(host: str) -> bool:

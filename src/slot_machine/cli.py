@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from slot_machine import SPEC_VERSION, __version__, progress, show
+from slot_machine.client import Client
 from slot_machine.core.errors import ConfigError, SlotMachineError
 from slot_machine.show import CONFIG_NAME
 
@@ -145,9 +146,9 @@ def reload_() -> None:
     import time
 
     client = show.client()
-    before = client.status()["reloads"]
+    before = _reloads(client)
     show.fail_if_refused(client.reload())
-    while client.status()["reloads"] == before:
+    while _reloads(client) == before:
         time.sleep(RELOAD_POLL_S)
     click.echo("reloaded")
 
@@ -180,6 +181,12 @@ def main() -> None:
         show.fail(str(error), error.hint)
     except BrokenPipeError:
         show.nobody_reads()
+
+
+def _reloads(client: Client) -> object:
+    known = client.status()
+    show.fail_if_refused(known)
+    return known["reloads"]
 
 
 def _read_config(path: Path) -> bytes:
