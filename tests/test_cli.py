@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from spec.orchestrator import environment
+from spec.ports import free_port
 
 from slot_machine import SPEC_VERSION, __version__
 from tests.world import Site
@@ -153,6 +155,21 @@ def test_replace_needs_the_proxy(site: Site) -> None:
 
     assert refused.returncode == 1
     assert "needs the proxy" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["reload", "status", "deploy", "rollback", "cancel"])
+def test_api_port_that_was_changed_under_a_running_daemon(site: Site, command: str) -> None:
+    daemon = site.start()
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
+
+    done = site.run(command)
+
+    assert done.returncode == 1
+    assert "cannot reach" in done.stderr
+    assert f"the daemon with pid {daemon.process.pid} still listens on {site.api_port}" in done.stderr
+    assert "hint: a reload can't change api_port: stop the daemon and start it again" in done.stderr
+    daemon.stop()
+    assert "hint: run `slot-machine start` first" in site.run(command).stderr
 
 
 def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:

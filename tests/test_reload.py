@@ -1,10 +1,12 @@
 """`slot-machine reload`: the daemon goes on as new code with a new configuration, and nobody notices."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +18,7 @@ from spec.ports import is_free
 from spec.waiting import wait_until
 from spec.web import exchange
 
+from slot_machine import reload
 from slot_machine.reload import VARIABLE
 from tests.test_deploy_failures import MODES, live
 from tests.test_life import children_of
@@ -23,6 +26,7 @@ from tests.test_take_over import goes_on, kill_daemon, workers
 from tests.world import Site, alive, kill, metric, no_more_files
 
 RELOADS = 3
+ROOT = Path(__file__).parents[1]
 
 
 def configure(site: Site, **config: str | int) -> None:
@@ -365,3 +369,66 @@ def test_sigterm_in_the_middle_of_a_reload_is_not_lost(site: Site) -> None:
     assert daemon.wait(20) == 0
     assert not list(site.data.glob("proxy-*.sock"))
     assert is_free(site.port)
+
+
+def test_nobody_else_gets_the_data_folder_in_a_reload(site: Site) -> None:
+    live(site)
+    done = threading.Event()
+    refusals: set[str] = set()
+
+    def start() -> None:
+        while not done.is_set():
+            refusals.add(site.run("start", "--port", str(site.port + 1)).stderr)
+
+    starting = [threading.Thread(target=start) for _ in range(2)]
+    for thread in starting:
+        thread.start()
+    reloads = [site.run("reload") for _ in range(3)]
+    done.set()
+    for thread in starting:
+        thread.join()
+
+    assert [reload.stderr for reload in reloads] == [""] * 3
+    (refusal,) = refusals
+    assert f"the daemon with pid {site.daemons[-1].process.pid} already uses the data folder" in refusal
+
+
+@pytest.mark.parametrize(("handed", "takes_lock"), [(["api_fd", "lock_fd"], True), (["api_fd"], False), (None, False)])
+def test_lock_is_handed_only_to_code_that_takes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, handed: list[str] | None, takes_lock: bool
+) -> None:
+    """Code that does not would find the data folder taken, by itself."""
+    fixed: dict[str, object] = dict.fromkeys(reload.FIXED, 1) | {"data": str(tmp_path)}
+    answer = json.dumps(fixed | ({"handed": handed} if handed else {}))
+    monkeypatch.setattr(reload, "_command", lambda: ["/bin/sh", "-c", 'echo "$0"', answer])
+
+    assert asyncio.run(reload.check(fixed)) is takes_lock
+
+
+def test_what_an_older_image_hands_over_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, '{"api_fd": 3, "listener_fds": {}, "reloads": 1}')
+
+    assert reload.Handed.inherited() == reload.Handed(3, {}, 1, -1)
+
+
+def test_image_that_cannot_be_executed_ends_the_daemon_and_leaves_its_folder(site: Site) -> None:
+    """Its executable is gone between the check and the reload; what runs is taken over by the next start."""
+    python = site.folder / "python"
+    python.symlink_to(sys.executable)
+    (site.folder / "sitecustomize.py").write_text(
+        f"import os, sys\nif '--check' in sys.argv: os.unlink({str(python)!r})"
+    )
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    site.prefix = ("/usr/bin/env", f"PYTHONPATH={site.folder}:{ROOT / 'src'}:{packages}", str(python))
+    live(site)
+    app = site.get("/pid")
+    daemon = site.daemons[-1]
+
+    assert site.post("/reload").status == 202
+
+    assert daemon.process.wait(20) == 1
+    assert "can't execute itself again" in daemon.log.read_text()
+    assert site.get("/pid") == app
+    site.prefix = ()
+    site.start()
+    assert site.get("/pid") == app

@@ -9,9 +9,8 @@ import click
 from slot_machine import SPEC_VERSION, __version__, progress, show
 from slot_machine.client import Client
 from slot_machine.core.errors import ConfigError, SlotMachineError
-from slot_machine.show import CONFIG_NAME
+from slot_machine.show import CONFIG_NAME, DATA_NAME
 
-DATA_NAME = ".slot-machine"
 RELOAD_POLL_S = 0.05
 
 
@@ -107,7 +106,8 @@ def start(
     _check_access_log(folder, options.access_log or "")
     if check:
         reload.check_data_plane()
-        click.echo(json.dumps(json.loads(config.render(options)) | known.fixed, indent=2))
+        shown = json.loads(config.render(options)) | known.fixed | {"handed": reload.Handed.__struct_fields__}
+        click.echo(json.dumps(shown, indent=2))
         return
     handed = asyncio.run(daemon.run(known))
     if handed:

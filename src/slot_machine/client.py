@@ -21,10 +21,11 @@ class NothingBegun(Exception):
 
 
 class Client:
-    """`api_port` is on loopback. Every call raises Unreachable."""
+    """`api_port` is on loopback, `data` the daemon's folder where that is known. Every call raises Unreachable."""
 
-    def __init__(self, api_port: int) -> None:
+    def __init__(self, api_port: int, data: str = "") -> None:
         self._port = api_port
+        self._data = data
 
     def status(self) -> Json:
         *_, last = self._call("GET", "/status")
@@ -78,8 +79,19 @@ class Client:
                 yield from _lines(reply)
 
     def _unreachable(self, why: str) -> Unreachable:
+        from pathlib import Path
+
+        from slot_machine.host.lock import holder
+
+        message = f"cannot reach the slot-machine daemon on 127.0.0.1:{self._port}: {why}"
+        found = holder(Path(self._data)) if self._data else None
+        if not found:
+            return Unreachable(message, "run `slot-machine start` first")
+        if found.api_port == self._port:
+            return Unreachable(message, f"it runs as pid {found.pid}, and may still be starting; its output tells")
         return Unreachable(
-            f"cannot reach the slot-machine daemon on 127.0.0.1:{self._port}: {why}", "run `slot-machine start` first"
+            f"{message}; the daemon with pid {found.pid} still listens on {found.api_port}",
+            "a reload can't change api_port: stop the daemon and start it again",
         )
 
 

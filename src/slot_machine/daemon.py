@@ -73,6 +73,7 @@ class Ending:
         self.came = asyncio.Event()
         self.asked_to_reload = asyncio.Event()
         self.reloads = False
+        self.hands_lock = False
         self._terminated = False
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -81,8 +82,9 @@ class Ending:
         # Those that came between two images of this process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, reload.SIGNALS)
 
-    def reload(self) -> None:
+    def reload(self, *, hands_lock: bool) -> None:
         self.reloads = True
+        self.hands_lock = hands_lock
         self.came.set()
 
     async def hand_over(self) -> None:
@@ -118,7 +120,7 @@ async def run(options: Options) -> reload.Handed | None:
     ending = Ending()
     _make_data_folder(options.data)
     with ExitStack() as stack:
-        stack.enter_context(locked(options.data / "daemon.lock"))
+        lock = stack.enter_context(locked(options.data, options.config.api_port, before.lock_fd if before else -1))
         worktrees = await _worktrees(options)
         if options.rebuild_state and not before:
             await rebuild(options.data / "state.db", worktrees)
@@ -141,10 +143,11 @@ async def run(options: Options) -> reload.Handed | None:
         except BaseException:
             os.close(handed_fd)
             raise
+        lock_fd = os.dup(lock) if ending.hands_lock else -1
         handed_fds = {name: os.dup(listener.fileno()) for name, listener in listeners.items() if ending.reloads}
     if ending.reloads:
         await ending.hand_over()
-        return reload.Handed(handed_fd, handed_fds, reloads + 1)
+        return reload.Handed(handed_fd, handed_fds, reloads + 1, lock_fd)
     os.close(handed_fd)
     log.info("stopped")
     return None
@@ -177,11 +180,11 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
 
         async def reload_now() -> None:
             deployer.check_free()
-            await reload.check(options.fixed)
+            hands_lock = await reload.check(options.fixed)
             # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
             deployer.check_free()
             deployer.refuse_more(Reloading)
-            ending.reload()
+            ending.reload(hands_lock=hands_lock)
 
         api = Api(
             deployer,

@@ -31,6 +31,8 @@ class Handed(msgspec.Struct):
     listener_fds: dict[str, int]
     reloads: int
     """How many there have been since the process began."""
+    lock_fd: int = -1
+    """That of the data folder's lock, so that no other daemon gets it meanwhile; -1 from and for an older image."""
 
     @classmethod
     def inherited(cls) -> Self | None:
@@ -50,17 +52,19 @@ def _own(fd: int) -> socket.socket:
     return socket.socket(fileno=fd)
 
 
-async def check(fixed: dict[str, object]) -> None:
+async def check(fixed: dict[str, object]) -> bool:
     """Lets the new code read the new configuration, in a process of its own. Raises ConfigError.
 
-    `fixed` is what this daemon was started with, under the names in FIXED.
+    Returns whether it can take over the lock: else it can only begin when nobody holds it. `fixed` is what this daemon
+    was started with, under the names in FIXED.
     """
     argv = [*_command(), "--check"]
     try:
         code, out, err = await commands.run(argv, Path.cwd(), environment.inherited(), owner(Path(str(fixed["data"]))))
         if code:
             raise _refusal(err.strip().removeprefix("error: ") or f"exit code {code}")
-        new = {name: msgspec.json.decode(out, type=dict[str, object])[name] for name in FIXED}
+        answer = msgspec.json.decode(out, type=dict[str, object])
+        new = {name: answer[name] for name in FIXED}
     except OSError as error:
         raise _refusal(f"the new code can't be asked: {error}") from None
     except (msgspec.MsgspecError, KeyError) as error:
@@ -71,6 +75,7 @@ async def check(fixed: dict[str, object]) -> None:
                 f"nothing was reloaded: a reload can't change {name} ({fixed[name]} to {new[name]})",
                 "stop the daemon and start it again for that",
             )
+    return "lock_fd" in str(answer.get("handed"))
 
 
 def check_data_plane() -> None:
@@ -87,7 +92,7 @@ def _refusal(reason: str) -> ConfigError:
 
 def again(handed: Handed) -> NoReturn:
     """Never returns: this process goes on as a new image of itself. Raises StartRefused."""
-    for fd in (handed.api_fd, *handed.listener_fds.values()):
+    for fd in filter(lambda fd: fd >= 0, (handed.api_fd, handed.lock_fd, *handed.listener_fds.values())):
         os.set_inheritable(fd, True)
     os.environ[VARIABLE] = msgspec.json.encode(handed).decode()
     argv = _command()

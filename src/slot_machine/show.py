@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 CONFIG_NAME = "slot-machine.json"
+DATA_NAME = ".slot-machine"
 DEFAULT_API_PORT = 9100
 
 
@@ -44,7 +45,7 @@ def client() -> Client:
         if parent == folder:
             return Client(DEFAULT_API_PORT)
         folder = parent
-    return Client(_api_port(path))
+    return Client(_api_port(path), os.path.join(folder, DATA_NAME))
 
 
 def fail_if_refused(reply: Json) -> None:
