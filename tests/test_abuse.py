@@ -16,6 +16,9 @@ from spec.orchestrator import Orchestrator
 from spec.waiting import wait_until
 
 from slot_machine import api
+from slot_machine.attempt import Report
+from slot_machine.core.model import Printed
+from slot_machine.deployer import Outcome
 from tests.test_deploy_failures import live
 from tests.test_life import children_of
 from tests.test_take_over import goes_on
@@ -170,6 +173,40 @@ def test_body_that_stays_away_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
         return line
 
     assert asyncio.run(ask()).startswith(b"HTTP/1.1 408 ")
+
+
+def test_client_that_reads_nothing_of_the_progress_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "READ_WITHIN_S", 0.05)
+
+    class Flooding:
+        def deploy(self, _commit: str, _origin: str, report: Report) -> "asyncio.Task[Outcome]":
+            async def story() -> Outcome:
+                while True:
+                    report(Printed(b"line\n" * 10_000, "setup", 0))
+                    await asyncio.sleep(0)
+
+            self.task = asyncio.create_task(story())
+            return self.task
+
+    async def ask() -> None:
+        nobody: Any = None
+        deployer: Any = Flooding()
+        server = api.Api(deployer, nobody, nobody, nobody)
+        runner = web.AppRunner(server.application(), shutdown_timeout=0.01)
+        await runner.setup()
+        listener = socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(runner, listener).start()
+        body = b'{"commit": "HEAD"}'
+        head = b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\nContent-Length: %d\r\n\r\n"
+        with connect(listener.getsockname()[1]) as client:
+            client.sendall(head % len(body) + body)
+            await asyncio.to_thread(wait_until, "it is asked", lambda: server._asked)
+            await asyncio.to_thread(wait_until, "it is cut off", lambda: not server._asked)
+        assert not deployer.task.done()
+        deployer.task.cancel()
+        await runner.cleanup()
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
 
 
 def readable(client: socket.socket) -> bool:
