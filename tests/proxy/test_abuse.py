@@ -11,6 +11,7 @@ from tests.proxy.conftest import Connection, Plane, running
 from tests.proxy.test_forwarding import GET
 from tests.proxy.test_keep_alive import answered
 from tests.proxy.test_limits import MEGABYTE_KB, resident_kb
+from tests.proxy.test_switching import writable
 
 FILES = 128
 MOST_CLIENTS = FILES * 3 // 4
@@ -19,34 +20,32 @@ POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 IDLE_CLIENTS = 2000
 MOST_KB_PER_CLIENT = 16
 SLOW_CLIENTS = 200
+MOST_EARLY_KB = 80
 
 
 def clients_of(plane: Plane) -> int:
     return plane.do(Measure()).clients
 
 
-def test_clients_beyond_the_file_descriptors_cost_the_others_nothing(tmp_path: Path) -> None:
+def test_clients_that_ask_nothing_make_way_for_others_when_all_places_are_taken(tmp_path: Path) -> None:
     with running(tmp_path, open_files=FILES) as plane:
         app = plane.app()
-        first = plane.client(GET)
-        answered(app.accept())
-        first.until(b"ok")
-        clients = [plane.client() for _ in range(2 * FILES)]
-        assert all(client.rest() == b"" for client in clients[MOST_CLIENTS - 1 :])
+        busy = plane.client(POST)
+        in_flight = app.accept()
+        begun = plane.client(b"GET / HTTP/1.1\r\n")
+        silent = [plane.client() for _ in range(2 * FILES)]
+        stay = MOST_CLIENTS - 2
+        assert all(client.rest() == b"" for client in silent[:-stay])
         assert clients_of(plane) == MOST_CLIENTS
 
         assert_at_rest(plane)
-        for client in (first, clients[0]):
-            client.send(POST)
-            answered(app.accept())
-            client.until(b"ok")
-
-        for client in clients:
-            client.close()
-        wait_until("they are gone", lambda: clients_of(plane) == 1)
-        late = plane.client(POST)
+        begun.send(b"Host: h\r\n\r\n")
+        answered(in_flight)
         answered(app.accept())
-        late.until(b"ok")
+        for client in (busy, begun):
+            client.until(b"ok")
+        served(plane, app.accept)
+        assert all(map(Connection.silent, silent[-stay + 2 :]))
 
 
 def test_no_more_requests_are_held_than_there_can_be_connections_to_the_app(tmp_path: Path) -> None:
@@ -63,6 +62,19 @@ def test_no_more_requests_are_held_than_there_can_be_connections_to_the_app(tmp_
         for _ in held:
             answered(app.accept())
         assert all(client.until(b"ok").startswith(b"HTTP/1.1 200 ") for client in held)
+
+
+def test_what_came_early_is_bounded_for_each_request_in_flight(plane: Plane) -> None:
+    app = plane.app()
+    clients = [plane.client(GET) for _ in range(SLOW_CLIENTS)]
+    for _ in clients:
+        app.accept().head()
+    before_kb = resident_kb(plane)
+    for client in clients:
+        while writable(client.raw, 0.0):
+            client.raw.send(GET * 10_000)
+    assert_at_rest(plane)
+    assert resident_kb(plane) - before_kb < SLOW_CLIENTS * MOST_EARLY_KB
 
 
 def test_thousands_of_idle_clients(plane: Plane) -> None:

@@ -1,6 +1,7 @@
 """A client's connection: requests come in one after the other, and each waits for the reply to the one before it."""
 
 import asyncio
+import mmap
 import re
 import socket
 import struct
@@ -17,6 +18,7 @@ from slot_machine.proxy.forwarded import Sender
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.request import RequestHead
+from slot_machine.proxy.room import Idleness, Room
 from slot_machine.proxy.routing import Router
 from slot_machine.proxy.sockets import ended_by_peer, fileno, readable, unsent
 from slot_machine.proxy.wire import Limits
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from slot_machine.proxy.outbound import AppConnection
 
 MOST_EARLY_BYTES = 65_536
+READ_BYTES = 262_144
+RECEIVED = mmap.mmap(-1, READ_BYTES)
+"""What the latest read of any client brought. A slice of it is a copy."""
+
+RECEIVED_EARLY = memoryview(RECEIVED)[:MOST_EARLY_BYTES]
 LINGER_S = 2.0
 BROKEN = struct.pack("ii", 1, 0)
 """For SO_LINGER (socket(7)): no time to linger, so the other side gets a reset."""
@@ -48,7 +55,7 @@ class Server(Protocol):
     closing: bool
     ending: bool
     clients: "set[ClientConnection]"
-    most_clients: int
+    room: Room
     sender: Callable[[str], Sender]
     access_log: "AccessLog | None"
 
@@ -56,7 +63,7 @@ class Server(Protocol):
     def observe_refusal(self, status: HTTPStatus, bytes_in: int, bytes_out: int, /) -> None: ...
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(asyncio.BufferedProtocol):
     """`deadline_s` is when `expired` must be called: a sweep does it, so that no request needs a timer.
 
     `body` is the framing of a request's body as long as not all of it has come. `congested`: the client reads more
@@ -100,7 +107,7 @@ class ClientConnection(asyncio.Protocol):
         if not peer:
             self.transport.abort()
             return
-        if len(self.server.clients) >= self.server.most_clients:
+        if not self.server.room.made(monotonic()):
             self.server.observe_refusal(HTTPStatus.SERVICE_UNAVAILABLE, 0, 0)
             self.transport.abort()
             return
@@ -111,6 +118,13 @@ class ClientConnection(asyncio.Protocol):
         self.server.clients.discard(self)
         if self.exchange:
             self.exchange.client_left()
+
+    def get_buffer(self, _: int) -> mmap.mmap | memoryview:
+        """Where to read to, and how much: a body is sent on, anything else may have to be kept."""
+        return RECEIVED_EARLY if self.body is None else RECEIVED
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(RECEIVED[:nbytes])
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is not None or self.congested or self._lingering:
@@ -173,14 +187,11 @@ class ClientConnection(asyncio.Protocol):
             self._set_deadline()
         else:
             self.deadline_s = now_s + self.server.limits.idle_s
-        if self._early:
-            if len(self._early) > MOST_EARLY_BYTES:
-                self.pause()
+        if self.paused:
+            if self._early:
+                asyncio.get_running_loop().call_soon(self._next)
             else:
                 self.resume()
-            asyncio.get_running_loop().call_soon(self._next)
-        elif self.paused:
-            self.resume()
 
     def linger(self) -> None:
         """Closes so that the last bytes arrive though the client may still be sending (RFC 9112 section 9.6)."""
@@ -223,6 +234,19 @@ class ClientConnection(asyncio.Protocol):
         """A request that has come and was not read yet is served."""
         if self.exchange is None and not self._early and not readable(fileno(self.transport)):
             self._close()
+
+    @property
+    def idleness(self) -> Idleness | None:
+        """Its deadlines keep the order of what they count from."""
+        if self.exchange or self._lingering or self.transport.is_closing() or self.transport.get_write_buffer_size():
+            return None
+        return Idleness(bool(self._early), self.deadline_s)
+
+    def make_way(self) -> bool:
+        if readable(fileno(self.transport)):
+            return False
+        self.transport.abort()
+        return True
 
     def left_unnoticed(self) -> bool:
         """Whether a client that is not read has closed its side. In a tunnel that may be one half of it."""
@@ -303,8 +327,12 @@ class ClientConnection(asyncio.Protocol):
         if self.exchange is not None and self.body is not None:
             self._more_body(self.exchange, data)
             return
-        self._early += data
-        if len(self._early) > MOST_EARLY_BYTES:
+        self._keep_early(self._early + data)
+
+    def _keep_early(self, data: bytes) -> None:
+        """It is not the client's turn: what one read brought is kept, and nothing more is read."""
+        self._early = data
+        if data:
             self.pause()
 
     def _next(self) -> None:
@@ -324,7 +352,10 @@ class ClientConnection(asyncio.Protocol):
         try:
             if 4 <= end <= MOST_HEAD_BYTES:
                 head = request.known[data[:end]]
-                self._early = data[end:]
+                if head.meaning.has_body:
+                    self._early = data[end:]
+                else:
+                    self._keep_early(data[end:])
                 return head
             if len(data) > MOST_HEAD_BYTES:
                 why = f"a head of over {MOST_HEAD_BYTES} bytes"
@@ -372,7 +403,7 @@ class ClientConnection(asyncio.Protocol):
             self._set_deadline()
             return
         self.body = None
-        self._early = data[end:]
+        self._keep_early(data[end:])
         exchange.received += end
         exchange.more_body(data[:end])
         self._set_deadline()

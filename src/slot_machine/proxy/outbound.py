@@ -109,7 +109,7 @@ class AppConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.congested = False
-        if self._exchange:
+        if self._exchange and self._exchange.client.body is not None:
             self._exchange.client.resume()
 
     # What an exchange calls.

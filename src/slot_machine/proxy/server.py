@@ -19,6 +19,7 @@ from slot_machine.proxy.forwarded import TrustedProxies
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.room import Room
 from slot_machine.proxy.routing import MOST_HELD, NO_SLOT, Router
 from slot_machine.proxy.wire import Settings
 
@@ -35,9 +36,9 @@ SPARE_FILES = 0.25
 class DataPlaneServer:
     def __init__(self, settings: Settings) -> None:
         most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self.most_clients = int(most_files * (1 - SPARE_FILES))
+        most_clients = int(most_files * (1 - SPARE_FILES))
         # Each will want a connection to the app at the same moment.
-        most_held = min(MOST_HELD, (most_files - self.most_clients) // 2)
+        most_held = min(MOST_HELD, (most_files - most_clients) // 2)
         self.router = Router(gauge.attach(settings.gauge_fd), most_held)
         limits = settings.limits
         self.limits = msgspec.structs.replace(limits, response_s=limits.response_s or inf)
@@ -45,6 +46,7 @@ class DataPlaneServer:
         self.ending = False
         self.stopped = asyncio.Event()
         self.clients: set[ClientConnection] = set()
+        self.room = Room(self.clients, most_clients)
         self.controllers = 0
         self.sender = TrustedProxies(settings.trusted_proxies).sender
         self.access_log = AccessLog(settings.access_log) if settings.access_log else None
@@ -124,6 +126,7 @@ class DataPlaneServer:
         for client in [client for client in self.clients if client.deadline_s < now_s or client.paused]:
             _keep_limits_of(client, now_s)
         self.router.retire_idle(now_s)
+        self.room.forget(now_s)
         over = not self.clients and (self._retires or (self.ending and not self.controllers))
         # The second time, as the loop tells of a client one turn after it was accepted.
         if over and self._seemed_over:
