@@ -1,25 +1,28 @@
 """Where bodies end, in any split, against h11."""
 
 import itertools
+import sys
 
 import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slot_machine.proxy import request
-from slot_machine.proxy.fields import Refusal
-from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
+from slot_machine.proxy import reply, request
+from slot_machine.proxy.fields import Lines, Refusal
+from slot_machine.proxy.framing import MORE, MOST_EXCESS_BYTES, Chunked, Framing, Sized
 
-EXTENSIONS = st.sampled_from([b"", b";a", b";a=b;c", b'; a = "b;\\" c"'])
+EXTENSIONS = st.sampled_from([b"", b"", b";a", b";a=b;c", b'; a = "b;\\" c"', b";" + b"a" * 30])
+SIZES = st.one_of(st.integers(1, 40), st.sampled_from([15, 16, 255, 256, 300]))
+FORMS = st.sampled_from([b"%x", b"%x", b"%X", b"0%x", b"0000%x"])
 TRAILERS = st.sampled_from([b"", b"X-Sum: 1\r\n", b"A: b\r\nC: d\r\n"])
 
 
 @st.composite
 def chunked(draw: st.DrawFn) -> tuple[bytes, bytes]:
     """A body in chunks, and what is inside of them."""
-    parts = draw(st.lists(st.binary(min_size=1, max_size=40), max_size=6))
-    chunks = [b"%x%b\r\n%b\r\n" % (len(part), draw(EXTENSIONS), part) for part in parts]
+    parts = [draw(st.binary(min_size=1, max_size=1)) * size for size in draw(st.lists(SIZES, max_size=6))]
+    chunks = [b"%b%b\r\n%b\r\n" % (draw(FORMS) % len(part), draw(EXTENSIONS), part) for part in parts]
     return b"".join(chunks) + b"0%b\r\n%b\r\n" % (draw(EXTENSIONS), draw(TRAILERS)), b"".join(parts)
 
 
@@ -46,6 +49,21 @@ def test_chunks_end_at_the_same_place_in_any_split(body: tuple[bytes, bytes], cu
 def test_a_length_ends_at_the_same_place_in_any_split(length: int, cuts: list[int], next_: bytes) -> None:
     assert fed(Sized(length), b"x" * length + next_, cuts) == length
     assert fed(Sized(length), b"x" * (length - 1), cuts) == MORE
+
+
+@given(chunked(), st.integers(0, 500), st.binary(min_size=1, max_size=2))
+def test_short_chunks_are_taken_as_they_are_one_by_one(body: tuple[bytes, bytes], at: int, odd: bytes) -> None:
+    """Where what is inside of the chunks is asked for, each is looked at by itself."""
+    whole, _ = body
+    broken = whole[: at % len(whole)] + odd + whole[at % len(whole) :]
+    assert outcome(Chunked(request.TRAILERS), broken) == outcome(Chunked(request.TRAILERS, []), broken)
+
+
+def outcome(framing: Framing, data: bytes) -> int | str:
+    try:
+        return framing.feed(data, 0)
+    except Refusal as refusal:
+        return str(refusal)
 
 
 @given(chunked(), st.data())
@@ -96,11 +114,80 @@ def h11_end(body: bytes) -> int:
         b"0\r\nContent-Length: 5\r\n\r\n",
         b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n",
+        b"0\r\nForwarded: for=6.6.6.6\r\n\r\n",
+        b"0\r\nX_Sum: 1\r\n\r\n",
         b"0\r\nX : y\r\n\r\n",
         b"0\r\n folded\r\n\r\n",
-        b"0\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
+        b"0\r\n" + b"X: y\r\n" * 201 + b"\r\n",
+        b"0\r\n" + b"X: %b\r\n" % (b"y" * 4000) * 20 + b"\r\n",
     ],
 )
 def test_malformed_chunks_are_refused(body: bytes) -> None:
     with pytest.raises(Refusal):
         Chunked(request.TRAILERS).feed(body, 0)
+
+
+@pytest.mark.parametrize("line", [b"X-Request-Id: 1", b"X-Forwarded-For: ::1", b"X_Sum: 1", b"Server-Timing: db;dur=1"])
+def test_a_replys_trailers_pass(line: bytes) -> None:
+    body = b"2\r\nok\r\n0\r\n%b\r\n\r\n" % line
+    assert Chunked(reply.TRAILERS).feed(body, 0) == len(body)
+
+
+@pytest.mark.parametrize("line", [b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Connection: close", b"X Y: z"])
+def test_what_no_trailer_may_say_is_refused_in_replies_too(line: bytes) -> None:
+    with pytest.raises(Refusal):
+        Chunked(reply.TRAILERS).feed(b"0\r\n%b\r\n\r\n" % line, 0)
+
+
+LAST = b"0\r\n\r\n"
+MANY = 100_000
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b"1\r\nx\r\n",
+        b"0001\r\nx\r\n",
+        b"1;" + b"a" * 12 + b"\r\nx\r\n",
+        b"2;" + b"a" * 14 + b"\r\nxy\r\n",
+        b"10;" + b"a" * 41 + b"\r\n" + b"x" * 16 + b"\r\n",
+        b"4000;" + b"a" * 4000 + b"\r\n" + b"x" * 16_384 + b"\r\n",
+    ],
+)
+def test_framing_of_16_bytes_and_twice_the_data_is_free(chunk: bytes) -> None:
+    """As in Go's net/http, so chunks of one byte pass in any number."""
+    body = chunk * min(MANY, 10_000_000 // len(chunk)) + LAST
+    assert Chunked(request.TRAILERS).feed(body, 0) == len(body)
+
+
+@pytest.mark.parametrize("trailers", [request.TRAILERS, reply.TRAILERS])
+@pytest.mark.parametrize(
+    ("chunk", "free"),
+    [(b"1;" + b"a" * 13 + b"\r\nx\r\n", 18), (b"100;" + b"a" * 4000 + b"\r\n" + b"x" * 256 + b"\r\n", 528)],
+)
+def test_a_body_that_is_mostly_framing_is_refused(chunk: bytes, free: int, trailers: Lines) -> None:
+    size = len(chunk) - len(chunk.partition(b"\r\n")[0]) - len(b"\r\n\r\n")
+    allowed = MOST_EXCESS_BYTES // (len(chunk) - size - free)
+    for piece_bytes in (len(chunk) * (allowed + 1), len(chunk), 11):
+        framing = Chunked(trailers)
+        assert fed(framing, chunk * allowed, [*range(0, len(chunk) * allowed, piece_bytes)]) == MORE
+        with pytest.raises(Refusal):
+            framing.feed(chunk, 0)
+
+
+def test_short_chunks_cost_no_step_of_python_each() -> None:
+    """Counted, not timed: one that is looked at by itself takes several calls."""
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    for size in (1, 15, 16, 100, 255):
+        body = b"%x\r\n%b\r\n" % (size, b"x" * size) * 10_000
+        sys.setprofile(count)
+        try:
+            assert Chunked(request.TRAILERS).feed(body, 0) == MORE
+        finally:
+            sys.setprofile(None)
+    assert calls < 1000

@@ -4,15 +4,49 @@ import re
 from http import HTTPStatus
 from typing import Protocol
 
-from slot_machine.proxy.fields import MOST_HEAD_BYTES, Lines, Refusal
+from slot_machine.proxy.fields import MOST_FIELDS, MOST_HEAD_BYTES, Lines, Refusal
 
 MORE = -1
 MOST_LINE_BYTES = 4096
+FREE_BYTES = 16
+"""Of framing that a chunk may have in any case, beside twice its data."""
+
+MOST_EXCESS_BYTES = 16_384
+"""Of framing beyond that, in all."""
+
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
-CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*\r\n" % (TOKEN, TOKEN, QUOTED))
-"""A quoted string ends in its line: for some parsers one that does not goes on beyond it."""
+"""It ends in its line: for some parsers one that does not goes on beyond it."""
 
+EXTENSION = rb";[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, QUOTED)
+CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*\r\n" % EXTENSION)
+MOST_SHORT_BYTES = 255
+MOST_AT_ONCE = 1024
+"""Chunks that one match takes: the stack of regular expressions grows with each."""
+
+
+def _short_chunks() -> re.Pattern[bytes]:
+    """Whole chunks of 1 to 255 bytes, none with framing in excess: a tree of the hexadecimal digits of their sizes.
+
+    One by one they would take Python longer than what they carry is worth. Those of 1 to 15 bytes may have extensions.
+    """
+
+    def digit(value: int) -> bytes:
+        return b"[%x%X]" % (value, value)
+
+    def data(size: int) -> bytes:
+        return rb"\r\n(?s:.{%d})\r\n" % size
+
+    branches = []
+    for size in range(1, 16):
+        free = FREE_BYTES + 2 * size - len(b"1\r\n\r\n")
+        extensions = rb"(?<!0%b)(?![^\r\n]{%d})(?:%b)+" % (digit(size), free + 1, EXTENSION)
+        longer = b"|".join(digit(low) + data(16 * size + low) for low in range(16))
+        branches.append(b"%b(?:%b|%b|%b%b)" % (digit(size), data(size), longer, extensions, data(size)))
+    return re.compile(b"(?:0{0,13}+(?:%b)){1,%d}" % (b"|".join(branches), MOST_AT_ONCE))
+
+
+SHORT_CHUNKS = _short_chunks()
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -47,17 +81,31 @@ class UntilClose:
 
 
 class Chunked:
-    """Chunks with their extensions, and trailers. `payload`, where given, gets what is inside of the chunks."""
+    """Chunks with their extensions, and trailers. `payload`, where given, gets what is inside of the chunks.
 
-    __slots__ = ("_data_left", "_line", "_line_is", "_payload", "_trailer_bytes", "_trailers")
+    What is mostly framing is refused: `_excess` counts the bytes of it beyond what Go's net/http also lets pass.
+    """
+
+    __slots__ = (
+        "_data_left",
+        "_excess",
+        "_line",
+        "_line_is",
+        "_payload",
+        "_trailer_bytes",
+        "_trailer_lines",
+        "_trailers",
+    )
 
     def __init__(self, trailers: Lines, payload: list[bytes] | None = None) -> None:
         self._trailers = trailers
+        self._payload = payload
         self._data_left = 0
+        self._excess = 0
         self._line = b""
         self._line_is = self._size
+        self._trailer_lines = 0
         self._trailer_bytes = 0
-        self._payload = payload
 
     @property
     def between_chunks(self) -> bool:
@@ -73,12 +121,14 @@ class Chunked:
                 self._data_left -= step
                 at += step
                 continue
+            if self.between_chunks:
+                at = self._whole_chunks(data, at)
             cut = data.find(b"\n", at) + 1
             self._line += data[at : cut or end]
             if len(self._line) > MOST_LINE_BYTES:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "a chunk with a line that is too long")
             if not cut:
-                if self._line_is == self._data_end and self._line != b"\r":
+                if self._line_is == self._data_end and self._line not in (b"", b"\r"):
                     self._data_end(self._line)
                 break
             line, self._line, at = self._line, b"", cut
@@ -86,13 +136,40 @@ class Chunked:
                 return at
         return MORE
 
+    def _whole_chunks(self, data: bytes, at: int) -> int:
+        """Where those end that are here from their first byte to their last, as nearly all are."""
+        payload, size = self._payload, 0
+        while True:
+            if payload is None and size <= MOST_SHORT_BYTES and (short := SHORT_CHUNKS.match(data, at)):
+                at = short.end()
+            found = CHUNK_LINE.match(data, at)
+            if not found:
+                return at
+            begin, size = found.end(), int(found[1], 16)
+            stop = begin + size
+            if not size or begin - at > MOST_LINE_BYTES or data[stop : stop + 2] != b"\r\n":
+                return at
+            if self._excess or begin - at > FREE_BYTES:
+                self._count_framing(begin - at, size)
+            if payload is not None:
+                payload.append(data[begin:stop])
+            at = stop + 2
+
     def _size(self, line: bytes) -> bool:
         found = CHUNK_LINE.fullmatch(line)
         if not found:
             raise Refusal(HTTPStatus.BAD_REQUEST, "malformed chunk size")
         self._data_left = int(found[1], 16)
         self._line_is = self._data_end if self._data_left else self._trailer
+        self._count_framing(len(line), self._data_left)
         return False
+
+    def _count_framing(self, line_bytes: int, size: int) -> None:
+        """Short chunks never lower the excess: most are not counted."""
+        excess = self._excess + line_bytes + len(b"\r\n") - FREE_BYTES - 2 * size
+        self._excess = max(excess, self._excess if size <= MOST_SHORT_BYTES else 0)
+        if self._excess > MOST_EXCESS_BYTES:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "a body that is mostly chunk extensions")
 
     def _data_end(self, line: bytes) -> bool:
         if line != b"\r\n":
@@ -103,8 +180,9 @@ class Chunked:
     def _trailer(self, line: bytes) -> bool:
         if line == b"\r\n":
             return True
+        self._trailer_lines += 1
         self._trailer_bytes += len(line)
-        if self._trailer_bytes > MOST_HEAD_BYTES:
+        if self._trailer_lines > MOST_FIELDS or self._trailer_bytes > MOST_HEAD_BYTES:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "trailers that are too long")
         self._trailers.check_trailer(line.removesuffix(b"\r\n"))
         return False
