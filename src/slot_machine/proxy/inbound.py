@@ -33,6 +33,9 @@ RECEIVED = mmap.mmap(-1, READ_BYTES)
 """What the latest read of any client brought. A slice of it is a copy."""
 
 RECEIVED_EARLY = memoryview(RECEIVED)[:MOST_EARLY_BYTES]
+MOST_BYTES_A_TURN = 65_536
+"""Of a body, before others have theirs: uvloop would go on reading, up to 8 MB in one turn of the loop."""
+
 LINGER_S = 2.0
 BROKEN = struct.pack("ii", 1, 0)
 """For SO_LINGER (socket(7)): no time to linger, so the other side gets a reset."""
@@ -401,12 +404,20 @@ class ClientConnection(asyncio.BufferedProtocol):
             exchange.received += len(data)
             exchange.more_body(data)
             self._set_deadline()
+            if len(data) > MOST_BYTES_A_TURN and not self.transport.is_closing():
+                self.transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._read_on)
             return
         self.body = None
         self._keep_early(data[end:])
         exchange.received += end
         exchange.more_body(data[:end])
         self._set_deadline()
+
+    def _read_on(self) -> None:
+        """The others have had their turn."""
+        if not self.paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _refuse(self, refusal: Refusal, bytes_in: int = 0) -> None:
         """Takes nothing more from this client."""

@@ -17,6 +17,9 @@ from slot_machine.proxy.sockets import fileno
 from slot_machine.proxy.tunnel import Tunnel
 
 READ_BYTES = 262_144
+MOST_BYTES_A_TURN = 65_536
+"""Of a reply, before others have theirs: uvloop would go on reading, up to 8 MB in one turn of the loop."""
+
 WRITTEN_AT_ONCE = 16_384
 """Bytes up to which a copy costs less than a second buffer."""
 
@@ -81,6 +84,9 @@ class AppConnection(asyncio.Protocol):
         try:
             if self._framing is not None:
                 self._relay(exchange, data, 0, self._framing.feed(data, 0))
+                if len(data) > MOST_BYTES_A_TURN and not self.transport.is_closing():
+                    self.transport.pause_reading()
+                    asyncio.get_running_loop().call_soon(self._read_on)
                 return
             if self._early:
                 data, self._early = self._early + data, b""
@@ -224,6 +230,12 @@ class AppConnection(asyncio.Protocol):
         if end != MORE:
             assert self._head
             self._finish(exchange, self._head, end == len(data))
+
+    def _read_on(self) -> None:
+        """The others have had their turn."""
+        waits = self._exchange is not None and self._exchange.client.congested
+        if not waits and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _write(self, exchange: Exchange, data: bytes) -> None:
         exchange.sent += len(data)

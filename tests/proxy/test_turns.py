@@ -1,0 +1,116 @@
+"""What one connection may take of a turn of the event loop: it is not read on before others have had theirs."""
+
+import asyncio
+
+import pytest
+
+from slot_machine.core.upstream import PUBLIC, Address, Upstream
+from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.inbound import MOST_BYTES_A_TURN, ClientConnection
+from slot_machine.proxy.outbound import AppConnection
+from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.server import DataPlaneServer
+from slot_machine.proxy.wire import Settings
+from tests.proxy.test_forwarding import GET
+from tests.proxy.test_splits import Wire
+
+CHUNKED = b"Transfer-Encoding: chunked"
+SIZED = b"Content-Length: 1000000"
+MUCH = b"1\r\n1\r\n" * (MOST_BYTES_A_TURN // 6 + 1)
+
+
+class Ends(DataPlaneServer):
+    """A client's connection, and the one to the app that goes with it."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings())
+        self.router.route(Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)}))
+        self.client_wire, self.app_wire = Wire(), Wire()
+        self.client = ClientConnection(self, PUBLIC)
+        self.client.connection_made(self.client_wire)
+
+    def connect(self, pool: "Pool[AppConnection]", exchange: Exchange) -> None:
+        self.app = AppConnection(pool)
+        self.app.connection_made(self.app_wire)
+        asyncio.get_running_loop().call_soon(exchange.opened, self.app)
+
+
+async def uploading(framing: bytes) -> Ends:
+    ends = Ends()
+    ends.client.data_received(b"POST / HTTP/1.1\r\nHost: h\r\n%b\r\n\r\n" % framing)
+    await asyncio.sleep(0)
+    assert not ends.client_wire.paused
+    return ends
+
+
+async def downloading(framing: bytes) -> Ends:
+    ends = Ends()
+    ends.client.data_received(GET)
+    await asyncio.sleep(0)
+    ends.app.data_received(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % framing)
+    return ends
+
+
+@pytest.mark.parametrize("framing", [CHUNKED, SIZED])
+def test_client_that_sends_much_is_read_on_in_the_next_turn(framing: bytes) -> None:
+    async def main() -> None:
+        ends = await uploading(framing)
+        ends.client.data_received(b"1\r\n1\r\n")
+        assert not ends.client_wire.paused
+        ends.client.data_received(MUCH)
+        assert ends.client_wire.paused
+        await asyncio.sleep(0)
+        assert not ends.client_wire.paused
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("framing", [CHUNKED, SIZED, b"X: y"])
+def test_app_that_sends_much_is_read_on_in_the_next_turn(framing: bytes) -> None:
+    async def main() -> None:
+        ends = await downloading(framing)
+        ends.app.data_received(b"1\r\n1\r\n")
+        assert not ends.app_wire.paused
+        ends.app.data_received(MUCH)
+        assert ends.app_wire.paused
+        await asyncio.sleep(0)
+        assert not ends.app_wire.paused
+
+    asyncio.run(main())
+
+
+def test_the_next_turn_does_not_read_for_an_app_that_takes_no_more() -> None:
+    async def main() -> None:
+        ends = await uploading(CHUNKED)
+        ends.client.data_received(MUCH)
+        ends.app.pause_writing()
+        await asyncio.sleep(0)
+        assert ends.client_wire.paused
+        ends.app.resume_writing()
+        assert not ends.client_wire.paused
+
+    asyncio.run(main())
+
+
+def test_the_next_turn_does_not_read_for_a_client_that_takes_no_more() -> None:
+    async def main() -> None:
+        ends = await downloading(CHUNKED)
+        ends.app.data_received(MUCH)
+        ends.client.pause_writing()
+        await asyncio.sleep(0)
+        assert ends.app_wire.paused
+        ends.client.resume_writing()
+        assert not ends.app_wire.paused
+
+    asyncio.run(main())
+
+
+def test_the_next_turn_leaves_what_has_ended_alone() -> None:
+    async def main() -> None:
+        ends = await uploading(CHUNKED)
+        ends.client.data_received(MUCH)
+        ends.client_wire.abort()
+        await asyncio.sleep(0)
+        assert ends.client_wire.paused
+
+    asyncio.run(main())
