@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import single
 from bench.contenders import Contender, Site, contenders, missing
-from bench.load import KINDS, ROUNDS, SECONDS, Row, measure
+from bench.load import KINDS, ROUNDS, SECONDS, UPLOADS, Row, measure
 
 PAGE = Path("docs/benchmarks.md")
 HOLDS_MANY = ("slot-machine", "nginx")
@@ -25,6 +25,8 @@ def main(slot_machine: str) -> None:
         for kind in KINDS:
             show(f"{kind.title} ...")
             lines += ["", f"## {kind.title[0].upper()}{kind.title[1:]}", "", *table(measure(found, kind))]
+        show("uploads ...")
+        lines += ["", *uploads([contender for contender in found if contender.pids])]
         show("idle clients ...")
         lines += ["", *idle_table([(who, single.idle_clients(who)) for who in found if who.name in HOLDS_MANY])]
         show("switches ...")
@@ -70,6 +72,24 @@ def table(rows: dict[str, Row]) -> list[str]:
             f"{requests_ratio:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def uploads(found: list[Contender]) -> list[str]:
+    columns = {kind.title: measure(found, kind) for kind in UPLOADS}
+    lines = [
+        "## Upload of 1 MB in chunks",
+        "",
+        "CPU ms for each MB that the chunks carry, on 4 connections; in brackets slot-machine's figure by it.",
+        "nginx passes on what comes (`proxy_request_buffering off`), as the others do.",
+        "",
+        f"| in front of the app | {' | '.join(f'chunks of {title}' for title in columns)} |",
+        f"| --- |{' ---: |' * len(columns)}",
+    ]
+    for who in found:
+        rows = [column[who.name] for column in columns.values()]
+        cells = [f"{row.result.cpu_us / 1000:.2f} ({row.cpu_ratio or 0:.2f})" for row in rows]
+        lines.append(f"| {who.name} | {' | '.join(cells)} |")
     return lines
 
 

@@ -20,7 +20,9 @@ http {
   access_log off; keepalive_timeout 600; keepalive_requests 1000000000; sendfile on; root .;
   client_body_temp_path body; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
   server { listen 127.0.0.1:@PORT@ backlog=4096; location /small { return 200 "Hello from a small reply.\\n"; }
-           location /healthz { return 200 "ok"; } location / { } } }
+           location /healthz { return 200 "ok"; } location / { }
+           location /upload { proxy_pass http://127.0.0.1:@PORT@/small; proxy_pass_request_body off;
+                              proxy_set_header Content-Length ""; client_body_buffer_size 2m; } } }
 """
 NGINX_CONF = """
 user root; daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit;
@@ -30,7 +32,8 @@ http {
   client_body_temp_path body; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
   upstream app { server 127.0.0.1:@APP@; keepalive 256; keepalive_requests 1000000000; }
   server { listen 127.0.0.1:@PORT@ backlog=4096; location / {
-    proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
+    proxy_request_buffering off; proxy_pass http://app;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Request-Id $request_id; } } }
 """

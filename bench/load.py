@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bench.contenders import Contender
 
-SCRIPT = Path(__file__).with_name("browser.lua")
+FOLDER = Path(__file__).parent
 ROUNDS = 9
 SECONDS = 1
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
@@ -20,6 +20,15 @@ class Kind(NamedTuple):
     connections: int = 64
     close: bool = False
     distinct: bool = False
+    chunk_bytes: int = 0
+    """Where given, a request is an upload of 1 MB in such chunks."""
+
+    def script(self) -> list[str]:
+        """For wrk: a file, and its arguments."""
+        if self.chunk_bytes:
+            return [str(FOLDER / "upload.lua"), str(self.chunk_bytes)]
+        options = ["close" if self.close else "keep", "distinct" if self.distinct else "same"]
+        return [str(FOLDER / "browser.lua"), *options]
 
 
 KINDS = [
@@ -28,6 +37,11 @@ KINDS = [
     Kind("small reply, connection per request", "/small", close=True),
     Kind("10 KB reply, keep-alive", "/10k"),
     Kind("1 MB reply, keep-alive", "/1m"),
+]
+UPLOADS = [
+    Kind("1 byte", "/upload", connections=4, chunk_bytes=1),
+    Kind("100 bytes", "/upload", connections=4, chunk_bytes=100),
+    Kind("16 KB", "/upload", connections=4, chunk_bytes=16_384),
 ]
 
 
@@ -68,8 +82,8 @@ def row(theirs: list[Result], ours: list[Result]) -> Row:
 
 
 def one(contender: Contender, kind: Kind, seconds: int = SECONDS) -> Result:
-    argv = ["wrk", "-t1", f"-c{kind.connections}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT)]
-    options = ["close" if kind.close else "keep", "distinct" if kind.distinct else "same"]
+    script, *options = kind.script()
+    argv = ["wrk", "-t1", f"-c{kind.connections}", f"-d{seconds}s", "--latency", "-s", script]
     url = f"http://127.0.0.1:{contender.port}{kind.path}"
     before_ns = contender.cpu_ns()
     done = subprocess.run([*argv, url, "--", *options], capture_output=True, text=True, check=True)
