@@ -191,3 +191,24 @@ def test_short_chunks_cost_no_step_of_python_each() -> None:
         finally:
             sys.setprofile(None)
     assert calls < 1000
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b"01;" + b"a" * 12 + b"\r\nx\r\n",
+        b"4000;" + b"a" * 4100 + b"\r\n" + b"x" * 16_384 + b"\r\n",
+        b"1;" + b"a" * 200 + b"\r\nx\r\n" + b"1\r\nx\r\n" * 20,
+    ],
+)
+def test_excess_is_the_same_in_any_split(chunk: bytes) -> None:
+    """It comes to as many chunks however they arrive: all in one piece, or each byte by itself."""
+    body = chunk * 20_000 if len(chunk) < 100 else chunk * 120
+    pieces = [Chunked(request.TRAILERS), Chunked(request.TRAILERS, []), Chunked(request.TRAILERS)]
+    with pytest.raises(Refusal) as at_once:
+        pieces[0].feed(body, 0)
+    with pytest.raises(Refusal) as one_by_one:
+        pieces[1].feed(body, 0)
+    with pytest.raises(Refusal) as byte_by_byte:
+        fed(pieces[2], body, [*range(len(body))])
+    assert str(at_once.value) == str(one_by_one.value) == str(byte_by_byte.value)
