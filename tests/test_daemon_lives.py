@@ -103,6 +103,17 @@ def test_process_of_another_user_keeps_no_crashed_app_down(unprivileged: Site) -
     assert site.daemons[-1].process.poll() is None
 
 
+def test_setup_that_leaves_a_process_of_another_user_ends(unprivileged: Site) -> None:
+    """Though that holds the pipe of the setup's output."""
+    site = unprivileged
+    left = f"setpriv --reuid={NOBODY} sleep 600 & echo $! > {site.folder}/foreign-left"
+    site.start(setup_command=f"{left}; sleep 0.3")
+    site.commit("v1")
+
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    assert alive(pid_of(site, "left"))
+
+
 def test_app_that_became_another_user_is_named_and_left(unprivileged: Site) -> None:
     site = unprivileged
     become = f"echo $$ > ../../../foreign-$$; exec setpriv --reuid={NOBODY}"
