@@ -12,7 +12,17 @@ from tests.world import Site
 from slot_machine.host import containment
 
 TREES = {"tree-1", "tree-2", "tree-3"}
-KEPT = {".gitignore", "daemon.lock", "slot-a", "slot-b", "slot-a.log", "slot-b.log", "live", "previous"} | TREES
+KEPT = {
+    ".gitignore",
+    "daemon.lock",
+    "slot-a",
+    "slot-b",
+    "slot-a.log",
+    "slot-b.log",
+    "live",
+    "previous",
+    "reserve",
+} | TREES
 DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal"}
 
 

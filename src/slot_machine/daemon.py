@@ -126,6 +126,7 @@ async def run(options: Options) -> reload.Handed | None:
             await rebuild(options.data / "state.db", worktrees)
         store = open_sound(options.data / "state.db")
         stack.callback(store.close)
+        store.take_room()
         await worktrees.adopt_slots()
         left = dataplane.left_running(options.data)
         if not options.proxy:
@@ -167,7 +168,7 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
     async with asyncio.TaskGroup() as tasks:
         keeping = [tasks.create_task(traffic.keep()), tasks.create_task(_keep_orphans())]
         launcher = Launcher(config, options.folder, options.data, store, handover)
-        keeping.append(tasks.create_task(launcher.logs.keep_small()))
+        keeping += [tasks.create_task(launcher.logs.keep_small()), tasks.create_task(store.reserve.keep())]
         supervisor = Supervisor(config, launcher, traffic, tasks)
 
         async def alone() -> str:

@@ -278,7 +278,7 @@ class Deployer:
 
         Not before a rollback or a recovery: nothing is to keep these from being tried.
         """
-        version = self._placed(attempt, version)
+        version = await self._placed(attempt, version)
         live = self._supervisor.release
         if not live or not self._supervisor.running or await self._alone():
             return version
@@ -286,19 +286,28 @@ class Deployer:
             attempt.warn(warning)
         return version
 
-    def _placed(self, attempt: RunningAttempt, version: Version) -> Version:
+    async def _placed(self, attempt: RunningAttempt, version: Version) -> Version:
         """In the spare tree; in that of the previous version, which is overwritten, where there can be no third one."""
         previous = self.state.previous
-        obstacle = self._obstacle(version)
-        if not obstacle or not previous:
+        fits = await self._fits(attempt, version)
+        if not previous or (fits and self._config.spare_tree):
             self._preflight.check_disk(version)
             return version
+        obstacle = self._obstacle(version)
         instead = Version(version.slot, version.commit, previous.tree)
+        if not self._config.spare_tree or not await self._fits(attempt, instead):
+            await self._slots.discard(attempt, version.tree)
         self._preflight.check_disk(instead)
         if self._slots.holds(previous):
             attempt.warn(f"{obstacle}, so {describe(previous)} is overwritten: a rollback to it prepares it again")
         attempt.aim(instead)
         return instead
+
+    async def _fits(self, attempt: RunningAttempt, version: Version) -> bool:
+        """Once what failed deploys wrote into its tree was removed, if need be."""
+        if self._preflight.lack(version):
+            await self._slots.take_back(attempt, version.tree)
+        return not self._preflight.lack(version)
 
     def _obstacle(self, version: Version) -> str:
         """Why there can be no spare tree for it; empty if there can."""
@@ -479,6 +488,8 @@ class Deployer:
                 self._supervisor.retry(live, in_words(error))
             elif live and not self._supervisor.watching:
                 await self._supervisor.resume(live)
+            if attempt.version and attempt.version != live and self._preflight.is_full():
+                await self._slots.take_back(attempt, attempt.version.tree)
             attempt.on(Event.RESTORED)
 
     async def _undo_blindly(self, attempt: RunningAttempt) -> None:

@@ -58,6 +58,14 @@ class Preflight:
             f" are free on the file system of {self._worktrees.data}"
         )
 
+    def is_full(self) -> bool:
+        """Whether there is less room than any deploy needs."""
+        try:
+            free = capacity.free(self._worktrees.data)
+        except OSError:
+            return False
+        return free.bytes < MARGIN.bytes or free.inodes < MARGIN.inodes
+
     def memory_warning(self, live: Release) -> str:
         """Empty if a second copy of the app fits into memory."""
         pids, available = live.session.members(), capacity.available_memory()

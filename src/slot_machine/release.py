@@ -134,6 +134,7 @@ class Launcher:
         Raises StageFailed, and Unsteerable or KeeperGone if it could only run without the live one on the same port.
         Then nothing of it runs.
         """
+        self._store.reserve.give_up_if_full()
         slot_log = self.open_log(version, Phase.START)
         try:
             release = self._start(version, slot_log, beside)

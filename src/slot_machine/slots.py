@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 import sqlite3
 
 from slot_machine.attempt import RunningAttempt
@@ -10,12 +11,13 @@ from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Contents, Made, State, Version
 from slot_machine.core.phases import Event, Phase
 from slot_machine.custody import Custody
-from slot_machine.host import commands, links, trees
+from slot_machine.host import commands, links, reclaim, trees
 from slot_machine.host.containment import owner
 from slot_machine.host.kept import in_words
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import describe_exit
 from slot_machine.host.store import Store
+from slot_machine.host.threads import finished
 from slot_machine.release import describe
 from slot_machine.seams import Starter, Trees
 
@@ -64,7 +66,7 @@ class Slots:
         if previous:
             await self._worktrees.protect("previous", previous.commit)
         await self._worktrees.protect("next", version.commit)
-        self._store.save_contents(version.tree, None)
+        self._store.begin_tree(version.tree, reclaim.mark(self._worktrees.path(version.tree)))
         self.link()
         async with self._custody.clearing(attempt, version) as clearing:
             await self._worktrees.checkout(version.tree, version.commit, clearing)
@@ -98,7 +100,36 @@ class Slots:
             links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
             links.point(data / "previous", f"slot-{previous.slot}" if previous and self.holds(previous) else None)
         except (OSError, sqlite3.Error) as error:
-            log.error("cannot write the symlinks of the slots, live and previous: %s", error)
+            if isinstance(error, OSError) and self._store.reserve.give_up():
+                self.link()
+            else:
+                log.error("cannot write the symlinks of the slots, live and previous: %s", error)
+
+    async def take_back(self, attempt: RunningAttempt, tree: int) -> None:
+        """Removes what deploys wrote into a tree since it was in use. Raises nothing."""
+        begun_ns, previous = self._store.begun_ns(tree), self._store.state().previous
+        if not begun_ns or (previous and previous.tree == tree and self.holds(previous)):
+            return
+        path = self._worktrees.path(tree)
+        try:
+            self._store.save_contents(tree, None)
+            await finished(lambda: reclaim.reclaim(path, begun_ns))
+            self._store.save_size(tree, await self._worktrees.measure(tree))
+        except (OSError, sqlite3.Error) as error:
+            attempt.warn(f"cannot remove what a failed deploy wrote into {path}: {error}")
+        else:
+            attempt.warn(f"the disk is full: removed what a failed deploy had written into {path}")
+
+    async def discard(self, attempt: RunningAttempt, tree: int) -> None:
+        """Removes a tree that no slot leads to, but for what the app wrote. Raises OSError, sqlite3.Error."""
+        path = self._worktrees.path(tree)
+        if not path.exists():
+            return
+        self._store.save_contents(tree, None)
+        async with self._custody.clearing(attempt, Version(self._store.state().idle_slot, "", tree)) as clearing:
+            await clearing.everything()
+        await finished(lambda: shutil.rmtree(path))
+        self._store.save_size(tree, None)
 
     async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:
         command = self._config.setup_command

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Made
+from slot_machine.host.threads import finished
 
 PACKAGES = ("node_modules", ".venv", "vendor/bundle")
 """Installed packages: they stay in a tree whether git ignores them or not."""
@@ -22,9 +23,13 @@ OTHERS = (
     *(*QUOTED, "ls-files", "--others", "--exclude-standard", f"--exclude={COMPILED}"),
     *(f"--exclude={name}" for name in PACKAGES),
 )
+IGNORED = (*QUOTED, "ls-files", "--others", "--ignored", "--exclude-standard", "--directory")
 EVERYTHING = (*QUOTED, "ls-files", "--others", "--directory", *(f"--exclude={name}" for name in PACKAGES))
 CHANGED = (*QUOTED, "diff", "--name-only", "--no-renames", "--no-ext-diff")
 SUBMODULES = ("submodule", "--quiet", "foreach", "--recursive", 'printf "%s\\n" "$displaypath"')
+
+MOST_IGNORED = 20_000
+"""Files of a setup that are remembered though git ignores them; those beyond are taken for the app's."""
 
 BINARY_WITHIN_BYTES = 8000
 """Where git looks for a NUL, too."""
@@ -94,17 +99,30 @@ class Leavings:
             known = {".git", *PACKAGES, COMPILED}
             return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
         changed = await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
-        names = [*self._not_of_setup(changed), *self._not_of_setup(map(unquoted, out.splitlines()), ignored=True)]
-        return [name for name in names if COMPILED not in Path(name).parts]
+        others = await finished(lambda: list(self._files(map(unquoted, out.splitlines()))))
+        return [*self._not_of_setup(changed), *self._not_of_setup(others, ignored=True)]
 
     async def of_setup(self) -> Made:
         """To be asked right after the setup."""
         try:
-            names = await asyncio.gather(self._names(*CHANGED, "HEAD"), self._names(*OTHERS))
+            changed, others, ignored = await asyncio.gather(
+                self._names(*CHANGED, "HEAD"), self._names(*OTHERS), self._names(*IGNORED)
+            )
         except OSError:  # More names than a command may print.
             return Made(unfinished=True)
-        stats = ((os.fsencode(name), _stat(self._tree / name)) for name in itertools.chain(*names))
+        below = await finished(lambda: list(itertools.islice(self._files(ignored), MOST_IGNORED)))
+        stats = ((os.fsencode(name), _stat(self._tree / name)) for name in (*changed, *others, *below))
         return Made({name: state for name, state in stats if state})
+
+    def _files(self, names: Iterable[str]) -> Iterator[str]:
+        """Those names, and in place of folders what is in them but packages; a repository is one thing. Blocks."""
+        for name in names:
+            if COMPILED in Path(name).parts or any(Path(name).match(packages) for packages in PACKAGES):
+                continue
+            if not _is_folder(self._tree / name) or os.path.lexists(self._tree / name / ".git"):
+                yield name
+            else:
+                yield from self._files([f"{name}/{inner}" for inner in _listed(self._tree / name)])
 
     def _not_of_setup(self, names: Iterable[str], *, ignored: bool = False) -> Iterator[str]:
         if self._made.unfinished and not ignored:
@@ -167,6 +185,13 @@ def _is_beyond_link(tree: Path, name: str) -> bool:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _stat(path: Path) -> tuple[int, int] | None:

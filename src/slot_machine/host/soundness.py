@@ -8,6 +8,7 @@ import msgspec
 from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.core.model import SLOTS, TREES
 from slot_machine.host import seal, trees
+from slot_machine.host.reserve import Reserve
 from slot_machine.host.store import BUSY_TIMEOUT_S, KEPT_ATTEMPTS, SCHEMA_VERSION, Store, schema_of
 
 HINT = (
@@ -39,6 +40,8 @@ def open_sound(path: Path) -> Store:
             _examine(path)
         return Store.open(path)
     except sqlite3.Error as error:
+        if Reserve(path.parent).saves(error):
+            return open_sound(path)
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in UNREADABLE:
             hint = f"see to free space on, and to permissions of, {path.parent}"
             raise StartRefused(f"cannot open the database {path}: {error}", hint) from error

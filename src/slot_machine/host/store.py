@@ -1,20 +1,22 @@
 """The database: what is live, what each slot holds, every attempt, and which processes were started."""
 
+import functools
 import hashlib
 import logging
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Concatenate, Literal, NamedTuple, ParamSpec, Self, TypeVar
 
 import msgspec
 
 from slot_machine.core.model import SLOTS, Attempt, Contents, Made, Running, State, Version
-from slot_machine.host import seal
+from slot_machine.host import reserve, seal
 from slot_machine.host.capacity import Size
 from slot_machine.host.proc import Identity
+from slot_machine.host.reserve import Reserve
 from slot_machine.host.trees import TREE_OF_SLOT
 
 SCHEMA_VERSION = 4
@@ -41,7 +43,7 @@ CREATE TABLE state (
 ) STRICT;
 INSERT INTO state (id) VALUES (1);
 CREATE TABLE trees (number INTEGER PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
-CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB NOT NULL) STRICT;
+CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB, begun_ns INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE sizes (tree INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 CREATE TABLE processes (
     pid INTEGER PRIMARY KEY,
@@ -104,7 +106,7 @@ UPDATE state SET live_tree = {_tree_of("live_slot")}, previous_tree = {_tree_of(
 CREATE TABLE trees (number INTEGER PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
 INSERT INTO trees SELECT {_tree_of("name")}, commit_hash, fingerprint FROM slots;
 DROP TABLE slots;
-CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB NOT NULL) STRICT;
+CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB, begun_ns INTEGER NOT NULL DEFAULT 0) STRICT;
 ALTER TABLE sizes RENAME TO sizes_of_slots;
 CREATE TABLE sizes (tree INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 INSERT INTO sizes SELECT {_tree_of("slot")}, bytes, inodes FROM sizes_of_slots;
@@ -127,12 +129,36 @@ class Recorded(NamedTuple):
     running: Running | None
 
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def _twice_on_a_full_disk(
+    write: Callable[Concatenate["Store", Arguments], Result],
+) -> Callable[Concatenate["Store", Arguments], Result]:
+    """The second time with the reserve given up."""
+
+    @functools.wraps(write)
+    def written(store: "Store", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return write(store, *args, **kwargs)
+        except sqlite3.Error as error:
+            if not store.reserve.saves(error):
+                raise
+            return write(store, *args, **kwargs)
+
+    return written
+
+
 class Store:
     """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
+        self._path = path
         self._seal = seal.path_of(path)
+        self.reserve = Reserve(path.parent)
+        self._has_room = False
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -148,17 +174,35 @@ class Store:
         return store
 
     def close(self) -> None:
+        """With the room of the log, which SQLite deletes, for the next one to open it."""
         self._db.close()
+        if self._has_room:
+            self.reserve.make(reserve.LOG_BYTES, 0)
+
+    def take_room(self) -> None:
+        """What is written down of rollbacks and restarts then needs no more, be the disk full. Raises nothing."""
+        for size in (reserve.LOG_BYTES, reserve.LEAST_LOG_BYTES):
+            try:
+                reserve.allocate(self._path.with_name(f"{self._path.name}-wal"), size)
+                break
+            except OSError as error:
+                log.warning("cannot take %d bytes for the database: %s", size, error)
+        self.reserve.make()
+        self._has_room = True
 
     def state(self) -> State:
         *columns, time = self._db.execute(f"SELECT {STATE_COLUMNS} FROM state").fetchone()
         return State(_version(*columns[:3]), _version(*columns[3:]), time)
 
+    @_twice_on_a_full_disk
     def save_state(self, state: State) -> None:
         with self._sealed():
             self._db.execute(
                 f"UPDATE state SET ({STATE_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)",
                 (*_columns(state.live), *_columns(state.previous), state.last_deploy_time),
+            )
+            self._db.execute(
+                "UPDATE made SET begun_ns = 0 FROM state WHERE begun_ns AND tree IN (live_tree, previous_tree)"
             )
 
     def contents(self, tree: int) -> Contents | None:
@@ -166,6 +210,7 @@ class Store:
         row = self._db.execute("SELECT commit_hash, fingerprint FROM trees WHERE number = ?", (tree,)).fetchone()
         return Contents(*row) if row else None
 
+    @_twice_on_a_full_disk
     def save_contents(self, tree: int, contents: Contents | None) -> None:
         with self._sealed():
             if contents is None:
@@ -173,19 +218,43 @@ class Store:
             else:
                 self._db.execute("REPLACE INTO trees VALUES (?, ?, ?)", (tree, contents.commit, contents.fingerprint))
 
+    @_twice_on_a_full_disk
+    def begin_tree(self, tree: int, begun_ns: int) -> None:
+        """From here on the tree holds nothing. `begun_ns` tells what is written into it until a version there is live:
+
+        it stays that of the first deploy since the tree was in use.
+        """
+        with self._sealed():
+            self._db.execute("DELETE FROM trees WHERE number = ?", (tree,))
+            self._db.execute(
+                "INSERT INTO made (tree, begun_ns) VALUES (?, ?)"
+                " ON CONFLICT (tree) DO UPDATE SET begun_ns = ifnull(nullif(begun_ns, 0), excluded.begun_ns)",
+                (tree, begun_ns),
+            )
+
+    def begun_ns(self, tree: int) -> int:
+        """0 for a tree into which no deploy has written since it was in use."""
+        row = self._db.execute("SELECT begun_ns FROM made WHERE tree = ?", (tree,)).fetchone()
+        return int(row[0]) if row else 0
+
     def made(self, tree: int) -> Made | None:
         """What the latest setup left in the tree; None where that is not known."""
         row = self._db.execute("SELECT files FROM made WHERE tree = ?", (tree,)).fetchone()
-        return msgspec.msgpack.decode(zlib.decompress(row[0]), type=Made) if row else None
+        return msgspec.msgpack.decode(zlib.decompress(row[0]), type=Made) if row and row[0] else None
 
+    @_twice_on_a_full_disk
     def save_made(self, tree: int, made: Made) -> None:
-        self._db.execute("REPLACE INTO made VALUES (?, ?)", (tree, zlib.compress(msgspec.msgpack.encode(made))))
+        self._db.execute(
+            "INSERT INTO made (tree, files) VALUES (?, ?) ON CONFLICT (tree) DO UPDATE SET files = excluded.files",
+            (tree, zlib.compress(msgspec.msgpack.encode(made))),
+        )
 
     def size(self, tree: int) -> Size | None:
         """What the tree took up when it was prepared last."""
         row = self._db.execute("SELECT bytes, inodes FROM sizes WHERE tree = ?", (tree,)).fetchone()
         return Size(*row) if row else None
 
+    @_twice_on_a_full_disk
     def save_size(self, tree: int, size: Size | None) -> None:
         if size is None:
             self._db.execute("DELETE FROM sizes WHERE tree = ?", (tree,))
@@ -199,6 +268,7 @@ class Store:
         contents = self._db.execute(of_contents).fetchall()
         return seal.Seal(serial, hashlib.sha256(msgspec.json.encode((state, contents))).hexdigest())
 
+    @_twice_on_a_full_disk
     def begin(self, attempt: Attempt) -> Attempt:
         """Returns the attempt with the id it got. Forgets old ones."""
         with _transaction(self._db):
@@ -222,6 +292,7 @@ class Store:
         finally:
             self._db.execute("PRAGMA synchronous = FULL")
 
+    @_twice_on_a_full_disk
     def save_attempt(self, attempt: Attempt) -> None:
         self._db.execute(
             "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
@@ -239,6 +310,7 @@ class Store:
             ),
         )
 
+    @_twice_on_a_full_disk
     def interrupt_unfinished(self) -> None:
         """Attempts that an earlier daemon did not get to end."""
         self._db.execute(
@@ -264,6 +336,7 @@ class Store:
             for *identity, role, running in rows
         ]
 
+    @_twice_on_a_full_disk
     def save_process(self, identity: Identity, role: Role, running: Running | None = None) -> None:
         values = (*msgspec.structs.astuple(identity), role, msgspec.json.encode(running).decode())
         self._db.execute("REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
@@ -290,7 +363,10 @@ class Store:
         try:
             seal.write(self._seal, self.seal())
         except OSError as error:
-            log.error("cannot write %s: %s", self._seal, error)
+            if self.reserve.give_up():
+                self._set_seal()
+            else:
+                log.error("cannot write %s: %s", self._seal, error)
 
 
 def schema_of(db: sqlite3.Connection) -> int:

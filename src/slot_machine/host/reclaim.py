@@ -1,0 +1,53 @@
+"""Takes back what a deploy that failed has written into its tree, where the disk is too small to let it lie."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from slot_machine.host.leavings import PACKAGES
+
+NEW_TREE_NS = 1
+"""Older than any file."""
+
+
+def mark(tree: Path) -> int:
+    """The moment from which on what is written into the tree is the deploy's, by the clock of its file system, in ns.
+
+    Raises OSError.
+    """
+    if not tree.exists():
+        return NEW_TREE_NS
+    os.utime(tree)
+    return tree.stat().st_ctime_ns
+
+
+def reclaim(tree: Path, begun_ns: int) -> None:
+    """Removes what was written since; packages as a whole, as a part of them is of no use. Blocks. Raises OSError."""
+    until_ns = time.time_ns()
+    for path in list(_files(tree)):
+        if begun_ns <= path.lstat().st_ctime_ns <= until_ns:
+            path.unlink()
+    for folder in list(_packages(tree)):
+        if any(begun_ns <= path.lstat().st_ctime_ns for path in folder.rglob("*")):
+            shutil.rmtree(folder)
+
+
+def _files(tree: Path) -> Iterator[Path]:
+    for path, folders, names in os.walk(tree):
+        folder = Path(path)
+        folders[:] = [name for name in folders if not _is_packages(folder / name)]
+        yield from (folder / name for name in names if (folder, name) != (tree, ".git"))
+        yield from (folder / name for name in folders if (folder / name).is_symlink())
+
+
+def _packages(tree: Path) -> Iterator[Path]:
+    for path, folders, _ in os.walk(tree):
+        found = [name for name in folders if _is_packages(Path(path, name))]
+        folders[:] = [name for name in folders if name not in found]
+        yield from (Path(path, name) for name in found)
+
+
+def _is_packages(folder: Path) -> bool:
+    return not folder.is_symlink() and any(folder.match(name) for name in PACKAGES)
