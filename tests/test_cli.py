@@ -137,7 +137,7 @@ def test_start_outside_a_repository(site: Site, tmp_path: Path) -> None:
     refused = site.orchestrator.run("start", cwd=tmp_path)
 
     assert refused.returncode == 1
-    assert "is not a git repository" in refused.stderr
+    assert "not a git repository" in refused.stderr
 
 
 def test_start_on_a_port_that_is_taken(site: Site) -> None:

@@ -118,7 +118,15 @@ def start(
 @click.argument("commit", required=False)
 def deploy(commit: str | None) -> None:
     """Deploy COMMIT, by default HEAD of the current folder's repository."""
-    reply = progress.follow(show.client().deploy(_resolved("HEAD" if commit is None else commit)))
+    from slot_machine.host import here
+
+    client = show.client()
+    try:
+        resolved = here.resolved("HEAD" if commit is None else commit)
+    except SlotMachineError:
+        client.status()  # Without a daemon, that is what to say first.
+        raise
+    reply = progress.follow(client.deploy(resolved))
     show.fail_if_refused(reply)
     click.echo(f"deployed {reply['commit']} to slot {reply['slot']}")
 
@@ -210,18 +218,3 @@ def _check_access_log(folder: Path, name: str) -> None:
             check_appendable(folder / name)
         except OSError as error:
             raise ConfigError(f"cannot use access_log {folder / name}: {error.strerror}", "name another file") from None
-
-
-def _resolved(commitish: str) -> str:
-    """As the current folder's repository understands it; the daemon decides on what it doesn't."""
-    import subprocess
-
-    if commitish.startswith("-"):
-        return commitish
-    argv = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}"]
-    try:
-        found = subprocess.run(argv, capture_output=True, text=True, check=False)
-    except (OSError, ValueError):
-        return commitish
-    commit = found.stdout.strip()
-    return commit if found.returncode == 0 and commit.isalnum() else commitish

@@ -16,7 +16,7 @@ from slot_machine import __version__, dataplane, metrics, reload, status
 from slot_machine.admission import Admission
 from slot_machine.api import Api
 from slot_machine.core.config import Config
-from slot_machine.core.errors import Busy, Reloading, SlotMachineError, StartRefused
+from slot_machine.core.errors import Busy, GitFailed, Reloading, SlotMachineError, StartRefused
 from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.custody import Custody
 from slot_machine.dataplane import DataPlane, Left
@@ -28,7 +28,7 @@ from slot_machine.host.processes import Session
 from slot_machine.host.rebuild import rebuild
 from slot_machine.host.soundness import open_sound
 from slot_machine.host.store import Store
-from slot_machine.host.worktrees import GitFailed, Worktrees
+from slot_machine.host.worktrees import Worktrees
 from slot_machine.proxy.wire import Limits, Settings
 from slot_machine.release import Launcher
 from slot_machine.slots import Slots

@@ -14,6 +14,8 @@ SlotMachineError
 │   └── Stopping              the daemon shuts down
 │       └── Reloading             only to go on at once
 ├── StageFailed           a deploy failed in one of its stages
+├── GitFailed             git ended with an error
+│   └── GitTimedOut           or did not end
 ├── Cancelled             a deploy ended because somebody asked for it
 ├── DataPlaneGone         the data plane ended, or its control connection did
 ├── KeeperGone            the keeper of the handover ended, or its control connection did
@@ -94,6 +96,14 @@ class StageFailed(SlotMachineError):
         super().__init__(message, hint)
         self.stage = stage
         self.output = output
+
+
+class GitFailed(SlotMachineError):
+    pass
+
+
+class GitTimedOut(GitFailed):
+    pass
 
 
 class Cancelled(SlotMachineError):

@@ -9,12 +9,10 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
+from slot_machine.core import git_variables
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.host.regular import open_regular
-
-GIT_LOCATION = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
-"""What git sets for its hooks. A daemon started from one must not take it for its own or hand it on."""
 
 LONGEST_BYTES = 131_071
 """Of `NAME=value`: MAX_ARG_STRLEN in execve(2), less the NUL at its end."""
@@ -30,7 +28,8 @@ class BadLine(Exception):
 
 
 def inherited() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in GIT_LOCATION}
+    """The daemon's own. A daemon that was started from a hook of git's does not hand on which repository that was."""
+    return git_variables.unbound(os.environ)
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
-from slot_machine.core.errors import CommitNotFound, SlotMachineError
+from slot_machine.core.errors import CommitNotFound, GitFailed
 from slot_machine.host import commands, proc, trees
 from slot_machine.host.capacity import Size, free, measure, megabytes
 from slot_machine.host.containment import owner
@@ -35,10 +35,6 @@ Protected = Literal["next", "previous"]
 
 
 CANNOT_WRITE = re.compile("unable to write|No space left")
-
-
-class GitFailed(SlotMachineError):
-    pass
 
 
 class Clearing(Protocol):

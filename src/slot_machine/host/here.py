@@ -1,0 +1,46 @@
+"""The repository of the current folder, for the command line."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from slot_machine.core.errors import CommitNotFound, GitFailed
+from slot_machine.core.git_variables import TRUE_HISTORY, unbound
+
+LIMIT_S = 60.0
+OUTSIDE = "not a git repository (or any"
+HASH = "[0-9a-f]{40}|[0-9a-f]{64}"
+
+
+def resolved(commitish: str) -> str:
+    """The full hash; outside of any repository what was asked for, which the daemon then looks for in its own.
+
+    In a hook that is the repository of the current folder, too, not the one that git names to the hook. Raises
+    CommitNotFound, GitFailed.
+    """
+    if commitish.startswith("-") or re.fullmatch(HASH, commitish):
+        return commitish
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
+    if re.fullmatch(HASH, found.stdout.strip()):
+        return found.stdout.strip()
+    repository = _git("rev-parse", "--git-dir")
+    if repository.returncode == 0:
+        hint = "commit it or fetch it first; a full hash is looked for in the daemon's repository"
+        raise CommitNotFound(f"{commitish!r} is not a commit in {Path.cwd()}", hint)
+    if OUTSIDE in repository.stderr:
+        return commitish
+    hint = "mend that, or deploy a full hash, which is looked for in the daemon's repository"
+    raise GitFailed(f"git can't read the repository of {Path.cwd()}: {repository.stderr.strip()}", hint)
+
+
+def _git(*args: str) -> "subprocess.CompletedProcess[str]":
+    env = unbound(os.environ) | TRUE_HISTORY | {"LC_ALL": "C"}
+    try:
+        return subprocess.run(
+            ["git", *args], env=env, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S
+        )
+    except FileNotFoundError:
+        raise GitFailed("git is not installed", "install git, or deploy a full hash") from None
+    except subprocess.TimeoutExpired:
+        raise GitFailed(f"git did not answer within {LIMIT_S:g} s", "look at what holds it up") from None
