@@ -299,7 +299,7 @@ async def _worktrees(options: Options) -> Worktrees:
         await worktrees.check_repository()
     except GitFailed as error:
         hint = error.hint or "start in the app's repository, or name it with --repo"
-        raise StartRefused(f"{options.repo} is not a git repository: {error}", hint) from None
+        raise StartRefused(f"cannot use {options.repo} as the app's repository: {error}", hint) from None
     return worktrees
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slot_machine.host import foldersize
 from slot_machine.host.leavings import COMPANIONS
+from slot_machine.host.removal import remove_here
 
 MOST_FOLDERS = 20
 MOST_BYTES = 1_000_000_000
@@ -36,7 +37,7 @@ class Kept:
         for number, folder in enumerate(reversed(older), start=2):
             left -= _size(folder)
             if number > MOST_FOLDERS or left < 0:
-                shutil.rmtree(folder)
+                remove_here(folder)
                 removed.append(folder.name)
         return removed
 

@@ -1,12 +1,12 @@
 """Takes back what a deploy that failed has written into its tree, where the disk is too small to let it lie."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from slot_machine.host.leavings import PACKAGES
+from slot_machine.host.removal import remove_here
 
 NEW_TREE_NS = 1
 """Older than any file."""
@@ -31,7 +31,7 @@ def reclaim(tree: Path, begun_ns: int) -> None:
             path.unlink()
     for folder in list(_packages(tree)):
         if any(begun_ns <= path.lstat().st_ctime_ns for path in folder.rglob("*")):
-            shutil.rmtree(folder)
+            remove_here(folder)
 
 
 def _files(tree: Path) -> Iterator[Path]:

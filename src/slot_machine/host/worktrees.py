@@ -3,38 +3,24 @@
 import codecs
 import hashlib
 import re
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
 from slot_machine.core.errors import CommitNotFound, GitFailed
-from slot_machine.host import commands, proc, trees
-from slot_machine.host.capacity import Size, free, measure, megabytes
+from slot_machine.host import gitdir, trees
+from slot_machine.host.capacity import Size, measure
 from slot_machine.host.containment import owner
-from slot_machine.host.environment import inherited
+from slot_machine.host.git import LIMIT_S, NOT_THE_SLOTS_FAULT, Git
 from slot_machine.host.leavings import PACKAGES
+from slot_machine.host.removal import remove
+from slot_machine.host.submodules import Submodule, Submodules
 
-LOCKS = ("index.lock", "HEAD.lock")
+CLEAN = ("clean", "-ffdq", *(f"--exclude={name}" for name in PACKAGES))
 
-QUIET = (
-    "-c",
-    "core.hooksPath=/dev/null",
-    "-c",
-    "gc.auto=0",
-    "-c",
-    "maintenance.auto=0",
-    "-c",
-    "advice.detachedHead=false",
-)
-"""The user's hooks are not for the slots, and no clean-up of git's may run into a deploy."""
-
+OWN_REFS = "refs/slot-machine"
 
 Protected = Literal["next", "previous"]
 """Refs in `refs/slot-machine/`: what is being prepared, and where a rollback goes to."""
-
-
-CANNOT_WRITE = re.compile("unable to write|No space left")
 
 
 class Clearing(Protocol):
@@ -46,9 +32,12 @@ class Clearing(Protocol):
 
 
 class Worktrees:
-    def __init__(self, repo: Path, data: Path) -> None:
+    def __init__(self, repo: Path, data: Path, git_limit_s: float = LIMIT_S) -> None:
         self._repo = repo
         self.data = data
+        self._git = Git(data, git_limit_s)
+        self._common_dir: Path | None = None
+        self._submodules = Submodules(self._git, owner(data))
 
     def path(self, tree: int) -> Path:
         return self.data / trees.name(tree)
@@ -57,12 +46,13 @@ class Worktrees:
         return await measure(self.path(tree), owner(self.data))
 
     async def resolve(self, commitish: str) -> str:
-        """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound."""
+        """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound, GitFailed."""
         commit = ""
         if re.fullmatch(r"[^-^\0\n][^\0\n]*", commitish):
             argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
-            _, commit, _ = await self.try_git(self._repo, *argv)
+            _, commit, _ = await self._git.attempt(self._repo, *argv)
         if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit.strip()):
+            await self.check_repository()
             raise CommitNotFound(
                 f"{commitish!r} is not a commit in {self._repo}",
                 "commit it first, or fetch it into that repository, then deploy again",
@@ -71,7 +61,7 @@ class Worktrees:
 
     async def check_repository(self) -> None:
         """Raises GitFailed."""
-        await self._git(self._repo, "rev-parse", "--git-dir")
+        await self._git.run(self._repo, "rev-parse", "--git-dir")
 
     async def adopt_slots(self) -> None:
         """Makes trees of slots that are folders, as an earlier slot-machine left them. Raises OSError."""
@@ -79,7 +69,7 @@ class Worktrees:
         for tree in trees.TREE_OF_SLOT.values():
             path = self.path(tree)
             registration = trees.registration_of(path)
-            if registration and trees.made_as_slot(path) and await self._is_worktree(path):
+            if registration and trees.made_as_slot(path) and await self._git_dir(path):
                 trees.register(path, registration)
 
     async def checkout(self, tree: int, commit: str, clearing: Clearing | None = None) -> None:
@@ -88,30 +78,99 @@ class Worktrees:
         One that was made as a slot begins anew: its packages may contain paths that lead to another tree by now.
         """
         path = self.path(tree)
-        if trees.made_as_slot(path) or not await self._is_worktree(path):
-            await self._add(path, commit, clearing)
-        else:
-            _clear_stale_locks(path)
+        former: list[Submodule] = []
+        git_dir = None if trees.made_as_slot(path) else await self._git_dir(path)
+        if git_dir:
+            gitdir.clear_stale_locks(git_dir)
+            former = await self._submodules.all(path, git_dir)
+            gitdir.restore_index(git_dir)
             if clearing:
                 await clearing.before(commit)
-            if (await self.try_git(path, "checkout", "--quiet", "--force", "--detach", commit))[0]:
-                # An ignored folder can stand where the commit has a file; git then refuses, so the slot begins anew.
-                await self._add(path, commit, clearing)
+        if not git_dir or not await self._moved(path, commit):
+            git_dir = await self._begin_anew(path, commit, clearing)
         if clearing:
             await clearing.after()
-        await self._git(path, "clean", "-ffdq", *(f"--exclude={name}" for name in PACKAGES))
-        if (path / ".gitmodules").exists():
-            await self._update_submodules(path)
+        await self._submodules.forget(former, path, git_dir)
+        if (await self._git.attempt(path, *CLEAN))[0]:
+            git_dir = await self._begin_anew(path, commit, clearing)
+        gitdir.keep_index(git_dir)
+        await self._submodules.update(former, path, git_dir, CLEAN)
+
+    async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]:
+        """In a tree, or in a submodule of one. Refused where `.git` leads elsewhere. Raises GitFailed."""
+        of_tree = await self._git_dir(self.data / folder.relative_to(self.data).parts[0])
+        own = gitdir.named_by(folder / ".git")
+        if not of_tree or not own or not (own == of_tree or own.is_relative_to(of_tree / "modules")):
+            return 128, "", f"{folder} is no working tree of ours"
+        return await self._git.attempt(folder, *args, env=gitdir.kept_index(own))
 
     async def protect(self, role: Protected, commit: str) -> None:
         """Keeps a commit from `git gc` though no branch and no slot may hold it, or hold it yet. Raises GitFailed."""
-        await self._git(self._repo, "update-ref", f"refs/slot-machine/{role}", commit)
+        gitdir.clear_stale_locks(await self._common() / OWN_REFS)
+        await self._git.run(self._repo, "update-ref", f"{OWN_REFS}/{role}", commit)
 
     async def fingerprint(self, tree: int) -> str | None:
         """A digest of how tracked files differ from the checked-out commit.
 
-        Empty where they don't, None where there is no worktree.
+        Empty where they don't, None where git can't tell. Submodules count with theirs.
         """
+        path = self.path(tree)
+        git_dir = await self._git_dir(path)
+        if not git_dir:
+            return None
+        gitdir.clear_stale_locks(git_dir)
+        try:
+            digests = [await self._digest(path, git_dir)]
+            for submodule in await self._submodules.all(path, git_dir):
+                there = submodule.is_populated
+                digests.append(await self._digest(submodule.folder, submodule.git_dir) if there else submodule.path)
+        except GitFailed:
+            return None
+        return hashlib.sha256("\0".join(digests).encode()).hexdigest() if any(digests[1:]) else digests[0]
+
+    async def head(self, tree: int) -> str:
+        """The commit that is checked out, empty where there is none."""
+        path = self.path(tree)
+        if not await self._git_dir(path):
+            return ""
+        code, commit, _ = await self._git.attempt(path, "rev-parse", "HEAD")
+        return "" if code else commit.strip()
+
+    async def _common(self) -> Path:
+        """The git dir that all worktrees of the repository share."""
+        if self._common_dir is None:
+            out = await self._git.run(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
+            self._common_dir = Path(out.removesuffix("\n")).resolve()
+        return self._common_dir
+
+    async def _git_dir(self, path: Path) -> Path | None:
+        return gitdir.of_worktree(path, await self._common())
+
+    async def _moved(self, path: Path, commit: str) -> bool:
+        """Whether the worktree could be made that commit. Raises GitFailed where a new one would not help.
+
+        An ignored folder can stand where the commit has a file; git then refuses.
+        """
+        code, _, err = await self._git.attempt(path, "checkout", "--quiet", "--force", "--detach", commit)
+        if code and NOT_THE_SLOTS_FAULT.search(err):
+            raise self._git.failure("checkout", code, err)
+        return code == 0
+
+    async def _begin_anew(self, path: Path, commit: str, clearing: Clearing | None) -> Path:
+        common = await self._common()
+        if reason := gitdir.lock_of_user(path, common):
+            raise GitFailed(f"the worktree {path} is locked: {reason}", f"unlock it: `git worktree unlock {path}`")
+        if clearing:
+            await clearing.everything()
+        await remove(path, owner(self.data))
+        argv = ("worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), commit)
+        await self._git.run(self._repo, *argv)
+        git_dir = gitdir.of_worktree(path, common)
+        assert git_dir is not None
+        return git_dir
+
+    async def _digest(self, tree: Path, git_dir: Path) -> str:
+        """Of how tracked files differ from HEAD, empty where they don't. Raises GitFailed."""
         digest, text = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")("replace")
         changed = False
 
@@ -120,69 +179,9 @@ class Worktrees:
             changed = True
             digest.update(text.decode(piece).encode())
 
-        argv = ("diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv")
-        code, _, _ = await self.try_git(self.path(tree), *argv, on_output=add)
+        argv = ("diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
+        code, _, err = await self._git.attempt(tree, *argv, env=gitdir.kept_index(git_dir), on_output=add)
         if code:
-            return None
+            raise self._git.failure("diff", code, err)
         digest.update(text.decode(b"", final=True).encode())
         return digest.hexdigest() if changed else ""
-
-    async def head(self, tree: int) -> str:
-        """The commit that is checked out, empty where there is none."""
-        path = self.path(tree)
-        return (await self._git(path, "rev-parse", "HEAD")).strip() if await self._is_worktree(path) else ""
-
-    async def _is_worktree(self, path: Path) -> bool:
-        """Whether the folder is a worktree of this repository, not merely inside of one."""
-        if not (path / ".git").is_file():
-            return False
-        argv = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
-        code, out, _ = await self.try_git(path, *argv)
-        _, common, _ = await self.try_git(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
-        return code == 0 and out.splitlines() == [str(path.resolve()), common.strip()]
-
-    async def _add(self, path: Path, commit: str, clearing: Clearing | None) -> None:
-        if clearing:
-            await clearing.everything()
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        elif path.exists():
-            shutil.rmtree(path)
-        await self._git(self._repo, "worktree", "prune")
-        await self._git(self._repo, "worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), commit)
-
-    async def _update_submodules(self, path: Path) -> None:
-        await self._git(path, "submodule", "--quiet", "sync", "--recursive")
-        await self._git(path, "submodule", "--quiet", "update", "--init", "--recursive", "--force")
-        clean = " ".join(["git clean -ffdq", *(f"--exclude={name}" for name in PACKAGES)])
-        await self._git(path, "submodule", "--quiet", "foreach", "--recursive", clean)
-
-    async def _git(self, folder: Path, *args: str) -> str:
-        code, out, err = await self.try_git(folder, *args)
-        if code:
-            message = f"git {args[0]} failed: {err.strip() or out.strip() or f'exit code {code}'}"
-            raise GitFailed(message, self._room() if CANNOT_WRITE.search(err) else "")
-        return out
-
-    def _room(self) -> str:
-        return f"{megabytes(free(self.data).bytes)} are free on the file system of {self.data}, which may be too little"
-
-    async def try_git(
-        self, folder: Path, *args: str, on_output: Callable[[bytes], None] | None = None
-    ) -> tuple[int, str, str]:
-        if not folder.is_dir():
-            return 128, "", f"{folder} is not a folder"
-        env = inherited() | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-        try:
-            return await commands.run(["git", *QUIET, *args], folder, env, owner(self.data), on_output)
-        except FileNotFoundError:
-            raise GitFailed("git is not installed", "install git") from None
-
-
-def _clear_stale_locks(path: Path) -> None:
-    """A git that was killed leaves them, and every later one refuses to begin (gitrepository-layout(5))."""
-    folder = Path((path / ".git").read_text().removeprefix("gitdir:").strip())
-    for name in LOCKS:
-        lock = folder / name
-        if lock.exists() and proc.holder({str(lock)}) is None:
-            lock.unlink(missing_ok=True)
