@@ -144,8 +144,11 @@ def test_history_of_an_older_schema_is_kept(site: Site) -> None:
         db.execute("ALTER TABLE attempts DROP COLUMN requests")
         for column in ("mark", "cgroup", "role", "running"):
             db.execute(f"ALTER TABLE processes DROP COLUMN {column}")
-        db.execute("ALTER TABLE state DROP COLUMN serial")
-        db.execute("DROP TABLE sizes")
+        for column in ("serial", "live_tree", "previous_tree"):
+            db.execute(f"ALTER TABLE state DROP COLUMN {column}")
+        for table in ("trees", "made", "sizes"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("CREATE TABLE slots (name TEXT PRIMARY KEY, commit_hash TEXT, fingerprint TEXT)")
         db.execute("PRAGMA user_version = 1")
     db.close()
     (site.data / "state.db.seal").unlink()

@@ -93,7 +93,7 @@ def test_deploying_the_live_commit_again_serves_on(site: Site, commits: tuple[st
     site.start()
     for version in commits:
         commit = site.commit(version)
-        site.post("/deploy", {"commit": commit})
+        before = site.post("/deploy", {"commit": commit}).body["previous_commit"]
 
     load = Load(site.port)
     with load.running():
@@ -101,4 +101,5 @@ def test_deploying_the_live_commit_again_serves_on(site: Site, commits: tuple[st
         assert site.post("/deploy", {"commit": commit}).status == 200
 
     assert load.failures == []
-    assert site.status()["live_commit"] == site.status()["previous_commit"] == commit
+    status = site.status()
+    assert (status["live_commit"], status["previous_commit"]) == (commit, before)
