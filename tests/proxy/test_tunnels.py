@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from slot_machine.proxy.wire import Limits, Measure, Unwind
-from tests.proxy.conftest import Connection, Plane, running
+from slot_machine.proxy.wire import Limits, Unwind
+from tests.proxy.conftest import Plane, running
 from tests.proxy.test_streams import HELLO, websocket
 from tests.proxy.test_switching import writable
 
 SOON_S = 0.1
+LATER_S = 0.5
 AT_ONCE_S = 0.02
 FLOOD = b"x" * 1_000_000
+PIECE = 20_000
 
 
 @pytest.fixture
@@ -83,26 +85,34 @@ def test_app_that_leaves_while_its_client_does_not(hasty: Plane) -> None:
 
 
 def test_tunnel_that_is_silent_is_left_alone(hasty: Plane) -> None:
-    client, connection = websocket(hasty, hasty.app())
-    others = files(hasty)
-    leaves, _ = websocket(hasty, hasty.app())
-    leaves.close()
-    wait_until("the limit has passed for another one", lambda: files(hasty) == others)
+    app = hasty.app()
+    client, connection = websocket(hasty, app)
+    before = files(hasty)
+    websocket(hasty, app)[0].close()
+    all_given_back(hasty, before)
     client.send(HELLO)
     connection.until(HELLO)
 
 
-@pytest.mark.parametrize("from_app", [True, False])
-def test_end_that_reads_slowly_gets_all_though_the_other_has_left(hasty: Plane, from_app: bool) -> None:
-    client, connection = websocket(hasty, hasty.app())
-    writer, reader = (connection, client) if from_app else (client, connection)
-    sent = fill(writer.raw)
-    writer.raw.shutdown(socket.SHUT_WR)
-    assert sum(map(len, slowly(hasty, reader))) == sent
+@pytest.mark.parametrize(("from_app", "leaves"), [(False, True), (False, False), (True, False)])
+def test_end_that_reads_slowly_gets_all(tmp_path: Path, from_app: bool, leaves: bool) -> None:
+    with running(tmp_path, Limits(stall_s=LATER_S)) as plane:
+        app = plane.app()
+        client, connection = websocket(plane, app)
+        writer, reader = (connection, client) if from_app else (client, connection)
+        left = fill(writer.raw)
+        if leaves:
+            writer.raw.shutdown(socket.SHUT_WR)
+        before = files(plane)
 
+        def read(most: int) -> int:
+            nonlocal left
+            piece = reader.raw.recv(min(left, most))
+            assert piece, f"{left} bytes are missing"
+            left -= len(piece)
+            return left
 
-def slowly(plane: Plane, connection: Connection) -> Iterator[bytes]:
-    """A round trip to the data plane for each piece."""
-    while data := connection.raw.recv(8192):
-        plane.do(Measure())
-        yield data
+        websocket(plane, app)[0].close()
+        wait_until("the limit has passed for another one", lambda: read(PIECE) and files(plane) == before)
+        while left:
+            read(left)
