@@ -15,7 +15,7 @@ from pathlib import Path
 from spec.orchestrator import Orchestrator
 from tests.world import Site
 
-from soak import account
+from soak import account, trouble
 from soak.load import Load
 from soak.sequence import Sequence
 
@@ -26,6 +26,15 @@ def main(binary: str, minutes: float, seed: int) -> int:
     os.environ["TMPDIR"] = str(folder / "tmp")
     print(f"seed {seed}, {minutes:g} minutes, in {folder}", flush=True)
     site = Site(Orchestrator(Path(binary)), folder)
+    with trouble.small_disk(site):
+        failed = soak(site, minutes, seed)
+    if not failed:
+        shutil.rmtree(folder)
+    return failed
+
+
+def soak(site: Site, minutes: float, seed: int) -> int:
+    trouble.write_env_file(site)
     load = Load(site.port, seed)
     began_s = time.monotonic()
 
@@ -47,10 +56,7 @@ def main(binary: str, minutes: float, seed: int) -> int:
         samples.idle()
     finally:
         code = site.daemons[-1].stop() if site.daemons else 1
-    failed = account.give(site, account.Soak(seed, minutes, load, sequence, samples, code))
-    if not failed:
-        shutil.rmtree(folder)
-    return failed
+    return account.give(site, account.Soak(seed, minutes, load, sequence, samples, code))
 
 
 if __name__ == "__main__":

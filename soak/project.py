@@ -7,9 +7,19 @@ from typing import Literal, NamedTuple
 
 from tests.world import Site
 
-Fault = Literal["", "setup", "boot", "health"]
+from soak.trouble import ENV_FILE
+
+Fault = Literal["", "setup", "boot", "health", "hang", "cancel", "disk", "env"]
 APP = Path(__file__).with_name("app.py")
-STAGES: dict[Fault, str] = {"setup": "setup", "boot": "health", "health": "health"}
+STAGES: dict[Fault, str] = {
+    "setup": "setup",
+    "boot": "health",
+    "health": "health",
+    "hang": "setup",
+    "cancel": "setup",
+    "disk": "setup",
+    "env": "resolve",
+}
 """Where a deploy with that fault fails."""
 
 AWAY = "setsid sh -c 'while :; do sleep 5; done' {token}-marked &\n"
@@ -27,6 +37,8 @@ def configure(site: Site, rng: random.Random) -> dict[str, int | str]:
     """What a reload and a start may change: written down for the next of either."""
     site.config |= {
         "setup_command": "sh setup.sh",
+        "setup_timeout_ms": 4000,
+        "env_file": f"../{ENV_FILE}",
         "health_timeout_ms": 5000,
         "drain_timeout_ms": 2000,
         "proxy_workers": rng.choice([1, 2]),
@@ -39,12 +51,17 @@ def configure(site: Site, rng: random.Random) -> dict[str, int | str]:
 def commit(site: Site, rng: random.Random, number: int, *, fault: Fault = "", children: bool = False) -> Version:
     name = f"v{number}"
     away = (AWAY + AWAY_CLEANED).format(token=site.folder / f"child-{name}") if children else ""
-    setup = f"sleep {rng.choice([0, 0, 0.3])}\n"
+    setups: dict[Fault, str] = {
+        "setup": f"{away}echo nothing to install\nexit 3\n",
+        "hang": f"{away}sleep 600\n",
+        "cancel": f"{away}sleep 600\n",
+        "disk": "dd if=/dev/zero of=filler bs=64k\nexit 3\n",
+    }
     files = {
         "app.py": APP.read_text(),
         "version": name,
         "fault": fault,
         "child.sh": away,
-        "setup.sh": setup + (f"{away}echo nothing to install\nexit 3\n" if fault == "setup" else ""),
+        "setup.sh": f"sleep {rng.choice([0, 0, 0.3])}\n{setups.get(fault, '')}",
     }
     return Version(name, site.commit(name, files), CHILDREN if children else 0)

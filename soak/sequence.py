@@ -7,12 +7,13 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from spec.orchestrator import environment
 from spec.waiting import wait_until
 from tests.world import Site
 
-from soak import checks, project
+from soak import checks, project, trouble
 from soak.checks import Expected
 from soak.kills import Killer
 from soak.load import Load
@@ -24,14 +25,25 @@ ACTIONS = {
     "deploy that fails in setup": 2,
     "deploy that fails at boot": 2,
     "deploy that fails its health check": 1,
+    "deploy that hangs in setup": 1,
+    "deploy that is cancelled": 2,
+    "deploy that fills the disk": 2,
+    "deploy with a bad env file": 2,
     "rollback": 5,
+    "rollback on a full disk": 2,
     "reload": 5,
     "nothing": 2,
 }
+if not trouble.CAN_MOUNT:
+    del ACTIONS["deploy that fills the disk"], ACTIONS["rollback on a full disk"]
 FAULTS: dict[str, Fault] = {
     "deploy that fails in setup": "setup",
     "deploy that fails at boot": "boot",
     "deploy that fails its health check": "health",
+    "deploy that hangs in setup": "hang",
+    "deploy that is cancelled": "cancel",
+    "deploy that fills the disk": "disk",
+    "deploy with a bad env file": "env",
 }
 DISTURBANCES = {
     "none": 8,
@@ -86,20 +98,42 @@ class Sequence:
         target = self._target(action)
         if target and action not in FAULTS:
             self._load.expect(self._versions[self._live].name, self._versions[target].name)
-        client = self._begin(action)
-        time.sleep(self._rng.uniform(0, LATEST_S))
-        before = self._site.daemons[-1]
-        self._disturb(disturbance)
-        code = client.wait(SETTLED_WITHIN_S) if client else 0
-        if before.process.poll() is not None:
-            if not disturbance.startswith("daemon"):
-                self.problems.append(f"{what}: the daemon ended by itself")
-            self._start()
+        with ExitStack() as mended:
+            code = self._act(action, disturbance, what, mended)
+            if action == "rollback on a full disk":
+                self._settle(what)
         self._settle(what)
         self.settings[self._workers] += 1
         killed = disturbance.startswith("daemon")
         self._judge(what, action, target, code, killed=killed)
         self._check(what)
+
+    def _act(self, action: str, disturbance: str, what: str, mended: ExitStack) -> int:
+        """Returns the exit code of the command. `mended` takes back what was spoilt for it."""
+        if action == "deploy with a bad env file":
+            mended.enter_context(trouble.bad_env_file(self._site, self._rng))
+        elif action == "rollback on a full disk":
+            mended.enter_context(trouble.full_disk(self._site))
+        client = self._begin(action)
+        time.sleep(self._rng.uniform(0, LATEST_S))
+        before = self._site.daemons[-1]
+        self._disturb(disturbance)
+        if client and action == "deploy that is cancelled":
+            self._cancel(client)
+        code = client.wait(SETTLED_WITHIN_S) if client else 0
+        if before.process.poll() is not None:
+            if not disturbance.startswith("daemon"):
+                self.problems.append(f"{what}: the daemon ended by itself")
+            self._start()
+        return code
+
+    def _cancel(self, client: "subprocess.Popen[bytes]") -> None:
+        """A client may have been killed with its daemon, or not have been heard yet."""
+
+        def cancelled() -> bool:
+            return client.poll() is not None or self._command("cancel").wait() == 0
+
+        wait_until("the deploy is cancelled", cancelled, SETTLED_WITHIN_S)
 
     @property
     def _workers(self) -> str:
@@ -108,7 +142,7 @@ class Sequence:
 
     def _target(self, action: str) -> str:
         """The commit that would be live then; empty if nothing is deployed."""
-        if action == "rollback":
+        if action.startswith("rollback"):
             return self._previous
         return self._commit(action).commit if action.startswith("deploy") else ""
 
@@ -117,7 +151,9 @@ class Sequence:
             return None
         if action == "reload":
             project.configure(self._site, self._rng)
-        command = action.partition(" ")[0]
+        return self._command(action.partition(" ")[0])
+
+    def _command(self, command: str) -> "subprocess.Popen[bytes]":
         with (self._site.folder / "commands.log").open("ab") as log:
             return subprocess.Popen(
                 [self._site.orchestrator.binary, command],
@@ -180,8 +216,8 @@ class Sequence:
 
     def _judge_failure(self, what: str, fault: Fault, code: int, *, killed: bool) -> None:
         attempt = [row for row in self._site.history() if row["kind"] == "deploy"][-1]
-        result, stage = ("failed", STAGES[fault])
-        if code == 0 or (not killed and (attempt["result"], attempt["stage"]) != (result, stage)):
+        result = "cancelled" if fault == "cancel" else "failed"
+        if code == 0 or (not killed and (attempt["result"], attempt["stage"]) != (result, STAGES[fault])):
             self.problems.append(f"{what}: exit code {code}, {attempt}")
 
     def _check(self, what: str) -> None:
