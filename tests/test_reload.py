@@ -19,6 +19,8 @@ from spec.waiting import wait_until
 from spec.web import exchange
 
 from slot_machine import reload
+from slot_machine.core.errors import ConfigError
+from slot_machine.host.store import SCHEMA_VERSION
 from slot_machine.reload import VARIABLE
 from tests.test_deploy_failures import MODES, live
 from tests.test_life import children_of
@@ -399,10 +401,21 @@ def test_lock_is_handed_only_to_code_that_takes_it(
 ) -> None:
     """Code that does not would find the data folder taken, by itself."""
     fixed: dict[str, object] = dict.fromkeys(reload.FIXED, 1) | {"data": str(tmp_path)}
-    answer = json.dumps(fixed | ({"handed": handed} if handed else {}))
+    answer = json.dumps(fixed | {"schema": SCHEMA_VERSION} | ({"handed": handed} if handed else {}))
     monkeypatch.setattr(reload, "_command", lambda: ["/bin/sh", "-c", 'echo "$0"', answer])
 
     assert asyncio.run(reload.check(fixed)) is takes_lock
+
+
+@pytest.mark.parametrize("known", [{}, {"schema": SCHEMA_VERSION - 1}], ids=["silent", "older"])
+def test_code_that_cannot_read_the_database_is_not_reloaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: dict[str, int]
+) -> None:
+    fixed: dict[str, object] = dict.fromkeys(reload.FIXED, str(tmp_path))
+    monkeypatch.setattr(reload, "_command", lambda: ["/bin/sh", "-c", 'echo "$0"', json.dumps(fixed | known)])
+
+    with pytest.raises(ConfigError, match="older slot-machine, which can't read this database"):
+        asyncio.run(reload.check(fixed))
 
 
 def test_what_an_older_image_hands_over_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:

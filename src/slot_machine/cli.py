@@ -106,7 +106,7 @@ def start(
     _check_access_log(folder, options.access_log or "")
     if check:
         reload.check_data_plane()
-        shown = json.loads(config.render(options)) | known.fixed | {"handed": reload.Handed.__struct_fields__}
+        shown = json.loads(config.render(options)) | known.fixed | reload.abilities()
         click.echo(json.dumps(shown, indent=2))
         return
     handed = asyncio.run(daemon.run(known))

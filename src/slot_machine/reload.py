@@ -13,6 +13,7 @@ import msgspec
 from slot_machine.core.errors import ConfigError, StartRefused
 from slot_machine.host import commands, environment
 from slot_machine.host.containment import owner
+from slot_machine.host.store import SCHEMA_VERSION
 
 VARIABLE = "SLOT_MACHINE_RELOAD"
 FIXED = ("port", "internal_port", "api_port", "repo", "data")
@@ -69,6 +70,9 @@ async def check(fixed: dict[str, object]) -> bool:
         raise _refusal(f"the new code can't be asked: {error}") from None
     except (msgspec.MsgspecError, KeyError) as error:
         raise _refusal(f"the new code gave an answer that can't be understood: {error!r}") from None
+    schema = answer.get("schema", 0)
+    if not isinstance(schema, int) or schema < SCHEMA_VERSION:
+        raise _refusal("the new code is of an older slot-machine, which can't read this database")
     for name in FIXED:
         if new[name] != fixed[name]:
             raise ConfigError(
@@ -76,6 +80,11 @@ async def check(fixed: dict[str, object]) -> bool:
                 "stop the daemon and start it again for that",
             )
     return "lock_fd" in str(answer.get("handed"))
+
+
+def abilities() -> dict[str, object]:
+    """Of this code, for `check` by another image of the daemon: what it can be handed, and which database it reads."""
+    return {"handed": Handed.__struct_fields__, "schema": SCHEMA_VERSION}
 
 
 def check_data_plane() -> None:
