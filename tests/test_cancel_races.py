@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -141,9 +142,9 @@ def test_stop_in_every_step_of_a_cancel(tmp_path: Path, strategy: str) -> None:
 
 
 async def _first_cancel(
-    machine: Machine, faults: Faults, at: int, came: asyncio.Event
+    machine: Machine, faults: Faults, at: int, came: asyncio.Event, strike: Callable[[], None] | None = None
 ) -> tuple["asyncio.Task[Outcome]", "asyncio.Task[Attempt | NothingToCancel | Stopping]"]:
-    """Cancels a deploy in its start. `came` is set in the step with the number `at` from then on."""
+    """Cancels a deploy in its start. In the step with the number `at` from then on, or at once, `came` is set."""
     deploying = machine.deployer.deploy("b", "cli", ignored)
 
     def starts() -> bool:
@@ -152,7 +153,9 @@ async def _first_cancel(
     while not starts():  # noqa: ASYNC110 - in this time it costs nothing
         await asyncio.sleep(0)
     faults.names.clear()
-    faults.at, faults.strike = at, came.set
+    faults.at, faults.strike = at, strike or came.set
+    if not at:
+        faults.strike()
     return deploying, asyncio.ensure_future(cancel(machine))
 
 
@@ -164,3 +167,31 @@ def test_cancel_of_nothing(tmp_path: Path) -> None:
             assert "no deploy runs" in str(answer)
 
     run(story())
+
+
+@STRATEGIES
+def test_cancel_while_the_database_cannot_be_read(tmp_path: Path, strategy: str) -> None:
+    async def unreadable_from(at: int) -> bool:
+        faults = Faults()
+        async with machine(tmp_path, config_of(rollback, strategy), faults) as made:
+            await a_is_live(made)
+
+            def strike() -> None:
+                made.store.unreadable = sqlite3.OperationalError("disk I/O error")
+
+            deploying, cancelling = await _first_cancel(made, faults, at, asyncio.Event(), strike)
+            await cancelling
+            outcome = await deploying
+            struck, made.store.unreadable = made.store.unreadable is not None, None
+            where = f"unreadable in step {at}: {faults.names}"
+            assert isinstance(outcome, Cancelled | StageFailed), where
+            assert made.store.attempts(1)[0].result in ("cancelled", "failed"), where
+            check_rest(made, where)
+            check_history(made, where)
+            assert not made.supervisor.monitor.deploying, where
+            return struck
+
+    at = 0
+    while run(unreadable_from(at)):
+        at += 1
+    assert at > 1

@@ -468,7 +468,7 @@ class Deployer:
         task = asyncio.current_task()
         assert task
         task.uncancel()
-        what_now = self._what_now(self.state.live)
+        what_now = self._what_now(self._live_or_watched())
         return Cancelled(f"the {attempt.record.kind} was cancelled; {what_now}", attempt.record.stage)
 
     async def _undo(self, attempt: RunningAttempt, error: SlotMachineError) -> None:
@@ -479,7 +479,7 @@ class Deployer:
         if attempt.phase is Phase.IDLE and event is Event.FAIL:
             attempt.on(Event.REUSE)
         attempt.outcome(str(error))
-        live = self.state.live
+        live = self._live_or_watched()
         attempt.on(event, self._what_now(live))
         if attempt.phase in (Phase.RESTORE, Phase.CANCELLING):
             if live and attempt.record.kind == "recovery":
@@ -493,14 +493,24 @@ class Deployer:
             attempt.on(Event.RESTORED)
 
     async def _undo_blindly(self, attempt: RunningAttempt) -> None:
-        """When the database can't even be read: what was live before is the latest that the supervisor watched."""
-        if attempt.phase not in (Phase.RESTORE, Phase.FAILED):
+        """What was live before is the latest that the supervisor watched."""
+        restoring = (Phase.RESTORE, Phase.CANCELLING)
+        if attempt.phase not in (*restoring, Phase.FAILED, Phase.CANCELLED):
             attempt.on(Event.FAIL)
-        if attempt.phase is Phase.RESTORE:
+        if attempt.phase in restoring:
             release = self._supervisor.release
             if release and not self._supervisor.watching:
                 await self._supervisor.resume(release.version)
             attempt.on(Event.RESTORED)
+
+    def _live_or_watched(self) -> Version | None:
+        """When the database can't even be read, the latest that the supervisor watched. Raises nothing."""
+        try:
+            return self.state.live
+        except sqlite3.Error as error:
+            log.error("cannot read the database: %s", error)
+            release = self._supervisor.release
+            return release.version if release else None
 
     def _what_now(self, live: Version | None) -> str:
         if not live:
