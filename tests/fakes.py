@@ -125,6 +125,8 @@ class Launcher:
         self.failures: list[Exception] = []
         self.answers: list[Answer | Exception] = []
         """To the next probes; then it is healthy."""
+        self.hangs = False
+        """No probe is answered."""
         self.dropped: list[str] = []
         self.bad_environment: Exception | None = None
         self.environments: list[Phase] = []
@@ -156,6 +158,8 @@ class Launcher:
 
     async def probe(self, _: Release) -> Answer:
         await self._faults.step("probe")
+        if self.hangs:
+            await asyncio.sleep(1000)
         answer = self.answers.pop(0) if self.answers else HEALTHY
         if isinstance(answer, Exception):
             raise answer

@@ -190,3 +190,46 @@ def test_what_runs_is_routed_as_soon_as_that_works(tmp_path: Path) -> None:
         assert machine.traffic.routed == release.upstream
 
     tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("failures", [1, FAILURES_IN_A_ROW])
+def test_what_is_taken_over_is_healthy_once_it_has_answered(tmp_path: Path, failures: int) -> None:
+    async def story(machine: Machine) -> None:
+        release = await machine.supervisor.pause()
+        assert release
+        machine.launcher.answers += [SICK] * failures
+        await machine.supervisor.take_over(release)
+        assert machine.supervisor.running
+        assert not machine.supervisor.healthy
+        assert "took it over" in machine.supervisor.unhealthy_reason
+
+        await asyncio.sleep((FAILURES_IN_A_ROW - 0.5) * INTERVAL_S)
+        assert machine.supervisor.healthy == (failures == 1)
+        assert release.running == (failures == 1), "only after as many failures as ever"
+
+    tell(tmp_path, story, restart_when_unhealthy=True)
+
+
+def test_what_is_taken_over_and_well_is_healthy_at_once(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        release = await machine.supervisor.pause()
+        assert release
+        machine.launcher.answers.append(HEALTHY)
+        await machine.supervisor.take_over(release)
+        assert machine.supervisor.healthy
+        assert not machine.launcher.answers
+
+    tell(tmp_path, story)
+
+
+def test_what_hangs_does_not_hold_up_the_daemon_that_takes_it_over(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        release = await machine.supervisor.pause()
+        assert release
+        machine.launcher.hangs = True
+        async with asyncio.timeout(2):
+            await machine.supervisor.take_over(release)
+        assert machine.supervisor.watching
+        assert not machine.supervisor.healthy
+
+    tell(tmp_path, story)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from contextlib import suppress
 
 from slot_machine.core.config import Config
 from slot_machine.release import Release, describe
@@ -15,6 +16,8 @@ FAILURES_IN_A_ROW = 3
 SETTLED_AFTER_S = 5.0
 """So long an app that had crashed must stay up until it counts as healthy again."""
 SHORTEST_PAUSE_S = 0.05
+FIRST_ANSWER_S = 1.0
+"""So long a daemon that takes the app over waits for its answer; then it is asked as ever."""
 
 
 class Monitor:
@@ -45,6 +48,15 @@ class Monitor:
         self._crashed = False
         self._well()
 
+    async def taken_over(self, release: Release) -> None:
+        """An earlier daemon's, which may hang. It is healthy once it has answered."""
+        self.proven()
+        if self._config.health_interval_s:
+            self._sick = "it has not answered its health check since this daemon took it over"
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_ANSWER_S):
+                    await self._ask(release)
+
     def crashed(self) -> None:
         self._crashed = True
 
@@ -62,14 +74,15 @@ class Monitor:
         interval_s = self._config.health_interval_s
         if not interval_s:
             await asyncio.get_running_loop().create_future()
-        asked_s = time.monotonic()
+        # One that is not known to be well is asked at once.
+        asked_s = time.monotonic() - (interval_s if self._sick else 0)
         while not self._to_be_started_again():
             await asyncio.sleep(max(asked_s + interval_s - time.monotonic(), SHORTEST_PAUSE_S))
             asked_s = time.monotonic()
             await self._ask(release)
 
     def _to_be_started_again(self) -> bool:
-        return bool(self._sick) and self._config.restart_when_unhealthy and not self.deploying
+        return self._in_a_row >= FAILURES_IN_A_ROW and self._config.restart_when_unhealthy and not self.deploying
 
     async def _ask(self, release: Release) -> None:
         try:
@@ -90,7 +103,7 @@ class Monitor:
         if self._in_a_row < FAILURES_IN_A_ROW:
             return
         reason = f"{self._config.health_endpoint} answered {words}, not 200, {FAILURES_IN_A_ROW} times in a row or more"
-        if not self._sick:
+        if self._in_a_row == FAILURES_IN_A_ROW:
             log.error("%s is unhealthy: %s", describe(release.version), reason)
         self._sick = reason
 

@@ -86,7 +86,9 @@ class Supervisor:
         self.release = release
         with going_on(f"cannot route to {describe(release.version)}"):
             await self._route(release)
-        self._adopt(release)
+        with going_on(f"cannot ask for the health of {describe(release.version)}"):
+            await self.monitor.taken_over(release)
+        self._keep(release.version, release)
 
     async def let_go(self) -> None:
         """Stops watching; the live version goes on."""
