@@ -8,6 +8,7 @@ import pytest
 
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
+from slot_machine.core.upstream import Upstream
 from slot_machine.host.health import Answer
 from slot_machine.monitor import FAILURES_IN_A_ROW, SETTLED_AFTER_S
 from tests.fakes import COMMITS, HEALTHY, Faults, Machine, raising, run, until
@@ -233,3 +234,31 @@ def test_what_hangs_does_not_hold_up_the_daemon_that_takes_it_over(tmp_path: Pat
         assert not machine.supervisor.healthy
 
     tell(tmp_path, story)
+
+
+def test_what_makes_way_says_why_it_is_not_healthy(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        release = await machine.supervisor.pause()
+        assert release
+        await release.stop(0)
+        assert not machine.supervisor.healthy
+        assert "makes way" in machine.supervisor.unhealthy_reason
+
+    tell(tmp_path, story)
+
+
+def test_what_is_drained_because_it_is_unhealthy_says_so(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        reasons: list[str] = []
+
+        async def drained(_: Upstream) -> None:
+            reasons.append(machine.supervisor.unhealthy_reason)
+
+        machine.traffic.drained = drained  # type: ignore[method-assign]
+        machine.launcher.answers += [SICK] * FAILURES_IN_A_ROW
+        await until(lambda: machine.supervisor.restarts)
+
+        assert ["503" in reason for reason in reasons] == [True]
+        del machine.traffic.drained
+
+    tell(tmp_path, story, restart_when_unhealthy=True)

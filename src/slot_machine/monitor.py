@@ -39,7 +39,7 @@ class Monitor:
 
     @property
     def reason(self) -> str:
-        if self._crashed:
+        if self._crashed and not self._sick:
             return f"started again after it had ended, less than {SETTLED_AFTER_S:g} s ago"
         return self._sick
 

@@ -67,7 +67,9 @@ class Supervisor:
         """Empty where it is healthy, or where nothing is live."""
         if self.running:
             return self.monitor.reason
-        return f"it does not run: {self.last_exit or 'it is being started'}" if self.watching else ""
+        if self.watching:
+            return f"it does not run: {self.last_exit or 'it is being started'}"
+        return "it does not run: it makes way for another version" if self.release else ""
 
     @property
     def watching(self) -> bool:
