@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -314,6 +316,36 @@ def test_data_plane_that_cannot_be_loaded_is_no_reason_to_reload(site: Site) -> 
     assert reply.status == 422
     assert "the data plane can't be loaded: ImportError('half installed')" in str(reply.body["error"])
     assert workers(site) == before
+    assert site.serving() == "good"
+
+
+def lose_the_repository(site: Site) -> None:
+    (site.repo / ".git").rename(site.folder / "elsewhere")
+
+
+def damage_the_database(site: Site) -> None:
+    with sqlite3.connect(site.data / "state.db") as db:
+        db.execute("ALTER TABLE trees RENAME TO lost")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"),
+    [(lose_the_repository, "not a git repository"), (damage_the_database, "is damaged: no such table: trees")],
+)
+def test_daemon_that_could_not_start_again_is_not_reloaded(
+    site: Site, lose: Callable[[Site], None], reason: str
+) -> None:
+    live(site)
+    lose(site)
+
+    reply = site.post("/reload")
+
+    assert reply.status == 422
+    assert "nothing was reloaded" in str(reply.body["error"])
+    assert reason in str(reply.body["error"])
+    assert reply.body["hint"]
+    assert site.post("/cancel").status == 409
     assert site.serving() == "good"
 
 

@@ -16,7 +16,7 @@ from slot_machine import __version__, dataplane, metrics, reload, status
 from slot_machine.admission import Admission
 from slot_machine.api import Api
 from slot_machine.core.config import Config
-from slot_machine.core.errors import Busy, GitFailed, Reloading, SlotMachineError, StartRefused
+from slot_machine.core.errors import Busy, ConfigError, GitFailed, Reloading, StartRefused
 from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.custody import Custody
 from slot_machine.dataplane import DataPlane, Left
@@ -32,7 +32,7 @@ from slot_machine.host.worktrees import Worktrees
 from slot_machine.proxy.wire import Limits, Settings
 from slot_machine.release import Launcher
 from slot_machine.slots import Slots
-from slot_machine.supervisor import Supervisor
+from slot_machine.supervisor import Supervisor, log_failure
 from slot_machine.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -182,6 +182,7 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
         async def reload_now() -> None:
             deployer.check_free()
             hands_lock = await reload.check(options.fixed)
+            await _check_ground(options)
             # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
             deployer.check_free()
             deployer.refuse_more(Reloading)
@@ -224,6 +225,15 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
             task.cancel()
 
 
+async def _check_ground(options: Options) -> None:
+    """Whether the next image would find what it stands on. Raises ConfigError."""
+    try:
+        await _worktrees(options)
+        open_sound(options.data / "state.db").close()
+    except StartRefused as error:
+        raise ConfigError(f"nothing was reloaded: {error}", error.hint) from None
+
+
 def _ignore(path: Path) -> None:
     """Not written anew each time, so that a full disk is no reason not to start."""
     if not path.exists():
@@ -240,8 +250,8 @@ async def _reload_on_signal(ending: Ending, deployer: Deployer, reload_now: Call
             await reload_now()
         except Busy:
             ending.asked_to_reload.set()
-        except SlotMachineError as error:
-            log.error("%s", error)
+        except Exception as error:  # noqa: BLE001 - the daemon lives
+            log_failure("cannot reload", error)
 
 
 async def _keep_orphans() -> None:
