@@ -149,6 +149,8 @@ async def _ask(session: aiohttp.ClientSession, host: str, port: int, endpoint: s
         raise
     except TimeoutError:
         return Answer(0, f"nothing within {limit_s:g} s")
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        return Answer(0, "nothing (it closed the connection)")
     except aiohttp.ClientError as error:
         return Answer(0, f"what is not HTTP ({' '.join(str(error).split())})")
 
