@@ -60,7 +60,7 @@ def full_disk(request: pytest.FixtureRequest, site: Site, tmp_path: Path) -> Ite
         image = tmp_path / "image"
         with image.open("wb") as file:
             file.truncate(80_000_000)
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-m", "0", image], check=True)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-b", "1024", "-m", "0", image], check=True)
         arguments = ["-o", "loop", str(image)]
     with mounted(site, path, *arguments):
         if request.param == "ext4 with the repository":
@@ -289,6 +289,21 @@ def test_rollback_and_restart_on_a_full_disk(site: Site, full_disk: Disk) -> Non
     full_disk.fill()
     site.start("--data", str(site.data))
     assert site.serving() == "good"
+
+
+def test_killed_daemon_starts_again_on_a_full_disk(site: Site, full_disk: Disk) -> None:
+    """On blocks smaller than a page, the kernel kills who writes into a hole of SQLite's shared memory (SIGBUS)."""
+    live(site)
+    for _ in range(2):
+        shared_memory = (site.data / "state.db-shm").stat()
+        assert shared_memory.st_blocks * 512 >= shared_memory.st_size
+        full_disk.fill()
+        kill_daemon(site)
+        site.start("--data", str(site.data))
+        assert site.serving() == "good"
+        assert not (site.data / "reserve").exists()
+        full_disk.make_room()
+        wait_until("there is a reserve again", (site.data / "reserve").exists)
 
 
 @pytest.mark.usefixtures("full_disk")

@@ -36,6 +36,8 @@ SMALLEST_PAGE_BYTES = 512
 def open_sound(path: Path) -> Store:
     """Raises StateDamaged, and StartRefused for a database of a newer slot-machine or one that can't be read."""
     try:
+        # Before SQLite maps its shared memory, where it could not be told that the disk is full.
+        Reserve(path.parent).give_up_if_full()
         if _has_content(path):
             _examine(path)
         return Store.open(path)

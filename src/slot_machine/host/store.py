@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import logging
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator
@@ -159,6 +160,7 @@ class Store:
         self._seal = seal.path_of(path)
         self.reserve = Reserve(path.parent)
         self._has_room = False
+        self._shared_memory_fd = -1
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -176,6 +178,8 @@ class Store:
     def close(self) -> None:
         """With the room of the log, which SQLite deletes, for the next one to open it."""
         self._db.close()
+        if self._shared_memory_fd >= 0:
+            os.close(self._shared_memory_fd)
         if self._has_room:
             self.reserve.make(reserve.LOG_BYTES, 0)
 
@@ -187,8 +191,21 @@ class Store:
                 break
             except OSError as error:
                 log.warning("cannot take %d bytes for the database: %s", size, error)
+        self._fill_shared_memory()
         self.reserve.make()
         self._has_room = True
+
+    def _fill_shared_memory(self) -> None:
+        """Else it has holes, on blocks smaller than a page: on a full disk, the kernel kills who writes there (SIGBUS).
+
+        It stays open, as its end would be that of SQLite's locks on it (fcntl(2)).
+        """
+        path = self._path.with_name(f"{self._path.name}-shm")
+        try:
+            self._shared_memory_fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            os.posix_fallocate(self._shared_memory_fd, 0, os.fstat(self._shared_memory_fd).st_size)
+        except OSError as error:
+            log.warning("cannot take the room of %s: %s", path, error)
 
     def state(self) -> State:
         *columns, time = self._db.execute(f"SELECT {STATE_COLUMNS} FROM state").fetchone()
