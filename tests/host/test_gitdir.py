@@ -167,15 +167,16 @@ def test_slot_whose_paths_are_too_long_for_git_is_begun_anew(repository: Reposit
     assert sorted(os.listdir(repository.slot)) == [".git", "app"]
 
 
-def nest(folder: Path, depth: int) -> None:
-    """Folders in folders, of 200 bytes each."""
+def nest(folder: Path, depth: int, name: str = "x" * 200) -> None:
+    """Folders in folders, and a file in the innermost."""
     folder.mkdir()
     fd = os.open(folder, os.O_RDONLY)
     for _ in range(depth):
-        os.mkdir("x" * 200, dir_fd=fd)
-        below = os.open("x" * 200, os.O_RDONLY, dir_fd=fd)
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
     os.close(fd)
 
 

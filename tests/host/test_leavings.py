@@ -14,6 +14,7 @@ from slot_machine.core.model import Made
 from slot_machine.host import databases, kept
 from slot_machine.host.kept import Kept
 from slot_machine.host.leavings import Leavings, is_data, unquoted
+from tests.host.test_gitdir import nest
 from tests.host.test_worktrees import Repository, repository
 
 __all__ = ["repository"]
@@ -67,6 +68,21 @@ def test_what_the_setup_made_and_nobody_changed_is_not_kept(tree: Tree) -> None:
 
     assert tree.repository.left() == {"app", "lock"}
     assert (tree.kept / "changed").read_text() == "by the app"
+
+
+@pytest.mark.parametrize(("depth", "name"), [(19, "x" * 200), (50, "x" * 200), (1500, "x")])
+def test_what_lies_too_deep_is_kept_with_the_folder_at_the_top(tree: Tree, depth: int, name: str) -> None:
+    """Deeper than a path leads, almost so deep, or in more folders than a call may be nested."""
+    tree.checkout(tree.repository.commit({"app": "1", "deep/tracked": "1"}))
+    nest(tree.path / "deep" / "er", depth, name)
+    tree.repository.leave("deep/upload", "other")
+
+    tree.checkout(tree.repository.commit({"app": "2", "deep/tracked": "2"}))
+
+    assert tree.repository.left() == {"app", "deep/tracked"}
+    assert (tree.path / "deep" / "tracked").read_text() == "2"
+    assert (tree.kept / "deep" / "upload").exists()
+    assert (tree.kept / "other").exists()
 
 
 def test_unfinished_setup_made_all_that_git_does_not_ignore(tree: Tree) -> None:

@@ -1,5 +1,6 @@
 """The folder `kept`: what the app wrote into its own tree, out of the way of the next version there."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slot_machine.host import foldersize
-from slot_machine.host.leavings import COMPANIONS
+from slot_machine.host.leavings import COMPANIONS, is_too_deep
 from slot_machine.host.removal import remove_here
 
 MOST_FOLDERS = 20
@@ -16,6 +17,10 @@ MOST_BYTES = 1_000_000_000
 
 NAMED = 5
 """So many files are named; of others, it is said how many."""
+
+
+NAME_SHOWN = 100
+"""Letters of a name that is too long."""
 
 
 class Kept:
@@ -45,6 +50,8 @@ class Kept:
 def move(tree: Path, names: Iterable[str], folder: Path, moved: list[str]) -> None:
     """Files and folders of a tree; `moved` gets those that there were. Blocks. Raises OSError."""
     for name in names:
+        if is_too_deep(tree / name):
+            raise OSError(errno.ENAMETOOLONG, f"{printable(name)[:NAME_SHOWN]}... in {tree} is too deep")
         if _move(tree / name, folder / name):
             moved.append(name)
             for suffix in COMPANIONS:

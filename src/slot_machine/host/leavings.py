@@ -34,6 +34,10 @@ MOST_IGNORED = 20_000
 BINARY_WITHIN_BYTES = 8000
 """Where git looks for a NUL, too."""
 
+LONGEST_BYTES = os.pathconf("/", "PC_PATH_MAX") - 256
+MOST_PARTS = 200
+"""Of a path; what lies deeper is kept with the folder at the top."""
+
 COMPANIONS = ("-wal", "-shm", "-journal")
 """Of a SQLite database: they belong to that one file, and harm another one of its name."""
 
@@ -100,7 +104,9 @@ class Leavings:
             return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
         changed = await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
         others = await finished(lambda: list(self._files(map(unquoted, out.splitlines()))))
-        return [*self._not_of_setup(changed), *self._not_of_setup(others, ignored=True)]
+        deep = {Path(name).parts[0] for name in others if is_too_deep(self._tree / name)}
+        reachable = (name for name in others if Path(name).parts[0] not in deep)
+        return [*sorted(deep), *self._not_of_setup(changed), *self._not_of_setup(reachable, ignored=True)]
 
     async def of_setup(self) -> Made:
         """To be asked right after the setup."""
@@ -116,13 +122,16 @@ class Leavings:
 
     def _files(self, names: Iterable[str]) -> Iterator[str]:
         """Those names, and in place of folders what is in them but packages; a repository is one thing. Blocks."""
-        for name in names:
-            if COMPILED in Path(name).parts or any(Path(name).match(packages) for packages in PACKAGES):
+        left = list(names)
+        while left:
+            name = left.pop()
+            path = self._tree / name
+            if COMPILED in path.parts or any(path.match(packages) for packages in PACKAGES):
                 continue
-            if not _is_folder(self._tree / name) or os.path.lexists(self._tree / name / ".git"):
+            if is_too_deep(path) or not _is_folder(path) or os.path.lexists(path / ".git"):
                 yield name
             else:
-                yield from self._files([f"{name}/{inner}" for inner in _listed(self._tree / name)])
+                left += [f"{name}/{inner}" for inner in _listed(path)]
 
     def _not_of_setup(self, names: Iterable[str], *, ignored: bool = False) -> Iterator[str]:
         if self._made.unfinished and not ignored:
@@ -162,6 +171,11 @@ class Leavings:
         return [] if code else [unquoted(line) for line in out.splitlines()]
 
 
+def is_too_deep(path: Path) -> bool:
+    """Whether it can't be named any more, here or in `kept`; or not without care."""
+    return len(path.parts) > MOST_PARTS or len(os.fsencode(path)) > LONGEST_BYTES
+
+
 def is_data(path: Path) -> bool:
     """Whether a program wrote it, not a person: a file that is no text, and no program itself."""
     try:
@@ -180,11 +194,11 @@ def unquoted(name: str) -> str:
 
 
 def _is_beyond_link(tree: Path, name: str) -> bool:
-    return any((tree / parent).is_symlink() for parent in Path(name).parents[:-1])
+    return any(os.path.islink(tree / parent) for parent in Path(name).parents[:-1])
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _listed(folder: Path) -> list[str]:

@@ -1,8 +1,10 @@
 """The trees: git worktrees, detached."""
 
 import codecs
+import errno
 import hashlib
 import re
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -79,19 +81,20 @@ class Worktrees:
         """
         path = self.path(tree)
         former: list[Submodule] = []
+        cleared = True
         git_dir = None if trees.made_as_slot(path) else await self._git_dir(path)
         if git_dir:
             gitdir.clear_stale_locks(git_dir)
             former = await self._submodules.all(path, git_dir)
             gitdir.restore_index(git_dir)
             if clearing:
-                await clearing.before(commit)
-        if not git_dir or not await self._moved(path, commit):
+                cleared = await _done(clearing.before(commit))
+        if not git_dir or not cleared or not await self._moved(path, commit):
             git_dir = await self._begin_anew(path, commit, clearing)
         if clearing:
-            await clearing.after()
+            cleared = await _done(clearing.after())
         await self._submodules.forget(former, path, git_dir)
-        if (await self._git.attempt(path, *CLEAN))[0]:
+        if not cleared or (await self._git.attempt(path, *CLEAN))[0]:
             git_dir = await self._begin_anew(path, commit, clearing)
         gitdir.keep_index(git_dir)
         await self._submodules.update(former, path, git_dir, CLEAN)
@@ -185,3 +188,14 @@ class Worktrees:
             raise self._git.failure("diff", code, err)
         digest.update(text.decode(b"", final=True).encode())
         return digest.hexdigest() if changed else ""
+
+
+async def _done(clearing: Awaitable[None]) -> bool:
+    """Whether it could be: not where a path is too long."""
+    try:
+        await clearing
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+    return True
