@@ -106,6 +106,16 @@ def test_request_that_was_not_read_yet_is_served_at_the_end(plane: Plane) -> Non
     ends_with_the_next_reply(client, app.accept())
 
 
+def test_request_that_comes_with_the_end_of_a_reply_is_served_at_the_end(plane: Plane) -> None:
+    app, client, connection = begun(plane)
+    plane.do(Close())
+    with plane.suspended():
+        connection.send(BODY)
+        client.send(GET)
+    client.until(BODY)
+    ends_with_the_next_reply(client, app.accept())
+
+
 def test_limit_of_a_connection_at_rest_ends_none_with_a_request_that_was_not_read_yet() -> None:
     """As after the machine has slept."""
 

@@ -183,7 +183,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def ended(self, exchange: Exchange, now_s: float) -> None:
         """The reply to it is written. Only a client that its head told so loses the connection, or one at rest."""
         self.exchange = None
-        if not exchange.keep_client or (self.server.ending and not self._early):
+        if not exchange.keep_client:
             self._close()
             return
         if self.congested:
@@ -195,6 +195,8 @@ class ClientConnection(asyncio.BufferedProtocol):
                 asyncio.get_running_loop().call_soon(self._next)
             else:
                 self.resume()
+        if self.server.ending:
+            self.close_if_idle()
 
     def linger(self) -> None:
         """Closes so that the last bytes arrive though the client may still be sending (RFC 9112 section 9.6)."""
