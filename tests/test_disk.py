@@ -29,7 +29,8 @@ class Disk:
             status = os.statvfs(self.path)
             more = status.f_bavail * status.f_frsize - (left_bytes or 65_536)
             if more > 0:
-                os.posix_fallocate(filler.fileno(), size, more)
+                with suppress(OSError):  # The daemon may take some of it meanwhile.
+                    os.posix_fallocate(filler.fileno(), size, more)
             for piece in (bytes(4096), b"x") if not left_bytes else ():
                 with suppress(OSError):
                     while True:
