@@ -15,7 +15,9 @@ from slot_machine.host.proc import Identity
 from slot_machine.host.processes import Session
 
 PIECE = 65_536
-MOST_STDOUT = 16_777_216
+MOST_STDOUT = 134_217_728
+"""The names of a million files."""
+
 MOST_STDERR = 16_384
 
 

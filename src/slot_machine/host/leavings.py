@@ -114,8 +114,8 @@ class Leavings:
             changed, others, ignored = await asyncio.gather(
                 self._names(*CHANGED, "HEAD"), self._names(*OTHERS), self._names(*IGNORED)
             )
-        except OSError:  # More names than a command may print.
-            return Made(unfinished=True)
+        except OSError:  # More names than a command may print. Better too much is kept than too little.
+            return Made()
         below = await finished(lambda: list(itertools.islice(self._files(ignored), MOST_IGNORED)))
         stats = ((os.fsencode(name), _stat(self._tree / name)) for name in (*changed, *others, *below))
         return Made({name: state for name, state in stats if state})
