@@ -38,7 +38,6 @@ class RunningAttempt:
         self.record = store.begin(record)
         self.phase = Phase.IDLE
         self.version: Version | None = None
-        self.failed_stage = ""
         self.warnings: tuple[str, ...] = ()
         self.cancelled = False
         """Somebody asked for its end, and it will come to that."""
@@ -55,8 +54,6 @@ class RunningAttempt:
     def on(self, event: Event, message: str = "") -> None:
         """Goes on to the next phase; `message` says what it does there. Raises IllegalTransition."""
         phase = after(self.phase, event)
-        if event is Event.FAIL:
-            self.failed_stage = self.phase.stage
         if self.phase is not Phase.IDLE:
             self._close_stage("failed" if event in (Event.FAIL, Event.CANCEL, Event.ABANDON) else "finished")
         self.phase = phase
