@@ -154,9 +154,14 @@ class Plane:
             self.do(Route(app.upstream))
         return app
 
-    def client(self, request: bytes = b"") -> Connection:
-        connection = Connection(socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S))
+    def client(self, request: bytes = b"", receive_buffer: int = 0) -> Connection:
+        """`receive_buffer`: bytes that the kernel takes for a client that does not read; 0 for many."""
+        raw = socket.socket()
+        if receive_buffer:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection = Connection(raw)
         self._clients.append(connection)
+        raw.connect(("127.0.0.1", self.port))
         connection.send(request)
         return connection
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,10 +17,14 @@ from tests.proxy.test_keep_alive import answered, served
 from tests.proxy.test_splits import Talk, Wire
 from tests.proxy.test_streams import EVENTS
 
+GET_LAST = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 HEAD, BODY = OK[:-2], OK[-2:]
 LAST = b"\r\nConnection: close\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\n"
+LONG = b"x" * 60_000
+LONG_REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LONG) + LONG
+FEW_BYTES = 4096
 
 
 def begun(plane: Plane, head: bytes = HEAD) -> tuple[App, Connection, Connection]:
@@ -130,6 +136,58 @@ def test_limit_of_a_connection_at_rest_ends_none_with_a_request_that_was_not_rea
         assert client.exchange
 
     asyncio.run(main())
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Of one connection: the data plane's and the client's."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.mark.parametrize("retires", [True, False])
+def test_last_reply_arrives_whole_though_more_came_with_it(plane: Plane, retires: bool) -> None:
+    app = plane.app()
+    client = plane.client(GET if retires else GET_LAST, FEW_BYTES)
+    connection = app.accept()
+    connection.head()
+    if retires:
+        plane.do(Retire())
+    with plane.suspended():
+        connection.send(LONG_REPLY)
+        client.send(GET)
+    assert LAST in client.head()
+    assert client.rest() == LONG
+
+
+def test_last_reply_arrives_whole_though_more_comes_before_it_was_read(plane: Plane) -> None:
+    app = plane.app()
+    client = plane.client(GET_LAST, FEW_BYTES)
+    connection = app.accept()
+    answered(connection, LONG_REPLY)
+    plane.client(GET)
+    connection.head()
+    client.send(GET)
+    assert client.rest().endswith(LONG)
+
+
+def test_last_reply_is_given_up_only_when_its_client_takes_no_more(ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    plane, wire = Talk([0], []), Wire(ours.fileno())
+    client = ClientConnection(plane, PUBLIC)
+    client.connection_made(wire)
+    client.data_received(b"nonsense\r\n\r\n")
+    for _ in range(3):
+        ours.send(LONG)
+    for _ in range(2):
+        plane.sweep(client.deadline_s + 1)
+        assert not wire.closed
+        theirs.recv(len(LONG))
+    for _ in range(2):
+        assert not wire.closed
+        plane.sweep(client.deadline_s + 1)
+    assert wire.closed
 
 
 def test_event_stream_that_ends_with_its_slot_leaves_the_connection(plane: Plane) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-import os
+import socket
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 
@@ -55,7 +55,8 @@ REPLIES = {
 KEEP_OPEN = [2, 0, 1, 1, 3, 4]
 """Such replies to REQUESTS."""
 
-NOTHING_TO_READ = os.eventfd(0)
+OURS, THEIRS = socket.socketpair()
+NOTHING_TO_READ = OURS.fileno()
 
 TURNS = 30
 """Of the event loop: more than a conversation needs to go as far as it can."""

@@ -37,6 +37,9 @@ MOST_BYTES_A_TURN = 65_536
 """Of a body, before others have theirs: uvloop would go on reading, up to 8 MB in one turn of the loop."""
 
 LINGER_S = 2.0
+SENT_AT_ONCE = 14_600
+"""Bytes that the kernel sends without waiting for the client (RFC 6928): no reset overtakes them."""
+
 BROKEN = struct.pack("ii", 1, 0)
 """For SO_LINGER (socket(7)): no time to linger, so the other side gets a reset."""
 
@@ -262,7 +265,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         exchange, limits = self.exchange, self.server.limits
         closing = self._lingering or self.transport.is_closing()
         self.deadline_s = inf
-        if self.congested or ((closing or exchange is None) and self.transport.get_write_buffer_size()):
+        if self.congested or ((closing or exchange is None) and self._unsent):
             self._end_if_stuck(self.transport, now_s)
         elif closing:
             self.transport.abort()
@@ -279,6 +282,13 @@ class ClientConnection(asyncio.BufferedProtocol):
             exchange.fail(HTTPStatus.REQUEST_TIMEOUT, f"nothing of the request's body came for {limits.stall_s:g} s")
         else:
             exchange.fail(HTTPStatus.GATEWAY_TIMEOUT, f"the app did not answer within {limits.response_s:g} s")
+
+    @property
+    def _unsent(self) -> int:
+        """Bytes that it has yet to take. While it lingers, those in the kernel's queue count as well."""
+        if self._lingering and not self.transport.is_closing():
+            return unsent(self.transport)
+        return self.transport.get_write_buffer_size()
 
     @property
     def _waits_for_body(self) -> bool:
@@ -429,10 +439,18 @@ class ClientConnection(asyncio.BufferedProtocol):
         self.linger()
 
     def _close(self) -> None:
-        if self.body is not None or self._early:
+        if self._more_may_come:
             self.body = None
             self.linger()
         else:
             self.transport.close()
             self._seen_unsent = inf
             self._set_deadline()
+
+    @property
+    def _more_may_come(self) -> bool:
+        """What comes after a close, or was not read before it, resets the connection: what is on its way is lost."""
+        if self.body is not None or self._early:
+            return True
+        transport = self.transport
+        return not transport.is_closing() and (readable(fileno(transport)) or unsent(transport) > SENT_AT_ONCE)
