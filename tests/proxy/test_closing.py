@@ -146,6 +146,23 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
+def test_limit_of_a_connection_at_rest_holds_for_one_with_empty_lines(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    plane, wire = Talk([0], []), Wire(ours.fileno())
+    client = ClientConnection(plane, PUBLIC)
+    client.connection_made(wire)
+    theirs.send(b"\r\n")
+    now_s = client.deadline_s + 1
+    plane.sweep(now_s)
+    assert client.idleness
+    assert client.idleness.since_s <= now_s, "it makes way for others as before"
+    client.data_received(ours.recv(FEW_BYTES))
+    plane.sweep(now_s + 1)
+    assert wire.closed
+
+
 @pytest.mark.parametrize("retires", [True, False])
 def test_last_reply_arrives_whole_though_more_came_with_it(plane: Plane, retires: bool) -> None:
     app = plane.app()

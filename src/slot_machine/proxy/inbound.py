@@ -273,6 +273,8 @@ class ClientConnection(asyncio.BufferedProtocol):
             if self._early:
                 self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no complete head within {limits.head_s:g} s"))
             else:
+                # What has come and was not read yet may be no request: the next sweep looks again.
+                self.deadline_s = now_s
                 self.close_if_idle()
         elif exchange.app and self._waits_for_app:
             self._end_if_stuck(exchange.app.transport, now_s)
