@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from collections.abc import Callable
 
 import h11
 import pytest
@@ -175,22 +176,26 @@ def test_a_body_that_is_mostly_framing_is_refused(chunk: bytes, free: int, trail
             framing.feed(chunk, 0)
 
 
-def test_short_chunks_cost_no_step_of_python_each() -> None:
-    """Counted, not timed: one that is looked at by itself takes several calls."""
+def steps(do: Callable[[], object]) -> int:
+    """Calls that Python takes: counted, as a time would not be the same on every machine."""
     calls = 0
 
     def count(*_: object) -> None:
         nonlocal calls
         calls += 1
 
-    for size in (1, 15, 16, 100, 255):
-        body = b"%x\r\n%b\r\n" % (size, b"x" * size) * 10_000
-        sys.setprofile(count)
-        try:
-            assert Chunked(request.TRAILERS).feed(body, 0) == MORE
-        finally:
-            sys.setprofile(None)
-    assert calls < 1000
+    sys.setprofile(count)
+    try:
+        do()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 100, 255])
+def test_short_chunks_cost_no_step_of_python_each(size: int) -> None:
+    body = b"%x\r\n%b\r\n" % (size, b"x" * size) * 10_000
+    assert steps(lambda: Chunked(request.TRAILERS).feed(body, 0)) < 200
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,10 @@ class Wire(asyncio.Transport):
         self.written = b""
         self.paused = False
         self.closed = False
+        self.protocol: asyncio.BaseProtocol | None = None
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.closed:

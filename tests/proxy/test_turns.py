@@ -6,13 +6,15 @@ import pytest
 
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
 from slot_machine.proxy.exchange import Exchange
-from slot_machine.proxy.inbound import MOST_BYTES_A_TURN, ClientConnection
+from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.server import DataPlaneServer
+from slot_machine.proxy.turns import MOST_BYTES_A_TURN
 from slot_machine.proxy.wire import Settings
 from tests.proxy.test_forwarding import GET
 from tests.proxy.test_splits import Wire
+from tests.proxy.test_streams import HELLO, SWITCHED, UPGRADE
 
 CHUNKED = b"Transfer-Encoding: chunked"
 SIZED = b"Content-Length: 1000000"
@@ -51,6 +53,20 @@ async def downloading(framing: bytes) -> Ends:
     return ends
 
 
+async def upgraded() -> Ends:
+    ends = Ends()
+    ends.client.data_received(UPGRADE)
+    await asyncio.sleep(0)
+    ends.app.data_received(SWITCHED)
+    return ends
+
+
+def protocol(wire: Wire) -> asyncio.Protocol:
+    """What an end of a tunnel is read by."""
+    assert isinstance(wire.protocol, asyncio.Protocol)
+    return wire.protocol
+
+
 @pytest.mark.parametrize("framing", [CHUNKED, SIZED])
 def test_client_that_sends_much_is_read_on_in_the_next_turn(framing: bytes) -> None:
     async def main() -> None:
@@ -75,6 +91,27 @@ def test_app_that_sends_much_is_read_on_in_the_next_turn(framing: bytes) -> None
         assert ends.app_wire.paused
         await asyncio.sleep(0)
         assert not ends.app_wire.paused
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("from_app", [True, False])
+def test_end_of_a_tunnel_that_sends_much_is_read_on_in_the_next_turn(from_app: bool) -> None:
+    async def main() -> None:
+        ends = await upgraded()
+        wire = ends.app_wire if from_app else ends.client_wire
+        other = protocol(ends.client_wire if from_app else ends.app_wire)
+        for waits in (False, True):
+            protocol(wire).data_received(HELLO)
+            assert not wire.paused
+            protocol(wire).data_received(MUCH)
+            assert wire.paused
+            if waits:
+                other.pause_writing()
+            await asyncio.sleep(0)
+            assert wire.paused == waits
+        other.resume_writing()
+        assert not wire.paused
 
     asyncio.run(main())
 

@@ -21,6 +21,7 @@ from slot_machine.proxy.request import RequestHead
 from slot_machine.proxy.room import Idleness, Room
 from slot_machine.proxy.routing import Router
 from slot_machine.proxy.sockets import ended_by_peer, fileno, readable, unsent
+from slot_machine.proxy.turns import end_turn
 from slot_machine.proxy.wire import Limits
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ RECEIVED = mmap.mmap(-1, READ_BYTES)
 """What the latest read of any client brought. A slice of it is a copy."""
 
 RECEIVED_EARLY = memoryview(RECEIVED)[:MOST_EARLY_BYTES]
-MOST_BYTES_A_TURN = 65_536
-"""Of a body, before others have theirs: uvloop would go on reading, up to 8 MB in one turn of the loop."""
-
 LINGER_S = 2.0
 SENT_AT_ONCE = 14_600
 """Bytes that the kernel sends without waiting for the client (RFC 6928): no reset overtakes them."""
@@ -178,6 +176,10 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.paused = False
             self.transport.resume_reading()
             self._set_deadline()
+
+    def end_turn(self, nbytes: int) -> None:
+        """`nbytes`: what was read in it."""
+        end_turn(self.transport, nbytes, lambda: self.paused)
 
     def goes_on(self) -> None:
         """What its exchange waits for has changed."""
@@ -418,20 +420,13 @@ class ClientConnection(asyncio.BufferedProtocol):
             exchange.received += len(data)
             exchange.more_body(data)
             self._set_deadline()
-            if len(data) > MOST_BYTES_A_TURN and not self.transport.is_closing():
-                self.transport.pause_reading()
-                asyncio.get_running_loop().call_soon(self._read_on)
+            self.end_turn(len(data))
             return
         self.body = None
         self._keep_early(data[end:])
         exchange.received += end
         exchange.more_body(data[:end])
         self._set_deadline()
-
-    def _read_on(self) -> None:
-        """The others have had their turn."""
-        if not self.paused and not self.transport.is_closing():
-            self.transport.resume_reading()
 
     def _refuse(self, refusal: Refusal, bytes_in: int = 0) -> None:
         """Takes nothing more from this client."""

@@ -15,11 +15,9 @@ from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.reply import BODYLESS, ReplyHead
 from slot_machine.proxy.sockets import fileno
 from slot_machine.proxy.tunnel import Tunnel
+from slot_machine.proxy.turns import end_turn
 
 READ_BYTES = 262_144
-MOST_BYTES_A_TURN = 65_536
-"""Of a reply, before others have theirs: uvloop would go on reading, up to 8 MB in one turn of the loop."""
-
 WRITTEN_AT_ONCE = 16_384
 """Bytes up to which a copy costs less than a second buffer."""
 
@@ -84,9 +82,7 @@ class AppConnection(asyncio.Protocol):
         try:
             if self._framing is not None:
                 self._relay(exchange, data, 0, self._framing.feed(data, 0))
-                if len(data) > MOST_BYTES_A_TURN and not self.transport.is_closing():
-                    self.transport.pause_reading()
-                    asyncio.get_running_loop().call_soon(self._read_on)
+                end_turn(self.transport, len(data), self._waits)
                 return
             if self._early:
                 data, self._early = self._early + data, b""
@@ -231,11 +227,8 @@ class AppConnection(asyncio.Protocol):
             assert self._head
             self._finish(exchange, self._head, end == len(data))
 
-    def _read_on(self) -> None:
-        """The others have had their turn."""
-        waits = self._exchange is not None and self._exchange.client.congested
-        if not waits and not self.transport.is_closing():
-            self.transport.resume_reading()
+    def _waits(self) -> bool:
+        return self._exchange is not None and self._exchange.client.congested
 
     def _write(self, exchange: Exchange, data: bytes) -> None:
         exchange.sent += len(data)

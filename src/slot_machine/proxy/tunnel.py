@@ -6,6 +6,7 @@ from time import monotonic
 
 from slot_machine.proxy.exchange import Exchange
 from slot_machine.proxy.sockets import unsent
+from slot_machine.proxy.turns import end_turn
 from slot_machine.proxy.websocket import GOING_AWAY, Frames
 
 
@@ -36,12 +37,14 @@ class Tunnel:
         self.exchange.sent += len(data)
         self.client.transport.write(data)
         self._progress()
+        end_turn(self.transport, len(data), lambda: self.client.congested)
 
     def from_client(self, data: bytes) -> None:
         if not self.exchange.ended:
             self.exchange.received += len(data)
             self.transport.write(data)
             self._progress()
+            self.client.end_turn(len(data))
 
     def eof(self, to: asyncio.Transport) -> bool:
         """One side is done; the other half goes on. Whether it does: the second time the connections close."""

@@ -1,11 +1,26 @@
 """Just as much of WebSocket (RFC 6455) as it takes to end one: where a frame ends, and what says good-bye."""
 
+import re
+
 GOING_AWAY = b"\x88\x02\x03\xe9"
 """A Close frame with status 1001: the server goes down (section 7.4.1). A server's frames have no mask."""
 
 CLOSE = 0x8
 LENGTHS = {126: 2, 127: 8}
 """Section 5.2: these stand for a length in that many bytes more."""
+
+MOST_AT_ONCE = 1024
+"""Frames that one match takes: the stack of regular expressions grows with each."""
+
+
+def _short_frames() -> re.Pattern[bytes]:
+    """Whole frames of up to 125 bytes that say no good-bye: one by one they would cost Python too much."""
+    first = b"".join(rb"\x%02x" % byte for byte in range(256) if byte & 0x0F != CLOSE)
+    rest = b"|".join(rb"\x%02x.{%d}" % (size, size) for size in range(126))
+    return re.compile(b"(?s:[%b](?:%b)){1,%d}" % (first, rest, MOST_AT_ONCE))
+
+
+SHORT_FRAMES = _short_frames()
 
 
 class Frames:
@@ -24,23 +39,29 @@ class Frames:
         return not self._left and not self._head
 
     def feed(self, data: bytes) -> None:
-        at, end = 0, len(data)
+        if self._head:
+            data, self._head = self._head + data, b""
+        at, end = self._left, len(data)
         while at < end:
-            if self._left:
-                step = min(self._left, end - at)
-                self._left -= step
-                at += step
+            if short := SHORT_FRAMES.match(data, at):
+                at = short.end()
                 continue
-            self._head += data[at : at + 1]
-            at += 1
-            if len(self._head) >= 2:
-                self._look_at_head()
+            size = _size(data, at)
+            if not size:
+                self._head = data[at:]
+                break
+            self.closed = self.closed or data[at] & 0x0F == CLOSE
+            at += size
+        self._left = max(0, at - end)
 
-    def _look_at_head(self) -> None:
-        code = self._head[1] & 0x7F
-        more = LENGTHS.get(code, 0)
-        if len(self._head) < 2 + more:
-            return
-        self._left = int.from_bytes(self._head[2:]) if more else code
-        self.closed = self.closed or self._head[0] & 0x0F == CLOSE
-        self._head = b""
+
+def _size(data: bytes, at: int) -> int:
+    """Of the frame that begins there; 0 if its length is not there yet."""
+    begin = at + 2
+    if len(data) < begin:
+        return 0
+    code = data[at + 1] & 0x7F
+    stop = begin + LENGTHS.get(code, 0)
+    if len(data) < stop:
+        return 0
+    return stop - at + (int.from_bytes(data[begin:stop]) if stop > begin else code)
