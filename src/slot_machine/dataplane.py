@@ -260,7 +260,7 @@ class Worker:
         for _ in range(TRIES):
             try:
                 await self.start()
-            except (DataPlaneGone, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, those that there are go on
                 failure = error
             else:
                 return None
@@ -311,15 +311,16 @@ class Worker:
             began_s = time.monotonic()
             try:
                 await self._ended()
+                if time.monotonic() - began_s < SHORT_LIFE_S and not self.to_end:
+                    await asyncio.sleep(SHORT_LIFE_S)
                 if self.to_end:
                     self._clean_up()
                     return
-                if time.monotonic() - began_s < SHORT_LIFE_S:
-                    await asyncio.sleep(SHORT_LIFE_S)
                 self.restarts += 1
                 await self.start()
-            except (DataPlaneGone, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
                 log.error("cannot start the data plane: %s", error)
+                await asyncio.sleep(SHORT_LIFE_S)
 
     async def _ended(self) -> None:
         """Waits for its end. One that can't be talked to is tried again meanwhile."""
