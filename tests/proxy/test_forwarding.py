@@ -249,8 +249,9 @@ def test_reply_fields_and_trailers_pass_whatever_their_names(plane: Plane) -> No
     client = plane.client(GET)
     connection = app.accept()
     connection.head()
-    body = b"2;a\r\nok\r\n0\r\nX-Request-Id: 1\r\nX_Sum: 2\r\n\r\n"
-    connection.send(b"HTTP/1.1 200 OK\r\nX_A: 1\r\nX-B : 2\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+    body = b"2;a\r\nok\r\n0\r\nX-Request-Id: 1\r\nX_Sum: 2 : 3\r\nX-C: 4\r\n\r\n"
+    connection.send(b"HTTP/1.1 200 OK\r\nX_A: 1\r\nX-B : 2\r\nTransfer-Encoding: chunked\r\n\r\n")
+    connection.send(body.replace(b"X-C:", b"X-C \t:"))
 
     head = b"HTTP/1.1 200 OK\r\nX_A: 1\r\nX-B: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert client.until(body) == head + body

@@ -176,6 +176,18 @@ def test_a_body_that_is_mostly_framing_is_refused(chunk: bytes, free: int, trail
             framing.feed(chunk, 0)
 
 
+def test_space_before_the_colon_of_a_replys_trailer_stops_in_any_split() -> None:
+    before, trailers = b"1; a\r\n \r\n0;b\r\n", b"X-A \t: b : c\r\nD: e\r\nF\t:\r\n\r\n"
+    body = before + trailers
+    for cut in range(len(body)):
+        framing, out = Chunked(reply.TRAILERS), b""
+        for piece in (body[:cut], body[cut:]):
+            end = framing.feed(b"xx" + piece, 2)
+            out += framing.passed(b"xx" + piece, 2, 2 + len(piece))
+        assert end == 2 + len(body) - cut
+        assert out == before + b"X-A: b : c\r\nD: e\r\nF:\r\n\r\n"
+
+
 def steps(do: Callable[[], object]) -> int:
     """Calls that Python takes: counted, as a time would not be the same on every machine."""
     calls = 0

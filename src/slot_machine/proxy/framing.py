@@ -1,5 +1,6 @@
 """Where a body ends: by its length, by its last chunk, or with the connection (RFC 9112 sections 6 and 7)."""
 
+import itertools
 import re
 from http import HTTPStatus
 from typing import Protocol
@@ -92,6 +93,7 @@ class Chunked:
         "_line",
         "_line_is",
         "_payload",
+        "_spaces",
         "_trailer_bytes",
         "_trailer_lines",
         "_trailers",
@@ -104,6 +106,7 @@ class Chunked:
         self._excess = 0
         self._line = b""
         self._line_is = self._size
+        self._spaces: list[int] = []
         self._trailer_lines = 0
         self._trailer_bytes = 0
 
@@ -124,6 +127,8 @@ class Chunked:
             if self.between_chunks:
                 at = self._whole_chunks(data, at)
             cut = data.find(b"\n", at) + 1
+            if self._line_is == self._trailer and b":" not in self._line:
+                self._note_spaces(data, at, cut or end)
             self._line += data[at : cut or end]
             if len(self._line) > MOST_LINE_BYTES:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "a chunk with a line that is too long")
@@ -135,6 +140,19 @@ class Chunked:
             if self._line_is(line):
                 return at
         return MORE
+
+    def passed(self, data: bytes, at: int, stop: int) -> bytes:
+        """What goes on of data that was fed last: no whitespace before a trailer's colon (RFC 9112 section 5.1)."""
+        spaces, self._spaces = self._spaces, []
+        if not spaces:
+            return data[at:stop]
+        return b"".join(data[left + 1 : right] for left, right in itertools.pairwise([at - 1, *spaces, stop]))
+
+    def _note_spaces(self, data: bytes, at: int, stop: int) -> None:
+        """Of a trailer's name: a line with one anywhere but at its end is refused once it is whole."""
+        colon = data.find(b":", at, stop)
+        name = data[at : stop if colon < 0 else colon]
+        self._spaces += [at + number for number, byte in enumerate(name) if byte in b" \t"]
 
     def _whole_chunks(self, data: bytes, at: int) -> int:
         """Where those end that are here from their first byte to their last, as nearly all are."""

@@ -212,6 +212,8 @@ class AppConnection(asyncio.Protocol):
         if self._payload is not None:
             part = b"".join(self._payload)
             self._payload.clear()
+        elif isinstance(self._framing, Chunked):
+            part = self._framing.passed(data, at, stop)
         else:
             part = data[at:stop]
             if self._encode:

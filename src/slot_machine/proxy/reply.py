@@ -48,7 +48,7 @@ class Meaning:
 
 
 _lines = Lines(MEANT, HOP_BY_HOP, form=LINE)
-TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING)
+TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING, form=LINE)
 _meanings = Memory(Meaning)
 
 
