@@ -159,6 +159,21 @@ def test_redeployed_commit_keeps_the_older_rollback_target(site: Site) -> None:
     rolls_back_at_once(site, setups, "second")
 
 
+def test_redeployed_commit_without_a_spare_tree_shares_no_tree_with_its_rollback_target(site: Site) -> None:
+    setups = Setups(site)
+    site.start(setup_command=setups.command, spare_tree=False)
+    first, second = deploy(site, "first", "second")
+
+    for _ in range(2):
+        assert site.post("/deploy", {"commit": second}).status == 200
+
+    assert (site.data / "slot-a").resolve() != (site.data / "slot-b").resolve()
+    assert (site.status()["previous_commit"], site.status()["previous_ready"]) == (first, False)
+    assert site.post("/rollback").status == 200
+    assert site.serving() == "first"
+    rolls_back_at_once(site, setups, "second")
+
+
 def test_redeployed_first_commit_has_nothing_to_roll_back_to(site: Site) -> None:
     site.start()
     (first,) = deploy(site, "first")

@@ -66,13 +66,15 @@ class State(msgspec.Struct, frozen=True):
         """The state after `version` took over from the live one.
 
         A commit that takes over from itself does not replace the previous version, which moves to the slot that is
-        free now.
+        free now, and to the tree that is free now if its own was overwritten.
         """
         if not self.live or self.live.commit != version.commit:
             return State(version, self.live, time)
         kept = self.previous if self.previous and self.previous.commit != version.commit else None
-        previous = Version(other(version.slot), kept.commit, kept.tree) if kept else None
-        return State(version, previous, time)
+        if not kept:
+            return State(version, None, time)
+        tree = self.live.tree if kept.tree == version.tree else kept.tree
+        return State(version, Version(other(version.slot), kept.commit, tree), time)
 
 
 class Contents(msgspec.Struct, frozen=True):
