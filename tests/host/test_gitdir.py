@@ -34,7 +34,7 @@ def victim(tmp_path: Path) -> Iterator[Repository]:
     assert (victim.path / ".git" / "index.lock").exists()
 
 
-@pytest.mark.parametrize("how", ["file", "main", "link", "folder", "other worktree"])
+@pytest.mark.parametrize("how", ["file", "main", "link", "folder", "other worktree", "FIFO"])
 def test_git_file_that_leads_elsewhere_is_replaced_and_not_followed(
     repository: Repository, victim: Repository, how: str
 ) -> None:
@@ -48,6 +48,8 @@ def test_git_file_that_leads_elsewhere_is_replaced_and_not_followed(
         pointer.symlink_to(victim.path / ".git")
     elif how == "folder":
         shutil.copytree(victim.path / ".git", pointer)
+    elif how == "FIFO":
+        os.mkfifo(pointer)
     else:
         other = repository.path.parent / "other"
         repository.git("worktree", "add", "--quiet", "--detach", str(other), commit)

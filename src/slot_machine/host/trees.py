@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from slot_machine.core.model import SLOTS, Slot, State
-from slot_machine.host import links
+from slot_machine.host import gitdir, links
 
 TREE_OF_SLOT: dict[Slot, int] = {"a": 1, "b": 2}
 """Which tree the folder of a slot becomes."""
@@ -60,17 +60,8 @@ def adopt_slots(data: Path) -> None:
 
 def made_as_slot(tree: Path) -> bool:
     """Whether it was set up under a slot's name, which what is installed in it may contain, and git's submodules do."""
-    registration = registration_of(tree)
+    registration = gitdir.named_by(tree / ".git")
     return registration is not None and registration.name.startswith("slot-")
-
-
-def registration_of(tree: Path) -> Path | None:
-    """What the worktree's `.git` file names (gitrepository-layout(5)); None where there is none."""
-    try:
-        text = (tree / ".git").read_text()
-    except (OSError, ValueError):
-        return None
-    return Path(text.removeprefix("gitdir:").strip()) if text.startswith("gitdir:") else None
 
 
 def register(tree: Path, registration: Path) -> None:

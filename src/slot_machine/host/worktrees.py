@@ -70,8 +70,8 @@ class Worktrees:
         trees.adopt_slots(self.data)
         for tree in trees.TREE_OF_SLOT.values():
             path = self.path(tree)
-            registration = trees.registration_of(path)
-            if registration and trees.made_as_slot(path) and await self._git_dir(path):
+            registration = await self._git_dir(path)
+            if registration and trees.made_as_slot(path):
                 trees.register(path, registration)
 
     async def checkout(self, tree: int, commit: str, clearing: Clearing | None = None) -> None:
