@@ -249,6 +249,9 @@ class Trees:
         await self._faults.step("checkout")
         self.heads[tree] = commit
 
+    async def check_repository(self) -> None:
+        await self._faults.step("check repository")
+
     async def head(self, tree: int) -> str:
         await self._faults.step("head")
         return self.heads.get(tree, "")

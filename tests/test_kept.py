@@ -178,6 +178,30 @@ def test_rollback_that_cannot_prepare_an_edited_version_again_leaves_the_edits(s
     assert site.serving() == "first"
 
 
+def test_rollback_that_finds_another_commit_in_the_tree_says_so(site: Site) -> None:
+    setups = Setups(site)
+    site.start(setup_command=setups.command)
+    _, second = deploy(site, "first", "second")
+    site.git("-C", str(site.data / "previous"), "checkout", "--quiet", "--detach", second)
+
+    reply = site.post("/rollback")
+
+    assert (reply.status, site.serving(), setups.count()) == (200, "first", 3)
+    assert "in slot a was edited" in warnings(reply.body["warnings"])
+
+
+def test_rollback_goes_on_where_git_cannot_read_the_repository(site: Site) -> None:
+    setups = Setups(site)
+    site.start(setup_command=setups.command)
+    deploy(site, "first", "second")
+    site.git("config", "core.repositoryFormatVersion", "99")
+
+    reply = site.post("/rollback")
+
+    assert (reply.status, site.serving(), setups.count()) == (200, "first", 2), reply
+    assert "is started as it stands, as git can't tell of edits: git rev-parse" in warnings(reply.body["warnings"])
+
+
 def test_slot_of_an_earlier_release_is_begun_anew_and_its_ignored_files_are_kept(site: Site) -> None:
     site.start()
     deploy(site, "v1", "v2")

@@ -6,7 +6,7 @@ import sqlite3
 
 from slot_machine.attempt import RunningAttempt
 from slot_machine.core.config import Config
-from slot_machine.core.errors import StageFailed
+from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.model import Contents, Made, State, Version
 from slot_machine.core.phases import Event, Phase
 from slot_machine.custody import Custody
@@ -47,15 +47,23 @@ class Slots:
         return self.holds(version) and await self._worktrees.head(version.tree) == version.commit
 
     async def untouched(self, attempt: RunningAttempt, version: Version) -> bool:
-        """Whether tracked files are as the setup left them, or else are data that the app wrote."""
-        if not await self.checked_out(version):
+        """Whether tracked files are as the setup left them, or else are data that the app wrote.
+
+        Where git can't tell, they are taken to be. Raises GitFailed.
+        """
+        if not self.holds(version):
             return False
-        contents = self._store.contents(version.tree)
-        if contents and await self._worktrees.fingerprint(version.tree) == contents.fingerprint:
+        checked_out, contents = await self.checked_out(version), self._store.contents(version.tree)
+        if checked_out and contents and await self._worktrees.fingerprint(version.tree) == contents.fingerprint:
+            return True
+        try:
+            await self._worktrees.check_repository()
+        except GitFailed as error:
+            attempt.warn(f"{describe(version)} is started as it stands, as git can't tell of edits: {error}")
             return True
         leavings = self._custody.leavings(version.tree)
         edits = await leavings.edits()
-        if not edits and await leavings.data_changed():
+        if checked_out and not edits and await leavings.data_changed():
             return True
         attempt.warn(f"{describe(version)} was edited ({in_words(edits) or 'it is not clear where'}): prepared again")
         return False
