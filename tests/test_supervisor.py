@@ -92,6 +92,22 @@ def test_doubt_after_a_crash_outlives_a_deploy_that_fails(tmp_path: Path) -> Non
     tell(tmp_path, story)
 
 
+def test_what_did_not_come_back_is_doubted_like_a_crash(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        release = await machine.supervisor.pause()
+        assert release
+        await release.stop(0)
+        machine.launcher.failures.append(StageFailed("start", "no"))
+        await machine.supervisor.resume(A)
+        await until(lambda: machine.supervisor.running)
+        assert not machine.supervisor.healthy
+
+        await asyncio.sleep(SETTLED_AFTER_S)
+        assert machine.supervisor.healthy
+
+    tell(tmp_path, story)
+
+
 def test_three_failures_in_a_row_make_it_unhealthy_and_a_success_healthy(tmp_path: Path) -> None:
     async def story(machine: Machine) -> None:
         machine.launcher.answers += [SICK] * (FAILURES_IN_A_ROW - 1) + [HEALTHY] + [SICK] * FAILURES_IN_A_ROW

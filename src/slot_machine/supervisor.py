@@ -131,6 +131,7 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             self._failed(f"cannot start {describe(version)} again", error)
         if not release:
+            self.monitor.crashed()
             with going_on("cannot tell that nothing is live"):
                 await self._traffic.route(None)
         self._keep(version, release)
