@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
 from slot_machine.proxy import gauge
 from slot_machine.proxy.wire import Drained, Limits, Op, Reply, Request, Route, Settings
+from tests.proxy.nursery import Process
 
 TIMEOUT_S = 10
 DEFAULTS = Limits()
@@ -121,10 +120,7 @@ class Plane:
                 trusted_proxies=trusted_proxies,
                 access_log=access_log,
             )
-            argv = [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(configured).decode()]
-            if open_files:
-                argv = ["/bin/sh", "-c", f'ulimit -n {open_files} && exec "$@"', "-", *argv]
-            self.process = subprocess.Popen(argv, pass_fds=(control.fileno(), gauge_fd, *fds.values()))
+            self.process = Process(configured, open_files)
             os.close(gauge_fd)
         raw = socket.socket(socket.AF_UNIX)
         raw.connect(str(folder / "control"))

@@ -41,7 +41,11 @@ def allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-if __name__ == "__main__":
+def main(settings: Settings) -> None:
     allow_many_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    uvloop.run(serve(msgspec.json.decode(sys.argv[1], type=Settings)))
+    uvloop.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.argv[1], type=Settings))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MOST_EARLY_BYTES = 65_536
 READ_BYTES = 262_144
-RECEIVED = mmap.mmap(-1, READ_BYTES)
+RECEIVED = mmap.mmap(-1, READ_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 """What the latest read of any client brought. A slice of it is a copy."""
 
 RECEIVED_EARLY = memoryview(RECEIVED)[:MOST_EARLY_BYTES]
