@@ -306,7 +306,7 @@ def test_reader_that_does_not_read_makes_the_app_wait(plane: Plane) -> None:
     assert resident_kb < 60_000
 
 
-def writable(raw: socket.socket, within_s: float = 0.5) -> bool:
+def writable(raw: socket.socket, within_s: float = 0.1) -> bool:
     """Whether the other side still takes bytes."""
     return bool(select.select([], [raw], [], within_s)[1])
 
