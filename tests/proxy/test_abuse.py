@@ -14,7 +14,7 @@ from tests.proxy.test_limits import MEGABYTE_KB, resident_kb
 from tests.proxy.test_switching import writable
 
 FILES = 128
-MOST_CLIENTS = FILES * 3 // 4
+MOST_PLACES = FILES * 3 // 4
 MOST_HELD = FILES // 4
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 IDLE_CLIENTS = 2000
@@ -34,9 +34,9 @@ def test_clients_that_ask_nothing_make_way_for_others_when_all_places_are_taken(
         in_flight = app.accept()
         begun = plane.client(b"GET / HTTP/1.1\r\n")
         silent = [plane.client() for _ in range(2 * FILES)]
-        stay = MOST_CLIENTS - 2
+        stay = MOST_PLACES - len([busy, begun, in_flight])
         assert all(client.rest() == b"" for client in silent[:-stay])
-        assert clients_of(plane) == MOST_CLIENTS
+        assert clients_of(plane) == MOST_PLACES - len([in_flight])
 
         assert_at_rest(plane)
         begun.send(b"Host: h\r\n\r\n")
@@ -48,11 +48,39 @@ def test_clients_that_ask_nothing_make_way_for_others_when_all_places_are_taken(
         assert all(map(Connection.silent, silent[-stay + 2 :]))
 
 
+def test_connections_to_the_app_keep_no_newcomer_out(tmp_path: Path) -> None:
+    with running(tmp_path, open_files=FILES) as plane:
+        app = plane.app()
+        for request in (GET, POST):
+            clients = [plane.client(request) for _ in range(MOST_PLACES // 2 - 1)]
+            in_flight = [app.accept() for _ in clients]
+            for connection in in_flight:
+                answered(connection)
+            for client in clients:
+                client.until(b"ok")
+            for _ in range(FILES):
+                plane.client()
+            served(plane, app.accept)
+
+
+def test_clients_make_way_for_the_connections_that_requests_need(tmp_path: Path) -> None:
+    with running(tmp_path, open_files=FILES) as plane:
+        app = plane.app()
+        for _ in range(FILES):
+            plane.client()
+        asking = [plane.client() for _ in range(MOST_PLACES // 2 - 1)]
+        for client in asking:
+            client.send(POST)
+        for _ in asking:
+            answered(app.accept())
+        assert all(client.until(b"ok").startswith(b"HTTP/1.1 200 ") for client in asking)
+
+
 def test_no_more_requests_are_held_than_there_can_be_connections_to_the_app(tmp_path: Path) -> None:
     with running(tmp_path, open_files=2 * FILES) as plane:
         app = plane.app()
         plane.do(Hold())
-        clients = [plane.client(GET) for _ in range(2 * MOST_CLIENTS)]
+        clients = [plane.client(GET) for _ in range(2 * MOST_PLACES)]
         wait_until("the others are refused", lambda: sum(map(Connection.silent, clients)) == MOST_HELD)
         held = [client for client in clients if client.silent()]
         assert all(client in held or client.head().startswith(b"HTTP/1.1 503 ") for client in clients)

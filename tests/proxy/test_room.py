@@ -29,18 +29,48 @@ class Client:
         return self._idleness is None
 
 
+class App:
+    def __init__(self, in_flight: int = 0, at_rest: int = 0) -> None:
+        self.in_flight = in_flight
+        self.at_rest = at_rest
+
+    @property
+    def connections(self) -> int:
+        return self.in_flight + self.at_rest
+
+    def give_up_connection(self) -> bool:
+        rested, self.at_rest = self.at_rest, max(0, self.at_rest - 1)
+        return rested > 0
+
+
 def silent(since_s: float) -> Client:
     return Client(Idleness(False, since_s))
 
 
 def full(*clients: Client) -> Room:
-    return Room(clients, len(clients))
+    return Room(clients, App(), len(clients))
 
 
 def test_nobody_makes_way_while_there_is_room() -> None:
     client = silent(1.0)
-    assert Room([client], 2).made(NOW_S)
+    assert Room([client], App(), 2).made(NOW_S)
     assert not client.gone
+
+
+def test_connections_to_the_app_take_places_too() -> None:
+    client, app = silent(1.0), App(in_flight=1)
+    room = Room([client], app, 2)
+    assert room.made(NOW_S)
+    assert client.gone
+    app.in_flight = 0
+    assert room.made(NOW_S)
+
+
+def test_connection_at_rest_makes_way_before_any_client() -> None:
+    client, app = silent(1.0), App(at_rest=1)
+    room = Room([client], app, 2)
+    assert room.made(NOW_S)
+    assert (app.at_rest, client.gone) == (0, False)
 
 
 def test_longest_idle_goes_first() -> None:

@@ -102,6 +102,17 @@ class Pool(Generic[C]):
         while self._idle and now_s - self._idle[0].idle_since_s > self._kept_s:
             self._idle.pop(0).cut()
 
+    @property
+    def at_rest(self) -> int:
+        return len(self._idle)
+
+    def give_up(self) -> bool:
+        """Closes the one that has rested for longest, if one does."""
+        if self._idle:
+            self._idle.pop(0).cut()
+            return True
+        return False
+
     def open(self) -> None:
         self._closed = False
 

@@ -1,6 +1,6 @@
-"""Room for clients: when all places are taken, the one that has been idle for longest makes way.
+"""Room for clients and for connections to the app: when all places are taken, the longest idle one makes way.
 
-Of those whose request has begun, one makes way only if no other is idle.
+That is a connection to the app at rest, then a silent client, then a client whose request has begun.
 """
 
 import logging
@@ -35,19 +35,30 @@ class Client(Protocol):
         """Closes it, unless it asks something after all."""
 
 
-class Room:
-    """`most` places, of which `clients` have taken theirs."""
+class App(Protocol):
+    """Of its connections, those at rest may be closed at any time."""
 
-    def __init__(self, clients: Collection[Client], most: int) -> None:
+    @property
+    def connections(self) -> int: ...
+
+    def give_up_connection(self) -> bool:
+        """False if none is at rest."""
+
+
+class Room:
+    """`most` places, of which `clients` and the connections to `app` have taken theirs."""
+
+    def __init__(self, clients: Collection[Client], app: App, most: int) -> None:
         self._clients = clients
+        self._app = app
         self._most = most
         self._idle: list[tuple[Idleness, Client]] = []
         """At the last look; who makes way first comes last."""
         self._looked_s = self._said_s = self._look_again_s = -inf
 
     def made(self, now_s: float) -> bool:
-        """Whether there is a place for another client."""
-        if len(self._clients) < self._most:
+        """Whether there is a place for another one."""
+        if len(self._clients) + self._app.connections < self._most or self._app.give_up_connection():
             return True
         self._say(now_s)
         if self._one_makes_way():
@@ -82,6 +93,8 @@ class Room:
         if now_s - self._said_s > SAY_INTERVAL_S:
             self._said_s = now_s
             log.warning(
-                "all %d places for clients are taken, so idle connections make way for new ones; raise `ulimit -n`",
+                "all %d places are taken, by %d clients and by connections to the app, so idle clients make way; "
+                "raise `ulimit -n`",
                 self._most,
+                len(self._clients),
             )

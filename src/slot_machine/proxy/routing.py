@@ -231,6 +231,16 @@ class Router:
         self.totals[NO_SLOT].in_flight = len(self._waiting)
         return self.totals
 
+    @property
+    def connections(self) -> int:
+        """To the app, at rest or of a request in flight. Each request that waits is about to want one."""
+        current = self._current.pools.values() if self._current else ()
+        return self._gauge[0] + sum(pool.at_rest for pool in current)
+
+    def give_up_connection(self) -> bool:
+        """Closes one at rest, if there is one."""
+        return self._current is not None and any(pool.give_up() for pool in self._current.pools.values())
+
     def retire_idle(self, now_s: float) -> None:
         """Closes the app's connections that it is about to close itself."""
         if self._current:

@@ -30,15 +30,15 @@ LAST_WORDS_S = 0.01
 KEEP_ALIVE_PROBE_S = 60
 SWEEP_INTERVAL_S = 0.25
 SPARE_FILES = 0.25
-"""The part of the file descriptors that clients leave to connections to the app, to the daemon and to the log."""
+"""The part of the file descriptors that is left to the daemon, to the log and to many that come at once."""
 
 
 class DataPlaneServer:
     def __init__(self, settings: Settings) -> None:
         most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        most_clients = int(most_files * (1 - SPARE_FILES))
+        most_places = int(most_files * (1 - SPARE_FILES))
         # Each will want a connection to the app at the same moment.
-        most_held = min(MOST_HELD, (most_files - most_clients) // 2)
+        most_held = min(MOST_HELD, (most_files - most_places) // 2)
         self.router = Router(gauge.attach(settings.gauge_fd), most_held)
         limits = settings.limits
         self.limits = msgspec.structs.replace(limits, response_s=limits.response_s or inf)
@@ -46,7 +46,7 @@ class DataPlaneServer:
         self.ending = False
         self.stopped = asyncio.Event()
         self.clients: set[ClientConnection] = set()
-        self.room = Room(self.clients, most_clients)
+        self.room = Room(self.clients, self.router, most_places)
         self.controllers = 0
         self.sender = TrustedProxies(settings.trusted_proxies).sender
         self.access_log = AccessLog(settings.access_log) if settings.access_log else None
@@ -67,6 +67,7 @@ class DataPlaneServer:
 
     def connect(self, pool: "Pool[AppConnection]", exchange: Exchange) -> None:
         """Opens a connection for an exchange and tells it what came of that."""
+        self.room.made(monotonic())
         task = asyncio.get_running_loop().create_task(self._connect(pool, exchange))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
