@@ -300,6 +300,12 @@ STRAY = [
     b"Fastly-Client-IP: 6.6.6.6",
     b"Front-End-Https: on",
     b"X-Rewrite-Url: /evil",
+    b"X-Azure-ClientIP: 6.6.6.6",
+    b"X-Envoy-External-Address: 6.6.6.6",
+    b"X-Url-Scheme: https",
+    b"X-Proxied-Https: on",
+    b"X-Sendfile-Type: X-Accel-Redirect",
+    b"X-Accel-Mapping: /=/evil",
     b"Proxy: evil",
 ]
 

@@ -28,8 +28,11 @@ OF_ADDRESS = frozenset(
         b"true-client-ip",
         b"wl-proxy-client-ip",
         b"x-appengine-user-ip",
+        b"x-azure-clientip",
+        b"x-azure-socketip",
         b"x-client-ip",
         b"x-cluster-client-ip",
+        b"x-envoy-external-address",
         b"x-forwarded",
         b"x-original-forwarded-for",
         b"x-real-ip",
@@ -38,22 +41,31 @@ OF_ADDRESS = frozenset(
 OF_URL = frozenset(
     (
         b"front-end-https",
+        b"x-arr-ssl",
         b"x-original-host",
         b"x-original-url",
+        b"x-proxied-https",
         b"x-rewrite-url",
         b"x-scheme",
         b"x-script-name",
+        b"x-url-scheme",
     )
 )
 """Frameworks and their libraries believe these, though only a proxy could know."""
+
+OF_FILES = frozenset((b"x-accel-mapping", b"x-sendfile-type"))
+"""Rack::Sendfile answers with the path of a file, for the proxy to send it, if these say so."""
 
 HTTPOXY = b"proxy"
 """Behind CGI it becomes HTTP_PROXY, through which the app's own requests would go."""
 
 
+ALL_OF_WAY = OURS | OF_ADDRESS | OF_URL | OF_FILES | {HTTPOXY}
+
+
 def of_way(name: bytes) -> bool:
     """Whether a field says how a request came, so that only a trusted proxy may (RFC 7239 section 8.1)."""
-    return name.startswith(b"x-forwarded-") or name in OURS or name in OF_ADDRESS or name in OF_URL or name == HTTPOXY
+    return name.startswith(b"x-forwarded-") or name in ALL_OF_WAY
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
