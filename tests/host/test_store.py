@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.core.model import SLOTS, Attempt, Contents, State, Version
+from slot_machine.host.capacity import Size
 from slot_machine.host.proc import Identity
 from slot_machine.host.soundness import open_sound
 from slot_machine.host.store import KEPT_ATTEMPTS, Store
@@ -266,6 +267,21 @@ def test_migration_killed_at_any_step_is_done_by_the_next_start(tmp_path: Path) 
         with closing(sqlite3.connect(folder / "state.db.schema-1")) as copy:
             assert copy.execute("PRAGMA user_version").fetchone() == (1,)
             assert copy.execute("SELECT live_commit FROM state").fetchone() == ("c1",)
+
+
+def test_size_is_forgotten_once_another_version_is_live_in_the_tree(tmp_path: Path) -> None:
+    """It may be that of what a failed deploy left there."""
+    live, previous = Version("a", COMMITS[0], 1), Version("b", COMMITS[1], 2)
+    with opened(tmp_path / "state.db") as store:
+        for version in (live, previous):
+            store.save_size(version.tree, Size(0, 1))
+        store.begin_tree(live.tree, 1)
+        assert store.size(live.tree) == Size(0, 1)
+
+        store.save_state(State(live, previous, "then"))
+
+        assert (store.size(live.tree), store.size(previous.tree)) == (None, Size(0, 1))
+        assert store.begun_ns(live.tree) == 0
 
 
 def test_process_with_a_number_that_was_used_again_is_another(tmp_path: Path) -> None:

@@ -218,9 +218,10 @@ class Store:
                 f"UPDATE state SET ({STATE_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)",
                 (*_columns(state.live), *_columns(state.previous), state.last_deploy_time),
             )
-            self._db.execute(
-                "UPDATE made SET begun_ns = 0 FROM state WHERE begun_ns AND tree IN (live_tree, previous_tree)"
-            )
+            prepared = "SELECT tree FROM made, state WHERE begun_ns AND tree IN (live_tree, previous_tree)"
+            # What was measured is what a failed deploy left, or a version before.
+            self._db.execute(f"DELETE FROM sizes WHERE tree IN ({prepared})")
+            self._db.execute(f"UPDATE made SET begun_ns = 0 WHERE tree IN ({prepared})")
 
     def contents(self, tree: int) -> Contents | None:
         """None while the tree is empty or half prepared."""
