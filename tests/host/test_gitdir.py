@@ -80,6 +80,23 @@ def test_git_dir_that_was_tampered_with_is_begun_anew(repository: Repository, vi
     assert asyncio.run(repository.worktrees.fingerprint(1)) == ""
 
 
+def test_git_dir_that_works_elsewhere_is_begun_anew(repository: Repository, victim: Repository) -> None:
+    commit = repository.commit({"app": "1"})
+    repository.checkout(commit)
+    repository.git("config", "extensions.worktreeConfig", "true")
+    settings = str(git_dir_of(repository) / "config.worktree")
+    repository.git("config", "--file", settings, "core.sparseCheckout", "false")
+    assert asyncio.run(repository.worktrees.head(1)) == commit
+    repository.git("config", "--file", settings, "core.worktree", str(victim.path))
+
+    assert asyncio.run(repository.worktrees.head(1)) == ""
+    assert asyncio.run(repository.worktrees.try_git(repository.slot, "ls-files"))[0]
+    repository.checkout(commit)
+
+    assert (repository.slot / "app").read_text() == "1"
+    assert asyncio.run(repository.worktrees.head(1)) == commit
+
+
 def test_worktrees_of_the_user_stay_registered(repository: Repository, tmp_path: Path) -> None:
     commit = repository.commit({"app": "1"})
     away, locked = tmp_path / "disk" / "away", tmp_path / "disk" / "locked"

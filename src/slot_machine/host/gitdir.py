@@ -1,6 +1,7 @@
 """Git dirs of linked worktrees and of their submodules, as they lie on disk (gitrepository-layout(5))."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +15,16 @@ KEPT_INDEX = "slot-machine.index"
 HALF_MADE = "initializing"
 """How git locks a worktree while it adds it."""
 
+WORKS_ELSEWHERE = re.compile(r"\[core\](?:[^\[]*\n)?\s*worktree\s*=", re.IGNORECASE)
+"""With `core.worktree` in the worktree's own configuration, a checkout and a clean-up are of that folder."""
+
 
 def of_worktree(tree: Path, common: Path) -> Path | None:
     """None unless tree and git dir name each other, and belong to the repository with this common git dir."""
     git_dir = named_by(tree / ".git")
     if git_dir is None or _reason_of_lock(git_dir) == HALF_MADE:
+        return None
+    if WORKS_ELSEWHERE.search(_read(git_dir / "config.worktree")):
         return None
     sound = _is_of(git_dir, tree) and os.path.realpath(git_dir / _read(git_dir / "commondir")) == str(common)
     return git_dir if sound else None
