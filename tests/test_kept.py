@@ -178,6 +178,21 @@ def test_rollback_that_cannot_prepare_an_edited_version_again_leaves_the_edits(s
     assert site.serving() == "first"
 
 
+def test_what_a_setup_made_is_not_kept_after_a_failed_one(site: Site) -> None:
+    """It would take the room that a tree is given up for."""
+    site.start(setup_command="test -e ignored || echo built > ignored; test ! -e setup.sh || sh setup.sh")
+    deploy(site, "v1", "v2", "v3")
+    site.commit("bad", {"setup.sh": "exit 1\n"})
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 500
+    kill_daemon(site)
+    site.start(spare_tree=False)
+
+    deploy(site, "v4")
+
+    assert not (site.data / "tree-1").exists()
+    assert kept(site) == {}
+
+
 def test_rollback_that_finds_another_commit_in_the_tree_says_so(site: Site) -> None:
     setups = Setups(site)
     site.start(setup_command=setups.command)

@@ -78,7 +78,8 @@ class Slots:
         self.link()
         async with self._custody.clearing(attempt, version) as clearing:
             await self._worktrees.checkout(version.tree, version.commit, clearing)
-        self._store.save_made(version.tree, Made(unfinished=True))
+        made = self._store.made(version.tree) or Made()
+        self._store.save_made(version.tree, Made(made.files, unfinished=True))
         attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
         await self._set_up(attempt, version)
         fingerprint = await self._worktrees.fingerprint(version.tree)
