@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.test_take_over import kill_daemon
 from tests.test_trees import Setups, as_before_trees, deploy, rolls_back_at_once
 from tests.world import Site
@@ -110,6 +112,45 @@ def test_failed_setup_has_nothing_to_keep(site: Site) -> None:
     assert site.post("/deploy", {"commit": "HEAD"}).body["warnings"] == []
 
     assert not (site.data / "kept").exists()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_ignored_data_that_a_setup_touched_is_kept_when_git_ignores_it_no_more(site: Site, fails: bool) -> None:
+    site.start(setup_command="touch ignored; test ! -e fails")
+    deploy(site, "v1")
+    write(site, ignored="mine")
+    deploy(site, "v2", "v3")
+    site.commit("v4", {"fails": ""} if fails else {})
+    assert (site.post("/deploy", {"commit": "HEAD"}).status == 200) is not fails
+    if fails:
+        (site.repo / "fails").unlink()
+    else:
+        deploy(site, "v5", "v6")
+    (site.repo / ".gitignore").write_text(".slot-machine\nslot-machine.json\n")
+
+    deploy(site, "v7")
+
+    assert kept(site)["ignored"] == "mine"
+
+
+def test_what_cannot_be_kept_is_said_and_stays(site: Site) -> None:
+    blocked = site.folder / "blocked"
+    site.start(setup_command=f"test ! -e {blocked} || touch {site.data}/kept")
+    deploy(site, "v1")
+    write(site, upload="mine")
+    deploy(site, "v2")
+    blocked.touch()
+    site.commit("v3")
+
+    reply = site.post("/deploy", {"commit": "HEAD"})
+
+    assert "tree-1 yet; the next deploy there tries again" in warnings(reply.body["warnings"])
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 500
+    assert (site.data / "tree-1" / "upload").read_text() == "mine"
+    blocked.unlink()
+    (site.data / "kept").unlink()
+    deploy(site, "v4")
+    assert kept(site) == {"upload": "mine"}
 
 
 def test_ignored_database_that_a_deploy_leaves_behind_is_named(site: Site) -> None:

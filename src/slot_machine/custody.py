@@ -1,6 +1,6 @@
 """What the app wrote into its own tree: kept when another version gets the tree, and named."""
 
-import logging
+import errno
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,22 +12,22 @@ from slot_machine.core.model import Version
 from slot_machine.host import databases, kept
 from slot_machine.host.kept import Kept, in_words
 from slot_machine.host.leavings import Leavings
+from slot_machine.host.reserve import Reserve
 from slot_machine.host.store import Store
 from slot_machine.host.threads import finished
 from slot_machine.release import describe
 from slot_machine.seams import Trees
 
-log = logging.getLogger(__name__)
-
 
 class Clearing:
     """Moves what a checkout of one tree would destroy into a folder of its own. `moved` are the names."""
 
-    def __init__(self, leavings: Leavings, tree: Path, folder: Path) -> None:
+    def __init__(self, leavings: Leavings, tree: Path, folder: Path, reserve: Reserve) -> None:
         self.folder = folder
         self.moved: list[str] = []
         self._leavings = leavings
         self._tree = tree
+        self._reserve = reserve
 
     async def before(self, commit: str) -> None:
         """Raises OSError."""
@@ -38,13 +38,23 @@ class Clearing:
         await self.move(await self._leavings.after())
 
     async def everything(self) -> None:
-        """Raises OSError."""
-        await self.move(await self._leavings.everything())
+        """The whole tree if parts of it can't be moved: they belong to somebody else. Raises OSError."""
+        try:
+            await self.move(await self._leavings.everything())
+        except PermissionError:
+            await finished(lambda: kept.move_tree(self._tree, self.folder))
+            self.moved.append(f"{self._tree.name} as a whole")
 
     async def move(self, names: list[str]) -> None:
         """Raises OSError."""
-        if names:
+        if not names:
+            return
+        try:
             await finished(lambda: kept.move(self._tree, names, self.folder, self.moved))
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._reserve.give_up():
+                raise
+            await self.move(names)
 
 
 class Custody:
@@ -54,19 +64,21 @@ class Custody:
         self._kept = Kept(worktrees.data)
 
     def leavings(self, tree: int) -> Leavings:
-        return Leavings(self._worktrees.try_git, self._worktrees.path(tree), self._store.made(tree))
+        made, begun_ns = self._store.made(tree), self._store.begun_ns(tree)
+        return Leavings(self._worktrees.try_git, self._worktrees.path(tree), made, begun_ns)
 
     @asynccontextmanager
     async def clearing(self, attempt: RunningAttempt, version: Version) -> AsyncIterator[Clearing]:
         """For the checkout of a version. In the end, it is said what was moved, and room is made for it."""
         folder = self._kept.new_folder(version.slot)
-        clearing = Clearing(self.leavings(version.tree), self._worktrees.path(version.tree), folder)
+        path = self._worktrees.path(version.tree)
+        clearing = Clearing(self.leavings(version.tree), path, folder, self._store.reserve)
         try:
             yield clearing
         finally:
             if clearing.moved:
                 attempt.warn(f"kept in {folder}, as no commit and no setup has it: {in_words(clearing.moved)}")
-                await self._prune(attempt)
+                await self._prune(attempt, folder)
 
     async def set_aside(self, attempt: RunningAttempt, version: Version) -> None:
         """What was written into a tree that no slot leads to any more. The next checkout there does what fails here."""
@@ -74,7 +86,8 @@ class Custody:
             async with self.clearing(attempt, version) as clearing:
                 await clearing.move(await self.leavings(version.tree).in_use())
         except (OSError, sqlite3.Error, SlotMachineError) as error:
-            log.error("cannot keep what was written into %s: %s", self._worktrees.path(version.tree), error)
+            path = self._worktrees.path(version.tree)
+            attempt.warn(f"cannot keep what was written into {path} yet; the next deploy there tries again: {error}")
 
     async def tell_of_forks(self, attempt: RunningAttempt, old: Version, new: Version) -> None:
         """Databases that the old version wrote into its tree, where the new one does not find them."""
@@ -86,11 +99,11 @@ class Custody:
                 f" {in_words(names)}; keep them outside of the repository"
             )
 
-    async def _prune(self, attempt: RunningAttempt) -> None:
+    async def _prune(self, attempt: RunningAttempt, latest: Path) -> None:
+        removed: list[str] = []
         try:
-            removed = await finished(self._kept.prune)
+            await finished(lambda: self._kept.prune(latest, removed))
         except OSError as error:
             attempt.warn(f"cannot remove what was kept earlier: {error}")
-            return
         if removed:
             attempt.warn(f"removed from {self._kept.root}, to keep it small: {', '.join(removed)}")

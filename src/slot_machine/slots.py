@@ -78,16 +78,16 @@ class Slots:
         self.link()
         async with self._custody.clearing(attempt, version) as clearing:
             await self._worktrees.checkout(version.tree, version.commit, clearing)
+        leavings = self._custody.leavings(version.tree)
+        if self._config.setup_command:
+            await leavings.before_setup()
         made = self._store.made(version.tree) or Made()
         self._store.save_made(version.tree, Made(made.files, unfinished=True))
         attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
         await self._set_up(attempt, version)
         fingerprint = await self._worktrees.fingerprint(version.tree)
-        self._store.save_made(version.tree, await self._made(version.tree))
+        self._store.save_made(version.tree, await leavings.of_setup() if self._config.setup_command else Made())
         self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
-
-    async def _made(self, tree: int) -> Made:
-        return await self._custody.leavings(tree).of_setup() if self._config.setup_command else Made()
 
     async def left(self, attempt: RunningAttempt, before: State) -> None:
         """After a switch: sees to what the app wrote into the trees that the slots led to."""

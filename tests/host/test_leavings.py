@@ -1,19 +1,25 @@
 """What is in a tree and in no commit: whose it is, and how it is kept."""
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
-import stat
+import sqlite3
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from spec.waiting import wait_until
 
 from slot_machine.core.model import Made
+from slot_machine.custody import Clearing
 from slot_machine.host import databases, kept
 from slot_machine.host.kept import Kept
 from slot_machine.host.leavings import Leavings, is_data, unquoted
+from slot_machine.host.reserve import Reserve
 from tests.host.test_gitdir import nest
 from tests.host.test_worktrees import Repository, repository
 
@@ -26,29 +32,27 @@ class Tree:
         self.path = repository.slot
         self.made = Made()
         self.kept = repository.slot.parent / "kept" / "x"
-        self.moved: list[str] = []
+        self.begun_ns = 1
 
     def leavings(self) -> Leavings:
-        return Leavings(self.repository.worktrees.try_git, self.path, self.made)
+        return Leavings(self.repository.worktrees.try_git, self.path, self.made, self.begun_ns)
 
-    def set_up(self) -> None:
-        self.made = asyncio.run(self.leavings().of_setup())
+    def set_up(self, *names: str) -> None:
+        """A setup that writes these."""
+
+        async def made() -> Made:
+            leavings = self.leavings()
+            await leavings.before_setup()
+            self.repository.leave(*names)
+            return await leavings.of_setup()
+
+        self.made = asyncio.run(made())
 
     def checkout(self, commit: str) -> set[str]:
         """Returns what was kept."""
-        self.moved = []
-        self._checkout = self.leavings()
-        asyncio.run(self.repository.worktrees.checkout(1, commit, self))
-        return set(self.moved)
-
-    async def before(self, commit: str) -> None:
-        kept.move(self.path, await self._checkout.before(commit), self.kept, self.moved)
-
-    async def after(self) -> None:
-        kept.move(self.path, await self._checkout.after(), self.kept, self.moved)
-
-    async def everything(self) -> None:
-        kept.move(self.path, await self._checkout.everything(), self.kept, self.moved)
+        clearing = Clearing(self.leavings(), self.path, self.kept, Reserve(self.path.parent))
+        asyncio.run(self.repository.worktrees.checkout(1, commit, clearing))
+        return set(clearing.moved)
 
 
 @pytest.fixture
@@ -59,8 +63,7 @@ def tree(repository: Repository) -> Tree:
 def test_what_the_setup_made_and_nobody_changed_is_not_kept(tree: Tree) -> None:
     commit = tree.repository.commit({"app": "1", "lock": "1"})
     tree.checkout(commit)
-    tree.repository.leave("built/page", "changed", "lock")
-    tree.set_up()
+    tree.set_up("built/page", "changed", "lock")
     tree.repository.leave("upload")
     (tree.path / "changed").write_text("by the app")
 
@@ -117,7 +120,7 @@ def test_what_the_next_commit_ignores_no_more(tree: Tree) -> None:
     tree.checkout(tree.repository.commit({"app": "1", ".gitignore": "data\nstays\n"}))
     tree.repository.leave("data/x", "stays")
 
-    assert tree.checkout(tree.repository.commit({"app": "1", ".gitignore": "stays\n"})) == {"data/x"}
+    assert tree.checkout(tree.repository.commit({"app": "1", ".gitignore": "stays\n"})) == {"data"}
 
     assert (tree.path / "stays").exists()
 
@@ -204,37 +207,210 @@ def test_database_goes_with_its_log(tree: Tree) -> None:
     assert tree.repository.left() == {"app.db", ".gitignore"}
 
 
-def test_many_files(tree: Tree) -> None:
-    commit = tree.repository.commit({"app": "1"})
+def test_folder_of_the_app_alone_is_moved_as_one(tree: Tree) -> None:
+    commit = tree.repository.commit({"app": "1", "mixed/tracked": "1", ".gitignore": "*.tmp\n"})
     tree.checkout(commit)
-    (tree.path / "uploads").mkdir()
-    for number in range(3000):
-        (tree.path / "uploads" / str(number)).touch()
+    tree.set_up("built/page")
+    tree.repository.leave("uploads/sub/x", "uploads/y", "mixed/x", "mixed/own/x", "built/x", "part/x", "part/x.tmp")
+    tree.repository.leave("gone/__pycache__/x.pyc")
 
-    moved = tree.checkout(commit)
+    assert tree.checkout(commit) == {"uploads", "mixed/x", "mixed/own", "built/x", "part/x"}
 
-    assert len(moved) == 3000
-    assert kept.in_words(sorted(moved)).endswith("and 2995 more")
+    assert (tree.kept / "uploads" / "sub" / "x").exists()
+    assert (tree.path / "part" / "x.tmp").exists()
 
 
-def test_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "tree" / "locked"
-    folder.mkdir(parents=True)
-    (folder / "file").touch()
-    folder.chmod(0o500)
+def test_ignored_data_is_the_apps_though_setups_ran_over_it(tree: Tree) -> None:
+    """Whether it finished or not; and when git ignores it no more."""
+    commit = tree.repository.commit({"app": "1", ".gitignore": "data\nbuilt\n"})
+    tree.checkout(commit)
+    tree.repository.leave("data/x")
+    tree.set_up("data/x", "built/page")
+
+    assert tree.checkout(tree.repository.commit({"app": "2"})) == {"data"}
+
+    tree.checkout(commit)
+    tree.repository.leave("data/x")
+    tree.made = Made(unfinished=True)
+    tree.repository.leave("junk")
+
+    assert tree.checkout(tree.repository.commit({"app": "3"})) == {"data/x"}
+    assert (tree.path / "junk").exists() is False
+
+
+def test_unfinished_setup_did_not_make_what_is_older(tree: Tree) -> None:
+    tree.checkout(tree.repository.commit({"app": "1"}))
+    tree.repository.leave("older")
+    tree.made = Made(unfinished=True)
+    tree.begun_ns = (tree.path / "older").stat().st_ctime_ns + 1
+
+    def is_newer() -> bool:
+        tree.repository.leave("junk")
+        return tree.begun_ns < (tree.path / "junk").stat().st_ctime_ns
+
+    wait_until("time has passed", is_newer)
+
+    assert tree.checkout(tree.repository.commit({"app": "2"})) == {"older"}
+
+
+WRITE = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("PRAGMA journal_mode = WAL")
+db.execute("CREATE TABLE IF NOT EXISTS notes (text)")
+db.execute("INSERT INTO notes VALUES ('mine')")
+db.commit()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("ignored", ["*.db\n", "*-wal\n*-shm\n", "*.db\n*-shm\n", ""])
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("moment", ["in use", "checkout"])
+def test_database_and_its_log_stay_together(tree: Tree, ignored: str, tracked: bool, moment: str) -> None:
+    """Whichever of them git ignores, and though its log alone has changed. What is committed is in the log."""
+    commit = tree.repository.commit({"app": "1", ".gitignore": ignored})
+    if tracked:
+        subprocess.run([sys.executable, "-c", WRITE, tree.repository.path / "app.db"], check=True)
+        with closing(sqlite3.connect(tree.repository.path / "app.db")) as db, db:
+            db.execute("DELETE FROM notes")
+        tree.repository.git("add", "--force", "app.db")
+        tree.repository.git("commit", "--quiet", "--message", "database")
+        commit = tree.repository.git("rev-parse", "HEAD")
+    tree.checkout(commit)
+    subprocess.run([sys.executable, "-c", WRITE, tree.path / "app.db"], check=True)
+
+    if moment == "in use":
+        names = asyncio.run(tree.leavings().in_use())
+        kept.move(tree.path, names, tree.kept, [])
+    tree.checkout(tree.repository.commit({"app": "2", ".gitignore": ignored}))
+
+    (place,) = (folder for folder in (tree.kept, tree.path) if (folder / "app.db").exists())
+    with closing(sqlite3.connect(place / "app.db")) as db:
+        assert db.execute("SELECT text FROM notes").fetchall() == [("mine",)]
+
+
+def test_log_of_another_database_is_not_played_back(tree: Tree) -> None:
+    tree.checkout(tree.repository.commit({"app": "1", ".gitignore": "*-wal\n"}))
+    tree.repository.leave("new.db-wal")
+
+    assert tree.checkout(tree.repository.commit({"new.db": "1", ".gitignore": "*-wal\n"})) == {"new.db-wal"}
+
+
+def test_nothing_kept_is_overwritten_and_no_link_is_followed(tree: Tree, tmp_path: Path) -> None:
     moved: list[str] = []
-    move = shutil.move
+    tree.path.mkdir()
+    (tmp_path / "outside").mkdir()
+    for _ in range(2):
+        tree.repository.leave("file", "file-wal")
+        (tree.path / "link").symlink_to(tmp_path / "outside")
+        kept.move(tree.path, ["file", "link"], tree.kept, moved)
+    tree.repository.leave("link/x", "file/x")
+    kept.move(tree.path, ["link/x", "file/x"], tree.kept, moved)
 
-    def unless_locked(source: Path, target: Path) -> None:
-        if not source.parent.stat().st_mode & stat.S_IWUSR:
-            raise PermissionError
-        move(source, target)
+    assert moved == ["file", "link", "file", "link", "link/x", "file/x"]
+    assert not os.listdir(tmp_path / "outside")
+    left = {str(path.relative_to(tree.kept)) for path in tree.kept.rglob("*") if path.is_file()}
+    assert left == {"file", "file-wal", "2/file", "2/file-wal", "3/link/x", "3/file/x"}
 
-    monkeypatch.setattr(shutil, "move", unless_locked)
 
-    kept.move(tmp_path / "tree", ["locked/file"], tmp_path / "kept", moved)
+def test_other_file_systems(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket and a FIFO hold nothing that could be kept; nothing waits for their other end."""
 
-    assert (tmp_path / "kept" / "locked" / "file").exists()
+    def refused(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    tree.path.mkdir()
+    tree.repository.leave("folder/x", "file")
+    (tree.path / "folder" / "link").symlink_to("nowhere")
+    os.mkfifo(tree.path / "folder" / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(tree.path / "socket"))
+    monkeypatch.setattr(os, "rename", refused)
+
+    kept.move(tree.path, ["folder", "file", "socket"], tree.kept, [])
+
+    assert {path.name for path in tree.kept.rglob("*")} == {"folder", "x", "link", "file"}
+    assert not os.listdir(tree.path)
+
+
+def test_full_disk_costs_the_reserve(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.checkout(tree.repository.commit({"app": "1"}))
+    tree.repository.leave("x", "y")
+    reserve = tree.path.parent / "reserve"
+    reserve.touch()
+    mkdir = os.mkdir
+
+    def while_full(path: str, mode: int = 0o777) -> None:
+        if Path(path).is_relative_to(tree.kept) and reserve.exists():
+            raise OSError(errno.ENOSPC, "full")
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", while_full)
+
+    assert tree.checkout(tree.repository.commit({"app": "2"})) == {"x", "y"}
+
+
+def test_many_or_long_names_are_not_all_said() -> None:
+    assert kept.in_words([str(number) for number in range(3000)]).endswith("4 and 2995 more")
+    assert len(kept.in_words(["x" * 4000] * 9)) < 1100
+
+
+TREE = """
+import sys
+from pathlib import Path
+from tests.host.test_leavings import Tree
+from tests.host.test_worktrees import Repository
+tree = Tree(Repository(Path(sys.argv[1]), new=False))
+print(*sorted(tree.checkout(sys.argv[2])))
+"""
+
+
+def checkout_as_nobody(folder: Path, commit: str) -> str:
+    """What was kept. Folders that may not be read do not keep out root."""
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.geteuid() and parent.is_relative_to("/tmp") and parent != Path("/tmp"):
+            parent.chmod(0o755)
+    argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", TREE]
+    env = {**os.environ, "HOME": str(folder)}
+    done = subprocess.run([*argv, str(folder), commit], check=True, env=env, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="takes root to become somebody else")
+@pytest.mark.parametrize(("owner", "kept"), [(65534, "lone own/below own/y tracked"), (0, "own/y tree-1 as a whole")])
+def test_folders_that_may_not_be_read(tree: Tree, tmp_path: Path, owner: int, kept: str) -> None:
+    """Those that are ours are moved. Those that are not can't be, so it is the tree that is."""
+    tree.checkout(tree.repository.commit({"app": "1", "tracked/.keep": ""}))
+    tree.repository.leave("own/below/x", "own/y", "tracked/x", "lone/x")
+    commit = tree.repository.commit({"app": "2", "tracked/.keep": ""})
+    subprocess.run(["chown", "-R", "65534:65534", tmp_path], check=True)
+    for name in ("own/below", "tracked", "lone"):
+        os.chown(tree.path / name, owner, owner)
+        (tree.path / name).chmod(0o000)
+
+    assert checkout_as_nobody(tmp_path, commit) == kept
+
+    assert (tree.kept / "own" / "y").exists()
+    place = tree.kept if owner else tree.kept / tree.path.name
+    for name in ("own/below/x", "tracked/x", "lone/x"):
+        assert (place / name).exists()
+    assert tree.repository.left() == {"app", "tracked/.keep"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="takes root to become somebody else")
+def test_folders_that_may_not_be_written_to(tree: Tree, tmp_path: Path) -> None:
+    tree.checkout(tree.repository.commit({"app": "1", "tracked/.keep": ""}))
+    tree.repository.leave("tracked/x", "whole/x")
+    commit = tree.repository.commit({"app": "2", "tracked/.keep": ""})
+    subprocess.run(["chown", "-R", "65534:65534", tmp_path], check=True)
+    for name in ("tracked", "whole"):
+        (tree.path / name).chmod(0o500)
+
+    assert checkout_as_nobody(tmp_path, commit) == "tracked/x whole"
+
+    assert (tree.kept / "tracked" / "x").exists()
+    assert (tree.kept / "whole" / "x").exists()
 
 
 def test_data_is_what_no_person_wrote(tmp_path: Path) -> None:
@@ -261,16 +437,22 @@ def folders(root: Path, *sizes: int) -> Kept:
     return Kept(root)
 
 
+def pruned(kept: Kept, latest: int) -> list[str]:
+    removed: list[str] = []
+    kept.prune(kept.root / str(latest), removed)
+    return removed
+
+
 def test_oldest_go_beyond_a_number(tmp_path: Path) -> None:
-    assert folders(tmp_path, *[1] * (kept.MOST_FOLDERS + 2)).prune() == ["1", "0"]
+    assert pruned(folders(tmp_path, *[1] * (kept.MOST_FOLDERS + 2)), kept.MOST_FOLDERS + 1) == ["1", "0"]
     assert len(list((tmp_path / "kept").iterdir())) == kept.MOST_FOLDERS
 
 
 def test_oldest_go_beyond_a_size_but_never_the_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MOST_BYTES", 60_000)
-    assert folders(tmp_path, 1, 1, 50_000, 1).prune() == ["1", "0"]
+    assert pruned(folders(tmp_path, 1, 1, 50_000, 1), 3) == ["1", "0"]
     monkeypatch.setattr(kept, "MOST_BYTES", 1)
-    assert Kept(tmp_path).prune() == ["2"]
+    assert pruned(Kept(tmp_path), 2) == ["3"]
 
 
 def test_folder_of_its_own_for_each_occasion(tmp_path: Path) -> None:

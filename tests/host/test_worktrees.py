@@ -10,12 +10,13 @@ from slot_machine.host.worktrees import Worktrees
 
 
 class Repository:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, new: bool = True) -> None:
         self.path = folder / "repo"
-        self.path.mkdir()
         self.slot = folder / "data" / "tree-1"
-        (folder / "data").mkdir()
-        self.git("init", "--quiet", "--initial-branch", "main")
+        if new:
+            self.path.mkdir()
+            (folder / "data").mkdir()
+            self.git("init", "--quiet", "--initial-branch", "main")
         self.worktrees = Worktrees(self.path, folder / "data")
 
     def git(self, *args: str) -> str:

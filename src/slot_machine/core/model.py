@@ -90,7 +90,7 @@ class Contents(msgspec.Struct, frozen=True):
 class Made(msgspec.Struct, frozen=True):
     """What a setup left in a tree beside the commit's files: the size of each file, and its time of change in ns.
 
-    `unfinished`: it did not end, so all that git does not ignore is its.
+    `unfinished`: it did not end, so what changed since it began is its, but for what git ignores.
     """
 
     files: dict[bytes, tuple[int, int]] = {}

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import stat
+import time
 from collections.abc import Awaitable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -19,12 +20,14 @@ COMPILED = "__pycache__"
 """Python writes it beside what it imports: nobody misses it."""
 
 QUOTED = ("-c", "core.quotePath=true")
-OTHERS = (
-    *(*QUOTED, "ls-files", "--others", "--exclude-standard", f"--exclude={COMPILED}"),
-    *(f"--exclude={name}" for name in PACKAGES),
-)
-IGNORED = (*QUOTED, "ls-files", "--others", "--ignored", "--exclude-standard", "--directory")
-EVERYTHING = (*QUOTED, "ls-files", "--others", "--directory", *(f"--exclude={name}" for name in PACKAGES))
+LS = (*QUOTED, "ls-files")
+BUT_PACKAGES = tuple(f"--exclude={name}" for name in PACKAGES)
+OTHERS = (*LS, "--others", "--exclude-standard", f"--exclude={COMPILED}", *BUT_PACKAGES)
+FOLDERS = (*OTHERS, "--directory", "--no-empty-directory")
+"""As OTHERS, but a folder in which nothing is tracked is one name."""
+
+IGNORED = (*LS, "--others", "--ignored", "--exclude-standard", "--directory")
+EVERYTHING = (*LS, "--others", "--directory", *BUT_PACKAGES)
 CHANGED = (*QUOTED, "diff", "--name-only", "--no-renames", "--no-ext-diff")
 SUBMODULES = ("submodule", "--quiet", "foreach", "--recursive", 'printf "%s\\n" "$displaypath"')
 
@@ -39,7 +42,9 @@ MOST_PARTS = 200
 """Of a path; what lies deeper is kept with the folder at the top."""
 
 COMPANIONS = ("-wal", "-shm", "-journal")
-"""Of a SQLite database: they belong to that one file, and harm another one of its name."""
+"""Of a SQLite database: without them it lacks what was committed last, and they harm another one of its name."""
+
+LOGS = (*LS, "--others", *BUT_PACKAGES, "--", *(f"*{suffix}" for suffix in COMPANIONS))
 
 
 class Git(Protocol):
@@ -49,52 +54,59 @@ class Git(Protocol):
 
 
 class Leavings:
-    """Of one tree. `made` is what its latest setup made; without it, nothing is taken to be a setup's."""
+    """Of one tree. `made` is what its latest setup made; without it, nothing is taken to be a setup's.
 
-    def __init__(self, git: Git, tree: Path, made: Made | None) -> None:
+    An unfinished setup made what changed since `begun_ns` and git did not ignore before the checkout.
+    """
+
+    def __init__(self, git: Git, tree: Path, made: Made | None, begun_ns: int = 0) -> None:
         self._git = git
         self._tree = tree
         self._made = made or Made()
+        self._begun_ns = begun_ns
+        self._seen: set[str] = set()
+        self._ignored_of_app: set[str] | None = set()
         self._former_submodules: set[str] = set()
 
     async def edits(self) -> list[str]:
         """Tracked files that differ from the commit, and from what the setup made of them, but for data."""
-        changed = await self._names(*CHANGED, "HEAD")
-        return [name for name in self._not_of_setup(changed) if not is_data(self._tree / name)]
+        changed = await self._not_of_setup(await self._names(*CHANGED, "HEAD"))
+        return await finished(lambda: [name for name in changed if not is_data(self._tree / name)]) if changed else []
 
     async def data_changed(self) -> bool:
         """Whether the app wrote into data that the commit tracks."""
-        changed = await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
-        return any(is_data(self._tree / name) for name in self._not_of_setup(changed))
+        changed = await self._not_of_setup(await self._changed())
+        return bool(changed) and await finished(lambda: any(is_data(self._tree / name) for name in changed))
 
     async def in_use(self) -> list[str]:
         """All that the app, or somebody by hand, wrote into the tree; but nothing that git ignores."""
-        changed, others, submodules = await asyncio.gather(
-            self._names(*CHANGED, "--ignore-submodules=all", "HEAD"), self._names(*OTHERS), self._in_submodules()
-        )
-        return list(self._not_of_setup([*changed, *others, *submodules]))
+        changed, others, submodules = await asyncio.gather(self._changed(), self._others(), self._in_submodules())
+        return await self._not_of_setup([*changed, *others, *submodules])
 
     async def before(self, commit: str) -> list[str]:
-        """What a checkout of that commit would overwrite."""
-        changed, status, submodules = await asyncio.gather(
-            self._names(*CHANGED, "--ignore-submodules=all", "HEAD"),
+        """What a checkout of that commit would overwrite, or part from its database."""
+        changed, added, submodules, logs = await asyncio.gather(
+            self._changed(),
             self._names(*CHANGED, "--diff-filter=A", "HEAD", commit),
             self._in_submodules(),
+            self._names(*LOGS),
         )
-        in_the_way = set(self._in_the_way(status))
+        if self._made.unfinished:
+            self._seen = {*changed, *await self._names(*OTHERS)}
+        in_the_way = await finished(lambda: set(self._in_the_way(added))) if added else set()
         folders = [name for name in in_the_way if _is_folder(self._tree / name)]
-        if in_the_way:
-            tracked = set(await self._names(*QUOTED, "ls-files"))
-            in_the_way -= {*tracked, *folders}
+        tracked = set(await self._names(*LS)) if in_the_way or logs else set()
+        in_the_way -= {*tracked, *folders}
         if folders:
             pathspecs = [f":(literal){name}" for name in folders]
-            in_the_way.update(await self._names(*QUOTED, "ls-files", "--others", "--", *pathspecs))
-        return [*self._not_of_setup([*changed, *submodules]), *self._not_of_setup(sorted(in_the_way), ignored=True)]
+            in_the_way.update(await self._names(*LS, "--others", "--", *pathspecs))
+        logs = [name for name in logs if database_of(name) in tracked.union(added)]
+        return await self._not_of_setup([*changed, *submodules, *sorted(in_the_way), *logs])
 
     async def after(self) -> list[str]:
         """What a clean-up would remove after the checkout. Raises GitFailed."""
-        others = await self._names(*OTHERS, checked=True)
-        return list(self._not_of_setup(name for name in others if name not in self._former_submodules))
+        others = await self._others(checked=True)
+        return await self._not_of_setup(name for name in others if name not in self._former_submodules)
 
     async def everything(self) -> list[str]:
         """All that is in no commit but installed packages; without git's help, all there is but them."""
@@ -102,23 +114,46 @@ class Leavings:
         if code:
             known = {".git", *PACKAGES, COMPILED}
             return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
-        changed = await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
+        changed = await self._changed()
+        tracked = await self._names(*LS)
         others = await finished(lambda: list(self._files(map(unquoted, out.splitlines()))))
+        sealed = await finished(lambda: self._sealed(tracked))
         deep = {Path(name).parts[0] for name in others if is_too_deep(self._tree / name)}
         reachable = (name for name in others if Path(name).parts[0] not in deep)
-        return [*sorted(deep), *self._not_of_setup(changed), *self._not_of_setup(reachable, ignored=True)]
+        return [*sorted(deep), *await self._not_of_setup([*changed, *reachable, *sealed])]
+
+    async def before_setup(self) -> None:
+        """Remembers which ignored files are the app's already: a setup may change them, or leave them as they are."""
+        try:
+            ignored = await self._ignored_files()
+        except OSError:
+            self._ignored_of_app = None
+            return
+        few = len(ignored) <= MOST_IGNORED
+        self._ignored_of_app = set(await self._not_of_setup(ignored)) if few else None
 
     async def of_setup(self) -> Made:
         """To be asked right after the setup."""
         try:
             changed, others, ignored = await asyncio.gather(
-                self._names(*CHANGED, "HEAD"), self._names(*OTHERS), self._names(*IGNORED)
+                self._names(*CHANGED, "HEAD"), self._names(*OTHERS), self._ignored_files()
             )
         except OSError:  # More names than a command may print. Better too much is kept than too little.
             return Made()
-        below = await finished(lambda: list(itertools.islice(self._files(ignored), MOST_IGNORED)))
-        stats = ((os.fsencode(name), _stat(self._tree / name)) for name in (*changed, *others, *below))
+        of_app = self._ignored_of_app
+        below = [] if of_app is None else [name for name in ignored if name not in of_app][:MOST_IGNORED]
+        names = (*changed, *others, *below)
+        if not names:
+            return Made()
+        stats = await finished(lambda: [(os.fsencode(name), _stat(self._tree / name)) for name in names])
         return Made({name: state for name, state in stats if state})
+
+    async def _ignored_files(self) -> list[str]:
+        """At most one more than twice MOST_IGNORED. Raises OSError."""
+        ignored = await self._names(*IGNORED)
+        if not ignored:
+            return []
+        return await finished(lambda: list(itertools.islice(self._files(ignored), 2 * MOST_IGNORED + 1)))
 
     def _files(self, names: Iterable[str]) -> Iterator[str]:
         """Those names, and in place of folders what is in them but packages; a repository is one thing. Blocks."""
@@ -128,18 +163,37 @@ class Leavings:
             path = self._tree / name
             if COMPILED in path.parts or any(path.match(packages) for packages in PACKAGES):
                 continue
-            if is_too_deep(path) or not _is_folder(path) or os.path.lexists(path / ".git"):
+            if is_too_deep(path) or not _is_folder(path) or _is_sealed(path) or os.path.lexists(path / ".git"):
                 yield name
             else:
                 left += [f"{name}/{inner}" for inner in _listed(path)]
 
-    def _not_of_setup(self, names: Iterable[str], *, ignored: bool = False) -> Iterator[str]:
-        if self._made.unfinished and not ignored:
-            return
+    def _sealed(self, tracked: Iterable[str]) -> list[str]:
+        """Folders of a commit that we may not look into: git names nothing in them. The outermost ones. Blocks."""
+        parents = {str(parent) for name in tracked for parent in Path(name).parents[:-1]}
+        return sorted(name for name in parents if _is_sealed(self._tree / name))
+
+    async def _not_of_setup(self, names: Iterable[str]) -> list[str]:
+        """Those that are the app's; a database in place of its companions."""
+        found = list(names)
+        return await finished(lambda: list(dict.fromkeys(self._of_app(found)))) if found else []
+
+    def _of_app(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
-            state = _stat(self._tree / name)
-            if state and state != self._made.files.get(os.fsencode(name)) and not _is_beyond_link(self._tree, name):
-                yield name
+            database = database_of(name)
+            whole = database if os.path.lexists(self._tree / database) else name
+            if any(map(self._is_of_app, {name, whole})) and not _is_beyond_link(self._tree, name):
+                yield whole
+
+    def _is_of_app(self, name: str) -> bool:
+        state = _stat(self._tree / name)
+        if state and self._made.unfinished:
+            return name not in self._seen or not self._is_since_begun(name)
+        return bool(state) and state != self._made.files.get(os.fsencode(name))
+
+    def _is_since_begun(self, name: str) -> bool:
+        changed_ns = (self._tree / name).lstat().st_ctime_ns
+        return 0 < self._begun_ns <= changed_ns <= time.time_ns()
 
     def _in_the_way(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
@@ -160,8 +214,21 @@ class Leavings:
         return found
 
     async def _own(self) -> list[str]:
-        changed = await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
-        return [*changed, *await self._names(*OTHERS)]
+        return [*await self._changed(), *await self._others()]
+
+    async def _changed(self) -> list[str]:
+        return await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
+
+    async def _others(self, *, checked: bool = False) -> list[str]:
+        """A folder is one name if all of it goes: the app may have written 200,000 files. Raises GitFailed."""
+        if self._made.unfinished:
+            return await self._names(*OTHERS, checked=checked)
+        others = await self._names(*FOLDERS, checked=checked)
+        stays = [*await self._names(*IGNORED, *BUT_PACKAGES), *map(os.fsdecode, self._made.files)] if others else []
+        mixed = {str(parent) for name in stays for parent in Path(name).parents}.intersection(others)
+        files = await self._names(*OTHERS, checked=checked) if mixed else []
+        below = (name for name in files if any(str(parent) in mixed for parent in Path(name).parents))
+        return [*(name for name in others if name not in mixed), *below]
 
     async def _names(self, *args: str, checked: bool = False) -> list[str]:
         """Raises GitFailed if `checked`."""
@@ -191,6 +258,15 @@ def unquoted(name: str) -> str:
     if name.startswith('"'):
         name = os.fsdecode(name[1:-1].encode("ascii").decode("unicode_escape").encode("latin-1"))
     return name.rstrip("/")
+
+
+def database_of(name: str) -> str:
+    """The one whose companion it is by its name, else that name."""
+    return next((name.removesuffix(suffix) for suffix in COMPANIONS if name.endswith(suffix)), name)
+
+
+def _is_sealed(path: Path) -> bool:
+    return _is_folder(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
 
 
 def _is_beyond_link(tree: Path, name: str) -> bool:

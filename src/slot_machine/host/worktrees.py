@@ -191,11 +191,11 @@ class Worktrees:
 
 
 async def _done(clearing: Awaitable[None]) -> bool:
-    """Whether it could be: not where a path is too long."""
+    """Whether it could be: not where a path is too long, or in somebody else's folder."""
     try:
         await clearing
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM):
             raise
         return False
     return True
