@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.model import Contents
-from slot_machine.host import reserve
+from slot_machine.host import databases, reserve
 from slot_machine.host.capacity import Size
 from slot_machine.host.reclaim import NEW_TREE_NS, mark, reclaim
 from slot_machine.host.reserve import Reserve
@@ -127,6 +127,22 @@ def test_what_was_written_before_stays(tmp_path: Path) -> None:
     reclaim(tree, begun_ns)
 
     assert left(tree) == {".git", "upload", "ignored/upload", "web/node_modules/y"}
+
+
+def test_what_a_failed_setup_found_is_not_taken_back(tmp_path: Path) -> None:
+    """It may run `chmod -R`, and migrate a database."""
+    tree = tmp_path / "tree"
+    put(tree, "upload", "app.db", "app.db-wal")
+    after(mark(tree), tree)
+    begun_ns = mark(tree)
+    put(tree, "junk")
+    (tree / "upload").chmod(0o640)
+    (tree / "app.db").write_bytes(databases.MAGIC + b"migrated")
+    put(tree, "app.db-wal")
+
+    reclaim(tree, begun_ns)
+
+    assert left(tree) == {"upload", "app.db", "app.db-wal"}
 
 
 def test_all_was_written_into_a_tree_that_was_not_there(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def _databases(tree: Path) -> Iterator[str]:
     for entry in islice(_files(tree), MOST_FILES):
         try:
             size = entry.stat(follow_symlinks=False).st_size
-            if size and size % SMALLEST_PAGE_BYTES == 0 and _begins_as_one(entry.path):
+            if size and size % SMALLEST_PAGE_BYTES == 0 and begins_as_one(entry.path):
                 yield str(Path(entry.path).relative_to(tree))
         except OSError:
             continue
@@ -49,7 +49,7 @@ def _files(tree: Path) -> Iterator["os.DirEntry[str]"]:
             continue
 
 
-def _begins_as_one(path: str) -> bool:
+def begins_as_one(path: str) -> bool:
     with open(path, "rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from slot_machine.host.leavings import PACKAGES
+from slot_machine.host.databases import begins_as_one
+from slot_machine.host.leavings import PACKAGES, database_of
 from slot_machine.host.removal import remove_here
 
 NEW_TREE_NS = 1
@@ -24,10 +25,15 @@ def mark(tree: Path) -> int:
 
 
 def reclaim(tree: Path, begun_ns: int) -> None:
-    """Removes what was written since; packages as a whole, as a part of them is of no use. Blocks. Raises OSError."""
+    """Removes what was written since; packages as a whole, as a part of them is of no use. Blocks. Raises OSError.
+
+    What was there before stays, though the deploy gave it another mode or owner; so does a database: it may be older.
+    """
     until_ns = time.time_ns()
     for path in list(_files(tree)):
-        if begun_ns <= path.lstat().st_ctime_ns <= until_ns:
+        status = path.lstat()
+        was_written = begun_ns <= min(status.st_ctime_ns, status.st_mtime_ns) and status.st_ctime_ns <= until_ns
+        if was_written and (begun_ns == NEW_TREE_NS or not _is_of_database(path)):
             path.unlink()
     for folder in list(_packages(tree)):
         if any(begun_ns <= path.lstat().st_ctime_ns for path in folder.rglob("*")):
@@ -40,6 +46,11 @@ def _files(tree: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not _is_packages(folder / name)]
         yield from (folder / name for name in names if (folder, name) != (tree, ".git"))
         yield from (folder / name for name in folders if (folder / name).is_symlink())
+
+
+def _is_of_database(path: Path) -> bool:
+    database = Path(database_of(str(path)))
+    return database.is_file() and not database.is_symlink() and begins_as_one(str(database))
 
 
 def _packages(tree: Path) -> Iterator[Path]:
