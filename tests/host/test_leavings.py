@@ -194,6 +194,11 @@ def test_submodule_keeps_what_was_written_into_it(tree: Tree, tmp_path: Path, mo
     assert tree.checkout(without) == set()
     assert not (tree.path / "sub").exists()
 
+    tree.repository.git("config", "submodule.sub.update", "none")
+    tree.checkout(commit)
+    tree.repository.leave("sub/upload")
+    assert tree.checkout(commit) == {"sub/upload"}
+
 
 def test_database_goes_with_its_log(tree: Tree) -> None:
     """A log that stays behind would be played back into the commit's own database."""

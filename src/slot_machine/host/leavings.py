@@ -211,7 +211,15 @@ class Leavings:
         for path in self._former_submodules:
             inner = Leavings(self._git, self._tree / path, None)
             found += [f"{path}/{name}" for name in await inner._own()]
-        return found
+        return [*found, *await self._in_empty_submodules()]
+
+    async def _in_empty_submodules(self) -> list[str]:
+        """What lies where a submodule is not checked out: git takes that for the submodule's and names none of it."""
+        code, out, _ = await self._git(self._tree, *LS, "--stage")
+        entries = (line.partition("\t") for line in out.splitlines() if not code and line.startswith("160000 "))
+        folders = (name for name in (unquoted(path) for _, _, path in entries) if _is_folder(self._tree / name))
+        empty = (name for name in folders if not os.path.lexists(self._tree / name / ".git"))
+        return [f"{name}/{inner}" for name in empty for inner in _listed(self._tree / name)]
 
     async def _own(self) -> list[str]:
         return [*await self._changed(), *await self._others()]
