@@ -16,13 +16,13 @@ from slot_machine.dataplane import DataPlane
 from slot_machine.host.processes import Session
 from slot_machine.proxy.wire import Settings
 
-LIMIT_S = 10
+LIMIT_S = 60
 
 
 @pytest.fixture
 def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataPlane]:
     """Not started yet."""
-    monkeypatch.setattr(dataplane, "SHORT_LIFE_S", 0.1)
+    monkeypatch.setattr(dataplane, "SHORT_LIFE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield DataPlane(tmp_path, {PUBLIC: listener}, Settings(), 1)
 
@@ -35,11 +35,12 @@ async def runs(plane: DataPlane, really: bool) -> None:
 
 @asynccontextmanager
 async def whose_worker_ended(plane: DataPlane) -> AsyncIterator[None]:
-    """Kept from the start to the end of its listeners. Its worker was killed just now."""
+    """Kept to the end of its listeners. Its worker has ended just now, and is not started again yet."""
     await plane.start()
-    keeping = asyncio.create_task(plane.keep())
     (pid,) = (await plane.measure()).pids
     os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - nothing else runs yet
+    keeping = asyncio.create_task(plane.keep())
     async with asyncio.timeout(LIMIT_S):
         await runs(plane, False)
         yield
