@@ -258,6 +258,16 @@ def test_unfinished_setup_did_not_make_what_is_older(tree: Tree) -> None:
     assert tree.checkout(tree.repository.commit({"app": "2"})) == {"older"}
 
 
+def test_what_an_earlier_setup_made_is_its_own_after_a_failed_one(tree: Tree) -> None:
+    tree.checkout(tree.repository.commit({"app": "1", ".gitignore": "built\n"}))
+    tree.repository.leave("built", "older")
+    built = (tree.path / "built").stat()
+    tree.made = Made({b"built": (built.st_size, built.st_mtime_ns)}, unfinished=True)
+    tree.begun_ns = built.st_ctime_ns + 10**12
+
+    assert tree.checkout(tree.repository.commit({"app": "2", ".gitignore": ""})) == {"older"}
+
+
 WRITE = """
 import os, sqlite3, sys
 db = sqlite3.connect(sys.argv[1])

@@ -56,7 +56,7 @@ class Git(Protocol):
 class Leavings:
     """Of one tree. `made` is what its latest setup made; without it, nothing is taken to be a setup's.
 
-    An unfinished setup made what changed since `begun_ns` and git did not ignore before the checkout.
+    An unfinished setup made, besides, what changed since `begun_ns` and git did not ignore before the checkout.
     """
 
     def __init__(self, git: Git, tree: Path, made: Made | None, begun_ns: int = 0) -> None:
@@ -187,9 +187,9 @@ class Leavings:
 
     def _is_of_app(self, name: str) -> bool:
         state = _stat(self._tree / name)
-        if state and self._made.unfinished:
-            return name not in self._seen or not self._is_since_begun(name)
-        return bool(state) and state != self._made.files.get(os.fsencode(name))
+        if not state or state == self._made.files.get(os.fsencode(name)):
+            return False
+        return not self._made.unfinished or name not in self._seen or not self._is_since_begun(name)
 
     def _is_since_begun(self, name: str) -> bool:
         changed_ns = (self._tree / name).lstat().st_ctime_ns
