@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from spec.waiting import wait_until
 
 from slot_machine.proxy.wire import Hold, Limits, Measure, Route
@@ -48,19 +49,30 @@ def test_clients_that_ask_nothing_make_way_for_others_when_all_places_are_taken(
         assert all(map(Connection.silent, silent[-stay + 2 :]))
 
 
-def test_connections_to_the_app_keep_no_newcomer_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [GET, POST])
+def test_connections_to_the_app_keep_no_newcomer_out(tmp_path: Path, asked: bytes) -> None:
     with running(tmp_path, open_files=FILES) as plane:
         app = plane.app()
-        for request in (GET, POST):
-            clients = [plane.client(request) for _ in range(MOST_PLACES // 2 - 1)]
-            in_flight = [app.accept() for _ in clients]
-            for connection in in_flight:
-                answered(connection)
-            for client in clients:
-                client.until(b"ok")
-            for _ in range(FILES):
-                plane.client()
-            served(plane, app.accept)
+        clients = [plane.client(asked) for _ in range(MOST_PLACES // 2 - 1)]
+        for connection in [app.accept() for _ in clients]:
+            answered(connection)
+        for client in clients:
+            client.until(b"ok")
+        for _ in range(FILES):
+            plane.client()
+        served(plane, app.accept)
+
+
+def test_idle_connections_to_the_app_make_way_before_clients(tmp_path: Path) -> None:
+    with running(tmp_path, open_files=FILES) as plane:
+        app = plane.app()
+        asked = [plane.client(GET) for _ in range(MOST_PLACES // 3)]
+        for connection in [app.accept() for _ in asked]:
+            answered(connection)
+        for client in asked:
+            client.until(b"ok")
+        silent = [plane.client() for _ in range(MOST_PLACES // 2)]
+        wait_until("all are connected", lambda: clients_of(plane) == len(asked) + len(silent))
 
 
 def test_clients_make_way_for_the_connections_that_requests_need(tmp_path: Path) -> None:
