@@ -1,5 +1,7 @@
 """Who makes way for a new client when all places are taken."""
 
+import time
+
 from slot_machine.proxy.room import KEPT_S, Idleness, Room
 
 NOW_S = 100.0
@@ -132,3 +134,17 @@ def test_clients_that_are_gone_are_let_go() -> None:
     looks = second.looks
     assert not room.made(NOW_S)
     assert second.looks == looks
+
+
+def test_look_that_waited_for_the_cpu_does_not_put_off_the_next() -> None:
+    class Preempted(Client):
+        @property
+        def idleness(self) -> Idleness | None:
+            time.sleep(0.01)
+            return super().idleness
+
+    served = Preempted(None)
+    room = full(served)
+    assert not room.made(NOW_S)
+    served.goes_on(Idleness(False, 1.0))
+    assert room.made(NOW_S + 0.1)

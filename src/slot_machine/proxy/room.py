@@ -7,13 +7,13 @@ import logging
 from collections.abc import Collection
 from math import inf
 from operator import itemgetter
-from time import monotonic
+from time import thread_time
 from typing import NamedTuple, Protocol
 
 log = logging.getLogger(__name__)
 
 LOOK_SHARE = 0.05
-"""Of the time, which looks at all clients may take: newcomers may flood in."""
+"""Of the time, which looks at all clients may take on the CPU: newcomers may flood in."""
 
 KEPT_S = 10.0
 SAY_INTERVAL_S = 60.0
@@ -74,13 +74,13 @@ class Room:
             self._idle.clear()
 
     def _look(self, now_s: float) -> None:
-        began_s = monotonic()
+        began_s = thread_time()
         all_of_them = ((client.idleness, client) for client in self._clients)
         idle = [(idleness, client) for idleness, client in all_of_them if idleness is not None]
         silent = [(idleness, client) for idleness, client in idle if not idleness.request_has_begun]
         self._idle = sorted(silent or idle, key=itemgetter(0), reverse=True)
         self._looked_s = now_s
-        self._look_again_s = now_s + (monotonic() - began_s) / LOOK_SHARE
+        self._look_again_s = now_s + (thread_time() - began_s) / LOOK_SHARE
 
     def _one_makes_way(self) -> bool:
         while self._idle:
