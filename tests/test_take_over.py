@@ -16,7 +16,7 @@ from demo.load import Load
 from spec.ports import is_free
 from spec.waiting import wait_until
 
-from slot_machine.host import ports
+from slot_machine.host import sockdiag
 from tests.test_deploy_failures import MODES, live
 from tests.test_life import children_of
 from tests.world import Site, alive, kill, metric, serves
@@ -143,7 +143,7 @@ def test_listeners_do_not_block_the_workers_that_share_them_with_a_new_daemon(si
 
 
 def blocking_listeners(pid: int, port: int) -> list[str]:
-    sockets = {f"socket:[{inode}]" for inode in ports.listening_inodes(port)}
+    sockets = {f"socket:[{found.inode}]" for found in sockdiag.of_port(port, (sockdiag.LISTEN,))}
     fds = [fd.name for fd in Path(f"/proc/{pid}/fd").iterdir() if os.readlink(fd) in sockets]
     assert fds
     flags = {fd: Path(f"/proc/{pid}/fdinfo/{fd}").read_text().split()[3] for fd in fds}

@@ -107,7 +107,7 @@ class DataPlane:
         for listener in self._listeners.values():
             # Shared with the workers that are left, of which all but one would hang in accept() at each connection.
             listener.setblocking(False)
-            listener.listen(ports.BACKLOG)
+            ports.listen(listener)
         # Until it is known what is live.
         self._holding = True
         if left:

@@ -2,42 +2,58 @@
 
 import contextlib
 import errno
+import os
 import random
 import socket
 from pathlib import Path
 
 from slot_machine.core.errors import StartRefused
-from slot_machine.host import proc
+from slot_machine.host import proc, sockdiag
 
 BACKLOG = 4096
-LISTENING = "0A"
-"""The state TCP_LISTEN in /proc/net/tcp."""
+HELD = (sockdiag.LISTEN, sockdiag.BOUND)
 
 LOWEST = 20_000
 FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+HOSTS = tuple(host for _, host in FAMILIES)
 
 
 def fresh(avoid: set[int]) -> int:
-    """A port that nobody holds, outside of the range from which the kernel serves outgoing connections.
+    """A port to which nobody is bound, outside of the range from which the kernel serves outgoing connections.
 
-    Raises OSError.
+    It can't be held for an app: a second socket on it keeps out an app that does not set SO_REUSEADDR, and no neighbour
+    that does. Raises OSError.
     """
     highest = max(LOWEST + 1000, _ephemeral_start())
     for _ in range(1000):
         port = random.randrange(LOWEST, highest)
-        if port not in avoid and is_free(port):
+        if port not in avoid and _can_bind(port, reuse=False):
             return port
     raise OSError(errno.EADDRINUSE, f"no free port between {LOWEST} and {highest}")
 
 
 def is_free(port: int) -> bool:
-    """Whether an app could listen on it, on all interfaces of both families. Raises OSError if that can't be tried."""
+    """Whether an app could listen on it, on all interfaces of both families. Raises OSError if that can't be tried.
+
+    What is left of connections does not count, nor does, before Linux 6.8 and beside such, who does not listen yet.
+    """
+    if _can_bind(port, reuse=False):
+        return True
+    with contextlib.suppress(OSError):
+        sockets = sockdiag.of_port(port, sockdiag.EVERY_STATE)
+        if not sockets or any(socket.state in HELD for socket in sockets):
+            return False
+    return _can_bind(port, reuse=True)
+
+
+def _can_bind(port: int, *, reuse: bool) -> bool:
+    """Without `reuse` it takes a port on which there is no socket in any state: with it, sockets that don't listen."""
     try:
         for family, _ in FAMILIES:
             with socket.socket(family) as probe:
                 if family == socket.AF_INET6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
                 probe.bind(("", port))
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
@@ -82,10 +98,22 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        hint = f"free port {port}, or choose another in slot-machine.json"
-        by = holder(port) if error.errno == errno.EADDRINUSE else ""
-        raise StartRefused(f"cannot listen on port {port}: {error.strerror}{by and f' by {by}'}", hint) from error
+        raise _refusal(port, error) from error
     return listener
+
+
+def listen(listener: socket.socket) -> None:
+    """Raises StartRefused, as where somebody who was bound beside it has come to listen first."""
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise _refusal(listener.getsockname()[1], error) from error
+
+
+def _refusal(port: int, error: OSError) -> StartRefused:
+    hint = f"free port {port}, or choose another in slot-machine.json"
+    by = holder(port) if error.errno == errno.EADDRINUSE else ""
+    return StartRefused(f"cannot listen on port {port}: {error.strerror}{by and f' by {by}'}", hint)
 
 
 def _ephemeral_start() -> int:
@@ -96,17 +124,12 @@ def _ephemeral_start() -> int:
 
 
 def holder(port: int) -> str:
-    """Who listens on it, as `pid 123 (node server.js)`; empty where that can't be seen."""
-    pid = proc.holder({f"socket:[{inode}]" for inode in listening_inodes(port)})
-    return f"pid {pid} ({proc.command_line(pid)})" if pid else ""
-
-
-def listening_inodes(port: int) -> set[str]:
-    """proc_pid_net(5): the local address is the second field, the state the fourth, the inode the tenth."""
-    rows = [
-        line.split()
-        for table in ("/proc/net/tcp", "/proc/net/tcp6")
-        if Path(table).exists()
-        for line in Path(table).read_text().splitlines()[1:]
-    ]
-    return {row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == LISTENING}
+    """Who is bound to it, as `pid 123 (node server.js)`, or `a process of uid 33`; empty where that can't be seen."""
+    with contextlib.suppress(OSError):
+        own = {*proc.open_files(os.getpid())}
+        others = {f"socket:[{found.inode}]": found for found in sockdiag.of_port(port, HELD)}
+        others = {name: found for name, found in others.items() if name not in own}
+        if others:
+            pid = proc.holder({*others})
+            return f"pid {proc.named(pid)}" if pid else f"a process of uid {next(iter(others.values())).uid}"
+    return ""

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+LONGEST_NAME = 200
+"""Of a process in a message, in characters."""
+
 OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -81,6 +84,34 @@ def start_ticks(fields: list[str]) -> int:
     return int(fields[19])
 
 
+def descendants(pid: int) -> Iterator[int]:
+    """Without a look at all of the machine's processes; those that may not be seen are among them. proc_pid_task(5)
+
+    Orphans are not, and with a kernel without CONFIG_PROC_CHILDREN nobody is.
+    """
+    waiting = [pid]
+    while waiting:
+        children = list(_children(waiting.pop()))
+        waiting += children
+        yield from children
+
+
+def _children(pid: int) -> Iterator[int]:
+    with suppress(*OUT_OF_SIGHT):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(*OUT_OF_SIGHT):
+                yield from map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+
+
+def uids(pid: int) -> set[int]:
+    """Real, effective, saved, and of file access. Empty for a process that is gone, or that may not be seen."""
+    with suppress(*OUT_OF_SIGHT):
+        for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
+            if line.startswith(b"Uid:"):
+                return {int(uid) for uid in line.split()[1:]}
+    return set()
+
+
 def environ(pid: int) -> bytes:
     """`NAME=value` pairs as they were at the process's start, each ended by a NUL. Empty where it may not be read."""
     try:
@@ -94,6 +125,11 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
+
+
+def named(pid: int) -> str:
+    """Its number and command line, in one line that can be printed: `123 (node server.js)`."""
+    return f"{pid} ({''.join(char if char.isprintable() else '?' for char in command_line(pid)[:LONGEST_NAME])})"
 
 
 def open_files(pid: int) -> Iterator[str]:

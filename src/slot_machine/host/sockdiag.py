@@ -1,0 +1,85 @@
+"""The TCP sockets of a port, of whatever process and user, as the kernel lists them. sock_diag(7)"""
+
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
+
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+REQUEST_DUMP = 0x301
+REQ_BYTECODE, SOURCE_PORT_EQUALS, ONLY_IPV6 = 1, 11, 11
+
+ESTABLISHED, SYN_RECV, CLOSED, CLOSE_WAIT, LISTEN, NEW_SYN_RECV, BOUND = 1, 3, 7, 8, 10, 12, 13
+"""BOUND does not listen yet. Linux lists such from 6.8 on, as CLOSED."""
+EVERY_STATE = range(1, 14)
+
+HEADER = struct.Struct("=IHHII")
+ATTRIBUTE = struct.Struct("=HH")
+REQUEST = struct.Struct("=BBBBI48x")
+MESSAGE = struct.Struct("=BB2x40s8x12xII")
+"""struct inet_diag_msg, with the addresses and ports as they stand."""
+
+FAMILIES = socket.AF_INET, socket.AF_INET6
+
+
+class Found(NamedTuple):
+    """`ends` are its addresses and ports as the kernel packs them; `inode` is 0 until the app has accepted it."""
+
+    family: int
+    state: int
+    ends: bytes
+    uid: int
+    inode: int
+    only_ipv6: bool
+
+    @property
+    def host(self) -> IPv4Address | IPv6Address:
+        """An IPv6 socket at an IPv4 address has that one."""
+        packed = ip_address(self.ends[4:8] if self.family == socket.AF_INET else self.ends[4:20])
+        return getattr(packed, "ipv4_mapped", None) or packed
+
+    def is_reached_by(self, host: str) -> bool:
+        """Whether a connection to that address may end there, as to its own, or to all addresses."""
+        wanted = ip_address(host)
+        if self.host.is_unspecified and self.host.version == 6:
+            return wanted.version == 6 or not self.only_ipv6
+        return self.host == wanted or (self.host.is_unspecified and wanted.version == 4)
+
+
+def of_port(port: int, states: Iterable[int]) -> list[Found]:
+    """Raises OSError."""
+    mask = sum(1 << state for state in states)
+    return [found for family in FAMILIES for found in _dump(family, port, mask)]
+
+
+def _dump(family: int, port: int, states: int) -> Iterator[Found]:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as diag:
+        request = REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, states) + _only(port)
+        diag.send(HEADER.pack(HEADER.size + len(request), SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, 1, 0) + request)
+        while True:
+            for kind, body in _parts(HEADER, diag.recv(65536)):
+                if kind == NLMSG_DONE:
+                    return
+                if kind == NLMSG_ERROR:
+                    error = -int.from_bytes(body[:4], "little", signed=True)
+                    raise OSError(error, f"sock_diag: {os.strerror(error)}")
+                family, state, ends, uid, inode = MESSAGE.unpack_from(body)
+                attributes = dict(_parts(ATTRIBUTE, body[MESSAGE.size :]))
+                state = BOUND if state == CLOSED else state
+                yield Found(family, state, ends, uid, inode, attributes.get(ONLY_IPV6, b"\0") != b"\0")
+
+
+def _only(port: int) -> bytes:
+    """An attribute with a program of two operations; the second is the argument of the first."""
+    return struct.pack("=HHBBHBBH", 12, REQ_BYTECODE, SOURCE_PORT_EQUALS, 8, 12, 0, 0, port)
+
+
+def _parts(header: struct.Struct, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Messages of netlink, or attributes of one: each has its length and its kind in front. netlink(7)"""
+    while data:
+        length, kind, *_ = header.unpack_from(data)
+        yield kind, data[header.size : length]
+        data = data[(length + 3) & ~3 :]
