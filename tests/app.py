@@ -92,6 +92,8 @@ def main() -> None:
         sys.exit(BEHAVIOUR.get("exit", 9))
     if BEHAVIOUR.get("deaf"):
         time.sleep(600)
+    while BEHAVIOUR.get("waits") and not Path("../go").exists():
+        time.sleep(0.01)
     for number in range(BEHAVIOUR.get("lines", 0)):
         os.write(1, b"%08d %s\n" % (number, b"x" * 90))
     if BEHAVIOUR.get("patient"):

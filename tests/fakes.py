@@ -12,7 +12,7 @@ import msgspec
 
 from slot_machine import custody
 from slot_machine.core.config import Config
-from slot_machine.core.errors import CommitNotFound
+from slot_machine.core.errors import CommitNotFound, StageFailed
 from slot_machine.core.model import Attempt, Contents, Running, State, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstream
@@ -127,6 +127,9 @@ class Launcher:
         """To the next probes; then it is healthy."""
         self.hangs = False
         """No probe is answered."""
+        self.taken: StageFailed | None = None
+        """Another program listens in the app's place."""
+        self.doubts: list[str] = []
         self.dropped: list[str] = []
         self.bad_environment: Exception | None = None
         self.environments: list[Phase] = []
@@ -148,6 +151,7 @@ class Launcher:
             processes_of(release).end(-9)
             raise
         release.upstream = upstream(release)
+        release.listeners.doubts += self.doubts
         return release
 
     def process(self, version: Version) -> Release:
@@ -169,7 +173,12 @@ class Launcher:
         return [release for release in self.left if release.running]
 
     def fits(self, _: Release) -> bool:
-        return True
+        return self.taken is None
+
+    def check(self, _: Release) -> None:
+        self._faults.now("check")
+        if self.taken:
+            raise self.taken
 
     def open_log(self, version: Version, stage: Phase) -> SlotLog:
         raise NotImplementedError

@@ -126,6 +126,7 @@ def test_app_that_became_another_user_is_named_and_left(unprivileged: Site) -> N
     reply = site.post("/deploy", {"commit": "HEAD"})
 
     assert reply.status == 200, reply
+    assert "cannot tell whether port" in str(reply.body["warnings"])
     assert site.serving() == "v2"
     assert alive(first)
     assert site.daemons[-1].stop() == 0

@@ -23,7 +23,7 @@ LONG_S = 40.0
 WITHOUT_PROBES: dict[str, object] = {"health_interval_ms": 0}
 WITH_PROBES: dict[str, object] = {"health_interval_ms": 2000, "restart_when_unhealthy": True}
 
-A, B = Version("a", COMMITS["a"]), Version("b", COMMITS["b"])
+B = Version("b", COMMITS["b"])
 
 STRATEGIES = pytest.mark.parametrize("strategy", ["overlap", "replace"])
 
@@ -91,7 +91,9 @@ async def recovery(machine: Machine) -> None:
 
 async def take_over(machine: Machine) -> None:
     """A daemon was killed in the midst of a deploy: the live version goes on, the other one is ended."""
-    for version in (B, A):
+    live = machine.store.state().live
+    assert live
+    for version in (B, live):
         release = machine.launcher.process(version)
         release.upstream = upstream(release)
         machine.launcher.left.append(release)
@@ -316,5 +318,50 @@ def test_live_version_is_not_started_again_for_its_health_during_a_deploy(tmp_pa
             await asyncio.sleep(LONG_S)
             assert made.supervisor.restarts == 1
             assert made.supervisor.healthy
+
+    run(story())
+
+
+@STRATEGIES
+def test_port_that_another_program_has_at_the_switch_fails_the_deploy(tmp_path: Path, strategy: str) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | {"strategy": strategy}) as made:
+            await a_is_live(made)
+            made.launcher.taken = StageFailed("switch", "port 7 is not the app's")
+            outcome = await deploy(made, "b")
+            made.launcher.taken = None
+
+            assert isinstance(outcome, StageFailed)
+            assert made.store.attempts(1)[0].stage == "switch"
+            assert {upstream.slot for upstream in made.traffic.history if upstream} == {"a"}
+            check_rest(made, "")
+
+    run(story())
+
+
+def test_release_whose_port_another_program_has_is_not_taken_over(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            await a_was_live(made)
+            made.launcher.taken = StageFailed("switch", "port 7 is not the app's")
+            await take_over(made)
+
+            left = made.launcher.left[-1]
+            assert left.version == made.store.state().live
+            assert not left.running
+            assert made.traffic.routed != left.upstream
+            check_rest(made, "")
+
+    run(story())
+
+
+def test_what_could_not_be_told_of_a_port_is_warned_of(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            made.launcher.doubts = ["cannot tell whether port 7 is the app's own"]
+            outcome = await deploy(made, "a")
+
+            assert isinstance(outcome, Done)
+            assert outcome.warnings == ("cannot tell whether port 7 is the app's own",)
 
     run(story())

@@ -376,7 +376,10 @@ class Deployer:
 
     async def _launch(self, attempt: RunningAttempt, event: Event, version: Version, *, beside: bool) -> Release:
         attempt.on(event, self._config.start_command)
-        return await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health), beside=beside)
+        release = await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health), beside=beside)
+        for doubt in release.listeners.doubts:
+            attempt.warn(doubt)
+        return release
 
     async def _promote(self, release: Release, attempt: RunningAttempt) -> Release | None:
         """Moves the traffic and saves that it moved. Returns the version it replaced, if that still runs.
@@ -389,6 +392,7 @@ class Deployer:
             old = await self._supervisor.pause()
             if not release.running:
                 raise StageFailed(Phase.SWITCH, "the app ended right after it was healthy")
+            self._launcher.check(release)
             routed = True
             attempt.count(await self._traffic.route(release.upstream))
             self._store.save_state(self.state.promoted(release.version, now()))

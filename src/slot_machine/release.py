@@ -19,7 +19,8 @@ from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host import environment, health, ports, trees
 from slot_machine.host.containment import owner
 from slot_machine.host.handover.steering import MARK
-from slot_machine.host.handover.traffic import Handover
+from slot_machine.host.handover.traffic import Handover, handover_owner
+from slot_machine.host.listeners import Foreign, Listeners
 from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import Session, describe_exit
@@ -64,9 +65,11 @@ class Release:
     `number` is that of its upstream.
     """
 
-    def __init__(self, session: Processes, what: Running, store: Store) -> None:
+    def __init__(self, session: Processes, what: Running, store: Store, siblings: tuple[str, ...] = ()) -> None:
+        """`siblings` as in Listeners."""
         self.version = what.version
         self.session = session
+        self.listeners = Listeners(session, siblings)
         self.number = what.number
         self.port = what.port
         self.internal_port = what.internal_port
@@ -154,7 +157,7 @@ class Launcher:
     def left_running(self) -> list[Release]:
         """What an earlier daemon started and is still there, if only in part; the latest first."""
         return [
-            Release(Session.adopt(identity), what, self._store)
+            Release(Session.adopt(identity), what, self._store, self._siblings)
             for identity, _, what in self._store.processes()
             if what is not None
         ]
@@ -162,6 +165,8 @@ class Launcher:
     async def probe(self, release: Release) -> health.Answer:
         """Asks a healthy release for its health once more. Raises OSError where it could not be asked."""
         assert release.upstream is not None
+        if foreign := self._foreign(release):
+            return health.Answer(0, f"nothing of its own ({foreign})")
         address = release.upstream.addresses[INTERNAL]
         limit_s = min(max(self._config.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
         return await health.probe(address.host, address.port, self._config.health_endpoint, limit_s)
@@ -173,7 +178,16 @@ class Launcher:
     def fits(self, release: Release) -> bool:
         """Whether it is of use in this traffic mode."""
         owns_its_port = (release.port, release.internal_port) == (self._config.port, self._config.internal_port)
-        return owns_its_port is (self._handover is not None)
+        if owns_its_port is not (self._handover is not None):
+            return False
+        if foreign := self._foreign(release):
+            log.error("%s can't go on: %s", describe(release.version), foreign)
+        return not foreign
+
+    def check(self, release: Release) -> None:
+        """Right before a healthy release is switched to. Raises StageFailed if another program listens in its place."""
+        if foreign := self._foreign(release):
+            raise StageFailed(Phase.SWITCH, str(foreign), hint=foreign.hint)
 
     def open_log(self, version: Version, stage: Phase) -> SlotLog:
         """Raises StageFailed."""
@@ -200,7 +214,21 @@ class Launcher:
             session = Session.start(argv, cwd=folder, env=env, output=slot_log.fd, owner=owner(self._data))
         except (OSError, ValueError) as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
-        return Release(session, Running(version, number, port, internal_port), self._store)
+        return Release(session, Running(version, number, port, internal_port), self._store, self._siblings)
+
+    @property
+    def _siblings(self) -> tuple[str, ...]:
+        """Versions share a port where it is handed over, and so does the process that does that."""
+        return (f"{owner(self._data)}-", f"{handover_owner(self._data)}-") if self._handover else ()
+
+    def _foreign(self, release: Release) -> Foreign | None:
+        assert release.upstream is not None
+        try:
+            for address in release.upstream.addresses.values():
+                release.listeners.at(address.host, address.port)
+        except Foreign as foreign:
+            return foreign
+        return None
 
     def _ports(self, beside: bool) -> tuple[int, int]:
         config = self._config
@@ -227,6 +255,7 @@ class Launcher:
         try:
             hosts = await health.wait_healthy(
                 release.session,
+                release.listeners,
                 release.internal_port,
                 config.health_endpoint,
                 also,
@@ -234,11 +263,15 @@ class Launcher:
                 reachable,
                 MARK if self._handover and beside else 0,
             )
+        except Foreign as other:
+            raise StageFailed(Phase.HEALTH, str(other), slot_log.tail(), other.hint) from None
         except health.Exited as exited:
             hint = f"its output is in {slot_log.path}"
             if exited.code == 0:
                 hint = f"start_command must stay in the foreground; {hint}"
             message = f"the app exited while it booted: {describe_exit(exited.code)}"
+            if foreign := _taken(release):
+                message, hint = f"{message}; {foreign}", foreign.hint
             raise StageFailed(Phase.HEALTH, message, slot_log.tail(), hint) from None
         except health.Unhealthy as error:
             hint = f"its output is in {slot_log.path}"
@@ -248,6 +281,17 @@ class Launcher:
         public = Address(hosts[also], release.port)
         release.upstream = Upstream(release.number, release.version.slot, {PUBLIC: public, INTERNAL: internal})
         _save(release, Phase.HEALTH)
+
+
+def _taken(release: Release) -> Foreign | None:
+    """Who keeps an app from its ports, if it is another program."""
+    try:
+        for port in (release.port, release.internal_port):
+            for host in ports.HOSTS:
+                release.listeners.at(host, port, ports.HELD)
+    except Foreign as foreign:
+        return foreign
+    return None
 
 
 def _save(release: Release, stage: Phase) -> None:

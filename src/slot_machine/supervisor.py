@@ -121,7 +121,7 @@ class Supervisor:
     async def resume(self, version: Version) -> None:
         """Takes care of `version` again after a `pause`: goes on with the start that still runs, else starts it."""
         stale = self.release if self.running else None
-        release = stale if stale and stale.version == version else None
+        release = stale if stale and stale.version == version and self._launcher.fits(stale) else None
         try:
             if release:
                 await self._route(release)
@@ -214,6 +214,8 @@ class Supervisor:
 
     async def _start(self, version: Version) -> Release:
         release = await self._launcher.launch(version)
+        for doubt in release.listeners.doubts:
+            log.warning("%s: %s", describe(version), doubt)
         self.release = release
         try:
             await self._route(release)

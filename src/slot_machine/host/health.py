@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 
 import aiohttp
 
-from slot_machine.host.ports import FAMILIES, listening_host
+from slot_machine.host.listeners import Listeners
+from slot_machine.host.ports import FAMILIES, HOSTS, listening_host
 
 FIRST_INTERVAL_S = 0.01
 LONGEST_INTERVAL_S = 0.5
@@ -47,6 +48,7 @@ async def nothing_first() -> None:
 
 async def wait_healthy(
     app: Exiting,
+    listeners: Listeners,
     port: int,
     endpoint: str,
     also_port: int,
@@ -57,10 +59,10 @@ async def wait_healthy(
     """Waits for `first`, for a 200 of `endpoint` on `port`, and for somebody to listen on `also_port`.
 
     The requests carry `mark` as their type of service (ip(7)). Returns the loopback address on which each port listens.
-    Raises Unhealthy, Exited as soon as the app exits, and what `first` raises.
+    Raises Unhealthy, Exited as soon as the app exits, Foreign where somebody else listens, and what `first` raises.
     """
     exited = asyncio.create_task(app.exited())
-    healthy = asyncio.create_task(_poll(port, endpoint, also_port, timeout_s, first, mark))
+    healthy = asyncio.create_task(_poll(listeners, port, endpoint, also_port, timeout_s, first, mark))
     try:
         await asyncio.wait({exited, healthy}, return_when=asyncio.FIRST_COMPLETED)
         if exited.done():
@@ -84,7 +86,13 @@ async def probe(host: str, port: int, endpoint: str, limit_s: float) -> Answer:
 
 
 async def _poll(
-    port: int, endpoint: str, also_port: int, timeout_s: float, first: Callable[[], Awaitable[None]], mark: int
+    listeners: Listeners,
+    port: int,
+    endpoint: str,
+    also_port: int,
+    timeout_s: float,
+    first: Callable[[], Awaitable[None]],
+    mark: int,
 ) -> dict[int, str]:
     seen = f"nothing listens on port {port}; does the app read $PORT?"
     if port != also_port:
@@ -98,11 +106,15 @@ async def _poll(
         async with asyncio.timeout(timeout_s), _session(mark) as session:
             await first()
             while True:
+                before = listeners.seen(HOSTS, port)
                 host, answer = await _probe(session, port, endpoint)
                 answers[answer.words.partition(" (")[0]] += 1
-                if answer.status == 200:
+                # A socket that is newer than the question may not be the one that answered it.
+                is_asked = bool(host) and listeners.answered(host, port) <= before
+                if answer.status == 200 and is_asked:
                     other_host = host if also_port == port else listening_host(also_port)
                     if other_host:
+                        listeners.answered(other_host, also_port)
                         return {also_port: other_host, port: host}
                     seen = f"{endpoint} is healthy, but nothing listens on port {also_port}; does the app read $PORT?"
                 elif host:

@@ -169,7 +169,7 @@ class Handover:
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),
                 pass_fds=(control.fileno(),),
-                owner=_owner(self._data),
+                owner=handover_owner(self._data),
                 contained=False,
             )
         return (await self._introduced())[0]
@@ -188,10 +188,10 @@ async def end_keeper(data: Path) -> None:
     """Of an earlier daemon, if there is one: while it lives, its socket is there."""
     path = data / SOCKET_NAME
     if path.exists():
-        await containment.end_unknown(_owner(data), set())
+        await containment.end_unknown(handover_owner(data), set())
         path.unlink(missing_ok=True)
 
 
-def _owner(data: Path) -> str:
+def handover_owner(data: Path) -> str:
     """In the keeper's mark. No daemon's, so that none ends a keeper that is of use."""
     return f"handover-{containment.owner(data)}"

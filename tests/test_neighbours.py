@@ -1,0 +1,119 @@
+"""Another program of the machine that listens where the app should. As root, it is another user's."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from spec.waiting import wait_until
+from spec.web import Reply
+
+from tests.test_daemon_lives import PYTHON_FOR_ALL
+from tests.test_deploy_failures import live
+from tests.world import Site, kill, serves
+
+NOBODY = 65534
+LINUX = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+UID = NOBODY if os.geteuid() == 0 else os.geteuid()
+PROGRAM = (Path(__file__).parent / "clients" / "neighbour.py").read_text()
+
+
+@contextmanager
+def neighbour(port: int, does: str = "listen") -> Iterator[int]:
+    """Returns its process id."""
+    argv = [PYTHON_FOR_ALL, "-ISc", PROGRAM, does, str(port)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/", user=UID, extra_groups=[]) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def port_of(site: Site, commit: str, name: str = "PORT") -> int:
+    """Of the start of that version; 0 while there is none."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            is_there = Path(os.readlink(folder / "cwd")).is_relative_to(site.data)
+            variables = dict(pair.split("=", 1) for pair in (folder / "environ").read_text().split("\0") if pair)
+        except (OSError, ValueError):
+            continue
+        if is_there and variables.get("SLOT_MACHINE_COMMIT") == commit and name in variables:
+            return int(variables[name])
+    return 0
+
+
+@contextmanager
+def deploying(site: Site, path: str = "/deploy") -> Iterator["Future[Reply]"]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(site.post, path, {"commit": "HEAD"})
+
+
+BOOTS_ONCE = "test -e booted && sleep 600; touch booted; exec"
+"""Later starts in the same tree never listen."""
+
+
+@pytest.mark.parametrize("strategy", ["overlap", "replace"])
+@pytest.mark.parametrize("name", ["PORT", "INTERNAL_PORT"])
+def test_neighbour_that_listens_at_a_booting_apps_port_fails_the_deploy(site: Site, strategy: str, name: str) -> None:
+    separate = {"internal_port": site.port + 1} if name == "INTERNAL_PORT" else {}
+    live(site, strategy=strategy, **separate)
+    commit = site.commit("slow to boot", deaf=True)
+
+    with deploying(site) as reply:
+        port = wait_until("it boots", lambda: port_of(site, commit, name))
+        with neighbour(port) as pid:
+            status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
+    assert f"port {port}" in str(body["error"])
+    assert f"pid {pid} " in str(body["error"])
+    assert f"uid {UID}" in str(body["error"])
+    assert str(pid) in str(body["hint"])
+    wait_until("the live version is back", lambda: serves(site))
+    assert site.serving() == "good"
+
+
+def test_neighbour_at_the_port_of_an_app_that_starts_again_gets_no_visitor(site: Site) -> None:
+    commit = live(site, start_command=f"{BOOTS_ONCE} {site.config['start_command']}", setup_command="rm -f booted")
+    port = port_of(site, commit)
+
+    kill(int(site.get("/pid")[1]))
+    wait_until("it starts again", lambda: port_of(site, commit) not in (0, port))
+    with neighbour(port_of(site, commit)) as pid:
+        wait_until("that failed", lambda: f"pid {pid} " in str(site.status()["last_exit"]))
+
+        assert site.get()[0] == 503
+    assert not site.status()["healthy"]
+
+
+def test_neighbour_at_the_port_of_a_rollback_gets_no_visitor(site: Site) -> None:
+    first = live(site, start_command=f"{BOOTS_ONCE} {site.config['start_command']}", setup_command="rm -f booted")
+    site.commit("second")
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+
+    with deploying(site, "/rollback") as reply, neighbour(wait_until("it boots", lambda: port_of(site, first))) as pid:
+        status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
+    assert f"pid {pid} " in str(body["error"])
+    assert site.serving() == "second"
+
+
+@pytest.mark.skipif(LINUX < (6, 8), reason="the kernel does not list sockets that are bound and do not listen")
+def test_app_that_exits_as_its_port_is_taken_is_told_by_whom(site: Site) -> None:
+    live(site)
+    commit = site.commit("waits", waits=True)
+
+    with deploying(site) as reply, neighbour(wait_until("it boots", lambda: port_of(site, commit)), "bind") as pid:
+        (site.data / "go").touch()
+        status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
+    assert "exit code 1" in str(body["error"])
+    assert f"pid {pid} " in str(body["error"])
