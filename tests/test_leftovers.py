@@ -30,6 +30,26 @@ leave("daemonised")
 leave("cleaned", "clean")
 """
 
+MOVED = """
+import os, signal, sys, time
+def move(name, env, *, stays):
+    if os.fork():
+        return
+    with open(sys.argv[2], "w") as group:
+        group.write("0")
+    os.setsid()
+    if stays:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    elif os.fork():
+        os._exit(0)
+    command = f"echo $$ > {sys.argv[1]}/{name}.tmp; mv {sys.argv[1]}/{name}.tmp {sys.argv[1]}/{name}; exec sleep 600"
+    os.execve("/bin/sh", ["/bin/sh", "-c", command], env)
+move("daemonised", os.environ, stays=False)
+move("cleaned", {"PATH": os.environ["PATH"]}, stays=True)
+time.sleep(600)
+"""
+"""Out of the control group: one with the mark in its environment, and a child of the app's, which outlives that."""
+
 
 @pytest.fixture(params=["cgroup", "without"])
 def either(request: pytest.FixtureRequest, site: Site) -> Site:
@@ -111,6 +131,37 @@ def test_what_got_away_from_a_killed_daemons_candidate_is_ended(site: Site) -> N
 
     assert not alive(pids["daemonised"])
     assert site.serving() == "good"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to leave a control group")
+def test_what_left_its_control_group_is_ended_with_its_slot(site: Site) -> None:
+    parent = containment.usable_parent()
+    if parent is None:
+        pytest.skip("no control group can be made here")
+
+    def child(name: str) -> list[str]:
+        (site.folder / name).mkdir()
+        return [sys.executable, "-c", MOVED, str(site.folder / name), str(parent / "cgroup.procs")]
+
+    site.start(drain_timeout_ms=600)
+    site.commit("v1", child=child("one"))
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    first = fugitives(site.folder / "one")
+    assert not {line for pid in first.values() for line in of_a_group(pid)}
+    site.commit("v2", child=child("two"))
+
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    second = fugitives(site.folder / "two")
+
+    assert not [name for name, pid in first.items() if alive(pid)]
+    assert all(map(alive, second.values()))
+    assert site.daemons[-1].stop() == 0
+    assert not [name for name, pid in second.items() if alive(pid)]
+
+
+def of_a_group(pid: int) -> list[str]:
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return [line for line in lines if containment.GROUP_PREFIX in line]
 
 
 def test_orphans_do_not_stay_as_zombies(either: Site) -> None:

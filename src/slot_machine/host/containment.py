@@ -1,9 +1,9 @@
 """What came of a process, whatever it did to get away: double-forked, setsid, daemonised.
 
-A control group of its own holds all of it (cgroup v2, cgroups(7)). Where the daemon may not make one, the kin of a
-process are found by their session, by a mark in their environment and by their parents; to orphans the daemon is the
-parent (PR_SET_CHILD_SUBREAPER, prctl(2)). An orphan that left its session *and* cleared its environment is a stray: it
-goes with the first session of which all others are younger.
+A control group of its own holds all of it but what moves itself out, as root may (cgroup v2, cgroups(7)). So the kin
+of a process are also found by their session, by a mark in their environment and by their parents. Where the daemon may
+make no groups, it is the parent of orphans (PR_SET_CHILD_SUBREAPER, prctl(2)): one that left its session *and* cleared
+its environment is a stray, and goes with the first session of which all others are younger.
 """
 
 import asyncio
@@ -16,10 +16,11 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from slot_machine.host import proc
+from slot_machine.host.proc import Identity
 
 MARK = "SLOT_MACHINE_RUN"
 """In the environment of all that a daemon starts: whose it is, and which start it came of."""
@@ -160,13 +161,18 @@ async def _killed(pid: int, mark: str) -> bool:
     return False
 
 
-def kin(leader: int | None, mark: str) -> list[int]:
-    """The processes of the leader's session, those with the mark, and what descends from either; zombies left out."""
+def kin(leader: int | None, run: Identity, seeds: Mapping[int, int]) -> dict[int, int]:
+    """The processes of the leader's session, those with the run's mark, the seeds, and what descends from any of them.
+
+    Zombies left out. Seeds and result are process ids, with when each began. None is older than the run.
+    """
     living = {pid: fields for pid, fields in proc.stats() if not proc.is_zombie(fields)}
-    found = {pid for pid, fields in living.items() if proc.session(fields) == leader or (mark and mark_of(pid) == mark)}
-    while grown := {pid for pid, fields in living.items() if proc.parent(fields) in found} - found:
+    young = {pid: ticks for pid, fields in living.items() if (ticks := proc.start_ticks(fields)) >= run.start_ticks}
+    found = {pid for pid, ticks in young.items() if seeds.get(pid) == ticks or proc.session(living[pid]) == leader}
+    found |= {pid for pid in young.keys() - found if run.mark and mark_of(pid) == run.mark}
+    while grown := {pid for pid in young if proc.parent(living[pid]) in found} - found:
         found |= grown
-    return sorted(found - {os.getpid()})
+    return {pid: young[pid] for pid in sorted(found - {os.getpid()})}
 
 
 def mark_of(pid: int) -> str:

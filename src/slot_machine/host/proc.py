@@ -57,7 +57,8 @@ def stat(pid: int) -> list[str] | None:
     None for a process that is gone, or that may not be seen (`hidepid`).
     """
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].decode().split()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return file.read().rpartition(b") ")[2].decode().split()
     except OUT_OF_SIGHT:
         return None
 

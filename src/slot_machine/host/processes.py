@@ -55,6 +55,8 @@ class Session:
         self._cgroup = Cgroup(Path(identity.cgroup)) if identity.cgroup else None
         self._reaped = pidfd is None
         self._exit_code = UNSEEN
+        self._seen: dict[int, int] = {}
+        self._latest: list[int] = []
         self.survivors: list[str] = []
         _open[self.pid] = self
 
@@ -137,11 +139,13 @@ class Session:
         """All that came of it and runs, as far as it may be seen."""
         if self.identity.boot_id != proc.boot_id():
             return []
-        if self._cgroup:
-            return self._cgroup.processes()
-        kin = containment.kin(self.pid if self._holds_its_number else None, self.identity.mark)
-        hidden = [self.pid] if self.exit_code is None and self.pid not in kin else []
-        return hidden + kin + self._strays()
+        grouped = self._grouped()
+        seeds = self._seen | {pid: proc.start_ticks(fields) for pid in grouped if (fields := proc.stat(pid))}
+        # Once found, a process stays one of it, though its parent may end before it.
+        self._seen = containment.kin(self.pid if self._holds_its_number else None, self.identity, seeds)
+        hidden = {self.pid} if self.exit_code is None else set()
+        self._latest = [*self._seen, *(hidden.union(grouped) - self._seen.keys()), *self._strays()]
+        return self._latest
 
     def signal(self, signum: signal.Signals) -> None:
         """Sends to the process group at once, then to all others; to another user's only where that is allowed."""
@@ -152,18 +156,24 @@ class Session:
                 in_group = {pid for pid in held if _group(pid) == self.pid}
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signum)
-            # Asked again, as a number may have come to mean another process before it was held.
-            for pid in set(self.members()) - in_group:
-                pidfd = held.get(pid)
+            for pid in self._still(held.keys() - in_group):
+                pidfd = held[pid]
                 if pidfd is not None:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         signal.pidfd_send_signal(pidfd, signum)
 
+    def _still(self, pids: set[int]) -> set[int]:
+        """Those of them that are members, now that they are held: a number may have come to mean another process."""
+        same = {pid for pid in pids if (fields := proc.stat(pid)) and proc.start_ticks(fields) == self._seen.get(pid)}
+        return same | (pids & set(self.members()) if pids - same else set())
+
     async def ended(self) -> None:
-        """Waits until nothing of it is left."""
-        while pids := self.members():
+        """Waits until nothing of it is left, as far as it was seen at the latest look, and then at another."""
+        pids = self._latest
+        while pids:
             for pid in pids:
                 await proc.gone(pid)
+            pids = self.members()
 
     async def stop(self, grace_s: float) -> bool:
         """SIGTERM, after `grace_s` SIGKILL. Returns whether it took the SIGKILL. Ends with `reap`."""
@@ -221,7 +231,11 @@ class Session:
 
     def _mortal(self) -> list[int]:
         """A control group ends even what is another user's."""
-        return [pid for pid in self.members() if self._cgroup or proc.may_signal(pid)]
+        grouped = self._grouped()
+        return [pid for pid in self.members() if pid in grouped or proc.may_signal(pid)]
+
+    def _grouped(self) -> set[int]:
+        return set(self._cgroup.processes()) if self._cgroup else set()
 
     @property
     def _holds_its_number(self) -> bool:
