@@ -65,11 +65,10 @@ class Release:
     `number` is that of its upstream.
     """
 
-    def __init__(self, session: Processes, what: Running, store: Store, siblings: tuple[str, ...] = ()) -> None:
-        """`siblings` as in Listeners."""
+    def __init__(self, session: Processes, what: Running, store: Store, listeners: Listeners | None = None) -> None:
         self.version = what.version
         self.session = session
-        self.listeners = Listeners(session, siblings)
+        self.listeners = listeners or Listeners(session)
         self.number = what.number
         self.port = what.port
         self.internal_port = what.internal_port
@@ -125,6 +124,7 @@ class Launcher:
         self._data = data
         self._store = store
         self._handover = handover
+        self._known: set[int] = set()
         self.logs = SlotLogs(data, config.log_max_mb * 1_000_000, config.log_keep)
         # Unique beyond this daemon: a data plane can outlive it.
         self._upstream_ids = itertools.count(secrets.randbits(52))
@@ -157,7 +157,7 @@ class Launcher:
     def left_running(self) -> list[Release]:
         """What an earlier daemon started and is still there, if only in part; the latest first."""
         return [
-            Release(Session.adopt(identity), what, self._store, self._siblings)
+            self._release(Session.adopt(identity), what)
             for identity, _, what in self._store.processes()
             if what is not None
         ]
@@ -214,12 +214,14 @@ class Launcher:
             session = Session.start(argv, cwd=folder, env=env, output=slot_log.fd, owner=owner(self._data))
         except (OSError, ValueError) as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
-        return Release(session, Running(version, number, port, internal_port), self._store, self._siblings)
+        return self._release(session, Running(version, number, port, internal_port))
 
-    @property
-    def _siblings(self) -> tuple[str, ...]:
-        """Versions share a port where it is handed over, and so does the process that does that."""
-        return (f"{owner(self._data)}-", f"{handover_owner(self._data)}-") if self._handover else ()
+    def _release(self, session: Session, what: Running) -> Release:
+        """Where the port is handed over, versions share it, and so does the process that does that."""
+        if not self._handover:
+            return Release(session, what, self._store)
+        siblings = (f"{owner(self._data)}-", f"{handover_owner(self._data)}-")
+        return Release(session, what, self._store, Listeners(session, siblings, self._known))
 
     def _foreign(self, release: Release) -> Foreign | None:
         assert release.upstream is not None

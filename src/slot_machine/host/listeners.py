@@ -35,14 +35,15 @@ class Foreign(Exception):
 class Listeners:
     """Those of one start of the app. What was found out of a socket holds for as long as that socket does.
 
-    Runs with a mark that begins with `siblings` may share the port. `doubts` says what could not be told.
+    Runs with a mark that begins with `siblings` may share the port; then they have what is `known` in common, inodes.
+    `doubts` says what could not be told.
     """
 
-    def __init__(self, run: Run, siblings: tuple[str, ...] = ()) -> None:
+    def __init__(self, run: Run, siblings: tuple[str, ...] = (), known: set[int] | None = None) -> None:
         self.doubts: list[str] = []
         self._run = run
         self._siblings = siblings
-        self._known: set[int] = set()
+        self._known = set() if known is None else known
 
     def at(self, host: str, port: int, states: tuple[int, ...] = (LISTEN,)) -> set[int]:
         """The inodes of all that a connection to there may reach. Raises Foreign unless all are the app's.
