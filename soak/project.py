@@ -9,7 +9,7 @@ from tests.world import Site
 
 from soak.trouble import ENV_FILE
 
-Fault = Literal["", "setup", "boot", "health", "hang", "cancel", "disk", "env"]
+Fault = Literal["", "setup", "boot", "health", "hang", "cancel", "disk", "env", "neighbour"]
 APP = Path(__file__).with_name("app.py")
 STAGES: dict[Fault, str] = {
     "setup": "setup",
@@ -19,6 +19,7 @@ STAGES: dict[Fault, str] = {
     "cancel": "setup",
     "disk": "setup",
     "env": "resolve",
+    "neighbour": "health",
 }
 """Where a deploy with that fault fails."""
 

@@ -29,13 +29,15 @@ ACTIONS = {
     "deploy that is cancelled": 2,
     "deploy that fills the disk": 2,
     "deploy with a bad env file": 2,
+    "deploy beside a neighbour": 2,
     "rollback": 5,
     "rollback on a full disk": 2,
     "reload": 5,
     "nothing": 2,
 }
-if not trouble.CAN_MOUNT:
-    del ACTIONS["deploy that fills the disk"], ACTIONS["rollback on a full disk"]
+if not trouble.IS_ROOT:
+    for name in ("deploy that fills the disk", "rollback on a full disk", "deploy beside a neighbour"):
+        del ACTIONS[name]
 FAULTS: dict[str, Fault] = {
     "deploy that fails in setup": "setup",
     "deploy that fails at boot": "boot",
@@ -44,6 +46,7 @@ FAULTS: dict[str, Fault] = {
     "deploy that is cancelled": "cancel",
     "deploy that fills the disk": "disk",
     "deploy with a bad env file": "env",
+    "deploy beside a neighbour": "neighbour",
 }
 DISTURBANCES = {
     "none": 8,
@@ -115,6 +118,8 @@ class Sequence:
         elif action == "rollback on a full disk":
             mended.enter_context(trouble.full_disk(self._site))
         client = self._begin(action)
+        if action == "deploy beside a neighbour":
+            mended.enter_context(trouble.neighbour(self._site, [*self._versions][-1]))
         time.sleep(self._rng.uniform(0, LATEST_S))
         before = self._site.daemons[-1]
         self._disturb(disturbance)
@@ -219,6 +224,8 @@ class Sequence:
         result = "cancelled" if fault == "cancel" else "failed"
         if code == 0 or (not killed and (attempt["result"], attempt["stage"]) != (result, STAGES[fault])):
             self.problems.append(f"{what}: exit code {code}, {attempt}")
+        elif fault == "neighbour" and not killed and "is not the app's" not in str(attempt["error"]):
+            self.problems.append(f"{what}: {attempt}")
 
     def _check(self, what: str) -> None:
         """What retires and what was killed may take a moment to be gone."""

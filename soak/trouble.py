@@ -1,4 +1,4 @@
-"""What goes wrong around the daemon: a full disk under its data folder, an env file that can't be read."""
+"""What goes wrong around the daemon: a full disk under its data folder, a bad env file, a neighbour."""
 
 import os
 import random
@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spec.waiting import wait_until
+from tests import neighbours
 from tests.world import Site
 
 DISK_MB = 192
 ENV_FILE = "app.env"
-CAN_MOUNT = os.geteuid() == 0
+IS_ROOT = os.geteuid() == 0
+"""So that it can mount file systems, and be another user."""
 
 
 @contextmanager
 def small_disk(site: Site) -> Iterator[None]:
     """Mounts a file system of its own at the data folder, so that it can be filled. Without root, it does nothing."""
-    if not CAN_MOUNT:
+    if not IS_ROOT:
         yield
         return
     site.data.mkdir()
@@ -49,6 +52,14 @@ def full_disk(site: Site) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
+
+
+@contextmanager
+def neighbour(site: Site, commit: str) -> Iterator[None]:
+    """Another user's program listens on the port of that version as soon as it boots."""
+    port = wait_until("it boots", lambda: neighbours.port_of(site, commit))
+    with neighbours.neighbour(port):
+        yield
 
 
 def write_env_file(site: Site) -> None:

@@ -12,11 +12,11 @@ import pytest
 from spec.orchestrator import Orchestrator
 from spec.waiting import wait_until
 
+from tests.neighbours import PYTHON_FOR_ALL, deploying, neighbour, port_of
 from tests.test_deploy_failures import live
 from tests.world import Site, alive, kill, no_more_files, serves
 
 NOBODY = "65534"
-PYTHON_FOR_ALL = "/usr/bin/python3"
 UNMOUNT = "grep -o ' /[^ ]* .* - cgroup2 ' /proc/self/mountinfo | cut -d' ' -f3 | xargs -r -n1 umount -l"
 GIVEN_UP = "-kill,-sys_ptrace"
 SETPRIV = f"setpriv --regid={NOBODY} --clear-groups --bounding-set={GIVEN_UP} --inh-caps={GIVEN_UP}"
@@ -134,6 +134,19 @@ def test_app_that_became_another_user_is_named_and_left(unprivileged: Site) -> N
     assert "Traceback" not in log
     assert "trying again" not in log
     assert f"process {first} " in log
+
+
+def test_neighbour_whose_descriptors_cannot_be_read_is_told_by_its_user(unprivileged: Site) -> None:
+    site = unprivileged
+    live(site)
+    commit = site.commit("slow to boot", deaf=True)
+
+    with deploying(site) as reply, neighbour(wait_until("it boots", lambda: port_of(site, commit))):
+        status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
+    assert f"a process of uid {NOBODY} listens on" in str(body["error"])
+    assert site.serving() == "good"
 
 
 @pytest.mark.parametrize(

@@ -2,56 +2,16 @@
 
 import os
 import re
-import subprocess
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from spec.ports import free_port
 from spec.waiting import wait_until
-from spec.web import Reply
 
-from tests.test_daemon_lives import PYTHON_FOR_ALL
+from tests.neighbours import NOBODY, PYTHON_FOR_ALL, UID, deploying, neighbour, port_of
 from tests.test_deploy_failures import live
 from tests.world import Site, kill, serves
 
-NOBODY = 65534
 LINUX = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
-UID = NOBODY if os.geteuid() == 0 else os.geteuid()
-PROGRAM = (Path(__file__).parent / "clients" / "neighbour.py").read_text()
-
-
-@contextmanager
-def neighbour(port: int, does: str = "listen") -> Iterator[int]:
-    """Returns its process id."""
-    argv = [PYTHON_FOR_ALL, "-ISc", PROGRAM, does, str(port)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/", user=UID, extra_groups=[]) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline()
-            yield process.pid
-        finally:
-            process.kill()
-
-
-def port_of(site: Site, commit: str, name: str = "PORT") -> int:
-    """Of the start of that version; 0 while there is none."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            is_there = Path(os.readlink(folder / "cwd")).is_relative_to(site.data)
-            variables = dict(pair.split("=", 1) for pair in (folder / "environ").read_text().split("\0") if pair)
-        except (OSError, ValueError):
-            continue
-        if is_there and variables.get("SLOT_MACHINE_COMMIT") == commit and name in variables:
-            return int(variables[name])
-    return 0
-
-
-@contextmanager
-def deploying(site: Site, path: str = "/deploy") -> Iterator["Future[Reply]"]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(site.post, path, {"commit": "HEAD"})
 
 
 BOOTS_ONCE = "test -e booted && sleep 600; touch booted; exec"
@@ -61,7 +21,7 @@ BOOTS_ONCE = "test -e booted && sleep 600; touch booted; exec"
 @pytest.mark.parametrize("strategy", ["overlap", "replace"])
 @pytest.mark.parametrize("name", ["PORT", "INTERNAL_PORT"])
 def test_neighbour_that_listens_at_a_booting_apps_port_fails_the_deploy(site: Site, strategy: str, name: str) -> None:
-    separate = {"internal_port": site.port + 1} if name == "INTERNAL_PORT" else {}
+    separate = {"internal_port": free_port()} if name == "INTERNAL_PORT" else {}
     live(site, strategy=strategy, **separate)
     commit = site.commit("slow to boot", deaf=True)
 
@@ -117,3 +77,11 @@ def test_app_that_exits_as_its_port_is_taken_is_told_by_whom(site: Site) -> None
     assert (status, body["stage"]) == (500, "health"), body
     assert "exit code 1" in str(body["error"])
     assert f"pid {pid} " in str(body["error"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be another user")
+def test_app_of_another_user_is_no_doubt_to_a_daemon_that_sees_all(site: Site) -> None:
+    site.start(start_command=f"exec setpriv --reuid={NOBODY} {PYTHON_FOR_ALL} -IS - < app.py")
+    site.commit("v1")
+
+    assert site.post("/deploy", {"commit": "HEAD"}).says(200, {"warnings": []})

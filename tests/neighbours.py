@@ -1,0 +1,49 @@
+"""Another program of the machine that listens where an app should. As root, it is another user's."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from spec.web import Reply
+
+from tests.world import Site
+
+NOBODY = 65534
+UID = NOBODY if os.geteuid() == 0 else os.geteuid()
+PYTHON_FOR_ALL = "/usr/bin/python3"
+PROGRAM = (Path(__file__).parent / "clients" / "neighbour.py").read_text()
+
+
+@contextmanager
+def neighbour(port: int, does: str = "listen") -> Iterator[int]:
+    """Returns its process id."""
+    argv = [PYTHON_FOR_ALL, "-ISc", PROGRAM, does, str(port)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/", user=UID, extra_groups=[]) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def port_of(site: Site, commit: str, name: str = "PORT") -> int:
+    """Of the start of that version; 0 while there is none."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            is_there = Path(os.readlink(folder / "cwd")).is_relative_to(site.data)
+            variables = dict(pair.split("=", 1) for pair in (folder / "environ").read_text().split("\0") if pair)
+        except (OSError, ValueError):
+            continue
+        if is_there and variables.get("SLOT_MACHINE_COMMIT") == commit and name in variables:
+            return int(variables[name])
+    return 0
+
+
+@contextmanager
+def deploying(site: Site, path: str = "/deploy") -> Iterator["Future[Reply]"]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(site.post, path, {"commit": "HEAD"})
