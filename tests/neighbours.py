@@ -21,7 +21,9 @@ PROGRAM = (Path(__file__).parent / "clients" / "neighbour.py").read_text()
 def neighbour(port: int, does: str = "listen") -> Iterator[int]:
     """Returns its process id."""
     argv = [PYTHON_FOR_ALL, "-ISc", PROGRAM, does, str(port)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/", user=UID, extra_groups=[]) as process:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", user=UID, extra_groups=[]
+    ) as process:
         try:
             assert process.stdout
             assert process.stdout.readline()

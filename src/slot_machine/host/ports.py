@@ -29,7 +29,8 @@ def fresh(avoid: set[int]) -> int:
         port = random.randrange(LOWEST, highest)
         if port not in avoid and _can_bind(port, reuse=False):
             return port
-    raise OSError(errno.EADDRINUSE, f"no free port between {LOWEST} and {highest}")
+    by = holder(port) or "somebody who can't be seen"
+    raise OSError(errno.EADDRINUSE, f"no free port between {LOWEST} and {highest}; {port}, for one, is held by {by}")
 
 
 def is_free(port: int) -> bool:
