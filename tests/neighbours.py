@@ -12,7 +12,12 @@ from spec.web import Reply
 from tests.world import Site
 
 NOBODY = 65534
-UID = NOBODY if os.geteuid() == 0 else os.geteuid()
+CAN_BE_NOBODY = os.geteuid() == 0 and any(
+    int(first) <= NOBODY < int(first) + int(count)
+    for first, _, count in map(str.split, Path("/proc/self/uid_map").read_text().splitlines())
+)
+"""Not root in a user namespace with no other user."""
+UID = NOBODY if CAN_BE_NOBODY else os.geteuid()
 PYTHON_FOR_ALL = "/usr/bin/python3"
 PROGRAM = (Path(__file__).parent / "clients" / "neighbour.py").read_text()
 
@@ -22,7 +27,13 @@ def neighbour(port: int, does: str = "listen") -> Iterator[int]:
     """Returns its process id."""
     argv = [PYTHON_FOR_ALL, "-ISc", PROGRAM, does, str(port)]
     with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", user=UID, extra_groups=[]
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        user=NOBODY if CAN_BE_NOBODY else None,
+        group=NOBODY if CAN_BE_NOBODY else None,
+        extra_groups=[] if CAN_BE_NOBODY else None,
     ) as process:
         try:
             assert process.stdout

@@ -11,6 +11,7 @@ from spec.ports import free_port
 from slot_machine.host import listeners, proc, sockdiag
 from slot_machine.host.containment import MARK
 from slot_machine.host.listeners import Foreign, Listeners
+from tests.neighbours import CAN_BE_NOBODY, NOBODY, PYTHON_FOR_ALL
 
 PROGRAM = """
 import socket, sys, time
@@ -25,10 +26,8 @@ if listens == "True":
 print("ready", flush=True)
 time.sleep(600)
 """
-NOBODY = 65534
 came_of = listeners._came_of
-PYTHON_FOR_ALL = "/usr/bin/python3"
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to be another user")
+as_root = pytest.mark.skipif(not CAN_BE_NOBODY, reason="takes root to be another user")
 
 
 class Machine:
