@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from slot_machine import SPEC_VERSION, __version__, progress, show
+from slot_machine import SPEC_VERSION, __version__, printing, progress, show
 from slot_machine.client import Client
 from slot_machine.core.errors import ConfigError, SlotMachineError
 from slot_machine.show import CONFIG_NAME, DATA_NAME
@@ -29,7 +29,7 @@ class Commands(click.Group):
 def commands(ctx: click.Context) -> None:
     """Blue-green deploys of one web app on one machine."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help().replace("Usage:", "usage:", 1), err=True)
+        click.echo(ctx.get_help().replace("Usage:", "usage:", 1), file=sys.stderr)
         ctx.exit(1)
 
 
@@ -43,18 +43,18 @@ def init(force: bool) -> None:
     folder = Path.cwd()
     path = folder / CONFIG_NAME
     if path.exists() and not force:
-        click.echo(f"kept {path}, which exists (--force writes it anew)", err=True)
+        printing.note(f"kept {path}, which exists (--force writes it anew)")
     else:
         try:
             found = detect.detect(folder)
         except ValueError as error:
             raise ConfigError(str(error), "correct it, then run init again") from None
         path.write_text(config.render(config.Config(**found._asdict())))
-        click.echo(f"wrote {path}")
+        printing.result(f"wrote {path}")
         if not found.start_command:
-            click.echo("fill in start_command: found nothing that says how to start the app", err=True)
+            printing.note("fill in start_command: found nothing that says how to start the app")
         if not found.setup_command:
-            click.echo("fill in setup_command if the app needs a step after checkout, such as an install", err=True)
+            printing.note("fill in setup_command if the app needs a step after checkout, such as an install")
     detect.ignore_once(folder, DATA_NAME)
 
 
@@ -89,7 +89,7 @@ def start(
     from slot_machine import daemon, reload
     from slot_machine.core import config
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    printing.log_to_stderr()
     options, warnings = config.parse(_read_config(config_file), config_file.name)
     for warning in warnings:
         logging.warning("%s", warning)
@@ -107,7 +107,7 @@ def start(
     if check:
         reload.check_data_plane()
         shown = json.loads(config.render(options)) | known.fixed | reload.abilities()
-        click.echo(json.dumps(shown, indent=2))
+        print(json.dumps(shown, indent=2), flush=True)
         return
     handed = asyncio.run(daemon.run(known))
     if handed:
@@ -128,7 +128,7 @@ def deploy(commit: str | None) -> None:
         raise
     reply = progress.follow(client.deploy(resolved))
     show.fail_if_refused(reply)
-    click.echo(f"deployed {reply['commit']} to slot {reply['slot']}")
+    printing.result(f"deployed {reply['commit']} to slot {reply['slot']}")
 
 
 @commands.command()
@@ -136,7 +136,7 @@ def rollback() -> None:
     """Go back to the previous version."""
     reply = progress.follow(show.client().rollback())
     show.fail_if_refused(reply)
-    click.echo(f"rolled back to {reply['commit']} in slot {reply['slot']}")
+    printing.result(f"rolled back to {reply['commit']} in slot {reply['slot']}")
 
 
 @commands.command()
@@ -145,7 +145,7 @@ def cancel() -> None:
     reply = show.client().cancel()
     show.fail_if_refused(reply)
     stage = f" in stage {reply['stage']}" if reply["stage"] else ""
-    click.echo(f"cancelled the {reply['kind']} of {reply['commit'] or '...'}{stage}")
+    printing.result(f"cancelled the {reply['kind']} of {reply['commit'] or '...'}{stage}")
 
 
 @commands.command("reload")
@@ -158,7 +158,7 @@ def reload_() -> None:
     show.fail_if_refused(client.reload())
     while _reloads(client) == before:
         time.sleep(RELOAD_POLL_S)
-    click.echo("reloaded")
+    printing.result("reloaded")
 
 
 @commands.command()
@@ -170,7 +170,7 @@ def status() -> None:
 @commands.command()
 def version() -> None:
     """Print the version, and that of the spec it implements."""
-    click.echo(f"slot-machine {__version__} (spec {SPEC_VERSION})")
+    printing.result(f"slot-machine {__version__} (spec {SPEC_VERSION})")
 
 
 def main() -> None:
@@ -180,10 +180,10 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
-        error.show()
+        error.show(sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; a deploy that the daemon has begun goes on (`slot-machine cancel` ends it)", err=True)
+        printing.note("interrupted; a deploy that the daemon has begun goes on (`slot-machine cancel` ends it)")
         sys.exit(130)
     except SlotMachineError as error:
         show.fail(str(error), error.hint)

@@ -1,13 +1,16 @@
 """A deploy's stages for people: live on a terminal, as plain lines in a pipe."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import click
-
+from slot_machine import printing
 from slot_machine.client import Json
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 
 class View(Protocol):
@@ -53,9 +56,9 @@ class Plain:
         if line["event"] == "started":
             self._started = str(line["message"])
         elif line["event"] == "output":
-            click.echo(f"  | {line['message']}", err=True)
+            printing.note(f"  | {line['message']}")
         else:
-            click.echo(_ended(line, self._started), err=True)
+            printing.note(_ended(line, self._started))
 
     def close(self) -> None:
         pass
@@ -65,28 +68,44 @@ class Terminal:
     """The same lines, and below them what is running now."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.markup import escape
+        from rich.text import Text
 
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _harmless_console()
         self._escape = escape
+        self._coloured = Text.from_ansi
         self._started = ""
         self._status = self._console.status("")
         self._status.start()
 
     def show(self, line: Json) -> None:
-        message = self._escape(str(line["message"]))
+        message = printing.continued(str(line["message"]))
+        if line["event"] == "output":
+            self._console.print("[dim]  |[/]", self._coloured(printing.coloured(message), style="dim"))
+            return
+        message = self._escape(printing.shown(message))
         if line["event"] == "started":
             self._started = message
             self._status.update(f"[bold]{line['stage']:<9}[/] {message}")
-        elif line["event"] == "output":
-            self._console.print(f"[dim]  | {message}[/]")
         else:
             mark = "[red]✗[/]" if line["event"] == "failed" else "[green]✓[/]"
             self._console.print(f"{mark} {_ended(line | {'message': message}, self._started)}")
 
     def close(self) -> None:
         self._status.stop()
+
+
+def _harmless_console() -> "Console":
+    """Its own orders to the terminal pass; in the text between them everything is shown."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Harmless(Console):
+        def render(self, renderable: "RenderableType", options: "ConsoleOptions | None" = None) -> "Iterable[Segment]":
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(printing.shown(segment.text), segment.style)
+
+    return Harmless(file=sys.__stderr__, highlight=False)
 
 
 def _ended(line: Json, started: str) -> str:

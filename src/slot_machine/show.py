@@ -4,6 +4,7 @@ import json
 import os
 import sys
 
+from slot_machine import printing
 from slot_machine.client import Client, Json
 from slot_machine.core.errors import ConfigError, SlotMachineError
 
@@ -33,8 +34,7 @@ def status() -> None:
     for name, value in known.items():
         if isinstance(value, dict):
             value = _attempt(value)
-        print(f"{name:<17}{str(value).lower() if isinstance(value, bool) else value}".rstrip())
-    sys.stdout.flush()
+        printing.result(f"{name:<17}{str(value).lower() if isinstance(value, bool) else value}".rstrip())
 
 
 def client() -> Client:
@@ -56,9 +56,9 @@ def fail_if_refused(reply: Json) -> None:
 
 def fail(error: str, hint: str) -> "NoReturn":
     try:
-        print(f"error: {error}", file=sys.stderr)
+        printing.note(f"error: {error}")
         if hint:
-            print(f"hint: {hint}", file=sys.stderr)
+            printing.note(f"hint: {hint}")
     except OSError:
         pass  # Nobody can be told.
     sys.exit(1)

@@ -50,7 +50,7 @@ async def run(
         session.reap()
     if len(out) > MOST_STDOUT:
         raise OSError(errno.EFBIG, f"{argv[0]} printed more than {MOST_STDOUT} bytes")
-    return code, out.decode(errors="replace"), err.decode(errors="replace")
+    return code, out.decode(errors="replace"), err.decode(errors="backslashreplace")
 
 
 async def run_shell(

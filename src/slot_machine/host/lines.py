@@ -31,7 +31,7 @@ class Lines:
         self._left_out += max(len(part) - room, 0)
 
     def _taken(self) -> str:
-        line = self._begun.decode(errors="replace").rstrip("\r")
+        line = self._begun.decode(errors="backslashreplace").rstrip("\r")
         if self._left_out:
             line = f"{line} ... ({self._left_out} bytes more)"
         self._begun, self._left_out = bytearray(), 0

@@ -75,7 +75,7 @@ class SlotLog:
         with self._file.lock, os.fdopen(open_regular(self.path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._start - self._file.shifted, size - TAIL_BYTES, 0))
-            lines = file.read().decode(errors="replace").splitlines()
+            lines = file.read().decode(errors="backslashreplace").splitlines()
         return tuple(line for line in lines if line.strip() and not (without and without.search(line)))[-TAIL_LINES:]
 
     def close(self) -> None:

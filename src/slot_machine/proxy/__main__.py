@@ -9,6 +9,7 @@ import sys
 import msgspec
 import uvloop
 
+from slot_machine import printing
 from slot_machine.proxy.control import ControlConnection
 from slot_machine.proxy.server import DataPlaneServer
 from slot_machine.proxy.wire import Settings
@@ -48,4 +49,5 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    printing.guard()
     main(msgspec.json.decode(sys.argv[1], type=Settings))

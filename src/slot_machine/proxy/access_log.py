@@ -49,8 +49,7 @@ class AccessLog:
     def add(self, exchange: Exchange, seconds: float) -> None:
         head, route = exchange.head, exchange.route
         slot = route.upstream.slot if route else NO_SLOT
-        method, target = head.method.decode(), head.target.decode("utf-8", "backslashreplace")
-        request_id = exchange.request_id.decode("latin-1")
+        method, target, request_id = map(_shown, (head.method, head.target, exchange.request_id))
         self._append(Line(time.time(), method, target, exchange.status, exchange.sent, seconds, slot, request_id))
 
     def add_refusal(self, status: HTTPStatus, sent: int) -> None:
@@ -114,3 +113,8 @@ class AccessLog:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         self._fd = os.open(self._path, flags, 0o640)
         os.set_blocking(self._fd, True)
+
+
+def _shown(text: bytes) -> str:
+    """In ASCII: a terminal on which the log is read would obey C1 controls, which JSON passes."""
+    return text.decode("ascii", "backslashreplace")

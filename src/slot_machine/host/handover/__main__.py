@@ -4,11 +4,11 @@ It outlives the daemon for as long as an app does, since nobody else could answe
 """
 
 import asyncio
-import logging
 import signal
 import socket
 import sys
 
+from slot_machine import printing
 from slot_machine.host.handover.control import Control
 from slot_machine.host.handover.rehearsal import rehearse
 
@@ -25,6 +25,7 @@ async def serve(listener: socket.socket, obstacle: str) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    printing.guard()
+    printing.log_to_stderr()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), rehearse()))
