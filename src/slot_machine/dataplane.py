@@ -20,7 +20,7 @@ import msgspec
 from slot_machine.control_socket import listening
 from slot_machine.core.errors import DataPlaneGone, StartRefused
 from slot_machine.core.upstream import Counts, Totals, Upstream
-from slot_machine.host import environment, ports, proc
+from slot_machine.host import environment, ports, proc, python
 from slot_machine.host.containment import mark_of, owner
 from slot_machine.host.processes import Session, describe_exit
 from slot_machine.proxy import gauge
@@ -283,8 +283,8 @@ class Worker:
                 listener_fds={name: listener.fileno() for name, listener in self._listeners.items()},
             )
             self._session = Session.start(
-                [sys.executable, "-m", "slot_machine.proxy", msgspec.json.encode(settings).decode()],
-                cwd=self._path.parent,
+                python.module("slot_machine.proxy", msgspec.json.encode(settings).decode()),
+                cwd=python.FOLDER,
                 env={**BUFFERS_KEPT, **environment.inherited()},
                 output=sys.stderr.fileno(),
                 owner=owner(self._path.parent),

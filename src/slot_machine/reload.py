@@ -113,4 +113,6 @@ def again(handed: Handed) -> NoReturn:
 
 
 def _command() -> list[str]:
-    return [sys.executable, *sys.orig_argv[1:]]
+    """As this process was started, but without modules from its folder, which -m would let in."""
+    isolation = () if sys.flags.safe_path else ("-P",)
+    return [sys.executable, *isolation, *sys.orig_argv[1:]]

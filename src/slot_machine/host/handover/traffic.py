@@ -9,7 +9,7 @@ from typing import TypeVar
 from slot_machine.control_socket import listening
 from slot_machine.core.errors import KeeperGone, Unsteerable
 from slot_machine.core.upstream import Upstream
-from slot_machine.host import containment, environment, proc
+from slot_machine.host import containment, environment, proc, python
 from slot_machine.host.handover.remote import Remote, wrapped
 from slot_machine.host.processes import Session
 
@@ -164,8 +164,8 @@ class Handover:
     async def _launch(self) -> Remote:
         with listening(self._path) as control:
             self._session = Session.start(
-                [sys.executable, "-m", "slot_machine.host.handover", str(control.fileno())],
-                cwd=self._data,
+                python.module("slot_machine.host.handover", str(control.fileno())),
+                cwd=python.FOLDER,
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),
                 pass_fds=(control.fileno(),),
