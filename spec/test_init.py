@@ -4,14 +4,15 @@ from pathlib import Path
 import pytest
 
 from .orchestrator import Orchestrator
+from .ports import is_free
 
 DEFAULTS = {
-    "port": 3000,
     "health_endpoint": "/healthz",
     "health_timeout_ms": 10000,
     "drain_timeout_ms": 5000,
-    "api_port": 9100,
 }
+PORTS = {"port": 3000, "api_port": 9100}
+"""Others where these are in use."""
 
 
 @pytest.fixture
@@ -32,7 +33,8 @@ def test_init_of_a_bun_project(orchestrator: Orchestrator, bun_project: Path) ->
     assert config["start_command"] == "bun run server.ts"
     assert config["env_file"] == ".env"
     assert config.get("internal_port", config["port"]) == config["port"]
-    assert {field: config.get(field) for field in DEFAULTS} == DEFAULTS
+    in_use = {field for field, port in PORTS.items() if not is_free(port)}
+    assert {field for field, default in (DEFAULTS | PORTS).items() if config.get(field) != default} == in_use
 
 
 def test_init_appends_to_gitignore_once(orchestrator: Orchestrator, bun_project: Path) -> None:
@@ -43,11 +45,12 @@ def test_init_appends_to_gitignore_once(orchestrator: Orchestrator, bun_project:
     assert orchestrator.run("init", cwd=bun_project).returncode == 0
     assert gitignore.read_text().splitlines() == ["node_modules", ".slot-machine"]
 
-    edited = json.dumps(json.loads(config.read_text()) | {"port": 4000})
+    written = json.loads(config.read_text())
+    edited = json.dumps(written | {"port": 4000})
     config.write_text(edited)
 
     assert orchestrator.run("init", cwd=bun_project).returncode == 0
     assert config.read_text() == edited, "an existing configuration is kept"
     assert orchestrator.run("init", "--force", cwd=bun_project).returncode == 0
-    assert json.loads(config.read_text())["port"] == 3000
+    assert json.loads(config.read_text())["port"] == written["port"]
     assert gitignore.read_text().splitlines() == ["node_modules", ".slot-machine"]

@@ -33,29 +33,13 @@ def commands(ctx: click.Context) -> None:
         ctx.exit(1)
 
 
-@commands.command()
+@commands.command("init")
 @click.option("--force", is_flag=True, help="Write slot-machine.json anew even if there is one.")
-def init(force: bool) -> None:
+def init_(force: bool) -> None:
     """Detect the project and write slot-machine.json."""
-    from slot_machine.core import config
-    from slot_machine.host import detect
+    from slot_machine import init
 
-    folder = Path.cwd()
-    path = folder / CONFIG_NAME
-    if path.exists() and not force:
-        printing.note(f"kept {path}, which exists (--force writes it anew)")
-    else:
-        try:
-            found = detect.detect(folder)
-        except ValueError as error:
-            raise ConfigError(str(error), "correct it, then run init again") from None
-        path.write_text(config.render(config.Config(**found._asdict())))
-        printing.result(f"wrote {path}")
-        if not found.start_command:
-            printing.note("fill in start_command: found nothing that says how to start the app")
-        if not found.setup_command:
-            printing.note("fill in setup_command if the app needs a step after checkout, such as an install")
-    detect.ignore_once(folder, DATA_NAME)
+    init.run(DATA_NAME, force=force)
 
 
 @commands.command()

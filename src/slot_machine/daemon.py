@@ -237,7 +237,8 @@ async def _check_ground(options: Options) -> None:
 def _ignore(path: Path) -> None:
     """Not written anew each time, so that a full disk is no reason not to start."""
     if not path.exists():
-        path.write_text("*\n")
+        with path.open("x") as file:  # Through no symlink.
+            file.write("*\n")
 
 
 async def _reload_on_signal(ending: Ending, deployer: Deployer, reload_now: Callable[[], Awaitable[None]]) -> None:

@@ -108,5 +108,6 @@ def test_any_object_gives_a_configuration_or_one_line(fields: dict[str, object])
     assert len(lines) == 1
 
 
-def test_rendered_file_has_every_field() -> None:
-    assert tuple(json.loads(render(Config(start_command="x")))) == FIELDS
+def test_rendered_file_has_every_field_but_an_internal_port_that_follows() -> None:
+    assert [*json.loads(render(Config(start_command="x")))] == [name for name in FIELDS if name != "internal_port"]
+    assert tuple(json.loads(render(Config(start_command="x", internal_port=1)))) == FIELDS

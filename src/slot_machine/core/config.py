@@ -98,8 +98,11 @@ def replaced(config: Config, *, api_port: int) -> Config:
 
 
 def render(config: Config) -> str:
-    """The configuration as a file with every field written out."""
-    return msgspec.json.format(msgspec.json.encode(config), indent=2).decode() + "\n"
+    """The configuration as a file with every field written out, but for an `internal_port` that follows `port`."""
+    fields: dict[str, object] = msgspec.to_builtins(config)
+    if config.internal_port == config.port:
+        del fields["internal_port"]
+    return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode() + "\n"
 
 
 def _object(text: bytes | str, name: str) -> dict[str, object]:

@@ -1,9 +1,13 @@
 """What `init` finds out about a project from the files in its folder."""
 
 import json
+import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from slot_machine.host.regular import open_own, open_regular
 
 RUNTIMES = {
     "node",
@@ -46,13 +50,16 @@ def detect(folder: Path) -> Detected:
 
 
 def ignore_once(folder: Path, entry: str) -> None:
-    """Adds a line to .gitignore unless it, or the same with slashes, is there."""
+    """Adds a line to .gitignore unless it, or the same with slashes, is there. Raises OSError."""
     path = folder / ".gitignore"
-    text = path.read_text() if path.exists() else ""
-    if any(line.strip().strip("/") == entry for line in text.splitlines()):
+    text = b""
+    with suppress(FileNotFoundError), os.fdopen(open_regular(path), "rb") as file:
+        text = file.read()
+    if any(line.strip().strip(b"/") == entry.encode() for line in text.splitlines()):
         return
-    separator = "" if not text or text.endswith("\n") else "\n"
-    path.write_text(f"{text}{separator}{entry}\n")
+    separator = b"" if not text or text.endswith(b"\n") else b"\n"
+    with os.fdopen(open_own(path, os.O_APPEND), "ab") as file:
+        file.write(separator + entry.encode() + b"\n")
 
 
 def _setup_command(folder: Path) -> str:

@@ -33,6 +33,14 @@ def fresh(avoid: set[int]) -> int:
     raise OSError(errno.EADDRINUSE, f"no free port between {LOWEST} and {highest}; {port}, for one, is held by {by}")
 
 
+def free_from(port: int) -> int:
+    """The first one from there on that nobody holds. Raises OSError."""
+    for candidate in range(port, 65_536):
+        if is_free(candidate):
+            return candidate
+    raise OSError(errno.EADDRINUSE, f"no free port from {port} on")
+
+
 def is_free(port: int) -> bool:
     """Whether an app could listen on it, on all interfaces of both families. Raises OSError if that can't be tried.
 

@@ -29,6 +29,20 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int
     return fd
 
 
+def open_own(path: Path, flags: int = 0) -> int:
+    """A file descriptor to write a file that is reached by no link, made where there is none. Raises OSError."""
+    try:
+        fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symlink", str(path)) from None
+        raise
+    if os.fstat(fd).st_nlink > 1:
+        os.close(fd)
+        raise OSError(errno.EMLINK, "it has a second name, by a hard link", str(path))
+    return fd
+
+
 def check_appendable(path: Path) -> None:
     """For a file that is opened later, or made. The streams of a process, such as /dev/stdout, and /dev/null will do.
 
