@@ -2,12 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test check demo bench bench-handover soak clean
+.PHONY: install test check lock check-lock audit demo bench bench-handover soak clean
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
@@ -19,6 +20,26 @@ check: install
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# All versions and hashes that `pip install --require-hashes -r requirements.lock` takes, for every Python and machine.
+lock:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --upgrade \
+		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml -
+
+check-lock:
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	$(VENV)-lock/bin/pip check --disable-pip-version-check
+	$(VENV)-lock/bin/slot-machine version
+
+audit: check-lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)-lock/bin/python .ci/audit.py
 
 demo: install
 	$(BIN)/python -m demo $(BIN)/slot-machine
@@ -34,4 +55,4 @@ soak: install
 	$(BIN)/python -m soak $(BIN)/slot-machine $(or $(MINUTES),5) $(SEED)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
