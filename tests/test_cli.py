@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from spec.orchestrator import environment
 from spec.ports import free_port
 
@@ -26,7 +25,7 @@ def test_version_tells_that_of_the_spec(site: Site) -> None:
     assert site.run("version").stdout == f"slot-machine {__version__} (spec {SPEC_VERSION})\n"
 
 
-def test_deploy_in_a_pipe_shows_plain_lines_and_only_the_result_on_stdout(site: Site) -> None:
+def test_deploy_in_a_pipe_shows_plain_lines_and_status_what_is_live(site: Site) -> None:
     site.start(setup_command="echo installing")
     commit = site.commit("v1")
 
@@ -37,6 +36,8 @@ def test_deploy_in_a_pipe_shows_plain_lines_and_only_the_result_on_stdout(site: 
     assert stages == ["resolve", "checkout", "setup", "start", "health", "switch", "drain"]
     assert "  | installing" in done.stderr
     assert "\x1b" not in done.stderr
+    lines = dict(line.split(maxsplit=1) for line in site.run("status").stdout.splitlines() if " " in line)
+    assert (lines["live_slot"], lines["live_commit"], lines["healthy"]) == ("a", commit, "true")
 
 
 def test_deploy_on_a_terminal_shows_what_runs(site: Site) -> None:
@@ -65,7 +66,7 @@ def read(terminal: int) -> bytes:
         return b""
 
 
-def test_failed_deploy_says_why_and_exits_with_1(site: Site) -> None:
+def test_failed_deploy_says_why_and_leaves_nothing_to_roll_back_to(site: Site) -> None:
     site.start()
     site.commit("bad", exit=3)
 
@@ -74,6 +75,9 @@ def test_failed_deploy_says_why_and_exits_with_1(site: Site) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: health: the app exited while it booted: exit code 3" in done.stderr
     assert "  | something is missing" in done.stderr
+    back = site.run("rollback")
+    assert (back.returncode, back.stdout) == (1, "")
+    assert "no previous version" in back.stderr
 
 
 def test_commit_is_understood_as_the_current_folder_does(site: Site) -> None:
@@ -100,29 +104,9 @@ def test_option_is_no_commit(site: Site) -> None:
     assert "hint:" in done.stderr
 
 
-def test_rollback_with_nothing_to_roll_back_to(site: Site) -> None:
-    site.start()
-
-    done = site.run("rollback")
-
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "no previous version" in done.stderr
-
-
-def test_status_is_readable(site: Site) -> None:
-    site.start()
-    commit = site.commit("v1")
-    site.run("deploy")
-
-    lines = dict(line.split(maxsplit=1) for line in site.run("status").stdout.splitlines() if " " in line)
-
-    assert (lines["live_slot"], lines["live_commit"], lines["healthy"]) == ("a", commit, "true")
-
-
 def test_unknown_fields_are_warned_of_and_wrong_ones_refused(site: Site) -> None:
-    site.commit("v1")
-    site.start(helth_endpoint="/")
-    assert "did you mean 'health_endpoint'" in site.daemons[0].log.read_text()
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"helth_endpoint": "/"}))
+    assert "did you mean 'health_endpoint'" in site.run("start", "--check").stderr
 
     (site.repo / "other.json").write_text(json.dumps(site.config | {"port": "x"}))
     refused = site.run("start", "--config", "other.json")
@@ -141,8 +125,9 @@ def test_start_outside_a_repository(site: Site, tmp_path: Path) -> None:
 
 
 def test_start_on_a_port_that_is_taken(site: Site) -> None:
-    site.start()
-    refused = site.run("start", "--data", str(site.folder / "other"), "--port", str(site.port + 1))
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config))
+    with socket.create_server(("", site.port)):
+        refused = site.run("start")
 
     assert refused.returncode == 1
     assert f"cannot listen on port {site.port}" in refused.stderr
@@ -157,19 +142,19 @@ def test_replace_needs_the_proxy(site: Site) -> None:
     assert "needs the proxy" in refused.stderr
 
 
-@pytest.mark.parametrize("command", ["reload", "status", "deploy", "rollback", "cancel"])
-def test_api_port_that_was_changed_under_a_running_daemon(site: Site, command: str) -> None:
+def test_api_port_that_was_changed_under_a_running_daemon(site: Site) -> None:
     daemon = site.start()
     (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
 
-    done = site.run(command)
+    for command in ("reload", "status", "deploy", "rollback", "cancel"):
+        done = site.run(command)
 
-    assert done.returncode == 1
-    assert "cannot reach" in done.stderr
-    assert f"the daemon with pid {daemon.process.pid} still listens on {site.api_port}" in done.stderr
-    assert "hint: a reload can't change api_port: stop the daemon and start it again" in done.stderr
+        assert done.returncode == 1
+        assert "cannot reach" in done.stderr
+        assert f"the daemon with pid {daemon.process.pid} still listens on {site.api_port}" in done.stderr
+        assert "hint: a reload can't change api_port: stop the daemon and start it again" in done.stderr
     daemon.stop()
-    assert "hint: run `slot-machine start` first" in site.run(command).stderr
+    assert "hint: run `slot-machine start` first" in site.run("status").stderr
 
 
 def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:

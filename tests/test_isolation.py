@@ -21,16 +21,18 @@ def plant(folder: Path, marks: Path) -> None:
 
 @MODES
 def test_modules_that_lie_about(site: Site, options: tuple[str, ...]) -> None:
-    marks = site.folder / "marks"
-    for folder in (site.repo, site.data, site.folder / "elsewhere"):
-        plant(folder, marks)
-    elsewhere = site.folder / "elsewhere"
+    """The daemon itself runs with -m, by which Python takes modules from the current folder, until it is reloaded."""
+    marks, elsewhere = site.folder / "marks", site.folder / "elsewhere"
+    plant(site.data, marks)
+    plant(elsewhere, marks)
     startup = elsewhere / "uvloop.py"
     (site.repo / "env").write_text(
         f"PYTHONPATH={elsewhere}\nPYTHONSTARTUP={startup}\nPYTHONINSPECT=1\nPYTHONHOME=/none\n"
     )
 
+    site.prefix = ("/bin/sh", "-c", f'shift; exec {shlex.quote(sys.executable)} -m slot_machine "$@"', "sh")
     site.start(*options, env_file="env")
+    plant(site.repo, marks)
     site.commit("one")
     for command in ("deploy", "reload", "status"):
         assert site.run(command).returncode == 0
@@ -47,17 +49,4 @@ def test_empty_entry_of_pythonpath_is_no_folder_of_ours(site: Site, monkeypatch:
 
     site.start()
 
-    assert not marks.exists(), marks.read_text()
-
-
-def test_daemon_that_runs_as_a_module_leaves_its_folder_out_once_it_is_reloaded(site: Site) -> None:
-    marks = site.folder / "marks"
-    code = f'shift; exec {shlex.quote(sys.executable)} -m slot_machine "$@"'
-    site.prefix = ("/bin/sh", "-c", code, "sh")
-    site.start()
-    plant(site.repo, marks)
-
-    done = site.run("reload")
-
-    assert done.returncode == 0, done.stderr
     assert not marks.exists(), marks.read_text()
