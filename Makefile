@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test check lock check-lock audit demo bench bench-handover soak clean
+.PHONY: install test check lock check-lock audit check-lowest demo bench bench-handover soak clean
 
 install: $(VENV)/.installed
 
@@ -41,6 +41,15 @@ audit: check-lock
 	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check pip-audit
 	$(VENV)-lock/bin/python .ci/audit.py
 
+# The lowest versions that pyproject.toml allows, of those that have wheels for this Python.
+check-lowest:
+	rm -rf $(VENV)-lowest
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/pip install --quiet --disable-pip-version-check 'uv>=0.5' pytest pytest-xdist
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest --resolution lowest-direct --only-binary :all: \
+		--no-binary slot-machine .
+	$(VENV)-lowest/bin/pytest -n 3 spec
+
 demo: install
 	$(BIN)/python -m demo $(BIN)/slot-machine
 
@@ -55,4 +64,4 @@ soak: install
 	$(BIN)/python -m soak $(BIN)/slot-machine $(or $(MINUTES),5) $(SEED)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-lowest .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
