@@ -47,6 +47,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case "/bind":
                 with socket.create_server(("127.0.0.1", 0)):
                     self.reply(200, "bound")
+            case "/retreat":
+                self.reply(200, "listens no more")
+                assert isinstance(self.server, Server)
+                self.server.socket.shutdown(socket.SHUT_RDWR)
             case "/crash":
                 os._exit(7)
             case _:

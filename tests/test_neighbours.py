@@ -65,6 +65,14 @@ def test_neighbour_at_the_port_of_a_rollback_gets_no_visitor(site: Site) -> None
     assert site.serving() == "second"
 
 
+def test_neighbour_that_listens_where_the_live_app_no_longer_does_is_named(site: Site) -> None:
+    commit = live(site, health_interval_ms=100)
+    site.get("/retreat")
+
+    with neighbour(port_of(site, commit)) as pid:
+        wait_until("it is found", lambda: f"pid {pid} " in str(site.status()["unhealthy_reason"]))
+
+
 @pytest.mark.skipif(LINUX < (6, 8), reason="the kernel does not list sockets that are bound and do not listen")
 def test_app_that_exits_as_its_port_is_taken_is_told_by_whom(site: Site) -> None:
     live(site)

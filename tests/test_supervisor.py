@@ -108,6 +108,20 @@ def test_what_did_not_come_back_is_doubted_like_a_crash(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_what_lost_its_port_to_another_program_is_started_anew(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        paused = await machine.supervisor.pause()
+        assert paused
+        machine.launcher.taken = StageFailed("switch", "port 7 is not the app's")
+        await machine.supervisor.resume(A)
+
+        assert not paused.running
+        assert machine.supervisor.release
+        assert machine.traffic.routed == machine.supervisor.release.upstream != paused.upstream
+
+    tell(tmp_path, story)
+
+
 def test_three_failures_in_a_row_make_it_unhealthy_and_a_success_healthy(tmp_path: Path) -> None:
     async def story(machine: Machine) -> None:
         machine.launcher.answers += [SICK] * (FAILURES_IN_A_ROW - 1) + [HEALTHY] + [SICK] * FAILURES_IN_A_ROW

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from slot_machine.host import health
+from slot_machine.host.listeners import Listeners
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,42 @@ def test_what_came_instead_of_a_status_is_named(reply: bytes, words: str) -> Non
 
     assert answer.status == 0
     assert answer.words.startswith(words)
+
+
+class Appearing(Listeners):
+    """A socket that appears between the first look and the first answer."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def seen(self, *_: object) -> set[int]:
+        self.looks += 1
+        return {1} if self.looks > 1 else set()
+
+    def answered(self, *_: object) -> set[int]:
+        return {1}
+
+
+class Running:
+    async def exited(self) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+
+def test_answer_counts_only_if_its_socket_was_there_before_the_question() -> None:
+    """Another one may have answered, and made way for it."""
+
+    async def asked() -> list[bytes]:
+        questions = []
+
+        async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            questions.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            assert await health.wait_healthy(Running(), Appearing(), port, "/", port, 5) == {port: "127.0.0.1"}
+        return questions
+
+    assert len(asyncio.run(asked())) == 2
