@@ -19,11 +19,13 @@ from slot_machine import api
 from slot_machine.attempt import Report
 from slot_machine.core.model import Printed
 from slot_machine.deployer import Outcome
+from slot_machine.guard import Guard
 from tests.test_deploy_failures import live
 from tests.test_life import children_of
 from tests.test_take_over import goes_on
 from tests.world import Site, kill
 
+OPEN = Guard(Path(), authenticates=False)
 FILES = 384
 SILENT_CLIENTS = 400
 MOST_KB = 32 * 1024
@@ -160,7 +162,7 @@ def test_body_that_stays_away_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def ask() -> bytes:
         nobody: Any = None
-        application = api.Api(nobody, nobody, nobody, nobody).application()
+        application = api.Api(nobody, nobody, nobody, nobody, OPEN).application()
         runner = web.AppRunner(application, shutdown_timeout=0.01, lingering_time=0)
         await runner.setup()
         listener = socket.create_server(("127.0.0.1", 0))
@@ -191,7 +193,7 @@ def test_client_that_reads_nothing_of_the_progress_is_cut_off(monkeypatch: pytes
     async def ask() -> None:
         nobody: Any = None
         deployer: Any = Flooding()
-        server = api.Api(deployer, nobody, nobody, nobody)
+        server = api.Api(deployer, nobody, nobody, nobody, OPEN)
         runner = web.AppRunner(server.application(), shutdown_timeout=0.01)
         await runner.setup()
         listener = socket.create_server(("127.0.0.1", 0))

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 
 import pytest
+from spec.waiting import wait_until
 from spec.web import call
 
 from tests.world import Site
@@ -54,6 +55,17 @@ def test_bad_body(site: Site, body: bytes) -> None:
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://localhost:3000"}, 403),
+        ({"Host": "evil.example@localhost"}, 403),
+        ({"Host": "localhost:9100.evil.example"}, 403),
+        ({"Host": "localhost:9100@evil.example"}, 403),
+        ({"Host": "localhost/evil.example"}, 403),
+        ({"Host": "localhost:9100?"}, 403),
+        ({"Host": "127.1"}, 403),
+        ({"Host": "[::1]evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
         ({"Host": "localhost:9100"}, 200),
         ({"Host": "127.0.0.1"}, 200),
         ({"Host": "[::1]:9100"}, 200),
@@ -156,12 +168,12 @@ def test_stream_of_a_failure_ends_with_the_error(site: Site) -> None:
 
 
 def test_deploy_goes_on_when_the_client_leaves(site: Site) -> None:
-    site.start()
+    site.start(setup_command="until test -e ../../../go; do sleep 0.05; done")
     commit = site.commit("v1")
     body = b'{"commit": "HEAD"}'
     with socket.create_connection(("127.0.0.1", site.api_port)) as client:
         client.sendall(b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-
-    from spec.waiting import wait_until
+        wait_until("it is deployed", lambda: site.status()["running"] == "setup")
+    (site.folder / "go").touch()
 
     wait_until("the deploy is done", lambda: site.status()["live_commit"] == commit)

@@ -143,7 +143,16 @@ def test_replace_needs_the_proxy(site: Site) -> None:
 
 
 def test_api_port_that_was_changed_under_a_running_daemon(site: Site) -> None:
+    site.start()
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
+
+    assert site.run("status").returncode == 0
+    assert "a reload can't change api_port" in site.run("reload").stderr
+
+
+def test_api_port_that_was_changed_under_a_running_daemon_without_a_socket(site: Site) -> None:
     daemon = site.start()
+    (site.data / "api.sock").unlink()
     (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
 
     for command in ("reload", "status", "deploy", "rollback", "cancel"):

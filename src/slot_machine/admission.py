@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+from contextlib import suppress
 from typing import cast
 
 from aiohttp import web
@@ -13,12 +14,18 @@ MOST_CONNECTIONS = 256
 BACKLOG = 128
 """As many may come in one turn of the loop, beyond what is bounded."""
 
-LARGEST_PART = 0.5
-"""Of the file descriptors."""
+FIRST_REQUEST_S = 1.0
+POLL_S = 0.01
+
+LARGEST_PART = 0.25
+"""Of the file descriptors, for each listening socket: clients of one take no places from those of the other."""
 
 
 class Admission(web.BaseSite):
-    """The API on a listening socket. With all places taken, the oldest connection that asks nothing makes room."""
+    """The API on a listening socket, which stays open.
+
+    With all places taken, the oldest connection that asks nothing makes room.
+    """
 
     def __init__(self, runner: web.AppRunner, listener: socket.socket, api: Api) -> None:
         super().__init__(runner)
@@ -30,18 +37,27 @@ class Admission(web.BaseSite):
 
     @property
     def name(self) -> str:
-        return "the API"
+        return f"the API on {self._listener.getsockname()}"
 
     async def start(self) -> None:
         await super().start()
         self._server = await asyncio.get_running_loop().create_server(
-            self._connection, sock=self._listener, backlog=BACKLOG
+            self._connection, sock=self._listener.dup(), backlog=BACKLOG
         )
+
+    async def stop(self) -> None:
+        """Takes no more connections, and answers those that came before: their requests may still be on their way."""
+        await super().stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_REQUEST_S):
+                await asyncio.sleep(POLL_S)
+                while any(held.handler not in self._api.served for held in self._held):
+                    await asyncio.sleep(POLL_S)
 
     def _connection(self) -> "Connection":
         server = self._runner.server
         assert server is not None
-        connection = Connection(server(), self._held)
+        connection = Connection(server(), self._held, self._api)
         self._held[connection] = None
         if len(self._held) > self._most:
             next((held for held in self._held if not self._api.is_asked(held.handler)), connection).end()
@@ -51,9 +67,10 @@ class Admission(web.BaseSite):
 class Connection(asyncio.Protocol):
     """What aiohttp makes of one is its `handler`."""
 
-    def __init__(self, handler: asyncio.Protocol, held: "dict[Connection, None]") -> None:
+    def __init__(self, handler: asyncio.Protocol, held: "dict[Connection, None]", api: Api) -> None:
         self.handler = handler
         self._held = held
+        self._api = api
         self._transport: asyncio.Transport | None = None
 
     def end(self) -> None:
@@ -69,6 +86,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._held.pop(self, None)
+        self._api.served.discard(self.handler)
         self.handler.connection_lost(error)
 
     def data_received(self, data: bytes) -> None:

@@ -1,11 +1,9 @@
-"""The HTTP API on loopback: requests to the deployer, its outcomes to replies."""
+"""The HTTP API: requests to the deployer, its outcomes to replies."""
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -18,17 +16,20 @@ from slot_machine.core.errors import (
     Cancelled,
     CommitNotFound,
     ConfigError,
+    Forbidden,
     NothingToCancel,
     NothingToRollBackTo,
     Reloading,
     SlotMachineError,
     StageFailed,
     Stopping,
+    Unauthorized,
 )
 from slot_machine.core.model import Kind
 from slot_machine.core.upstream import Counts
 from slot_machine.deployer import Deployer, Done, Outcome
 from slot_machine.follower import Follower
+from slot_machine.guard import Guard, Handler
 from slot_machine.status import Status
 
 NDJSON = "application/x-ndjson"
@@ -39,6 +40,8 @@ READ_WITHIN_S = 60.0
 
 STATUSES: dict[type[SlotMachineError], int] = {
     BadRequest: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
     NothingToRollBackTo: 409,
     NothingToCancel: 409,
     Cancelled: 409,
@@ -51,8 +54,6 @@ STATUSES: dict[type[SlotMachineError], int] = {
 }
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class DeployBody(msgspec.Struct):
@@ -99,19 +100,24 @@ class Api:
         status: Callable[[], Status],
         metrics: Callable[[], Awaitable[bytes]],
         reload: Callable[[], Awaitable[None]],
+        guard: Guard,
     ) -> None:
         self._deployer = deployer
         self._status = status
         self._metrics = metrics
         self._reload = reload
+        self._guard = guard
         self._asked: set[object] = set()
+        self.served: set[object] = set()
+        """Connections on which a request was answered."""
 
     def is_asked(self, connection: object) -> bool:
         """Whether a request on this connection, one of aiohttp's protocols, is being answered."""
         return connection in self._asked
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._answering, _errors_as_json, _guarded], client_max_size=LARGEST_BODY)
+        middlewares = [self._answering, _errors_as_json, self._guard.middleware]
+        app = web.Application(middlewares=middlewares, client_max_size=LARGEST_BODY)
         app.add_routes(
             [
                 web.get("/", self._ready),
@@ -132,6 +138,7 @@ class Api:
             return await handler(request)
         finally:
             self._asked.discard(request.protocol)
+            self.served.add(request.protocol)
 
     async def _ready(self, _: web.Request) -> web.Response:
         return web.Response(text="slot-machine is ready\n")
@@ -207,16 +214,6 @@ async def _whole_body(request: web.Request) -> bytes:
 
 
 @web.middleware
-async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Against web pages in somebody's browser: DNS rebinding shows in Host, a cross-site request in Origin."""
-    origin = request.headers.get("Origin")
-    host = request.headers.get("Host", "")
-    if not _is_local(host) or (origin is not None and origin != f"http://{host}"):
-        return _json(ErrorReply(False, "only local clients may use this API", "", "", []), 403)
-    return await handler(request)
-
-
-@web.middleware
 async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
@@ -235,15 +232,6 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return _json(ErrorReply(False, error_in_words, "", "see the daemon's output", []), 500)
 
 
-def _is_local(host: str) -> bool:
-    """Whether a Host header names this machine's loopback."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def _origin(request: web.Request) -> str:
     return "cli" if request.headers.get("User-Agent", "").startswith("slot-machine/") else "api"
 
@@ -253,6 +241,8 @@ def _outcome(outcome: Outcome) -> web.Response:
     reply = _json(_body(outcome), status)
     if isinstance(outcome, Reloading):
         reply.headers["Retry-After"] = "1"
+    if isinstance(outcome, Unauthorized):
+        reply.headers["WWW-Authenticate"] = "Bearer"
     return reply
 
 

@@ -1,14 +1,17 @@
 """Talks to the daemon's API. Plain sockets and HTTP/1.0: `status` must answer before an HTTP library is imported."""
 
 import json
+import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 
 from slot_machine import __version__
 from slot_machine.core.errors import Unreachable
 
-CONNECT_TIMEOUT_S = 5.0
+SOCKET = "api.sock"
+CONNECT_TIMEOUT_S = 5
 RETRY_S = 0.1
 MOST_TRIES = 100
 NDJSON = "application/x-ndjson"
@@ -21,11 +24,16 @@ class NothingBegun(Exception):
 
 
 class Client:
-    """`api_port` is on loopback, `data` the daemon's folder where that is known. Every call raises Unreachable."""
+    """Over the socket in `data`, the daemon's folder where that is known, else over `api_port` on loopback.
+
+    An older daemon has no socket, and one at the other end of a forwarded port has none here. Every call raises
+    Unreachable.
+    """
 
     def __init__(self, api_port: int, data: str = "") -> None:
         self._port = api_port
         self._data = data
+        self._denied = False
 
     def status(self) -> Json:
         *_, last = self._call("GET", "/status")
@@ -49,7 +57,7 @@ class Client:
     def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
         payload = json.dumps(body).encode() if body is not None else b""
         head = (
-            f"{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{self._port}\r\nUser-Agent: slot-machine/{__version__}\r\n"
+            f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: slot-machine/{__version__}\r\n"
             f"Accept: {NDJSON}\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         )
         try:
@@ -71,12 +79,23 @@ class Client:
             raise self._unreachable(f"what answers there is not slot-machine ({error})") from None
 
     def _try(self, request: bytes) -> Iterator[Json]:
-        with socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S) as connection:
-            connection.settimeout(None)
+        with self._connected() as connection:
             connection.sendall(request)
             with connection.makefile("rb") as reply:
                 _check_final(reply)
                 yield from _lines(reply)
+
+    def _connected(self) -> socket.socket:
+        try:
+            if self._data:
+                return _connected_to(self._data)
+        except PermissionError:
+            self._denied = True
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            pass
+        connection = socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S)
+        connection.settimeout(None)
+        return connection
 
     def _unreachable(self, why: str) -> Unreachable:
         from pathlib import Path
@@ -84,6 +103,12 @@ class Client:
         from slot_machine.host.lock import holder
 
         message = f"cannot reach the slot-machine daemon on 127.0.0.1:{self._port}: {why}"
+        if self._denied:
+            user = _owner(self._data)
+            return Unreachable(
+                f"{message}; and {self._data}/{SOCKET} is for {user} only, whose daemon it is",
+                f"run this command as {user}, or as root",
+            )
         found = holder(Path(self._data)) if self._data else None
         if not found:
             return Unreachable(message, "run `slot-machine start` first")
@@ -93,6 +118,33 @@ class Client:
             f"{message}; the daemon with pid {found.pid} still listens on {found.api_port}",
             "a reload can't change api_port: stop the daemon and start it again",
         )
+
+
+def _connected_to(data: str) -> socket.socket:
+    """Raises OSError."""
+    folder = os.open(data, os.O_PATH | os.O_DIRECTORY)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        # A timeout of Python's would make a full backlog an error, in place of a reason to wait.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", CONNECT_TIMEOUT_S, 0))
+        # A socket's path may only have 107 bytes (unix(7)).
+        connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bytes(struct.calcsize("ll")))
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        os.close(folder)
+    return connection
+
+
+def _owner(data: str) -> str:
+    from slot_machine.host import account
+
+    try:
+        return account.name(os.stat(data).st_uid)
+    except OSError:
+        return "the user who started it"
 
 
 def _check_final(reply: Iterator[bytes]) -> None:

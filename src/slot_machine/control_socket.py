@@ -16,6 +16,8 @@ import msgspec
 
 from slot_machine.core.errors import SlotMachineError
 
+MODE = 0o600
+
 
 class Numbered(Protocol):
     @property
@@ -37,13 +39,21 @@ def reachable(path: Path) -> Iterator[str]:
 
 def listening(path: Path) -> socket.socket:
     """In place of what there is at that path. Raises OSError."""
+    control = bound(path)
+    control.listen()
+    return control
+
+
+def bound(path: Path) -> socket.socket:
+    """In place of what there is at that path, and at no moment for others to use. Raises OSError."""
     path.unlink(missing_ok=True)
     control = socket.socket(socket.AF_UNIX)
     try:
+        # Linux makes the file with the mode of the socket; the second time is for file systems that do not.
+        os.fchmod(control.fileno(), MODE)
         with reachable(path) as address:
             control.bind(address)
-        path.chmod(0o600)
-        control.listen()
+        path.chmod(MODE)
     except BaseException:
         control.close()
         raise

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,8 @@ from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.custody import Custody
 from slot_machine.dataplane import DataPlane, Left
 from slot_machine.deployer import Deployer
-from slot_machine.host import containment, ports, processes
+from slot_machine.guard import Guard
+from slot_machine.host import api_socket, containment, ports, processes, token
 from slot_machine.host.handover.traffic import Handover, end_keeper
 from slot_machine.host.lock import locked
 from slot_machine.host.processes import Session
@@ -73,7 +74,7 @@ class Ending:
         self.came = asyncio.Event()
         self.asked_to_reload = asyncio.Event()
         self.reloads = False
-        self.hands_lock = False
+        self.hands: frozenset[str] = frozenset()
         self._terminated = False
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -82,9 +83,10 @@ class Ending:
         # Those that came between two images of this process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, reload.SIGNALS)
 
-    def reload(self, *, hands_lock: bool) -> None:
+    def reload(self, hands: frozenset[str]) -> None:
+        """`hands`: the fields of `reload.Handed` that the next image takes."""
         self.reloads = True
-        self.hands_lock = hands_lock
+        self.hands = hands
         self.came.set()
 
     async def hand_over(self) -> None:
@@ -105,7 +107,7 @@ class Ground(NamedTuple):
 
     store: Store
     worktrees: Worktrees
-    api_socket: socket.socket
+    api_sockets: Sequence[socket.socket]
     listeners: Mapping[str, socket.socket]
     left: list[Left]
     reloads: int
@@ -127,29 +129,28 @@ async def run(options: Options) -> reload.Handed | None:
         store = open_sound(options.data / "state.db")
         stack.callback(store.close)
         store.take_room()
+        token.ensure(options.data)
         await worktrees.adopt_slots()
         left = dataplane.left_running(options.data)
         if not options.proxy:
             await _end_workers(left)
         await _end_leftovers(store, options, left)
         store.interrupt_unfinished()
-        api_socket = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
-        stack.enter_context(api_socket)
+        api_sockets = [stack.enter_context(listener) for listener in _api_sockets(options, before)]
         bound = before.listeners() if before else _listeners(options, left)
         listeners = {name: stack.enter_context(socket) for name, socket in bound.items()}
         reloads = before.reloads if before else 0
-        handed_fd = os.dup(api_socket.fileno())
-        try:
-            await _serve(options, Ground(store, worktrees, api_socket, listeners, left, reloads), ending)
-        except BaseException:
-            os.close(handed_fd)
-            raise
-        lock_fd = os.dup(lock) if ending.hands_lock else -1
+        await _serve(options, Ground(store, worktrees, api_sockets, listeners, left, reloads), ending)
+        if "unix_fd" not in ending.hands:
+            (options.data / api_socket.NAME).unlink(missing_ok=True)
+            del api_sockets[1:]
+        lock_fd = os.dup(lock) if "lock_fd" in ending.hands else -1
+        api_fds = [os.dup(listener.fileno()) for listener in api_sockets if ending.reloads]
         handed_fds = {name: os.dup(listener.fileno()) for name, listener in listeners.items() if ending.reloads}
     if ending.reloads:
         await ending.hand_over()
-        return reload.Handed(handed_fd, handed_fds, reloads + 1, lock_fd)
-    os.close(handed_fd)
+        unix_fd = api_fds[-1] if api_fds[1:] else -1
+        return reload.Handed(api_fds[0], handed_fds, reloads + 1, lock_fd, unix_fd)
     log.info("stopped")
     return None
 
@@ -181,18 +182,19 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
 
         async def reload_now() -> None:
             deployer.check_free()
-            hands_lock = await reload.check(options.fixed)
+            hands = await reload.check(options.fixed)
             await _check_ground(options)
             # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
             deployer.check_free()
             deployer.refuse_more(Reloading)
-            ending.reload(hands_lock=hands_lock)
+            ending.reload(hands)
 
         api = Api(
             deployer,
             lambda: status.gather(deployer, supervisor, handover, config.port, ground.reloads),
             lambda: metrics.render(supervisor, plane),
             reload_now,
+            Guard(options.data, authenticates=config.api_auth),
         )
         runner = web.AppRunner(api.application(), access_log=None, handle_signals=False, shutdown_timeout=1)
 
@@ -200,7 +202,8 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
         await asyncio.wait([deployer.recover(), end], return_when=asyncio.FIRST_COMPLETED)
         if not ending.came.is_set():
             await runner.setup()
-            await Admission(runner, ground.api_socket, api).start()
+            for listener in ground.api_sockets:
+                await Admission(runner, listener, api).start()
             keeping.append(tasks.create_task(_reload_on_signal(ending, deployer, reload_now)))
             log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, mode, config.api_port)
         await end
@@ -302,6 +305,13 @@ def _make_data_folder(data: Path) -> None:
         _ignore(data / ".gitignore")
     except OSError as error:
         raise StartRefused(f"cannot use {data} as the data folder: {error.strerror}") from None
+
+
+def _api_sockets(options: Options, before: reload.Handed | None) -> list[socket.socket]:
+    """The one on loopback, and that in the data folder where it can be made."""
+    tcp = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
+    unix = api_socket.taken_over(options.data, before.unix_socket() if before else None)
+    return [tcp, unix] if unix else [tcp]
 
 
 async def _worktrees(options: Options) -> Worktrees:

@@ -34,6 +34,8 @@ class Handed(msgspec.Struct):
     """How many there have been since the process began."""
     lock_fd: int = -1
     """That of the data folder's lock, so that no other daemon gets it meanwhile; -1 from and for an older image."""
+    unix_fd: int = -1
+    """The API's socket in the data folder; -1 from and for an older image, or where there is none."""
 
     @classmethod
     def inherited(cls) -> Self | None:
@@ -44,6 +46,9 @@ class Handed(msgspec.Struct):
     def api_socket(self) -> socket.socket:
         return _own(self.api_fd)
 
+    def unix_socket(self) -> socket.socket | None:
+        return _own(self.unix_fd) if self.unix_fd >= 0 else None
+
     def listeners(self) -> dict[str, socket.socket]:
         return {name: _own(fd) for name, fd in self.listener_fds.items()}
 
@@ -53,11 +58,11 @@ def _own(fd: int) -> socket.socket:
     return socket.socket(fileno=fd)
 
 
-async def check(fixed: dict[str, object]) -> bool:
+async def check(fixed: dict[str, object]) -> frozenset[str]:
     """Lets the new code read the new configuration, in a process of its own. Raises ConfigError.
 
-    Returns whether it can take over the lock: else it can only begin when nobody holds it. `fixed` is what this daemon
-    was started with, under the names in FIXED.
+    Returns which fields of `Handed` it takes: without `lock_fd` it can only begin when nobody holds the lock. `fixed`
+    is what this daemon was started with, under the names in FIXED.
     """
     argv = [*_command(), "--check"]
     try:
@@ -79,7 +84,8 @@ async def check(fixed: dict[str, object]) -> bool:
                 f"nothing was reloaded: a reload can't change {name} ({fixed[name]} to {new[name]})",
                 "stop the daemon and start it again for that",
             )
-    return "lock_fd" in str(answer.get("handed"))
+    handed = answer.get("handed")
+    return frozenset(map(str, handed)) if isinstance(handed, list) else frozenset()
 
 
 def abilities() -> dict[str, object]:
@@ -101,7 +107,9 @@ def _refusal(reason: str) -> ConfigError:
 
 def again(handed: Handed) -> NoReturn:
     """Never returns: this process goes on as a new image of itself. Raises StartRefused."""
-    for fd in filter(lambda fd: fd >= 0, (handed.api_fd, handed.lock_fd, *handed.listener_fds.values())):
+    for fd in filter(
+        lambda fd: fd >= 0, (handed.api_fd, handed.lock_fd, handed.unix_fd, *handed.listener_fds.values())
+    ):
         os.set_inheritable(fd, True)
     os.environ[VARIABLE] = msgspec.json.encode(handed).decode()
     argv = _command()

@@ -35,6 +35,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     env_file: str | None = ""
     """Relative to the configuration's folder."""
     api_port: Port = 9100
+    api_auth: bool = True
+    """Whether only the daemon's user, root, and who has the token may change anything over `api_port`."""
     strategy: Literal["overlap", "replace"] = "overlap"
     """`replace`: the old version stops before the new one starts, and the proxy holds requests meanwhile."""
     proxy_workers: Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"] = 1

@@ -7,6 +7,8 @@ SlotMachineError
 ├── Unreachable           a client found no daemon to talk to
 ├── Refused               a request that never became a deploy
 │   ├── BadRequest            its body is wrong
+│   ├── Unauthorized          its caller may not change anything
+│   ├── Forbidden             it may come from a web page
 │   ├── CommitNotFound        its commit does not resolve
 │   ├── Busy                  another deploy runs
 │   ├── NothingToRollBackTo   there is no previous version
@@ -61,6 +63,14 @@ class Refused(SlotMachineError):
 
 
 class BadRequest(Refused):
+    pass
+
+
+class Unauthorized(Refused):
+    pass
+
+
+class Forbidden(Refused):
     pass
 
 
