@@ -3,7 +3,6 @@
 import asyncio
 import resource
 import socket
-from contextlib import suppress
 from typing import cast
 
 from aiohttp import web
@@ -48,11 +47,10 @@ class Admission(web.BaseSite):
     async def stop(self) -> None:
         """Takes no more connections, and answers those that came before: their requests may still be on their way."""
         await super().stop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_REQUEST_S):
-                await asyncio.sleep(POLL_S)
-                while any(held.handler not in self._api.served for held in self._held):
-                    await asyncio.sleep(POLL_S)
+        for _ in range(round(FIRST_REQUEST_S / POLL_S)):
+            await asyncio.sleep(POLL_S)
+            if all(held.handler in self._api.served for held in self._held):
+                break
 
     def _connection(self) -> "Connection":
         server = self._runner.server
