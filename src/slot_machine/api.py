@@ -138,7 +138,8 @@ class Api:
             return await handler(request)
         finally:
             self._asked.discard(request.protocol)
-            self.served.add(request.protocol)
+            if request.transport:
+                self.served.add(request.protocol)
 
     async def _ready(self, _: web.Request) -> web.Response:
         return web.Response(text="slot-machine is ready\n")
