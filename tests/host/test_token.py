@@ -105,6 +105,7 @@ def test_one_that_cannot_be_made_is_done_without(tmp_path: Path, caplog: pytest.
     token.ensure(tmp_path)
 
     assert "so nobody is let in by a token" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == [token.NAME]
     assert not token.matches(tmp_path, "")
 
 

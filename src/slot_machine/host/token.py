@@ -66,4 +66,5 @@ def _make(path: Path) -> None:
             os.fsync(file.fileno())
         new.rename(path)
     except OSError as error:
+        new.unlink(missing_ok=True)
         log.error("cannot write %s, so nobody is let in by a token: %s", path, error.strerror)
