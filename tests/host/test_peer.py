@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from slot_machine.host import peer
+from slot_machine.host.sockdiag import Address
 from tests.users import STRANGER, as_user
 
 CLIENT, SERVER = ("127.0.0.1", 0xA1B2), ("127.0.0.1", 0x238C)
@@ -101,7 +102,7 @@ def test_client_that_has_the_port_next_is_not_taken_for_the_one_before(
         listener.bind(port)
         listener.listen()
 
-        def passed_on(*addresses: peer.Address) -> list[peer.Owned]:
+        def passed_on(*addresses: Address) -> list[peer.Owned]:
             pair.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             pair.client.close()
             successor.bind(address)

@@ -1,30 +1,17 @@
 """Who is at the other end of a TCP connection from this machine."""
 
-import errno
-import os
 import socket
-import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-ESTABLISHED = 1
+from slot_machine.host import sockdiag
+from slot_machine.host.sockdiag import ESTABLISHED, Address
+
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 MAPPED = bytes(10) + b"\xff\xff"
 """Begins an IPv4 address of an IPv6 socket (RFC 4291, section 2.5.5.2)."""
-
-SOCK_DIAG = 4
-HEADER = struct.Struct("=IHHII")
-QUESTION = struct.Struct("=BBBxI")
-ADDRESSES = struct.Struct("!HH16s16s")
-ANSWER = struct.Struct("=BB2x48x12xII")
-"""Netlink's header, and what sock_diag(7) calls inet_diag_req_v2, inet_diag_sockid and inet_diag_msg."""
-
-BY_FAMILY, REQUEST, ERROR = 20, 1, 2
-ANY_INTERFACE_AND_COOKIE = bytes(4) + b"\xff" * 8
-
-Address = tuple[str, int]
 
 
 class Owned(NamedTuple):
@@ -64,17 +51,9 @@ def sockets(local: Address, remote: Address) -> list[Owned]:
 
 
 def diagnosed(local: Address, remote: Address) -> list[Owned]:
-    """By sock_diag(7), which looks for one socket only. Raises OSError, also where there is none with these ports."""
-    wanted = ADDRESSES.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]))
-    question = QUESTION.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 1 << ESTABLISHED)
-    question += wanted + ANY_INTERFACE_AND_COOKIE
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG) as kernel:
-        kernel.send(HEADER.pack(HEADER.size + len(question), BY_FAMILY, REQUEST, 0, 0) + question)
-        reply = kernel.recv(4096, socket.MSG_DONTWAIT)
-    if HEADER.unpack_from(reply)[1] == ERROR:
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-    _, state, user, inode = ANSWER.unpack_from(reply, HEADER.size)
-    return [Owned(user, inode)] if state == ESTABLISHED else []
+    """Raises OSError, also where there is none with these ports."""
+    found = sockdiag.between(local, remote)
+    return [Owned(found.uid, found.inode)] if found.state == ESTABLISHED else []
 
 
 def listed(table: Path, local: Address, remote: Address) -> list[Owned]:

@@ -1,4 +1,4 @@
-"""The TCP sockets of a port, of whatever process and user, as the kernel lists them. sock_diag(7)"""
+"""TCP sockets of whatever process and user, as the kernel lists them. sock_diag(7)"""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-REQUEST_DUMP = 0x301
+REQUEST, REQUEST_DUMP = 1, 0x301
 REQ_BYTECODE, SOURCE_PORT_EQUALS, ONLY_IPV6 = 1, 11, 11
 
 ESTABLISHED, SYN_RECV, CLOSED, CLOSE_WAIT, LISTEN, NEW_SYN_RECV, BOUND = 1, 3, 7, 8, 10, 12, 13
@@ -18,11 +18,16 @@ EVERY_STATE = range(1, 14)
 
 HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")
-REQUEST = struct.Struct("=BBBBI48x")
+QUESTION = struct.Struct("=BBBxI48s")
+"""struct inet_diag_req_v2: family, protocol, attributes asked for, states, and the socket's identity."""
+IDENTITY = struct.Struct("!HH16s16s4x")
+ANY_COOKIE = b"\xff" * 8
 MESSAGE = struct.Struct("=BB2x40s8x12xII")
 """struct inet_diag_msg, with the addresses and ports as they stand."""
 
 FAMILIES = socket.AF_INET, socket.AF_INET6
+
+Address = tuple[str, int]
 
 
 class Found(NamedTuple):
@@ -55,10 +60,20 @@ def of_port(port: int, states: Iterable[int]) -> list[Found]:
     return [found for family in FAMILIES for found in _dump(family, port, mask)]
 
 
+def between(local: Address, remote: Address) -> Found:
+    """The IPv4 socket with these ends; the kernel looks for that one only. Raises OSError, also where there is none."""
+    ends = IDENTITY.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]))
+    question = QUESTION.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 1 << ESTABLISHED, ends + ANY_COOKIE)
+    return next(_answers(REQUEST, question))
+
+
 def _dump(family: int, port: int, states: int) -> Iterator[Found]:
+    return _answers(REQUEST_DUMP, QUESTION.pack(family, socket.IPPROTO_TCP, 0, states, b"") + _only(port))
+
+
+def _answers(flags: int, question: bytes) -> Iterator[Found]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as diag:
-        request = REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, states) + _only(port)
-        diag.send(HEADER.pack(HEADER.size + len(request), SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, 1, 0) + request)
+        diag.send(HEADER.pack(HEADER.size + len(question), SOCK_DIAG_BY_FAMILY, flags, 1, 0) + question)
         while True:
             for kind, body in _parts(HEADER, diag.recv(65536)):
                 if kind == NLMSG_DONE:
