@@ -35,7 +35,8 @@ class Guard:
         self._authenticates = authenticates
         self._asking = asyncio.Lock()
         """Held while the kernel's tables are read, so that nobody takes all threads with that."""
-        self._users = " or ".join(account.name(user) for user in sorted({os.geteuid(), ROOT}, reverse=True))
+        self._own = (os.geteuid(), ROOT)
+        self._users = " or ".join(dict.fromkeys(map(account.name, self._own)))
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -62,7 +63,7 @@ class Guard:
             return False
         connection = request.transport.get_extra_info("socket")
         async with self._asking:
-            return await finished(lambda: peer.uid(connection)) in (ROOT, os.geteuid())
+            return await finished(lambda: peer.uid(connection)) in self._own
 
 
 def refuse_web_pages(request: web.Request) -> None:
