@@ -14,11 +14,13 @@ from slot_machine.host import containment
 TREES = {"tree-1", "tree-2", "tree-3"}
 KEPT = {
     ".gitignore",
+    "api.sock",
     "daemon.lock",
     "slot-a",
     "slot-b",
     "slot-a.log",
     "slot-b.log",
+    "token",
     "live",
     "previous",
     "reserve",

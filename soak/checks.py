@@ -1,5 +1,8 @@
 """What must be true of a daemon at rest: what answers, what `status` says, what is on disk and what runs agree."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -12,6 +15,17 @@ from soak import census
 
 OTHER_SLOT = {"a": "b", "b": "a"}
 ANSWERS = 4
+STRANGER = 54_321
+ASK = """
+import socket, sys
+head = b"POST /rollback HTTP/1.0\\r\\nHost: localhost\\r\\nContent-Length: 0\\r\\n"
+for more in (None, b"\\r\\n", b"Via: 1.1 proxy\\r\\n\\r\\n"):
+    client = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10)
+    client.sendall(head + (more or b"\\r\\n"))
+    if more:
+        print(client.recv(4096).split()[1].decode(), end=" ")
+    client.close()
+"""
 
 
 class Expected(NamedTuple):
@@ -25,7 +39,8 @@ class Expected(NamedTuple):
 
 def problems(site: Site, expected: Expected) -> list[str]:
     status = site.status()
-    return [*_of_status(status, expected), *_of_disk(site, status), *_of_processes(site, status, expected)]
+    found = [*_of_status(status, expected), *_of_disk(site, status), *_of_processes(site, status, expected)]
+    return [*found, *_of_callers(site)]
 
 
 def _of_status(status: dict[str, object], expected: Expected) -> Iterator[str]:
@@ -77,6 +92,18 @@ def _of_processes(site: Site, status: dict[str, object], expected: Expected) -> 
         yield f"sockets {census.sockets(site)}"
     if len(groups := census.control_groups(site)) > 1:
         yield f"control groups {groups}"
+
+
+def _of_callers(site: Site) -> Iterator[str]:
+    """As root only: other users may not change anything."""
+    if os.geteuid() == 0 and (statuses := strangers_answers(site)) != "401 401 ":
+        yield f"another user's requests got {statuses}"
+
+
+def strangers_answers(site: Site) -> str:
+    """To two rollbacks, the second one by way of a proxy. One before them does not wait for its answer."""
+    command = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", sys.executable, "-ISc", ASK]
+    return subprocess.run([*command, str(site.api_port)], cwd="/", capture_output=True, text=True, check=False).stdout
 
 
 def answer(port: int) -> tuple[int, str]:
