@@ -30,8 +30,8 @@ DYING_S = 1.0
 DYING_POLL_S = 0.001
 
 PR_SET_CHILD_SUBREAPER = 36
-JOIN = 'echo 0 > "$0" && exec "$@"'
-"""The shell moves itself before it becomes the command, so that nothing is ever started outside."""
+WAIT = 'read -r _ && exec "$@" < /dev/null'
+"""The shell becomes the command once it has been moved, so that nothing is ever started outside."""
 
 
 class Cgroup:
@@ -48,11 +48,24 @@ class Cgroup:
             return None
         path = parent / f"{GROUP_PREFIX}{name}"
         path.mkdir()
+        path.chmod(0o755)  # Programs look there for how much memory they may take.
         return cls(path)
 
-    def joined(self, argv: list[str]) -> list[str]:
-        """A command that is `argv` inside of the group, under the same pid."""
-        return ["/bin/sh", "-c", JOIN, str(self.path / "cgroup.procs"), *argv]
+    def waiting(self, argv: list[str]) -> list[str]:
+        """A command that becomes `argv`, under the same pid, when it has been admitted. Its stdin is a pipe."""
+        return ["/bin/sh", "-c", WAIT, "sh", *argv]
+
+    def admit(self, process: "subprocess.Popen[bytes]") -> None:
+        """Into the group, by the daemon: the user of the command may not. Kills it where that fails. Raises OSError."""
+        assert process.stdin
+        with process.stdin as gate:
+            try:
+                (self.path / "cgroup.procs").write_text(str(process.pid))
+                os.write(gate.fileno(), b"\n")
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
 
     def processes(self) -> list[int]:
         """Zombies left out."""
@@ -96,9 +109,11 @@ def usable_parent() -> Path | None:
     trial = Cgroup(parent / f"{GROUP_PREFIX}trial-{os.getpid()}")
     try:
         trial.path.mkdir()
-        done = subprocess.run(trial.joined(["/bin/true"]), check=False, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(trial.waiting(["/bin/true"]), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        trial.admit(process)
+        code = process.wait()
         trial.kill()
-        return parent if done.returncode == 0 and (trial.path / "cgroup.kill").exists() else None
+        return parent if code == 0 and (trial.path / "cgroup.kill").exists() else None
     except OSError:
         return None
     finally:

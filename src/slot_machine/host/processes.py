@@ -81,15 +81,17 @@ class Session:
         cgroup = Cgroup.make(mark) if contained else None
         try:
             leader = subprocess.Popen(
-                cgroup.joined(argv) if cgroup else argv,
+                cgroup.waiting(argv) if cgroup else argv,
                 cwd=cwd,
                 env={**env, MARK: mark},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if cgroup else subprocess.DEVNULL,
                 stdout=output,
                 stderr=output if errors is None else errors,
                 pass_fds=pass_fds,
                 start_new_session=True,
             )
+            if cgroup:
+                cgroup.admit(leader)
         except OSError:
             if cgroup:
                 cgroup.remove()
