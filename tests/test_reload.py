@@ -138,6 +138,8 @@ def test_old_worker_that_hangs_holds_no_deploy_back(site: Site) -> None:
         ({"port": 1}, "can't change port"),
         ({"internal_port": 2}, "can't change internal_port"),
         ({"api_port": 3}, "can't change api_port"),
+        ({"user": 65534}, "can't change user ( to 65534)"),
+        ({"data": "elsewhere"}, "can't change data"),
     ],
 )
 def test_bad_configuration_leaves_the_daemon_as_it_was(site: Site, config: dict[str, str | int], reason: str) -> None:

@@ -11,6 +11,10 @@ from slot_machine.client import Client
 from slot_machine.core.errors import ConfigError, SlotMachineError
 from slot_machine.show import CONFIG_NAME, DATA_NAME
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from slot_machine.host.rights import Account
+
 RELOAD_POLL_S = 0.05
 
 
@@ -49,7 +53,11 @@ def init_(force: bool) -> None:
 @click.option(
     "--repo", type=click.Path(path_type=Path), help="The app's git repository. Default: the folder of the config"
 )
-@click.option("--data", type=click.Path(path_type=Path), help="Default: <repo>/.slot-machine")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="The data folder. Default: `data` in the config, else <repo>/.slot-machine",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="The API's port instead of api_port")
 @click.option("--no-proxy", is_flag=True, help="The app owns its port; nothing stands in the data path.")
 @click.option("--check", is_flag=True, help="Only read the configuration, and print what would be used.")
@@ -72,6 +80,7 @@ def start(
 
     from slot_machine import daemon, reload
     from slot_machine.core import config
+    from slot_machine.host import rights
 
     printing.log_to_stderr()
     options, warnings = config.parse(_read_config(config_file), config_file.name)
@@ -85,14 +94,16 @@ def start(
         )
     folder = config_file.resolve().parent
     repo = (repo or folder).resolve()
-    data = (data or repo / DATA_NAME).resolve()
+    data = (data or (folder / options.data if options.data else repo / DATA_NAME)).resolve()
     known = daemon.Options(options, folder, repo, data, not no_proxy, rebuild_state)
-    _check_access_log(folder, options.access_log or "")
+    user = rights.find(options.user_name, options.group_name) if os.geteuid() == 0 else None
+    _check_access_log(folder, options.access_log or "", user)
     if check:
         reload.check_data_plane()
         shown = json.loads(config.render(options)) | known.fixed | reload.abilities()
         print(json.dumps(shown, indent=2), flush=True)
         return
+    _warn_of_config(config_file, user)
     handed = asyncio.run(daemon.run(known))
     if handed:
         reload.again(handed)
@@ -106,7 +117,7 @@ def deploy(commit: str | None) -> None:
 
     client = show.client()
     try:
-        resolved = here.resolved("HEAD" if commit is None else commit)
+        resolved = here.resolved("HEAD" if commit is None else commit, show.user())
     except SlotMachineError:
         client.status()  # Without a daemon, that is what to say first.
         raise
@@ -194,9 +205,33 @@ def _read_config(path: Path) -> bytes:
         raise ConfigError(f"cannot read {path} ({CONFIG_NAME}): {error.strerror}") from None
 
 
-def _check_access_log(folder: Path, name: str) -> None:
+def _warn_of_config(config_file: Path, user: "Account | None") -> None:
+    import logging
+
+    from slot_machine.host import access
+
+    if user and not user.is_ours:
+        path = config_file.resolve()
+        if access.replaceable(path, user) or access.writable([path], user):
+            logging.warning(
+                "%s can change %s, and so whom the next start runs as: keep it where only root writes, and name it"
+                " with --config, and the repository with --repo",
+                user.name,
+                path,
+            )
+
+
+def _check_access_log(folder: Path, name: str, user: "Account | None") -> None:
+    from slot_machine.host import access
     from slot_machine.host.regular import check_appendable
 
+    log = folder / name
+    checked = user if name and user and not user.is_ours and log.parts[:2] != ("/", "dev") else None
+    if checked and (changed := access.replaceable(log, checked)):
+        raise ConfigError(
+            f"{checked.name} can lead access_log {log} elsewhere: {changed} is writable for {checked.name}",
+            "name one in a folder that only root can change, such as /var/log",
+        )
     if name:
         try:
             check_appendable(folder / name)

@@ -22,7 +22,7 @@ from slot_machine.custody import Custody
 from slot_machine.dataplane import DataPlane, Left
 from slot_machine.deployer import Deployer
 from slot_machine.guard import Guard
-from slot_machine.host import api_socket, containment, ports, processes, token
+from slot_machine.host import api_socket, containment, datafolder, ports, processes, rights, token
 from slot_machine.host.handover.traffic import Handover, end_keeper
 from slot_machine.host.lock import locked
 from slot_machine.host.processes import Session
@@ -64,6 +64,8 @@ class Options(NamedTuple):
             "api_port": config.api_port,
             "repo": str(self.repo),
             "data": str(self.data),
+            "user": config.user_name,
+            "group": config.group_name,
         }
 
 
@@ -120,9 +122,13 @@ async def run(options: Options) -> reload.Handed | None:
     """
     before = reload.Handed.inherited()
     ending = Ending()
-    _make_data_folder(options.data)
+    rights.begin(rights.find(options.config.user_name, options.config.group_name))
+    datafolder.claim(options.data, options.repo)
     with ExitStack() as stack:
         lock = stack.enter_context(locked(options.data, options.config.api_port, before.lock_fd if before else -1))
+        datafolder.settle(options.data, options.repo)
+        if not before and os.geteuid() == 0 and not options.config.user_name:
+            log.warning("setup, app and git run as root, as `user` names nobody else: see docs/security.md")
         worktrees = await _worktrees(options)
         if options.rebuild_state and not before:
             await rebuild(options.data / "state.db", worktrees)
@@ -231,17 +237,12 @@ async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
 async def _check_ground(options: Options) -> None:
     """Whether the next image would find what it stands on. Raises ConfigError."""
     try:
+        rights.find(options.config.user_name, options.config.group_name)
+        datafolder.check_place(options.data, options.repo)
         await _worktrees(options)
         open_sound(options.data / "state.db").close()
     except StartRefused as error:
         raise ConfigError(f"nothing was reloaded: {error}", error.hint) from None
-
-
-def _ignore(path: Path) -> None:
-    """Not written anew each time, so that a full disk is no reason not to start."""
-    if not path.exists():
-        with path.open("x") as file:  # Through no symlink.
-            file.write("*\n")
 
 
 async def _reload_on_signal(ending: Ending, deployer: Deployer, reload_now: Callable[[], Awaitable[None]]) -> None:
@@ -299,14 +300,6 @@ async def _end_leftovers(store: Store, options: Options, left: list[Left]) -> No
         await end_keeper(data)
 
 
-def _make_data_folder(data: Path) -> None:
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        _ignore(data / ".gitignore")
-    except OSError as error:
-        raise StartRefused(f"cannot use {data} as the data folder: {error.strerror}") from None
-
-
 def _api_sockets(options: Options, before: reload.Handed | None) -> list[socket.socket]:
     """The one on loopback, and that in the data folder where it can be made."""
     tcp = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
@@ -318,6 +311,7 @@ async def _worktrees(options: Options) -> Worktrees:
     worktrees = Worktrees(options.repo, options.data)
     try:
         await worktrees.check_repository()
+        await worktrees.check_writable()
     except GitFailed as error:
         hint = error.hint or "start in the app's repository, or name it with --repo"
         raise StartRefused(f"cannot use {options.repo} as the app's repository: {error}", hint) from None
@@ -346,11 +340,13 @@ def _plane_settings(options: Options) -> Settings:
     config = options.config
     # Long enough for the old version to drain, the new one to fail, and the old one to come back.
     hold_s = config.drain_timeout_s + 2 * config.health_timeout_s + 5
+    access_log = Path(os.path.abspath(options.folder / config.access_log)) if config.access_log else None
     return Settings(
         version=__version__,
         limits=Limits(response_s=config.response_timeout_ms / 1000, hold_s=hold_s),
         trusted_proxies=config.trusted_proxies,
-        access_log=str(options.folder / config.access_log) if config.access_log else "",
+        access_log=str(access_log) if access_log else "",
+        access_log_mode=0o600 if access_log and access_log.is_relative_to(options.data) else 0o640,
     )
 
 

@@ -72,7 +72,7 @@ def left_running(data: Path) -> list[Left]:
     for path in sorted(data.glob("proxy-*.sock")):
         introduction = introduce(path)
         mark = mark_of(introduction.pid) if introduction else ""
-        if introduction and mark.startswith(owner(data)):
+        if introduction and mark.startswith(owner(data)) and proc.uids(introduction.pid) == {os.geteuid()}:
             session = Session.adopt(proc.identify(introduction.pid, mark), contained=False)
             found.append(Left(path, session, introduction))
         else:
@@ -290,6 +290,7 @@ class Worker:
                 owner=owner(self._path.parent),
                 pass_fds=(control.fileno(), self._gauge_fd, *settings.listener_fds.values()),
                 contained=False,
+                as_daemon=True,
             )
         await self._connect()
 

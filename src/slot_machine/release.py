@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import os
 import re
 import secrets
 import sqlite3
@@ -16,7 +17,7 @@ from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Running, Version, short
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
-from slot_machine.host import environment, health, ports, trees
+from slot_machine.host import environment, health, ports, proc, rights, trees
 from slot_machine.host.containment import owner
 from slot_machine.host.handover.steering import MARK
 from slot_machine.host.handover.traffic import Handover, handover_owner
@@ -176,7 +177,9 @@ class Launcher:
         return environment.dropped_by_the_shell(self.environment(version, stage, {}))
 
     def fits(self, release: Release) -> bool:
-        """Whether it is of use in this traffic mode."""
+        """Whether it is of use in this traffic mode, and does not run as root where a user is named."""
+        if rights.other() and os.geteuid() in proc.uids(release.session.pid):
+            return False
         owns_its_port = (release.port, release.internal_port) == (self._config.port, self._config.internal_port)
         if owns_its_port is not (self._handover is not None):
             return False
@@ -207,11 +210,12 @@ class Launcher:
         number = next(self._upstream_ids)
         env = self.environment(version, Phase.START, {"PORT": port, "INTERNAL_PORT": internal_port})
         argv = ["/bin/sh", "-c", self._config.start_command]
-        if self._handover:
-            argv = self._handover.wrapped(argv, number, {port, internal_port})
+        folder, fd = self._data / trees.name(version.tree), slot_log.fd
         try:
-            folder = self._data / trees.name(version.tree)
-            session = Session.start(argv, cwd=folder, env=env, output=slot_log.fd, owner=owner(self._data))
+            if self._handover:
+                session = self._handover.launch(argv, number, {port, internal_port}, cwd=folder, env=env, output=fd)
+            else:
+                session = Session.start(argv, cwd=folder, env=env, output=fd, owner=owner(self._data))
         except (OSError, ValueError) as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
         return self._release(session, Running(version, number, port, internal_port))

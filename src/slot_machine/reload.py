@@ -11,13 +11,16 @@ from typing import NoReturn, Self
 import msgspec
 
 from slot_machine.core.errors import ConfigError, StartRefused
-from slot_machine.host import commands, environment
+from slot_machine.host import commands, environment, rights
 from slot_machine.host.containment import owner
 from slot_machine.host.store import SCHEMA_VERSION
 
 VARIABLE = "SLOT_MACHINE_RELOAD"
-FIXED = ("port", "internal_port", "api_port", "repo", "data")
+FIXED = ("port", "internal_port", "api_port", "repo", "data", "user", "group")
 """What only a stop and a start can change."""
+
+LATER = ("user", "group")
+"""Of these, what older code does not know, and so does not tell."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -66,11 +69,13 @@ async def check(fixed: dict[str, object]) -> frozenset[str]:
     """
     argv = [*_command(), "--check"]
     try:
-        code, out, err = await commands.run(argv, Path.cwd(), environment.inherited(), owner(Path(str(fixed["data"]))))
+        code, out, err = await commands.run(
+            argv, Path.cwd(), environment.inherited(), owner(Path(str(fixed["data"]))), as_daemon=True
+        )
         if code:
             raise _refusal(err.strip().removeprefix("error: ") or f"exit code {code}")
         answer = msgspec.json.decode(out, type=dict[str, object])
-        new = {name: answer[name] for name in FIXED}
+        new = {name: answer.get(name, "") if name in LATER else answer[name] for name in FIXED}
     except OSError as error:
         raise _refusal(f"the new code can't be asked: {error}") from None
     except (msgspec.MsgspecError, KeyError) as error:
@@ -113,6 +118,7 @@ def again(handed: Handed) -> NoReturn:
         os.set_inheritable(fd, True)
     os.environ[VARIABLE] = msgspec.json.encode(handed).decode()
     argv = _command()
+    rights.end()
     try:
         os.execv(argv[0], argv)
     except OSError as error:

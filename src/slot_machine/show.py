@@ -39,13 +39,28 @@ def status() -> None:
 
 def client() -> Client:
     """For the daemon that the nearest slot-machine.json names, here or in a parent folder. Raises ConfigError."""
+    path = _nearest()
+    if not path:
+        return Client(DEFAULT_API_PORT)
+    config = _config(path)
+    data = str(config.get("data") or DATA_NAME)
+    return Client(_api_port(config, path), os.path.join(os.path.dirname(path), data))
+
+
+def user() -> str:
+    """Whom that configuration names to run commands. Raises ConfigError."""
+    path = _nearest()
+    return str(_config(path).get("user") or "") if path else ""
+
+
+def _nearest() -> str:
     folder = os.getcwd()
     while not os.path.isfile(path := os.path.join(folder, CONFIG_NAME)):
         parent = os.path.dirname(folder)
         if parent == folder:
-            return Client(DEFAULT_API_PORT)
+            return ""
         folder = parent
-    return Client(_api_port(path), os.path.join(folder, DATA_NAME))
+    return path
 
 
 def fail_if_refused(reply: Json) -> None:
@@ -70,14 +85,21 @@ def nobody_reads() -> "NoReturn":
     sys.exit(1)
 
 
-def _api_port(path: str) -> int:
+def _config(path: str) -> Json:
     try:
         with open(path, "rb") as file:
-            port = json.load(file).get("api_port", DEFAULT_API_PORT)
+            config = json.load(file)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, AttributeError):
-        raise ConfigError(f"{path} is not a JSON object", "correct it") from None
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} is not a JSON object", "correct it")
+    return config
+
+
+def _api_port(config: Json, path: str) -> int:
+    port = config.get("api_port", DEFAULT_API_PORT)
     if not isinstance(port, int) or not 1 <= port <= 65535:
         raise ConfigError(f"{path}: api_port: expected a port from 1 to 65535, got {port!r}")
     return port

@@ -15,7 +15,7 @@ from slot_machine.host.containment import owner
 from slot_machine.host.kept import in_words
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import describe_exit
-from slot_machine.host.removal import remove
+from slot_machine.host.removal import remove_tree
 from slot_machine.host.store import Store
 from slot_machine.host.threads import finished
 from slot_machine.release import describe
@@ -137,7 +137,7 @@ class Slots:
         self._store.save_contents(tree, None)
         async with self._custody.clearing(attempt, Version(self._store.state().idle_slot, "", tree)) as clearing:
             await clearing.everything()
-        await remove(path, owner(self._worktrees.data))
+        await remove_tree(path, owner(self._worktrees.data))
         self._store.save_size(tree, None)
 
     async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:

@@ -111,3 +111,17 @@ def test_any_object_gives_a_configuration_or_one_line(fields: dict[str, object])
 def test_rendered_file_has_every_field_but_an_internal_port_that_follows() -> None:
     assert [*json.loads(render(Config(start_command="x")))] == [name for name in FIELDS if name != "internal_port"]
     assert tuple(json.loads(render(Config(start_command="x", internal_port=1)))) == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("user", "name"), [("www-data", "www-data"), (33, "33"), ("33", "33"), (0, "0"), ("", ""), (None, "")]
+)
+def test_users_and_groups_are_names_or_numbers(user: object, name: str) -> None:
+    config, warnings = parse(json.dumps({"start_command": "x", "user": user, "group": user}))
+    assert (config.user_name, config.group_name, warnings) == (name, name, [])
+
+
+@pytest.mark.parametrize("user", [-1, 4_294_967_295, ["www-data"], "www\0data"])
+def test_user_that_nobody_can_be(user: object) -> None:
+    with pytest.raises(ConfigError, match="user"):
+        parse(json.dumps({"start_command": "x", "user": user}))

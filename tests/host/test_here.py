@@ -8,6 +8,7 @@ import pytest
 
 from slot_machine.core.errors import CommitNotFound, GitFailed
 from slot_machine.host import here
+from tests.another_user import is_mapped
 from tests.host.test_worktrees import Repository
 
 
@@ -73,7 +74,7 @@ def test_error_of_git_is_no_reason_to_deploy_something_else(repository: Reposito
     assert here.resolved(commit) == commit
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to give a repository away")
+@pytest.mark.skipif(os.geteuid() != 0 or not is_mapped(65534), reason="takes root to give a repository away")
 def test_repository_of_somebody_else(repository: Repository) -> None:
     repository.commit({"app": "1"})
     for path in (repository.path, repository.path / ".git"):
@@ -106,3 +107,22 @@ def test_outside_of_any_repository_the_daemon_decides(tmp_path: Path, monkeypatc
     monkeypatch.setenv("GIT_DIR", "/nowhere")
 
     assert here.resolved("HEAD") == "HEAD"
+
+
+@pytest.mark.parametrize(("sudo_uid", "user"), [("1234", ""), ("", "www-data")])
+def test_root_runs_no_git_in_a_repository_of_anothers(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sudo_uid: str, user: str
+) -> None:
+    repository.commit({"app": "1"})
+    ran = tmp_path / "ran"
+    git = tmp_path / "bin/git"
+    git.parent.mkdir()
+    git.write_text(f'#!/bin/sh\ntouch {ran}\necho "fatal: detected dubious ownership in repository" >&2\nexit 128\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    if sudo_uid:
+        monkeypatch.setenv("SUDO_UID", sudo_uid)
+
+    assert here.resolved("HEAD~1", user) == "HEAD~1"
+    assert not ran.exists()

@@ -172,3 +172,13 @@ def test_file_system_that_cannot_rotate_is_not_tried_again(folder: Path, monkeyp
     asyncio.run(asyncio.wait_for(SlotLogs(folder, MAX_BYTES, keep=5).keep_small(), 10))
 
     assert path.read_bytes() == lines(20_000)
+
+
+def test_rotated_log_is_for_its_owner_alone(folder: Path) -> None:
+    path = folder / "slot-a.log"
+    path.write_bytes(lines(30_000))
+    path.chmod(0o600)
+    LogFile(path, MAX_BYTES, 3).rotate()
+
+    assert {file.stat().st_mode & 0o777 for file in (path, *kept(path))} == {0o600}
+    assert len(kept(path)) > 0

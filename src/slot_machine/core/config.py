@@ -14,6 +14,7 @@ FILE_NAME = "slot-machine.json"
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=86_400_000)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +54,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How many rotated logs a slot keeps."""
     spare_tree: bool = True
     """Whether a third tree is kept, so that what is prepared never overwrites the previous version."""
+    user: str | Number | None = ""
+    """Whom setup, app and git run as, where the daemon is root's."""
+    group: str | Number | None = ""
+    """Instead of the first group of `user`."""
+    data: str | None = ""
+    """The data folder, relative to the configuration's folder."""
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:
             msgspec.structs.force_setattr(self, "internal_port", self.port)
+
+    @property
+    def user_name(self) -> str:
+        """A name or a number; empty for the daemon's own."""
+        return _named(self.user)
+
+    @property
+    def group_name(self) -> str:
+        return _named(self.group)
 
     @property
     def setup_timeout_s(self) -> float:
@@ -107,6 +123,10 @@ def render(config: Config) -> str:
     return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode() + "\n"
 
 
+def _named(value: str | int | None) -> str:
+    return "" if value is None else str(value)
+
+
 def _object(text: bytes | str, name: str) -> dict[str, object]:
     try:
         raw = msgspec.json.decode(text)
@@ -128,8 +148,8 @@ def _check(config: Config, name: str) -> None:
         except ValueError as error:
             example = 'write an address or a network such as "10.0.0.0/8"'
             raise ConfigError(f"{name}: trusted_proxies: {error}: {example}") from None
-    for field in ("start_command", "setup_command", "env_file", "access_log"):
-        if "\0" in (getattr(config, field) or ""):
+    for field in ("start_command", "setup_command", "env_file", "access_log", "user", "group", "data"):
+        if "\0" in str(getattr(config, field) or ""):
             raise ConfigError(f"{name}: {field} contains a NUL character")
     if config.env_file and posixpath.normpath(config.env_file) == ".":
         raise ConfigError(f"{name}: env_file must name a file, not the folder")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from slot_machine.host import commands, foldersize, proc
+from slot_machine.host import commands, foldersize, proc, rights
 from slot_machine.host.environment import inherited
 
 
@@ -29,8 +29,10 @@ def megabytes(count: int) -> str:
 
 async def measure(folder: Path, owner: str) -> Size | None:
     """What a folder takes up; None for one that does not exist. Takes its time, in a process of its own."""
-    argv = [sys.executable, "-IS", foldersize.__file__, str(folder)]
-    code, out, _ = await commands.run(argv, folder.parent, inherited(), owner)
+    user = rights.other()
+    # The user may not be able to run this Python, but whoever runs it can become the user.
+    argv = [sys.executable, "-IS", foldersize.__file__, str(folder), *([str(user.uid), str(user.gid)] if user else [])]
+    code, out, _ = await commands.run(argv, folder.parent, inherited(), owner, as_daemon=True)
     return Size(*map(int, out.split())) if code == 0 else None
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from slot_machine.host.proc import Identity
 from slot_machine.host.processes import Session
 
+ROOT = Path("/")
+"""Where a command begins that goes to a folder of the user's by itself, with that user's rights."""
+
 PIECE = 65_536
 MOST_STDOUT = 134_217_728
 """The names of a million files."""
@@ -22,11 +25,18 @@ MOST_STDERR = 16_384
 
 
 async def run(
-    argv: list[str], cwd: Path, env: Mapping[str, str], owner: str, on_output: Callable[[bytes], None] | None = None
+    argv: list[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    owner: str,
+    on_output: Callable[[bytes], None] | None = None,
+    *,
+    as_daemon: bool = False,
 ) -> tuple[int, str, str]:
     """Returns exit code, stdout and the end of stderr. A cancelled command is killed. `owner` is one of `containment`.
 
-    With `on_output`, stdout goes there and is not returned. Raises OSError, also for more stdout than MOST_STDOUT.
+    It has the rights of `user`, unless `as_daemon`. With `on_output`, stdout goes there and is not returned. Raises
+    OSError, also for more stdout than MOST_STDOUT.
     """
     out, err = bytearray(), bytearray()
 
@@ -41,7 +51,16 @@ async def run(
         del err[:-MOST_STDERR]
 
     with _pipe(on_output or keep) as stdout, _pipe(keep_end) as stderr:
-        session = Session.start(argv, cwd=cwd, env=env, output=stdout, errors=stderr, owner=owner, contained=False)
+        session = Session.start(
+            argv,
+            cwd=cwd,
+            env=env,
+            output=stdout,
+            errors=stderr,
+            owner=owner,
+            contained=False,
+            as_daemon=as_daemon,
+        )
         try:
             code = await session.exited()
         except asyncio.CancelledError:

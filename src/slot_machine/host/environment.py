@@ -12,7 +12,8 @@ from dotenv.parser import Binding, parse_stream
 from slot_machine.core import git_variables
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
-from slot_machine.host.regular import open_regular
+from slot_machine.host import rights
+from slot_machine.host.regular import open_owned
 
 LONGEST_BYTES = 131_071
 """Of `NAME=value`: MAX_ARG_STRLEN in execve(2), less the NUL at its end."""
@@ -32,16 +33,22 @@ def inherited() -> dict[str, str]:
     return git_variables.unbound(os.environ)
 
 
+def of_commands() -> dict[str, str]:
+    """What commands of the repository begin with: the daemon's own, or a clean one where `user` is set."""
+    account = rights.account()
+    return account.environment(os.environ) if account else inherited()
+
+
 def read_env_file(path: Path) -> dict[str, str]:
     """A name without `=` is skipped; `$` in values stands for itself. Raises BadLine, OSError, UnicodeDecodeError."""
-    with os.fdopen(open_regular(path), encoding="utf-8-sig") as stream:
+    with os.fdopen(open_owned(path), encoding="utf-8-sig") as stream:
         variables = dict(_variable(binding) for binding in parse_stream(stream) if binding.key or binding.error)
     return {name: value for name, value in variables.items() if value is not None}
 
 
 def compose(version: Version, env_file: Path | None, ports: dict[str, int], stage: str) -> dict[str, str]:
     """`ports` are the variables that carry ports, none for the setup. Raises StageFailed for a bad `env_file`."""
-    env = inherited()
+    env = of_commands()
     if env_file:
         try:
             env |= read_env_file(env_file)

@@ -1,17 +1,16 @@
 """How git is called: in which environment, with which settings, for how long; and what its errors say."""
 
 import asyncio
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from slot_machine.core.errors import GitFailed, GitTimedOut
 from slot_machine.core.git_variables import TRUE_HISTORY
-from slot_machine.host import commands
+from slot_machine.host import commands, rights
 from slot_machine.host.capacity import free, megabytes
 from slot_machine.host.containment import owner
-from slot_machine.host.environment import inherited
+from slot_machine.host.environment import of_commands
 
 LIMIT_S = 600.0
 """For one command of git, with all that it starts: transfers, filters, ssh."""
@@ -52,7 +51,7 @@ SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o Se
 NO_ROOM = "unable to write|No space left"
 UNREACHABLE = "promisor remote"
 FILTER = "(smudge|clean) filter .* failed"
-DUBIOUS = "dubious ownership"
+DUBIOUS = "dubious ownership in repository at '(.*)'"
 
 NOT_THE_SLOTS_FAULT = re.compile("|".join((NO_ROOM, UNREACHABLE, FILTER)))
 """Errors that would be the same in a slot that is begun anew."""
@@ -87,10 +86,13 @@ class Git:
         if not folder.is_dir():
             return 128, "", f"{folder} is not a folder"
         settings = [word for pair in (SETTINGS | dict(config or {})).items() for word in ("-c", "=".join(pair))]
-        environment = inherited() | TRUE_HISTORY | NO_QUESTIONS | {"LC_ALL": "C"} | dict(env or {})
+        environment = of_commands() | TRUE_HISTORY | NO_QUESTIONS | {"LC_ALL": "C"} | dict(env or {})
         try:
             async with asyncio.timeout(self._limit_s):
-                return await commands.run(["git", *settings, *args], folder, environment, owner(self._data), on_output)
+                # Another user must go there with its own rights.
+                cwd, place = (commands.ROOT, ["-C", str(folder)]) if rights.other() else (folder, [])
+                argv = ["git", *place, *settings, *args]
+                return await commands.run(argv, cwd, environment, owner(self._data), on_output)
         except TimeoutError:
             hint = "a remote, a filter or the disk did not answer"
             raise GitTimedOut(f"git {args[0]} did not end within {self._limit_s:g} s", hint) from None
@@ -104,7 +106,7 @@ class Git:
 
     async def remote_environment(self, folder: Path) -> dict[str, str]:
         """For a call that asks a remote. What the user says of ssh counts."""
-        if {"GIT_SSH", "GIT_SSH_COMMAND"} & os.environ.keys():
+        if {"GIT_SSH", "GIT_SSH_COMMAND"} & of_commands().keys():
             return {}
         code, _, _ = await self.attempt(folder, "config", "--get", "core.sshCommand")
         return {"GIT_SSH_COMMAND": SSH} if code else {}
@@ -117,9 +119,16 @@ class Git:
             " or make a full clone",
             FILTER: "what the repository's attributes name, such as git-crypt or git-lfs, must work for the daemon's"
             " user and in a linked worktree; `git config --get-regexp ^filter` shows it",
-            DUBIOUS: "let the daemon's user own the repository, or name it in `git config --global safe.directory`",
         }
+        if found := re.search(DUBIOUS, output):
+            return _ownership(found[1])
         return next((hint for pattern, hint in hints.items() if re.search(pattern, output)), "")
+
+
+def _ownership(repository: str) -> str:
+    if user := rights.other():
+        return f"git runs as {user.name}, so give it the repository: `chown -R {user.name}: {repository}`"
+    return "let the daemon's user own the repository, or name it in `git config --global safe.directory`"
 
 
 def without_password(text: str) -> str:

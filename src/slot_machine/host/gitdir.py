@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from slot_machine.host import proc
+from slot_machine.host.rights import acting
 
 KEPT_INDEX = "slot-machine.index"
 """The index as a checkout of ours left it. What a setup or a person does to the other one, such as `git update-index
@@ -19,6 +20,7 @@ WORKS_ELSEWHERE = re.compile(r"\[core\](?:[^\[]*\n)?\s*worktree\s*=", re.IGNOREC
 """With `core.worktree` in the worktree's own configuration, a checkout and a clean-up are of that folder."""
 
 
+@acting()
 def of_worktree(tree: Path, common: Path) -> Path | None:
     """None unless tree and git dir name each other, and belong to the repository with this common git dir."""
     git_dir = named_by(tree / ".git")
@@ -30,12 +32,14 @@ def of_worktree(tree: Path, common: Path) -> Path | None:
     return git_dir if sound else None
 
 
+@acting()
 def named_by(file: Path) -> Path | None:
     """The git dir that a `.git` file leads to."""
     text = _read(file)
     return Path(os.path.realpath(file.parent / text.removeprefix("gitdir: "))) if text.startswith("gitdir: ") else None
 
 
+@acting()
 def lock_of_user(tree: Path, common: Path) -> str | None:
     """The reason for which a user locked the registration of this worktree (`git worktree lock`), None without one."""
     for file in (common / "worktrees").glob("*/locked"):
@@ -45,6 +49,7 @@ def lock_of_user(tree: Path, common: Path) -> str | None:
     return None
 
 
+@acting()
 def clear_stale_locks(folder: Path) -> None:
     """A git that was killed leaves them, and every later one refuses to begin. Others' may be held: they stay."""
     for lock in map(str, _locks(folder)):
@@ -52,6 +57,7 @@ def clear_stale_locks(folder: Path) -> None:
             Path(lock).unlink(missing_ok=True)
 
 
+@acting()
 def keep_index(git_dir: Path) -> None:
     """Git never writes to an index that is there: it puts another one in its place."""
     kept = git_dir / KEPT_INDEX
@@ -60,12 +66,14 @@ def keep_index(git_dir: Path) -> None:
         os.link(git_dir / "index", kept)
 
 
+@acting()
 def kept_index(git_dir: Path) -> dict[str, str]:
     """The environment in which git uses it."""
     kept = git_dir / KEPT_INDEX
     return {"GIT_INDEX_FILE": str(kept)} if kept.is_file() else {}
 
 
+@acting()
 def restore_index(git_dir: Path) -> None:
     kept, index = git_dir / KEPT_INDEX, git_dir / "index"
     if kept.is_file():

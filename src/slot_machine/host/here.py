@@ -13,13 +13,17 @@ OUTSIDE = "not a git repository (or any"
 HASH = "[0-9a-f]{40}|[0-9a-f]{64}"
 
 
-def resolved(commitish: str) -> str:
+def resolved(commitish: str, user: str = "") -> str:
     """The full hash; outside of any repository what was asked for, which the daemon then looks for in its own.
 
     In a hook that is the repository of the current folder, too, not the one that git names to the hook. Raises
     CommitNotFound, GitFailed.
+
+    Root runs no git in a repository of another user's, whose settings may name commands: whom the configuration names
+    as `user`, or who called sudo, whose repositories git trusts. There, too, the daemon looks for it.
     """
-    if commitish.startswith("-") or re.fullmatch(HASH, commitish):
+    anothers = os.geteuid() == 0 and (user or os.environ.get("SUDO_UID", "0") != "0")
+    if commitish.startswith("-") or re.fullmatch(HASH, commitish) or anothers:
         return commitish
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
     if re.fullmatch(HASH, found.stdout.strip()):

@@ -12,6 +12,7 @@ from pathlib import Path
 from slot_machine.host import foldersize
 from slot_machine.host.leavings import COMPANIONS, is_too_deep
 from slot_machine.host.removal import remove_here
+from slot_machine.host.rights import acting
 
 MOST_FOLDERS = 20
 MOST_BYTES = 1_000_000_000
@@ -28,6 +29,7 @@ class Kept:
     def __init__(self, data: Path) -> None:
         self.root = data / "kept"
 
+    @acting()
     def new_folder(self, slot: str) -> Path:
         """A name for one that does not exist."""
         name = f"{slot}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Made
+from slot_machine.host.rights import acting
 from slot_machine.host.threads import finished
 
 PACKAGES = ("node_modules", ".venv", "vendor/bundle")
@@ -251,6 +252,7 @@ def is_too_deep(path: Path) -> bool:
     return len(path.parts) > MOST_PARTS or len(os.fsencode(path)) > LONGEST_BYTES
 
 
+@acting()
 def is_data(path: Path) -> bool:
     """Whether a program wrote it, not a person: a file that is no text, and no program itself."""
     try:
@@ -277,14 +279,17 @@ def _is_sealed(path: Path) -> bool:
     return _is_folder(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
 
 
+@acting()
 def _is_beyond_link(tree: Path, name: str) -> bool:
     return any(os.path.islink(tree / parent) for parent in Path(name).parents[:-1])
 
 
+@acting()
 def _is_folder(path: Path) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
 
 
+@acting()
 def _listed(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
@@ -292,6 +297,7 @@ def _listed(folder: Path) -> list[str]:
         return []
 
 
+@acting()
 def _stat(path: Path) -> tuple[int, int] | None:
     """Size and time of the last change; None for what is not there."""
     try:

@@ -49,7 +49,8 @@ def holder(data: Path) -> Holder | None:
     """None where there is none, or where that can't be told. Takes no lock: a daemon could want it just then."""
     try:
         path = data / NAME
-        pid, port = map(int, path.read_text().split())
+        with os.fdopen(open_regular(path)) as file:
+            pid, port = map(int, file.read().split())
         inode, locks = path.stat().st_ino, Path("/proc/locks").read_text()
     except (OSError, ValueError):
         return None

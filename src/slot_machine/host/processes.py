@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from slot_machine.host import containment, proc
+from slot_machine.host import containment, proc, rights
 from slot_machine.host.containment import MARK, Cgroup
 from slot_machine.host.proc import Identity
 
@@ -72,13 +72,15 @@ class Session:
         owner: str,
         pass_fds: tuple[int, ...] = (),
         contained: bool = True,
+        as_daemon: bool = False,
     ) -> Self:
         """`output` is the file descriptor for stdout and, without `errors`, for stderr; `owner` one of `containment`.
 
-        Raises OSError.
+        `as_daemon`: with the daemon's rights, not with those of `user`. Raises OSError.
         """
         mark = containment.new_mark(owner)
         cgroup = Cgroup.make(mark) if contained else None
+        child = rights.of_child(as_daemon=as_daemon)
         try:
             leader = subprocess.Popen(
                 cgroup.waiting(argv) if cgroup else argv,
@@ -89,6 +91,10 @@ class Session:
                 stderr=output if errors is None else errors,
                 pass_fds=pass_fds,
                 start_new_session=True,
+                user=child.user,
+                group=child.group,
+                extra_groups=child.groups,
+                umask=child.umask,
             )
             if cgroup:
                 cgroup.admit(leader)

@@ -8,11 +8,13 @@ from pathlib import Path
 from slot_machine.host.databases import begins_as_one
 from slot_machine.host.leavings import PACKAGES, database_of
 from slot_machine.host.removal import remove_here
+from slot_machine.host.rights import acting
 
 NEW_TREE_NS = 1
 """Older than any file."""
 
 
+@acting()
 def mark(tree: Path) -> int:
     """The moment from which on what is written into the tree is the deploy's, by the clock of its file system, in ns.
 

@@ -5,6 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+from slot_machine.host import rights
+
 KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a FIFO",
@@ -14,7 +16,7 @@ KINDS = {
 }
 
 
-def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
     """A file descriptor. Never waits. Raises OSError, for whatever is not a regular file as well."""
     if not flags & os.O_CREAT or path.exists():
         _check(path, path.stat())
@@ -41,6 +43,42 @@ def open_own(path: Path, flags: int = 0) -> int:
         os.close(fd)
         raise OSError(errno.EMLINK, "it has a second name, by a hard link", str(path))
     return fd
+
+
+def open_owned(path: Path) -> int:
+    """For reading, as the user; root's own file, where that is what the user may not read. Raises OSError.
+
+    What root reads has one name, and no symlink on the way to it: the user can only have found it there.
+    """
+    try:
+        with rights.acting():
+            return open_regular(path)
+    except PermissionError:
+        if not rights.other():
+            raise
+    fd = _open_without_links(path)
+    try:
+        found = os.fstat(fd)
+        _check(path, found)
+        if found.st_uid != os.geteuid() or found.st_nlink > 1:
+            raise PermissionError(errno.EACCES, "neither `user` nor root alone may read it", str(path))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _open_without_links(path: Path) -> int:
+    folder = os.open("/", os.O_PATH | os.O_DIRECTORY)
+    *ways, name = Path(os.path.abspath(path)).parts[1:]
+    try:
+        for way in ways:
+            inner = os.open(way, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def check_appendable(path: Path) -> None:

@@ -3,15 +3,29 @@
 import asyncio
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
-from slot_machine.host import commands
-from slot_machine.host.environment import inherited
+from slot_machine.host import commands, rights
+from slot_machine.host.environment import of_commands
 
 LIMIT_S = 600.0
 
 REMOVE = 'rm -rf -- "$0" || { chmod -R u+rwX -- "$0"; rm -rf -- "$0"; }'
 """A folder that may not be written to keeps its files, and is in turn of the same user. rm knows no longest path."""
+
+
+async def remove_tree(path: Path, owner: str) -> None:
+    """Like `remove`, of a tree: what is in it is the user's, but the folder that it lies in is the daemon's."""
+    try:
+        await remove(path, owner)
+    except OSError:
+        if not rights.other():
+            raise
+        with suppress(OSError):
+            path.rmdir()
+        if os.path.lexists(path):
+            raise
 
 
 async def remove(path: Path, owner: str) -> None:
@@ -20,7 +34,7 @@ async def remove(path: Path, owner: str) -> None:
         return
     try:
         async with asyncio.timeout(LIMIT_S):
-            code, _, err = await commands.run(_argv(path), path.parent, inherited(), owner)
+            code, _, err = await commands.run(_argv(path), commands.ROOT, of_commands(), owner)
     except TimeoutError:
         raise OSError(f"cannot remove {path} within {LIMIT_S:g} s") from None
     if code:
@@ -29,9 +43,19 @@ async def remove(path: Path, owner: str) -> None:
 
 def remove_here(path: Path) -> None:
     """Blocks, for at most LIMIT_S. Raises OSError."""
+    child = rights.of_child(as_daemon=False)
     try:
         done = subprocess.run(
-            _argv(path), capture_output=True, text=True, errors="replace", timeout=LIMIT_S, check=False
+            _argv(path),
+            env=of_commands(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LIMIT_S,
+            check=False,
+            user=child.user,
+            group=child.group,
+            extra_groups=child.groups,
         )
     except subprocess.TimeoutExpired:
         raise OSError(f"cannot remove {path} within {LIMIT_S:g} s") from None

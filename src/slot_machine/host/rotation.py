@@ -70,8 +70,10 @@ class LogFile:
         """Number 0 is a whole copy, on disk, of what may or may not be cut off already."""
         self._numbered(self._keep).unlink(missing_ok=True)
         unfinished = self.path.with_name(f"{self.path.name}.part")
+        unfinished.unlink(missing_ok=True)
+        fd_of_copy = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            with unfinished.open("wb") as copy:
+            with os.fdopen(fd_of_copy, "wb") as copy:
                 _append(copy.fileno(), fd, _data_begin(fd), end)
                 os.fsync(copy)
         except OSError:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slot_machine.core.errors import GitTimedOut
-from slot_machine.host import gitdir
+from slot_machine.host import gitdir, rights
 from slot_machine.host.git import Git, without_password
 from slot_machine.host.removal import remove
 
@@ -103,8 +103,7 @@ class Submodules:
 
     async def _make_way(self, submodule: Submodule) -> None:
         """Git clones into an empty folder only, and never mends a clone that was killed."""
-        while link := next(filter(Path.is_symlink, submodule.ways), None):
-            link.unlink()
+        _clear_links(submodule)
         whole = await self._is_whole(submodule)
         if not whole:
             await remove(submodule.git_dir, self._owner)
@@ -112,7 +111,7 @@ class Submodules:
             gitdir.restore_index(submodule.git_dir)
         else:
             await remove(submodule.folder, self._owner)
-            submodule.folder.mkdir(parents=True)
+            rights.acting()(rights.make_folder)(submodule.folder)
 
     async def _is_whole(self, submodule: Submodule) -> bool:
         argv = ("--git-dir=.", "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
@@ -131,6 +130,12 @@ class Submodules:
             missing = [submodule for submodule in submodules if not await self._is_whole(submodule)]
             urls = sorted({without_password(submodule.url) for submodule in missing or submodules})
             raise GitTimedOut(f"{error}; it asked {', '.join(urls)}", error.hint) from None
+
+
+@rights.acting()
+def _clear_links(submodule: Submodule) -> None:
+    while link := next(filter(Path.is_symlink, submodule.ways), None):
+        link.unlink()
 
 
 def _values(listing: str) -> dict[tuple[str, str], str]:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from slot_machine.core.model import SLOTS, Slot, State
-from slot_machine.host import gitdir, links
+from slot_machine.host import gitdir, links, rights
 
 TREE_OF_SLOT: dict[Slot, int] = {"a": 1, "b": 2}
 """Which tree the folder of a slot becomes."""
@@ -64,13 +64,21 @@ def made_as_slot(tree: Path) -> bool:
     return registration is not None and registration.name.startswith("slot-")
 
 
+@rights.acting()
 def register(tree: Path, registration: Path) -> None:
     """Tells git where the worktree is now. Raises OSError."""
     pointer = registration / "gitdir"
     if pointer.read_text().strip() != str(tree / ".git"):
         fresh = pointer.with_name("gitdir.new")
         fresh.write_text(f"{tree / '.git'}\n")
+        fresh.chmod(0o666 & ~rights.umask())
         fresh.rename(pointer)
+
+
+def make(tree: Path) -> None:
+    """An empty one of the user's, who can't make it in the daemon's folder. Raises OSError."""
+    if rights.other():
+        rights.make_theirs(tree, 0o777 & ~rights.umask())
 
 
 def _exchange(folder: Path, link: Path) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from slot_machine.core.errors import CommitNotFound, GitFailed
-from slot_machine.host import gitdir, trees
+from slot_machine.host import access, gitdir, rights, trees
 from slot_machine.host.capacity import Size, measure
 from slot_machine.host.containment import owner
 from slot_machine.host.git import LIMIT_S, NOT_THE_SLOTS_FAULT, Git
 from slot_machine.host.leavings import PACKAGES
-from slot_machine.host.removal import remove
+from slot_machine.host.removal import remove_tree
 from slot_machine.host.submodules import Submodule, Submodules
 
 CLEAN = ("clean", "-ffdq", *(f"--exclude={name}" for name in PACKAGES))
@@ -64,6 +64,17 @@ class Worktrees:
     async def check_repository(self) -> None:
         """Raises GitFailed."""
         await self._git.run(self._repo, "rev-parse", "--git-dir")
+
+    async def check_writable(self) -> None:
+        """Whether `user` may make worktrees and refs. Raises GitFailed."""
+        user = rights.other()
+        if user:
+            common = await self._common()
+            places = [folder for name in ("", "refs", "worktrees", "objects") if (folder := common / name).exists()]
+            writable = access.writable(places, user)
+            if denied := [folder for folder in places if folder not in writable]:
+                what = f"{user.name} may not write to {', '.join(map(str, denied))}"
+                raise GitFailed(what, f"give it to that user: `chown -R {user.name}: {common}`")
 
     async def adopt_slots(self) -> None:
         """Makes trees of slots that are folders, as an earlier slot-machine left them. Raises OSError."""
@@ -165,7 +176,8 @@ class Worktrees:
             raise GitFailed(f"the worktree {path} is locked: {reason}", f"unlock it: `git worktree unlock {path}`")
         if clearing:
             await clearing.everything()
-        await remove(path, owner(self.data))
+        await remove_tree(path, owner(self.data))
+        trees.make(path)
         argv = ("worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), commit)
         await self._git.run(self._repo, *argv)
         git_dir = gitdir.of_worktree(path, common)

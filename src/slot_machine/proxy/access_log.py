@@ -40,8 +40,10 @@ class AccessLog:
     Several processes may write to one file. Whoever renames it finds the next lines in a new one.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mode: int = 0o640) -> None:
+        """`mode` is that of a new file."""
         self._path = Path(path)
+        self._mode = mode
         self._waiting = bytearray()
         self._lost = 0
         self._fd = -1
@@ -111,7 +113,7 @@ class AccessLog:
             self._fd = -1
         # A FIFO that nobody reads fails, in place of making this one wait.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-        self._fd = os.open(self._path, flags, 0o640)
+        self._fd = os.open(self._path, flags, self._mode)
         os.set_blocking(self._fd, True)
 
 

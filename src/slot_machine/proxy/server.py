@@ -49,7 +49,7 @@ class DataPlaneServer:
         self.room = Room(self.clients, self.router, most_places)
         self.controllers = 0
         self.sender = TrustedProxies(settings.trusted_proxies).sender
-        self.access_log = AccessLog(settings.access_log) if settings.access_log else None
+        self.access_log = AccessLog(settings.access_log, settings.access_log_mode) if settings.access_log else None
         self._settings = settings
         self._servers: list[asyncio.Server] = []
         self._retires = False

@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     trusted_proxies: tuple[str, ...] = ()
     access_log: str = ""
+    access_log_mode: int = 0o640
     upstream: Upstream | None = None
     """What is routed from the first connection on."""
     holding: bool = False

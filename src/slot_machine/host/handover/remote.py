@@ -27,10 +27,10 @@ HUNG_S = 5.0
 decode = msgspec.json.Decoder(Reply).decode
 
 
-def wrapped(path: Path, argv: list[str], app: int, ports: set[int]) -> list[str]:
-    """The command that starts an app under the eyes of the keeper at `path`."""
+def wrapped(path: Path, argv: list[str], app: int, ports: set[int], become: str = "") -> list[str]:
+    """The command that starts an app under the eyes of the keeper at `path`. For `become`, see the wrapper."""
     line = msgspec.json.encode(Request(0, Attend(app, tuple(sorted(ports))))).decode()
-    return [sys.executable, "-I", "-S", str(WRAPPER), str(path), line, *argv]
+    return [sys.executable, "-I", "-S", str(WRAPPER), str(path), line, become, *argv]
 
 
 class Remote:

@@ -1,15 +1,17 @@
 """The handover as the daemon knows it: new connections moved from one version to the next, where that is possible."""
 
 import logging
+import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from slot_machine.control_socket import listening
 from slot_machine.core.errors import KeeperGone, Unsteerable
 from slot_machine.core.upstream import Upstream
-from slot_machine.host import containment, environment, proc, python
+from slot_machine.host import containment, environment, proc, python, rights
 from slot_machine.host.handover.remote import Remote, wrapped
 from slot_machine.host.processes import Session
 
@@ -72,9 +74,26 @@ class Handover:
         live = None if self.reason else await self._ask(lambda remote: remote.live())
         return "" if live else str(Unsteerable(self.reason or NOTHING_RUNS))
 
-    def wrapped(self, argv: list[str], app: int, ports: set[int]) -> list[str]:
-        """The command that starts `argv` so that its port can be handed over later."""
-        return wrapped(self._path, argv, app, ports) if self._remote else argv
+    def launch(
+        self, argv: list[str], app: int, ports: set[int], *, cwd: Path, env: Mapping[str, str], output: int
+    ) -> Session:
+        """Starts `argv` so that its port can be handed over later. Raises OSError."""
+        whose = containment.owner(self._data)
+        user = rights.other()
+        if not self._remote or not user:
+            argv = wrapped(self._path, argv, app, ports) if self._remote else argv
+            return Session.start(argv, cwd=cwd, env=env, output=output, owner=whose)
+        with _in_memory(env) as fd:
+            become = f"{user.uid}:{user.gid}:{','.join(map(str, user.groups))}:{fd}"
+            return Session.start(
+                wrapped(self._path, argv, app, ports, become),
+                cwd=cwd,
+                env=environment.inherited(),
+                output=output,
+                owner=whose,
+                pass_fds=(fd,),
+                as_daemon=True,
+            )
 
     async def listens(self, app: int) -> None:
         """Waits until the app listens wherever the live one does. Raises Unsteerable if it can't, KeeperGone."""
@@ -171,6 +190,7 @@ class Handover:
                 pass_fds=(control.fileno(),),
                 owner=handover_owner(self._data),
                 contained=False,
+                as_daemon=True,
             )
         return (await self._introduced())[0]
 
@@ -182,6 +202,17 @@ class Handover:
         except BaseException:
             await remote.disconnect()
             raise
+
+
+@contextmanager
+def _in_memory(env: Mapping[str, str]) -> Iterator[int]:
+    """As a file that only those can read who get its descriptor."""
+    fd = os.memfd_create("environment")
+    try:
+        os.pwrite(fd, b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in env.items()), 0)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 async def end_keeper(data: Path) -> None:

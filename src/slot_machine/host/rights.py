@@ -1,0 +1,212 @@
+"""Whose rights the commands of the repository have: those of `user`, and the umask of whoever started the daemon.
+
+Both belong to the process as a whole, so they are set once, before anything is begun.
+"""
+
+import ctypes
+import grp
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from slot_machine.core.errors import StartRefused
+
+PRIVATE = 0o077
+"""The daemon's own umask."""
+
+KEPT = ("PATH", "LANG", "TZ")
+"""What a clean environment has of the daemon's own, beside `LC_*`."""
+
+NOBODY = 0xFFFFFFFF
+"""No number of a user: setfsuid(2) changes nothing, and tells what it was."""
+
+PR_GET_SECUREBITS = 27
+NO_SETUID_FIXUP = 1 << 2
+"""capabilities(7)"""
+
+_libc = ctypes.CDLL(None)
+
+
+class Account(NamedTuple):
+    """`groups` are the supplementary ones. Without an entry in passwd, `name` is the number."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    name: str
+    home: str
+    shell: str
+
+    @property
+    def is_ours(self) -> bool:
+        return (self.uid, self.gid) == (os.geteuid(), os.getegid())
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """A clean one, as sudo and systemd make it."""
+        kept = {name: value for name, value in base.items() if name in KEPT or name.startswith("LC_")}
+        return kept | {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": self.shell}
+
+
+class Child(NamedTuple):
+    """What a child process is started with; None is the daemon's own."""
+
+    user: int | None
+    group: int | None
+    groups: tuple[int, ...] | None
+    umask: int
+
+
+_account: Account | None = None
+_umask = -1
+
+
+def find(user: str, group: str) -> Account | None:
+    """None where `user` is empty. Raises StartRefused."""
+    if not user:
+        if group:
+            raise StartRefused('"group" is set without "user"', 'name the user as well, or remove "group"')
+        return None
+    account = _account_of(user, group)
+    if account.uid == os.geteuid() and (not group or account.gid == os.getegid()):
+        return account._replace(gid=os.getegid(), groups=tuple(os.getgroups()))
+    if os.geteuid():
+        us = _name(os.geteuid())
+        raise StartRefused(
+            f"only root can run commands as another user or group than its own: {user!r} is not {us}, or {group!r} not"
+            " the group",
+            f"start the daemon as root, or as {user}, or remove `user` and `group`",
+        )
+    return account
+
+
+def begin(account: Account | None) -> None:
+    """From here on, commands have the rights of `account`, and what the daemon makes is its alone.
+
+    Root gives up its supplementary groups for those of the user, so that they give `acting` no more than the user has.
+    Raises StartRefused.
+    """
+    global _account, _umask
+    _account, _umask = account, os.umask(PRIVATE)
+    if account and not account.is_ours:
+        if _libc.prctl(PR_GET_SECUREBITS) & NO_SETUID_FIXUP:
+            raise impossible(account, PermissionError(1, "the secure bits let root's capabilities outlive its uid"))
+        try:
+            os.setgroups(account.groups)
+            with acting():
+                pass
+        except OSError as error:
+            raise impossible(account, error) from None
+
+
+def impossible(account: Account, error: OSError) -> StartRefused:
+    what = f"cannot run commands as {account.name}: {error.strerror}"
+    return StartRefused(
+        what, "in a user namespace, only a mapped user can be named, and only by one that may set groups"
+    )
+
+
+def end() -> None:
+    """Gives the umask back, for a process that goes on as another image."""
+    global _account, _umask
+    if _umask >= 0:
+        os.umask(_umask)
+    _account, _umask = None, -1
+
+
+def account() -> Account | None:
+    """None unless `user` is set."""
+    return _account
+
+
+def other() -> Account | None:
+    """The user of the commands; None where that is the daemon's own."""
+    return _account if _account and not _account.is_ours else None
+
+
+def umask() -> int:
+    """That of commands."""
+    if _umask >= 0:
+        return _umask
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def make_folder(folder: Path) -> None:
+    """With those that lead to it, under the umask of commands. Raises OSError."""
+    for way in reversed([way for way in (folder, *folder.parents) if not way.exists()]):
+        way.mkdir()
+        way.chmod(0o777 & ~umask())
+
+
+def make_theirs(folder: Path, mode: int) -> None:
+    """An empty folder of the user's, in one where only the daemon makes names. Raises OSError."""
+    folder.mkdir(0o700)
+    folder.chmod(mode)
+    if theirs := other():
+        os.chown(folder, theirs.uid, theirs.gid)
+
+
+def of_child(*, as_daemon: bool) -> Child:
+    theirs = None if as_daemon else other()
+    if not theirs:
+        return Child(None, None, None, _umask)
+    return Child(theirs.uid, theirs.gid, theirs.groups, _umask)
+
+
+@contextmanager
+def acting() -> Iterator[None]:
+    """File accesses of this thread, and of it alone, are those of the user. It starts no process meanwhile.
+
+    Linux keeps the ids by which files are judged by thread, and takes the capabilities that override permissions from a
+    thread where they are not root's (setfsuid(2), capabilities(7)). So no path that the user can change leads to more
+    than the user can reach. Also a decorator. Raises OSError.
+    """
+    theirs = other()
+    if not theirs:
+        yield
+        return
+    before = _libc.setfsgid(theirs.gid), _libc.setfsuid(theirs.uid)
+    try:
+        if _libc.setfsuid(ctypes.c_uint(NOBODY)) != theirs.uid:
+            raise PermissionError(1, "the kernel refuses its number")
+        yield
+    finally:
+        _libc.setfsuid(before[1])
+        _libc.setfsgid(before[0])
+
+
+def _account_of(user: str, group: str) -> Account:
+    entry = _passwd(user)
+    if entry:
+        gid = _gid(group) if group else entry.pw_gid
+        shell = entry.pw_shell or "/bin/sh"
+        groups = tuple(os.getgrouplist(entry.pw_name, gid))
+        return Account(entry.pw_uid, gid, groups, entry.pw_name, entry.pw_dir or "/", shell)
+    if not user.isdecimal():
+        raise StartRefused(f"there is no user {user!r}", f"make one, such as by `useradd --system {user}`")
+    return Account(int(user), _gid(group) if group else int(user), (), user, "/", "/bin/sh")
+
+
+def _passwd(user: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+    except (KeyError, OverflowError):
+        return None
+
+
+def _gid(group: str) -> int:
+    if group.isdecimal():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise StartRefused(f"there is no group {group!r}", "name one of `getent group`") from None
+
+
+def _name(uid: int) -> str:
+    entry = _passwd(str(uid))
+    return entry.pw_name if entry else str(uid)

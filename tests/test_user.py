@@ -1,0 +1,325 @@
+"""A daemon of root's whose app is another user's."""
+
+import json
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from spec.ports import is_free
+from spec.waiting import wait_until
+
+from tests.another_user import NAMED, NUMBERED, PYTHON, AnothersSite, give, needs_root, passable_folder, remove
+from tests.world import alive, kill
+
+pytestmark = needs_root
+
+TELL = """#!/bin/sh
+grep -E '^(Uid|Gid|Groups):' /proc/self/status
+umask
+env | sort
+"""
+
+ATTACK = """
+import json, os, pathlib, socket
+
+data = pathlib.Path("..").resolve()
+tried = {}
+
+def attempt(what, deed):
+    try:
+        deed()
+        tried[what] = "done"
+    except OSError as error:
+        tried[what] = os.strerror(error.errno)
+
+def connect(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+attempt("list the data folder", lambda: os.listdir(data))
+attempt("make a file in it", lambda: (data / "mine").touch())
+attempt("move a tree", lambda: os.rename("../tree-1", "../moved"))
+attempt("move kept", lambda: os.rename("../kept", "../moved"))
+attempt("remove a link", lambda: os.unlink("../live"))
+for name in NAMES:
+    attempt(f"read {name}", lambda: open(data / name, "rb"))
+    attempt(f"write {name}", lambda: open(data / name, "r+b"))
+    attempt(f"connect to {name}", lambda: connect(data / name))
+attempt("read its log", lambda: open("/proc/self/fd/1", "rb"))
+for pid in PIDS:
+    for name in ("mem", "environ", "maps"):
+        attempt(f"read {name} of {pid}", lambda: open(f"/proc/{pid}/{name}", "rb").read(1))
+    attempt(f"list descriptors of {pid}", lambda: os.listdir(f"/proc/{pid}/fd"))
+    attempt(f"end {pid}", lambda: os.kill(pid, 9))
+pathlib.Path("tried.new").write_text(json.dumps(tried))
+os.rename("tried.new", "tried.json")
+"""
+
+DENIED = {"Permission denied", "Operation not permitted"}
+
+
+@pytest.fixture
+def nobodys() -> Iterator[AnothersSite]:
+    yield from made(NAMED)
+
+
+def made(user: str) -> Iterator[AnothersSite]:
+    folder = passable_folder()
+    site = AnothersSite(folder, user, int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid)
+    (folder / "tell").write_text(TELL)
+    (folder / "tell").chmod(0o755)
+    yield site
+    site.close()
+    remove(folder)
+
+
+def deploy(site: AnothersSite, commit: str = "HEAD") -> dict[str, object]:
+    reply = site.post("/deploy", {"commit": commit})
+    assert reply.status == 200, reply
+    return reply.body
+
+
+@pytest.mark.parametrize(("user", "options"), [(NAMED, ()), (NUMBERED, ("--no-proxy",))])
+def test_setup_app_and_git_run_as_the_user(
+    user: str, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextmanager(made)(user) as site:
+        _check_whose_commands_are(site, options, monkeypatch)
+
+
+def _check_whose_commands_are(site: AnothersSite, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "the daemon's")
+    monkeypatch.setenv("LC_TIME", "C.UTF-8")
+    tell = site.folder / "tell"
+    site.git("config", "filter.tell.smudge", f"{tell}; cat > /dev/null")
+    site.commit(
+        "good", {".gitattributes": "by-git filter=tell\n", "by-git": "text\n"}, child=["sh", "-c", f"{tell} > by-app"]
+    )
+    (site.repo / ".env").write_text("FROM_FILE=yes\n")
+    (site.repo / ".env").chmod(0o600)
+    os.chown(site.repo / ".env", 0, 0)
+    site.start(*options, setup_command=f"{tell} > by-setup", env_file=".env")
+    deploy(site)
+
+    wait_until("the app has told", lambda: "USER=" in (site.data / "live/by-app").read_text())
+    entry = pwd.getpwuid(site.uid) if site.config["user"] == NAMED else None
+    home, name = (entry.pw_dir, entry.pw_name) if entry else ("/", NUMBERED)
+    groups = os.getgrouplist(name, site.uid) if entry else []
+    for who in ("by-git", "by-setup", "by-app"):
+        told = (site.data / "live" / who).read_text().split("\n")
+        assert told[0].split() == ["Uid:", *[str(site.uid)] * 4]
+        assert told[1].split() == ["Gid:", *[str(site.uid)] * 4]
+        assert told[2].split() == ["Groups:", *map(str, groups)]
+        assert told[3] == "0022"
+        env = dict(line.split("=", 1) for line in told[4:] if line)
+        assert (env["HOME"], env["USER"], env["LOGNAME"]) == (home, name, name)
+        assert env["PATH"].endswith(os.environ["PATH"])
+        assert "SECRET" not in env
+        if who != "by-git":
+            assert env["LC_TIME"] == "C.UTF-8"
+            assert env["FROM_FILE"] == "yes"
+    assert set(env) <= {
+        *(
+            "HOME",
+            "USER",
+            "LOGNAME",
+            "SHELL",
+            "PATH",
+            "LANG",
+            "TZ",
+            "LC_TIME",
+            "LC_ALL",
+            "LC_CTYPE",
+            "PWD",
+            "FROM_FILE",
+        ),
+        *("PORT", "INTERNAL_PORT", "SLOT_MACHINE", "SLOT_MACHINE_SLOT", "SLOT_MACHINE_COMMIT", "SLOT_MACHINE_RUN"),
+    }
+
+
+def test_data_folder_is_roots_and_only_the_trees_and_kept_are_the_users(nobodys: AnothersSite) -> None:
+    site = nobodys
+    site.commit("one")
+    site.start(access_log=str(site.data / "access.log"))
+    deploy(site)
+    site.get()
+    wait_until("the request is logged", (site.data / "access.log").exists)
+
+    found = {path.name: path.lstat() for path in site.data.iterdir()}
+    theirs = {name for name, status in found.items() if status.st_uid == site.uid}
+    assert theirs == {"tree-1", "kept"}
+    assert all(status.st_uid == 0 for name, status in found.items() if name not in theirs)
+    assert stat.S_IMODE(site.data.stat().st_mode) == 0o711
+    modes = {name: stat.S_IMODE(status.st_mode) for name, status in found.items() if not stat.S_ISLNK(status.st_mode)}
+    assert (modes.pop("tree-1"), modes.pop("kept")) == (0o755, 0o700)
+    assert set(modes.values()) == {0o600}
+    assert {"state.db", "slot-a.log", "daemon.lock", "proxy-0.sock", "access.log"} <= set(modes)
+
+
+@pytest.mark.parametrize("options", [(), ("--no-proxy",)])
+def test_app_reaches_nothing_of_its_daemon(nobodys: AnothersSite, options: tuple[str, ...]) -> None:
+    site = nobodys
+    site.commit("one")
+    daemon = site.start(*options).process.pid
+    deploy(site)
+    children = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
+    pids = [daemon, *(int(pid) for pid in children if Path(f"/proc/{pid}").stat().st_uid == 0)]
+    assert len(pids) == 2, "the data plane, or the keeper"
+    names = [
+        path.name for path in site.data.iterdir() if stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISSOCK(mode)
+    ]
+    attack = ATTACK.replace("NAMES", repr(names)).replace("PIDS", repr(pids))
+    site.commit("evil", {"attack.py": attack}, child=[PYTHON, "attack.py"])
+    deploy(site)
+
+    result = site.data / "live/tried.json"
+    wait_until("the app has tried", result.exists)
+    tried = json.loads(result.read_text())
+    assert set(tried.values()) <= DENIED | {"Is a directory", "No such device or address"}, tried
+    allowed = {what: how for what, how in tried.items() if how not in DENIED}
+    assert not allowed
+    assert site.serving() == "evil"
+
+
+def test_rollback_restart_and_kept_files_work(nobodys: AnothersSite) -> None:
+    site = nobodys
+    site.commit("one", {"sub/tracked": "text"})
+    site.port = next(port for port in range(700, 1000) if is_free(port))
+    site.start(drain_timeout_ms=500, port=site.port)
+    deploy(site)
+    give_file(site, site.data / "tree-1/sub/written", "by the app")
+    site.commit("two")
+    deploy(site)
+    site.commit("three")
+    deploy(site)
+    kept = list((site.data / "kept").glob("*/sub/written"))
+    assert [path.read_text() for path in kept] == ["by the app"]
+    assert kept[0].stat().st_uid == site.uid
+    site.commit("four")
+    deploy(site)
+    assert site.post("/rollback").status == 200
+    assert site.serving() == "three"
+
+    pid = int(site.get("/pid")[1])
+    kill(pid)
+    wait_until("the app is back", lambda: not alive(pid) and site.status()["healthy"] is True)
+    site.daemons[-1].process.kill()
+    site.daemons[-1].process.wait()
+    site.start()
+    assert site.serving() == "three"
+    assert site.run("reload").returncode == 0
+    assert site.serving() == "three"
+    reloaded = Path(f"/proc/{site.status()['pid']}/status").read_text()
+    assert f"Uid:\t{site.uid}\t" in reloaded
+
+
+def give_file(site: AnothersSite, path: Path, text: str) -> None:
+    path.write_text(text)
+    os.chown(path, site.uid, site.uid)
+
+
+def test_folders_change_their_owner_with_user_and_back(nobodys: AnothersSite) -> None:
+    site = nobodys
+    os.chown(site.folder, 0, 0)
+    give(site.repo, 0)
+    user = site.config.pop("user")
+    site.uid = 0
+    site.commit("one", {"sub/deep/file": "text"})
+    site.start()
+    deploy(site)
+    secret = site.folder / "secret"
+    secret.write_text("root's")
+    secret.chmod(0o600)
+    tree = site.data / "tree-1"
+    (tree / "link").symlink_to(secret)
+    os.link(secret, tree / "second name")
+    site.daemons[-1].stop()
+    site.uid = pwd.getpwnam(NAMED).pw_uid
+    give(site.repo, site.uid)
+
+    site.start(user=user)
+    assert site.serving() == "one"
+    owners = {path.name: path.lstat().st_uid for path in (tree, *tree.rglob("*")) if "pycache" not in path.name}
+    assert owners.pop("second name") == 0
+    assert set(owners.values()) == {site.uid}
+    assert secret.stat().st_uid == 0
+    assert f"Uid:\t{site.uid}\t" in Path(f"/proc/{site.status()['pid']}/status").read_text()
+    site.daemons[-1].stop()
+
+    del site.config["user"]
+    give(site.repo, 0)
+    site.start()
+    assert site.serving() == "one"
+    assert {path.lstat().st_uid for path in tree.rglob("*")} == {0}
+    assert stat.S_IMODE(site.data.stat().st_mode) == 0o700
+
+
+def test_hostile_settings_of_the_repository_never_run_as_root(nobodys: AnothersSite) -> None:
+    site = nobodys
+    marks = site.folder / "marks"
+    marks.mkdir()
+    marks.chmod(0o1777)
+    mark = f"sh -c 'touch {marks}/$(id -u)-$$; cat' #"
+    site.commit("one", {".gitattributes": "* filter=mark diff=mark\n", "file": "text"})
+    for key in ("core.fsmonitor", "filter.mark.smudge", "filter.mark.clean", "diff.mark.textconv", "diff.external"):
+        site.git("config", key, mark)
+    hooks = site.repo / ".git/hooks"
+    for hook in ("post-checkout", "reference-transaction", "post-index-change"):
+        (hooks / hook).write_text(f"#!/bin/sh\ntouch {marks}/$(id -u)-hook\n")
+        (hooks / hook).chmod(0o755)
+    give(site.repo, site.uid)
+    site.start()
+    assert site.run("deploy").returncode == 0
+    site.commit("two")
+    for path in marks.glob("*-hook"):
+        path.unlink()
+    assert site.run("deploy").returncode == 0
+    assert site.run("rollback").returncode == 0
+    assert site.run("deploy", "HEAD").returncode == 0
+    sudo = {"SUDO_UID": str(site.uid), "SUDO_USER": NAMED}
+    os.environ |= sudo
+    try:
+        assert site.run("deploy").returncode == 0
+    finally:
+        for name in sudo:
+            del os.environ[name]
+
+    assert {path.stat().st_uid for path in marks.iterdir()} == {site.uid}
+    assert not list(marks.glob("*-hook"))
+
+
+@pytest.mark.parametrize("case", ["repository", "refs", "access_log"])
+def test_what_the_user_cannot_use_or_could_exchange_is_refused(nobodys: AnothersSite, case: str) -> None:
+    site = nobodys
+    site.commit("one")
+    git_dir = site.repo / ".git"
+    match case:
+        case "repository":
+            os.chown(site.repo, 0, 0)
+            said = f"hint: git runs as {NAMED}, so give it the repository: `chown -R {NAMED}: {site.repo}`"
+        case "refs":
+            os.chown(git_dir / "refs", 0, 0)
+            said = f"{NAMED} may not write to {git_dir}/refs\nhint: give it to that user: `chown -R {NAMED}: {git_dir}`"
+        case _:
+            site.config["access_log"] = "access.log"
+            said = f"{NAMED} can lead access_log {site.repo}/access.log elsewhere: {site.repo} is writable for {NAMED}"
+    daemon = site.launch()
+    assert daemon.process.wait(20) == 1
+    assert said in daemon.log.read_text()
+
+
+def test_configuration_that_the_user_can_change_is_warned_of(nobodys: AnothersSite) -> None:
+    site = nobodys
+    site.commit("one")
+    site.start()
+    warning = f"{NAMED} can change {site.repo}/slot-machine.json"
+    assert warning in site.daemons[-1].log.read_text()
+    site.daemons[-1].stop()
+    config = site.folder / "shop.json"
+    config.write_text(json.dumps(site.config))
+    site.start("--config", str(config), "--repo", str(site.repo))
+    assert "WARNING" not in site.daemons[-1].log.read_text()
