@@ -14,6 +14,8 @@ from spec.waiting import wait_until
 from slot_machine.host import rights
 from tests.world import Site, kill
 
+NO_NEW_PRIVILEGES = ("setpriv", "--no-new-privs")
+
 
 def can_unshare() -> bool:
     return subprocess.run(["unshare", "--map-root-user", "true"], check=False, capture_output=True).returncode == 0
@@ -133,3 +135,12 @@ def test_data_folder_that_the_configuration_names(site: Site) -> None:
     assert shown["data"] == str(site.data)
     shown = json.loads(site.run("start", "--check", "--data", str(site.folder / "mine")).stdout)
     assert shown["data"] == str(site.folder / "mine")
+
+
+def test_setup_that_fails_without_new_privileges_says_so(site: Site) -> None:
+    site.commit("one")
+    site.prefix = NO_NEW_PRIVILEGES
+    site.start(setup_command="exit 3")
+    reply = site.post("/deploy", {"commit": "HEAD"})
+    assert reply.status == 500
+    assert "NoNewPrivileges=" in str(reply.body["hint"])

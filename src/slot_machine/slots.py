@@ -10,7 +10,7 @@ from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.model import Contents, Made, State, Version
 from slot_machine.core.phases import Event, Phase
 from slot_machine.custody import Custody
-from slot_machine.host import commands, links, reclaim, trees
+from slot_machine.host import commands, links, proc, reclaim, trees
 from slot_machine.host.containment import owner
 from slot_machine.host.kept import in_words
 from slot_machine.host.proc import Identity
@@ -163,7 +163,7 @@ class Slots:
                 code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_output)
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"
-                raise StageFailed(Phase.SETUP, message, slot_log.tail())
+                raise StageFailed(Phase.SETUP, message, slot_log.tail(), _no_new_privileges())
             if slot_log.failure:
                 raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
         except TimeoutError:
@@ -176,3 +176,10 @@ class Slots:
             slot_log.close()
             for identity in started:
                 self._store.remove_process(identity)
+
+
+def _no_new_privileges() -> str:
+    """Empty where commands may gain privileges."""
+    if not proc.no_new_privileges():
+        return ""
+    return "the daemon runs with NoNewPrivileges=, so sudo, setuid programs and file capabilities don't work in it"

@@ -85,6 +85,11 @@ def start_ticks(fields: list[str]) -> int:
     return int(fields[19])
 
 
+def no_new_privileges() -> bool:
+    """Whether it is set for the daemon, and so for all that it starts (PR_SET_NO_NEW_PRIVS, prctl(2))."""
+    return "\nNoNewPrivs:\t1\n" in Path("/proc/self/status").read_text()
+
+
 def descendants(pid: int) -> Iterator[int]:
     """Without a look at all of the machine's processes; those that may not be seen are among them. proc_pid_task(5)
 
