@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.errors import GitFailed
+from slot_machine.host import trees
 from tests.host.test_worktrees import Repository
 
 
@@ -203,3 +204,14 @@ def git_dir_of(repository: Repository) -> Path:
     argv = ["git", "rev-parse", "--absolute-git-dir"]
     done = subprocess.run(argv, cwd=repository.slot, check=True, capture_output=True, text=True)
     return Path(done.stdout.strip())
+
+
+def test_fifo_in_place_of_the_git_file_makes_nobody_wait(repository: Repository) -> None:
+    commit = repository.commit({"app": "1"})
+    repository.checkout(commit)
+    (repository.slot / ".git").unlink()
+    os.mkfifo(repository.slot / ".git")
+
+    assert not trees.made_as_slot(repository.slot)
+    repository.checkout(commit)
+    assert (repository.slot / ".git").is_file()

@@ -7,11 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from slot_machine.host import proc
+from slot_machine.host.regular import open_regular
 from slot_machine.host.rights import acting
 
 KEPT_INDEX = "slot-machine.index"
 """The index as a checkout of ours left it. What a setup or a person does to the other one, such as `git update-index
 --assume-unchanged`, hides no edit and spoils no checkout."""
+
+LONGEST = 65_536
+"""Of the files that are read here, each of which has a path or a line of text."""
 
 HALF_MADE = "initializing"
 """How git locks a worktree while it adds it."""
@@ -85,7 +89,7 @@ def restore_index(git_dir: Path) -> None:
 
 def _may_skip_entries(index: Path) -> bool:
     """Those of version 2 have no bit for it (gitformat-index(5))."""
-    with index.open("rb") as file:
+    with os.fdopen(open_regular(index), "rb") as file:
         return file.read(8) != b"DIRC\0\0\0\2"
 
 
@@ -105,7 +109,9 @@ def _reason_of_lock(git_dir: Path) -> str | None:
 
 
 def _read(path: Path) -> str:
+    """Empty for what is no file, or is not there; a FIFO in its place makes nobody wait."""
     try:
-        return path.read_text(errors="surrogateescape").strip() if path.is_file() else ""
+        with os.fdopen(open_regular(path), errors="surrogateescape") as file:
+            return file.read(LONGEST).strip()
     except OSError:
         return ""
