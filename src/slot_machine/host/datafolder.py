@@ -140,4 +140,5 @@ def _hand_over(data: Path, user: Account | None) -> None:
 def _ignore(path: Path) -> None:
     """Not written anew each time, so that a full disk is no reason not to start."""
     if not path.exists():
-        path.write_text("*\n")
+        with path.open("x") as file:  # Through no symlink.
+            file.write("*\n")
