@@ -184,6 +184,15 @@ def test_run_of_another_version_is_refused_but_where_they_share_the_port(machine
         Listeners(App(app)).at("127.0.0.1", machine.port)
 
 
+@as_root
+def test_mark_of_another_version_is_no_use_to_another_user(machine: Machine) -> None:
+    """The beginning of a mark can be guessed."""
+    other = machine.program(mark="whose-2", user=NOBODY)
+
+    with pytest.raises(Foreign, match=f"pid {other} "):
+        Listeners(App(os.getpid() + 10**6), ("whose-",)).at("127.0.0.1", machine.port)
+
+
 @pytest.mark.parametrize("readable", [True, False])
 def test_port_that_a_container_publishes_is_a_doubt(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, readable: bool

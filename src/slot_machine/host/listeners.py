@@ -111,7 +111,7 @@ class Listeners:
         """Of one that no process of the app's was seen to have. Raises Foreign."""
         holder = proc.holder({f"socket:[{socket.inode}]"})
         mark = containment.mark_of(holder) if holder else ""
-        if mark.startswith(self._siblings):
+        if socket.uid in uids and mark.startswith(self._siblings):
             return
         trusted = socket.uid in uids or socket.uid == ROOT
         if trusted and (publisher := _publisher(holder, port)):
