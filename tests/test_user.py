@@ -300,10 +300,11 @@ def test_what_the_user_cannot_use_or_could_exchange_is_refused(nobodys: Anothers
     match case:
         case "repository":
             os.chown(site.repo, 0, 0)
-            said = f"hint: git runs as {NAMED}, so give it the repository: `chown -R {NAMED}: {site.repo}`"
+            said = f"hint: git runs as {NAMED}, so give it the repository: `chown -R {NAMED}:{site.uid} {site.repo}`"
         case "refs":
             os.chown(git_dir / "refs", 0, 0)
-            said = f"{NAMED} may not write to {git_dir}/refs\nhint: give it to that user: `chown -R {NAMED}: {git_dir}`"
+            chown = f"`chown -R {NAMED}:{site.uid} {git_dir}`"
+            said = f"{NAMED} may not write to {git_dir}/refs\nhint: give it to that user: {chown}"
         case _:
             site.config["access_log"] = "access.log"
             said = f"{NAMED} can lead access_log {site.repo}/access.log elsewhere: {site.repo} is writable for {NAMED}"

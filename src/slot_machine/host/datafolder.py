@@ -81,7 +81,9 @@ def _take(data: Path) -> None:
     theirs = data.stat().st_uid != us
     if us:
         if theirs:
-            raise StartRefused(f"the data folder {data} belongs to another user", f"`chown -R {us}: {data}`")
+            raise StartRefused(
+                f"the data folder {data} belongs to another user", f"`chown -R {us}:{os.getegid()} {data}`"
+            )
         return
     if theirs and (holder := lock.holder(data)):
         raise StartRefused(f"the daemon with pid {holder.pid} already uses the data folder {data}", "stop it first")

@@ -127,7 +127,7 @@ class Git:
 
 def _ownership(repository: str) -> str:
     if user := rights.other():
-        return f"git runs as {user.name}, so give it the repository: `chown -R {user.name}: {repository}`"
+        return f"git runs as {user.name}, so give it the repository: `chown -R {user.name}:{user.gid} {repository}`"
     return "let the daemon's user own the repository, or name it in `git config --global safe.directory`"
 
 

@@ -74,7 +74,7 @@ class Worktrees:
             writable = access.writable(places, user)
             if denied := [folder for folder in places if folder not in writable]:
                 what = f"{user.name} may not write to {', '.join(map(str, denied))}"
-                raise GitFailed(what, f"give it to that user: `chown -R {user.name}: {common}`")
+                raise GitFailed(what, f"give it to that user: `chown -R {user.name}:{user.gid} {common}`")
 
     async def adopt_slots(self) -> None:
         """Makes trees of slots that are folders, as an earlier slot-machine left them. Raises OSError."""
