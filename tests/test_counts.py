@@ -47,6 +47,18 @@ def test_requests_in_flight_at_the_switch_are_counted(site: Site) -> None:
     assert site.status()["last_attempt"]["requests"]["finished"] == 3  # type: ignore[index]
 
 
+def test_request_that_the_old_version_could_not_finish_goes_to_the_next(site: Site) -> None:
+    live(site, drain_timeout_ms=500)
+    site.commit("next")
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(site.get, "/held")
+        wait_until("it is in flight", lambda: metrics(site)["slot_machine_requests_in_flight", "a"] == 1)
+        reply = site.post("/deploy", {"commit": "HEAD"})
+        (site.data / "release").touch()
+        assert slow.result() == (200, "next")
+    assert reply.body["requests"] == UNTOUCHED | {"replayed": 1}
+
+
 def test_requests_held_are_counted(site: Site) -> None:
     live(site, strategy="replace")
     site.commit("next")

@@ -12,26 +12,31 @@ UPSTREAMS = [Upstream(number, "a", {PUBLIC: Address("127.0.0.1", number)}) for n
 
 
 class Claim:
-    """A request; `answers` is what the router handed out, exactly once."""
+    """A request; `answers` is what the router handed out: exactly one, and one more each time that it is `moved`."""
 
     def __init__(self) -> None:
         self.answers: list[Route | None] = []
+        self.moved = 0
         self.released = False
         self.endless = False
 
     def claimed(self, route: Route | None) -> None:
         self.answers.append(route)
 
+    @property
+    def waiting(self) -> bool:
+        return len(self.answers) <= self.moved
+
     def waits(self) -> None:
-        assert not self.answers
+        assert self.waiting
 
     def wind_up(self, within_s: float) -> None:
         raise AssertionError(within_s)
 
     def cut(self) -> None:
         self.released = True
-        if self.answers and self.answers[0]:
-            self.answers[0].release(self, False)
+        if route := self.answers[-1]:
+            route.release(self, False)
 
 
 class Routing(RuleBasedStateMachine):
@@ -39,14 +44,15 @@ class Routing(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.router = Router([0])
+        self.gauge = [0]
+        self.router = Router(self.gauge)
         self.current: Upstream | None = None
         self.holding = False
         self.made: list[Claim] = []
 
     @rule(upstream=st.sampled_from([*UPSTREAMS, None]))
     def route(self, upstream: Upstream | None) -> None:
-        held = [claim for claim in self.made if not claim.answers]
+        held = [claim for claim in self.made if claim.waiting]
         counts = self.router.route(upstream)
         assert (counts.held, counts.refused) == (len(held), 0 if upstream else len(held))
         self.current, self.holding = upstream, False
@@ -62,16 +68,28 @@ class Routing(RuleBasedStateMachine):
         claim = Claim()
         self.made.append(claim)
         self.router.claim(claim)
-        assert bool(claim.answers) != self.holding
-        if claim.answers:
+        assert claim.waiting == self.holding
+        if not claim.waiting:
             assert self.goes_to(claim) == self.current
         return claim
 
     @rule(claim=claims, finished=st.booleans())
     def release(self, claim: Claim, finished: bool) -> None:
-        if claim.answers and claim.answers[0]:
-            claim.answers[0].release(claim, finished)
+        if not claim.waiting and (route := claim.answers[-1]):
+            route.release(claim, finished)
             claim.released = True
+
+    @rule(claim=claims)
+    def move(self, claim: Claim) -> None:
+        if claim.waiting or claim.released or not (route := claim.answers[-1]):
+            return
+        elsewhere = self.router.goes_elsewhere(route)
+        assert elsewhere == (self.holding or self.current not in (None, route.upstream))
+        if elsewhere:
+            claim.moved += 1
+            self.router.move(claim, route)
+            assert claim.waiting == self.holding
+            assert claim.waiting or self.goes_to(claim) == self.current
 
     @rule(upstream=st.sampled_from(UPSTREAMS))
     def forget(self, upstream: Upstream) -> None:
@@ -89,16 +107,19 @@ class Routing(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_answered_twice(self) -> None:
-        assert all(len(claim.answers) <= 1 for claim in self.made)
+        assert all(len(claim.answers) <= 1 + claim.moved for claim in self.made)
+
+    @invariant()
+    def gauge_has_those_in_flight_and_those_that_wait(self) -> None:
+        waiting = sum(claim.waiting for claim in self.made)
+        assert self.gauge[0] == waiting + sum(map(self.in_flight, UPSTREAMS))
 
     def in_flight(self, upstream: Upstream) -> int:
-        return sum(
-            not claim.released and bool(claim.answers) and self.goes_to(claim) == upstream for claim in self.made
-        )
+        return sum(not claim.released and not claim.waiting and self.goes_to(claim) == upstream for claim in self.made)
 
     @staticmethod
     def goes_to(claim: Claim) -> Upstream | None:
-        (route,) = claim.answers
+        route = claim.answers[-1]
         return route.upstream if route else None
 
 

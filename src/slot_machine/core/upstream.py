@@ -36,7 +36,7 @@ class Counts(msgspec.Struct):
     finished: int = 0
     """Requests in flight at the switch that were answered in full after it."""
     replayed: int = 0
-    """Requests sent again on a fresh connection because a kept-alive one turned out closed."""
+    """Requests sent again, to the version that was live by then, because the app's connection ended without a reply."""
     held: int = 0
     """Requests that waited for the next upstream while nothing was routed (`strategy: replace`)."""
     refused: int = 0

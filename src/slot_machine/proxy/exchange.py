@@ -13,6 +13,7 @@ from slot_machine.proxy.routing import NO_SLOT, Route
 if TYPE_CHECKING:
     from slot_machine.proxy.inbound import ClientConnection
     from slot_machine.proxy.outbound import AppConnection
+    from slot_machine.proxy.pool import Pool
     from slot_machine.proxy.reply import ReplyHead
 
 
@@ -20,6 +21,14 @@ class AppSide(Protocol):
     """A connection to the app, while it is an exchange's."""
 
     transport: asyncio.Transport
+
+    @property
+    def reused(self) -> bool:
+        """Whether it has carried requests before."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come back on it so far."""
 
     def cut(self) -> None: ...
 
@@ -37,6 +46,7 @@ class Exchange:
     __slots__ = (
         "_ending",
         "_orphaned",
+        "_repeats",
         "app",
         "began_s",
         "body",
@@ -71,6 +81,7 @@ class Exchange:
         self.held = False
         self.winding_up = False
         self._orphaned = False
+        self._repeats = False
         self._ending: bytes | None = None
 
     @property
@@ -89,6 +100,9 @@ class Exchange:
         if self.held:
             self.held = False
             self.client.goes_on()
+            if self._repeats:
+                self._open(route)
+                return
             now_s = monotonic()
         app = route.pools[self.client.listener].take(now_s, self.head.repeatable)
         if app is None:
@@ -100,11 +114,12 @@ class Exchange:
         self.held = True
         self.client.goes_on()
 
+    def waits_for(self, pool: "Pool[AppConnection]") -> bool:
+        """Whether it still wants a connection that was opened for it."""
+        return not self.ended and self.route is not None and self.route.pools[self.client.listener] is pool
+
     def opened(self, app: "AppConnection") -> None:
         """The connection to the app is there: everything known of the request goes out."""
-        if self.ended:
-            app.cut()
-            return
         self.app = app
         data, self.request_id = self.head.for_app(self.client.sender)
         if self.body:
@@ -114,7 +129,8 @@ class Exchange:
             self.client.resume()
 
     def not_opened(self, why: str) -> None:
-        self.fail(HTTPStatus.BAD_GATEWAY, f"the app refused the connection: {why}")
+        if not self._move():
+            self.fail(HTTPStatus.BAD_GATEWAY, f"the app refused the connection: {why}")
 
     def more_body(self, data: bytes) -> None:
         """A part of the request's body as it came."""
@@ -140,11 +156,8 @@ class Exchange:
         self._end(now_s, True, True)
         self.client.ended(self, now_s)
 
-    def app_lost(self, why: str, *, untouched: bool = False) -> None:
-        """The app's connection ended before the reply did.
-
-        `untouched`: it had carried requests before, and nothing came back on it this time.
-        """
+    def app_lost(self, why: str) -> None:
+        """The app's connection ended before the reply did."""
         if self.ended:
             return
         if self.status:
@@ -152,12 +165,7 @@ class Exchange:
                 self._orphan()
             else:
                 self._cut_off()
-        elif untouched and self.head.repeatable and self.route:
-            self.app = None
-            self.route.replayed()
-            self._open(self.route)
-        else:
-            self.app = None
+        elif not (self._move() or self._repeat()):
             self.fail(HTTPStatus.BAD_GATEWAY, why)
 
     def fail(self, status: HTTPStatus, why: str, *, finished: bool = True) -> None:
@@ -192,12 +200,41 @@ class Exchange:
     def cut(self) -> None:
         if self.winding_up and not self.ended:
             self._orphan()
-        else:
+        elif not self._move():
             self.fail(HTTPStatus.BAD_GATEWAY, "the app stopped before it answered", finished=False)
 
     def wind_up(self, within_s: float) -> None:
         self.winding_up = True
         asyncio.get_running_loop().call_later(within_s, self.end_cleanly)
+
+    @property
+    def _repeatable(self) -> bool:
+        """Whether it may go out once more, though an app has it."""
+        return self.app is not None and self.app.silent and self.head.repeatable and not self._repeats
+
+    def _move(self) -> bool:
+        """Goes to where new requests go, if that is somewhere else: once, or if the app never got it."""
+        route, router = self.route, self.client.server.router
+        never_sent = self.app is None and not self.status
+        if not route or not (never_sent or self._repeatable) or not router.goes_elsewhere(route):
+            return False
+        self._drop_app()
+        self._repeats = self.held = True
+        self.route = None
+        route.replayed()
+        router.move(self, route)
+        return True
+
+    def _repeat(self) -> bool:
+        """Goes out once more if a connection at rest may have ended before the app saw the request."""
+        route, app = self.route, self.app
+        if not (route and app and app.reused and self._repeatable):
+            return False
+        self.app = None
+        self._repeats = True
+        route.replayed()
+        self._open(route)
+        return True
 
     def _open(self, route: Route) -> None:
         self.client.server.connect(route.pools[self.client.listener], self)

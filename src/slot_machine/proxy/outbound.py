@@ -31,9 +31,9 @@ class AppConnection(asyncio.Protocol):
         "_head",
         "_payload",
         "_pool",
-        "_reused",
         "congested",
         "idle_since_s",
+        "reused",
         "transport",
     )
 
@@ -41,7 +41,7 @@ class AppConnection(asyncio.Protocol):
         self.idle_since_s = 0.0
         self._pool = pool
         self._exchange: Exchange | None = None
-        self._reused = False
+        self.reused = False
         self.congested = False
         self._early = b""
         self._head: ReplyHead | None = None
@@ -63,8 +63,7 @@ class AppConnection(asyncio.Protocol):
                 self._write(exchange, LAST_CHUNK)
             exchange.finished(monotonic())
         else:
-            untouched = self._reused and self._head is None and not self._early
-            exchange.app_lost("the app closed the connection before it answered", untouched=untouched)
+            exchange.app_lost("the app closed the connection before it answered")
 
     def _read_what_is_left(self) -> None:
         """A write that meets a reset ends the connection before the reply is read that explains it."""
@@ -115,6 +114,10 @@ class AppConnection(asyncio.Protocol):
             self._exchange.client.resume()
 
     # What an exchange calls.
+
+    @property
+    def silent(self) -> bool:
+        return self._head is None and not self._early
 
     def begin(self, exchange: Exchange, request: bytes) -> None:
         self._exchange = exchange
@@ -247,7 +250,7 @@ class AppConnection(asyncio.Protocol):
         now_s = monotonic()
         client = exchange.client
         if clean and not (head.close or self.congested or exchange.head.upgrade) and client.body is None:
-            self._reused = True
+            self.reused = True
             if client.congested:
                 self.transport.resume_reading()
             self._pool.put(self, now_s, head.keep_s, exchange.head.repeatable)

@@ -25,7 +25,7 @@ class Claim(Protocol):
         """It will be told a route later."""
 
     def cut(self) -> None:
-        """Its upstream is gone: it must release its claim."""
+        """Its upstream is gone: it must release its claim, or move it."""
 
     def wind_up(self, within_s: float, /) -> None:
         """Its upstream stops: if it would go on forever, it ends cleanly within that time."""
@@ -78,9 +78,14 @@ class Route:
         if self._switched_away_s is not None:
             self._count(claim, self._switched_away_s, finished=finished)
         if not self.claims and self._when_drained:
-            waiting, self._when_drained = self._when_drained, []
-            for callback in waiting:
-                callback()
+            self._tell_drained()
+
+    def hand_over(self, claim: Claim) -> None:
+        """Ends a claim that counts elsewhere by now: here it is neither finished nor cut."""
+        self.claims.remove(claim)
+        self._gauge[0] -= 1
+        if not self.claims:
+            self._tell_drained()
 
     def replayed(self) -> None:
         if not self.current:
@@ -110,6 +115,11 @@ class Route:
         if self.claims:
             self._when_drained.append(callback)
         else:
+            callback()
+
+    def _tell_drained(self) -> None:
+        waiting, self._when_drained = self._when_drained, []
+        for callback in waiting:
             callback()
 
     def _count(self, claim: Claim, since_s: float, *, finished: bool) -> None:
@@ -185,6 +195,15 @@ class Router:
             route.claims.add(claim)
             self._gauge[0] += 1
         claim.claimed(route)
+
+    def goes_elsewhere(self, route: Route) -> bool:
+        """Whether a request of `route` that is claimed again gets another one, or waits for it."""
+        return self.holding or self._current not in (None, route)
+
+    def move(self, claim: Claim, route: Route) -> None:
+        """Claims anew in place of `route`. In this order, so that it is in flight at every moment."""
+        self.claim(claim)
+        route.hand_over(claim)
 
     def give_up(self, claim: Claim, *, refused: bool) -> None:
         """Takes a request out that waits no longer, if it did."""

@@ -150,9 +150,13 @@ class DataPlaneServer:
         try:
             _, app = await loop.create_connection(partial(AppConnection, pool), address.host, address.port)
         except OSError as error:
-            exchange.not_opened(error.strerror or str(error))
-        else:
+            if exchange.waits_for(pool):
+                exchange.not_opened(error.strerror or str(error))
+            return
+        if exchange.waits_for(pool):
             exchange.opened(app)
+        else:
+            app.cut()
 
 
 def _keep_limits_of(client: ClientConnection, now_s: float) -> None:

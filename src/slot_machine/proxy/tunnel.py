@@ -13,6 +13,9 @@ from slot_machine.proxy.websocket import GOING_AWAY, Frames
 class Tunnel:
     """The app's side of an exchange that was upgraded. Implements AppSide."""
 
+    reused = False
+    silent = False
+
     def __init__(self, exchange: Exchange, app: asyncio.Transport, *, websocket: bool) -> None:
         self.exchange = exchange
         self.transport = app
