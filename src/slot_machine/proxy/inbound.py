@@ -324,17 +324,20 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _set_deadline(self) -> None:
         """The limit that goes with what is going on. Most requests take a short cut, in `data_received` and `ended`."""
         limits, exchange = self.server.limits, self.exchange
-        closing = self._lingering or self.transport.is_closing()
-        if self.congested or (closing and self.transport.get_write_buffer_size()):
-            limit_s = limits.stall_s
-        elif closing:
+        if self.congested:
+            self._look_soon()
+            return
+        if self._lingering or self.transport.is_closing():
             limit_s = LINGER_S
         elif exchange is None:
             limit_s = limits.idle_s
         elif exchange.held:
             limit_s = limits.hold_s
+        elif self._waits_for_app:
+            self._look_soon()
+            return
         elif exchange.status:
-            limit_s = limits.stall_s if self._waits_for_app else inf
+            limit_s = inf
         else:
             limit_s = limits.stall_s if self._waits_for_body else limits.response_s
         self.deadline_s = monotonic() + limit_s
