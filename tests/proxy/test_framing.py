@@ -3,15 +3,26 @@
 import itertools
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import h11
+import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slot_machine.proxy import reply, request
-from slot_machine.proxy.fields import Lines, Refusal
-from slot_machine.proxy.framing import MORE, MOST_EXCESS_BYTES, Chunked, Framing, Sized
+from slot_machine.proxy.fields import Refusal
+from slot_machine.proxy.framing import (
+    MORE,
+    MOST_EXCESS_BYTES,
+    REPLY_LINES,
+    REQUEST_LINES,
+    Chunked,
+    ChunkLines,
+    Framing,
+    Sized,
+)
 
 EXTENSIONS = st.sampled_from([b"", b"", b";a", b";a=b;c", b'; a = "b;\\" c"', b";" + b"a" * 30])
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([15, 16, 255, 256, 300]))
@@ -131,13 +142,13 @@ def test_malformed_chunks_are_refused(body: bytes) -> None:
 @pytest.mark.parametrize("line", [b"X-Request-Id: 1", b"X-Forwarded-For: ::1", b"X_Sum: 1", b"Server-Timing: db;dur=1"])
 def test_a_replys_trailers_pass(line: bytes) -> None:
     body = b"2\r\nok\r\n0\r\n%b\r\n\r\n" % line
-    assert Chunked(reply.TRAILERS).feed(body, 0) == len(body)
+    assert Chunked(reply.TRAILERS, lines=REPLY_LINES).feed(body, 0) == len(body)
 
 
 @pytest.mark.parametrize("line", [b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Connection: close", b"X Y: z"])
 def test_what_no_trailer_may_say_is_refused_in_replies_too(line: bytes) -> None:
     with pytest.raises(Refusal):
-        Chunked(reply.TRAILERS).feed(b"0\r\n%b\r\n\r\n" % line, 0)
+        Chunked(reply.TRAILERS, lines=REPLY_LINES).feed(b"0\r\n%b\r\n\r\n" % line, 0)
 
 
 LAST = b"0\r\n\r\n"
@@ -161,31 +172,78 @@ def test_framing_of_16_bytes_and_twice_the_data_is_free(chunk: bytes) -> None:
     assert Chunked(request.TRAILERS).feed(body, 0) == len(body)
 
 
-@pytest.mark.parametrize("trailers", [request.TRAILERS, reply.TRAILERS])
+@pytest.mark.parametrize("lines", [REQUEST_LINES, REPLY_LINES])
 @pytest.mark.parametrize(
     ("chunk", "free"),
     [(b"1;" + b"a" * 13 + b"\r\nx\r\n", 18), (b"100;" + b"a" * 4000 + b"\r\n" + b"x" * 256 + b"\r\n", 528)],
 )
-def test_a_body_that_is_mostly_framing_is_refused(chunk: bytes, free: int, trailers: Lines) -> None:
+def test_a_body_that_is_mostly_framing_is_refused(chunk: bytes, free: int, lines: ChunkLines) -> None:
     size = len(chunk) - len(chunk.partition(b"\r\n")[0]) - len(b"\r\n\r\n")
     allowed = MOST_EXCESS_BYTES // (len(chunk) - size - free)
     for piece_bytes in (len(chunk) * (allowed + 1), len(chunk), 11):
-        framing = Chunked(trailers)
+        framing = Chunked(request.TRAILERS, lines=lines)
         assert fed(framing, chunk * allowed, [*range(0, len(chunk) * allowed, piece_bytes)]) == MORE
         with pytest.raises(Refusal):
             framing.feed(chunk, 0)
 
 
-def test_space_before_the_colon_of_a_replys_trailer_stops_in_any_split() -> None:
-    before, trailers = b"1; a\r\n \r\n0;b\r\n", b"X-A \t: b : c\r\nD: e\r\nF\t:\r\n\r\n"
-    body = before + trailers
-    for cut in range(len(body)):
-        framing, out = Chunked(reply.TRAILERS), b""
-        for piece in (body[:cut], body[cut:]):
-            end = framing.feed(b"xx" + piece, 2)
-            out += framing.passed(b"xx" + piece, 2, 2 + len(piece))
-        assert end == 2 + len(body) - cut
-        assert out == before + b"X-A: b : c\r\nD: e\r\nF:\r\n\r\n"
+def relayed(body: bytes, edges: list[int]) -> bytes:
+    """What goes on of a reply's body that comes in these pieces."""
+    framing, out = Chunked(reply.TRAILERS, lines=REPLY_LINES), b""
+    for start, stop in itertools.pairwise([0, *edges, len(body)]):
+        piece = body[start:stop]
+        end = framing.feed(b"xx" + piece, 2)
+        assert end == (2 + len(piece) if stop == len(body) else MORE)
+        out += framing.passed(b"xx" + piece, 2, 2 + len(piece))
+    return out
+
+
+def test_space_that_a_reply_must_not_send_stops_in_any_split() -> None:
+    body = (
+        b'1 ;a\r\n \r\n2  \r\n\t\t\r\n1\t; a = b\t; c = "d ; \\" e\\\\" \r\n \r\n'
+        b"0; b\r\nX-A \t: b : c\r\nD: e\r\nF\t:\r\n\r\n"
+    )
+    goes_on = b'1;a\r\n \r\n2\r\n\t\t\r\n1;a=b;c="d ; \\" e\\\\"\r\n \r\n0;b\r\nX-A: b : c\r\nD: e\r\nF:\r\n\r\n'
+    for cut in range(1, len(body)):
+        assert relayed(body, [cut]) == goes_on
+    assert relayed(body, [*range(1, len(body))]) == relayed(goes_on, []) == goes_on
+    payload: list[bytes] = []
+    assert Chunked(reply.TRAILERS, payload, REPLY_LINES).feed(body, 0) == len(body)
+    assert b"".join(payload) == b" \t\t "
+
+
+@given(chunked(), st.lists(st.integers(0, 500), max_size=3), st.sampled_from([b" ", b"\t", b"  "]))
+def test_what_goes_on_of_a_reply_is_what_strict_parsers_take(
+    body: tuple[bytes, bytes], spaces_at: list[int], space: bytes
+) -> None:
+    whole, inside = body
+    for at in spaces_at:
+        at %= len(whole)
+        whole = whole[:at] + space + whole[at:]
+    if outcome(Chunked(reply.TRAILERS, lines=REPLY_LINES), whole) == len(whole):
+        assert inside_for_llhttp(relayed(whole, [])) == inside
+
+
+def inside_for_llhttp(body: bytes) -> bytes:
+    parts: list[bytes] = []
+    parser = httptools.HttpResponseParser(SimpleNamespace(on_body=parts.append))
+    parser.feed_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b" 2", b"2 2", b"2 a", b"2 ;", b"2; ;a", b"2 \n", b"2 \r", b"2;a b", b'2 ;a="b', b'2;a="b" c', b"2\x0b", b" "],
+)
+def test_other_space_in_a_replys_chunk_line_is_refused(line: bytes) -> None:
+    with pytest.raises(Refusal):
+        Chunked(reply.TRAILERS, lines=REPLY_LINES).feed(b"%b\r\nok\r\n0\r\n\r\n" % line, 0)
+
+
+@pytest.mark.parametrize("line", [b"2 ;a", b"2\t", b"2  "])
+def test_space_that_a_request_must_not_send_is_refused(line: bytes) -> None:
+    with pytest.raises(Refusal):
+        Chunked(request.TRAILERS).feed(b"%b\r\nok\r\n0\r\n\r\n" % line, 0)
 
 
 def steps(do: Callable[[], object]) -> int:
@@ -204,10 +262,11 @@ def steps(do: Callable[[], object]) -> int:
     return calls
 
 
+@pytest.mark.parametrize("lines", [REQUEST_LINES, REPLY_LINES])
 @pytest.mark.parametrize("size", [1, 15, 16, 100, 255])
-def test_short_chunks_cost_no_step_of_python_each(size: int) -> None:
+def test_short_chunks_cost_no_step_of_python_each(size: int, lines: ChunkLines) -> None:
     body = b"%x\r\n%b\r\n" % (size, b"x" * size) * 10_000
-    assert steps(lambda: Chunked(request.TRAILERS).feed(body, 0)) < 200
+    assert steps(lambda: Chunked(request.TRAILERS, lines=lines).feed(body, 0)) < 200
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import itertools
 import re
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from slot_machine.proxy.fields import MOST_FIELDS, MOST_HEAD_BYTES, Lines, Refusal
 
@@ -20,13 +20,17 @@ QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 """It ends in its line: for some parsers one that does not goes on beyond it."""
 
 EXTENSION = rb";[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, QUOTED)
-CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*\r\n" % EXTENSION)
+TIGHT_EXTENSION = b";%b(?:=(?:%b|%b))?" % (TOKEN, TOKEN, QUOTED)
+CHUNK_LINE = rb"([0-9A-Fa-f]{1,15})(?:%b)*%b\r\n"
+SPACE = re.compile(rb'"(?s:[^"\\]|\\.)*+(?:"|\\?\Z)|([ \t])')
+"""Group 1: whitespace outside of quotes."""
+
 MOST_SHORT_BYTES = 255
 MOST_AT_ONCE = 1024
 """Chunks that one match takes: the stack of regular expressions grows with each."""
 
 
-def _short_chunks() -> re.Pattern[bytes]:
+def _short_chunks(extension: bytes) -> re.Pattern[bytes]:
     """Whole chunks of 1 to 255 bytes, none with framing in excess: a tree of the hexadecimal digits of their sizes.
 
     One by one they would take Python longer than what they carry is worth. Those of 1 to 15 bytes may have extensions.
@@ -41,13 +45,32 @@ def _short_chunks() -> re.Pattern[bytes]:
     branches = []
     for size in range(1, 16):
         free = FREE_BYTES + 2 * size - len(b"1\r\n\r\n")
-        extensions = rb"(?<!0%b)(?![^\r\n]{%d})(?:%b)+" % (digit(size), free + 1, EXTENSION)
+        extensions = rb"(?<!0%b)(?![^\r\n]{%d})(?:%b)+" % (digit(size), free + 1, extension)
         longer = b"|".join(digit(low) + data(16 * size + low) for low in range(16))
         branches.append(b"%b(?:%b|%b|%b%b)" % (digit(size), data(size), longer, extensions, data(size)))
     return re.compile(b"(?:0{0,13}+(?:%b)){1,%d}" % (b"|".join(branches), MOST_AT_ONCE))
 
 
-SHORT_CHUNKS = _short_chunks()
+class ChunkLines(NamedTuple):
+    """How the lines with the chunks' sizes may look: those that go on as they are, and all that are accepted.
+
+    `short` are whole chunks. What is accepted beyond `plain` goes on without its whitespace.
+    """
+
+    short: re.Pattern[bytes]
+    plain: re.Pattern[bytes]
+    accepted: re.Pattern[bytes]
+
+
+_as_it_came = re.compile(CHUNK_LINE % (EXTENSION, b""))
+REQUEST_LINES = ChunkLines(_short_chunks(EXTENSION), _as_it_came, _as_it_came)
+REPLY_LINES = ChunkLines(
+    _short_chunks(TIGHT_EXTENSION),
+    re.compile(CHUNK_LINE % (TIGHT_EXTENSION, b"")),
+    re.compile(CHUNK_LINE % (rb"[ \t]*" + EXTENSION, rb"[ \t]*")),
+)
+"""RFC 9112 section 7.1.1: whitespace is read here, but must not be sent. Some servers also pad the size with it."""
+
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -92,6 +115,7 @@ class Chunked:
         "_excess",
         "_line",
         "_line_is",
+        "_lines",
         "_payload",
         "_spaces",
         "_trailer_bytes",
@@ -99,8 +123,9 @@ class Chunked:
         "_trailers",
     )
 
-    def __init__(self, trailers: Lines, payload: list[bytes] | None = None) -> None:
+    def __init__(self, trailers: Lines, payload: list[bytes] | None = None, lines: ChunkLines = REQUEST_LINES) -> None:
         self._trailers = trailers
+        self._lines = lines
         self._payload = payload
         self._data_left = 0
         self._excess = 0
@@ -127,7 +152,7 @@ class Chunked:
             if self.between_chunks:
                 at = self._whole_chunks(data, at)
             cut = data.find(b"\n", at) + 1
-            if self._line_is == self._trailer and b":" not in self._line:
+            if self._lines is REPLY_LINES and self._payload is None:
                 self._note_spaces(data, at, cut or end)
             self._line += data[at : cut or end]
             if len(self._line) > MOST_LINE_BYTES:
@@ -142,25 +167,34 @@ class Chunked:
         return MORE
 
     def passed(self, data: bytes, at: int, stop: int) -> bytes:
-        """What goes on of data that was fed last: no whitespace before a trailer's colon (RFC 9112 section 5.1)."""
+        """What goes on of data that was fed last, for a reply: no whitespace that a sender must not send."""
         spaces, self._spaces = self._spaces, []
         if not spaces:
             return data[at:stop]
         return b"".join(data[left + 1 : right] for left, right in itertools.pairwise([at - 1, *spaces, stop]))
 
     def _note_spaces(self, data: bytes, at: int, stop: int) -> None:
-        """Of a trailer's name: a line with one anywhere but at its end is refused once it is whole."""
-        colon = data.find(b":", at, stop)
-        name = data[at : stop if colon < 0 else colon]
-        self._spaces += [at + number for number, byte in enumerate(name) if byte in b" \t"]
+        """Of a chunk's line, and before a trailer's colon (RFC 9112 section 5.1): a line may come in parts.
+
+        What is noted of a line that turns out malformed does not matter: it is refused.
+        """
+        known = len(self._line)
+        line = self._line + data[at:stop]
+        if self._line_is == self._trailer:
+            spaces = [number for number, byte in enumerate(line.partition(b":")[0]) if byte in b" \t"]
+        elif self._line_is == self._size:
+            spaces = [found.start() for found in SPACE.finditer(line) if found[1]]
+        else:
+            return
+        self._spaces += [at + number - known for number in spaces if number >= known]
 
     def _whole_chunks(self, data: bytes, at: int) -> int:
         """Where those end that are here from their first byte to their last, as nearly all are."""
-        payload, size = self._payload, 0
+        payload, lines, size = self._payload, self._lines, 0
         while True:
-            if payload is None and size <= MOST_SHORT_BYTES and (short := SHORT_CHUNKS.match(data, at)):
+            if payload is None and size <= MOST_SHORT_BYTES and (short := lines.short.match(data, at)):
                 at = short.end()
-            found = CHUNK_LINE.match(data, at)
+            found = lines.plain.match(data, at)
             if not found:
                 return at
             begin, size = found.end(), int(found[1], 16)
@@ -174,7 +208,7 @@ class Chunked:
             at = stop + 2
 
     def _size(self, line: bytes) -> bool:
-        found = CHUNK_LINE.fullmatch(line)
+        found = self._lines.accepted.fullmatch(line)
         if not found:
             raise Refusal(HTTPStatus.BAD_REQUEST, "malformed chunk size")
         self._data_left = int(found[1], 16)

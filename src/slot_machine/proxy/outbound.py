@@ -10,7 +10,7 @@ from typing import cast
 from slot_machine.proxy import reply
 from slot_machine.proxy.exchange import Exchange
 from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal, list_members
-from slot_machine.proxy.framing import LAST_CHUNK, MORE, Chunked, Framing, Sized, UntilClose, chunk
+from slot_machine.proxy.framing import LAST_CHUNK, MORE, REPLY_LINES, Chunked, Framing, Sized, UntilClose, chunk
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.reply import BODYLESS, ReplyHead
 from slot_machine.proxy.sockets import fileno
@@ -200,7 +200,7 @@ class AppConnection(asyncio.Protocol):
             self._framing = Sized(head.length)
         elif head.chunked:
             self._payload = None if exchange.head.http_1_1 else []
-            self._framing = Chunked(reply.TRAILERS, self._payload)
+            self._framing = Chunked(reply.TRAILERS, self._payload, REPLY_LINES)
             if not exchange.head.http_1_1:
                 exchange.keep_client = False
         else:
