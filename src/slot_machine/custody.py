@@ -9,7 +9,7 @@ from pathlib import Path
 from slot_machine.attempt import RunningAttempt
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Version
-from slot_machine.host import databases, kept
+from slot_machine.host import databases, kept, mounts
 from slot_machine.host.kept import Kept, in_words
 from slot_machine.host.leavings import Leavings
 from slot_machine.host.reserve import Reserve
@@ -39,6 +39,7 @@ class Clearing:
 
     async def everything(self) -> None:
         """The whole tree if parts of it can't be moved: they belong to somebody else. Raises OSError."""
+        mounts.refuse(mounts.at_or_below(self._tree), f"cannot begin {self._tree} anew")
         try:
             await self.move(await self._leavings.everything())
         except PermissionError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from slot_machine.host import foldersize
+from slot_machine.host import foldersize, mounts
 from slot_machine.host.leavings import COMPANIONS, is_too_deep
 from slot_machine.host.removal import remove_here
 from slot_machine.host.rights import acting
@@ -59,7 +59,12 @@ class Kept:
 
 def move(tree: Path, names: Iterable[str], folder: Path, moved: list[str]) -> None:
     """Files and folders of a tree; `moved` gets those that there were. Blocks. Raises OSError."""
+    mounted = mounts.below(tree)
     for name in names:
+        in_the_way = (
+            point for point in mounted if (tree / name).is_relative_to(point) or point.is_relative_to(tree / name)
+        )
+        mounts.refuse(in_the_way, f"cannot keep {printable(name)} in {tree}")
         if is_too_deep(tree / name):
             raise OSError(errno.ENAMETOOLONG, f"{printable(name)} in {tree} is too deep")
         family = [member for member in (name, *(f"{name}{suffix}" for suffix in COMPANIONS)) if _is_in(tree, member)]

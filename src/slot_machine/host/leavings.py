@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import re
 import stat
 import time
 from collections.abc import Awaitable, Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Made
+from slot_machine.host import mounts
 from slot_machine.host.rights import acting
 from slot_machine.host.threads import finished
 
@@ -22,13 +24,11 @@ COMPILED = "__pycache__"
 
 QUOTED = ("-c", "core.quotePath=true")
 LS = (*QUOTED, "ls-files")
-BUT_PACKAGES = tuple(f"--exclude={name}" for name in PACKAGES)
-OTHERS = (*LS, "--others", "--exclude-standard", f"--exclude={COMPILED}", *BUT_PACKAGES)
+OTHERS = ("--exclude-standard", f"--exclude={COMPILED}")
 FOLDERS = (*OTHERS, "--directory", "--no-empty-directory")
 """As OTHERS, but a folder in which nothing is tracked is one name."""
 
-IGNORED = (*LS, "--others", "--ignored", "--exclude-standard", "--directory")
-EVERYTHING = (*LS, "--others", "--directory", *BUT_PACKAGES)
+IGNORED = ("--ignored", "--exclude-standard", "--directory")
 CHANGED = (*QUOTED, "diff", "--name-only", "--no-renames", "--no-ext-diff")
 SUBMODULES = ("submodule", "--quiet", "foreach", "--recursive", 'printf "%s\\n" "$displaypath"')
 
@@ -45,7 +45,7 @@ MOST_PARTS = 200
 COMPANIONS = ("-wal", "-shm", "-journal")
 """Of a SQLite database: without them it lacks what was committed last, and they harm another one of its name."""
 
-LOGS = (*LS, "--others", *BUT_PACKAGES, "--", *(f"*{suffix}" for suffix in COMPANIONS))
+LOGS = ("--", *(f"*{suffix}" for suffix in COMPANIONS))
 
 
 class Git(Protocol):
@@ -90,10 +90,10 @@ class Leavings:
             self._changed(),
             self._names(*CHANGED, "--diff-filter=A", "HEAD", commit),
             self._in_submodules(),
-            self._names(*LOGS),
+            self._untracked(*LOGS),
         )
         if self._made.unfinished:
-            self._seen = {*changed, *await self._names(*OTHERS)}
+            self._seen = {*changed, *await self._untracked(*OTHERS)}
         in_the_way = await finished(lambda: set(self._in_the_way(added))) if added else set()
         folders = [name for name in in_the_way if _is_folder(self._tree / name)]
         tracked = set(await self._names(*LS)) if in_the_way or logs else set()
@@ -111,7 +111,7 @@ class Leavings:
 
     async def everything(self) -> list[str]:
         """All that is in no commit but installed packages; without git's help, all there is but them."""
-        code, out, _ = await self._git(self._tree, *EVERYTHING)
+        code, out, _ = await self._git(self._tree, *LS, "--others", *excluded(self._tree), "--directory")
         if code:
             known = {".git", *PACKAGES, COMPILED}
             return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
@@ -137,7 +137,7 @@ class Leavings:
         """To be asked right after the setup."""
         try:
             changed, others, ignored = await asyncio.gather(
-                self._names(*CHANGED, "HEAD"), self._names(*OTHERS), self._ignored_files()
+                self._names(*CHANGED, "HEAD"), self._untracked(*OTHERS), self._ignored_files()
             )
         except OSError:  # More names than a command may print. Better too much is kept than too little.
             return Made()
@@ -151,18 +151,21 @@ class Leavings:
 
     async def _ignored_files(self) -> list[str]:
         """At most one more than twice MOST_IGNORED. Raises OSError."""
-        ignored = await self._names(*IGNORED)
+        ignored = await self._untracked(*IGNORED)
         if not ignored:
             return []
         return await finished(lambda: list(itertools.islice(self._files(ignored), 2 * MOST_IGNORED + 1)))
 
     def _files(self, names: Iterable[str]) -> Iterator[str]:
-        """Those names, and in place of folders what is in them but packages; a repository is one thing. Blocks."""
-        left = list(names)
+        """Those names, and in place of folders what is in them but packages and mounts; a repository is one thing.
+
+        Blocks.
+        """
+        left, mounted = list(names), mounts.below(self._tree)
         while left:
             name = left.pop()
             path = self._tree / name
-            if COMPILED in path.parts or any(path.match(packages) for packages in PACKAGES):
+            if path in mounted or COMPILED in path.parts or any(path.match(packages) for packages in PACKAGES):
                 continue
             if is_too_deep(path) or not _is_folder(path) or _is_sealed(path) or os.path.lexists(path / ".git"):
                 yield name
@@ -231,13 +234,17 @@ class Leavings:
     async def _others(self, *, checked: bool = False) -> list[str]:
         """A folder is one name if all of it goes: the app may have written 200,000 files. Raises GitFailed."""
         if self._made.unfinished:
-            return await self._names(*OTHERS, checked=checked)
-        others = await self._names(*FOLDERS, checked=checked)
-        stays = [*await self._names(*IGNORED, *BUT_PACKAGES), *map(os.fsdecode, self._made.files)] if others else []
+            return await self._untracked(*OTHERS, checked=checked)
+        others = await self._untracked(*FOLDERS, checked=checked)
+        stays = [*await self._untracked(*IGNORED), *map(os.fsdecode, self._made.files)] if others else []
         mixed = {str(parent) for name in stays for parent in Path(name).parents}.intersection(others)
-        files = await self._names(*OTHERS, checked=checked) if mixed else []
+        files = await self._untracked(*OTHERS, checked=checked) if mixed else []
         below = (name for name in files if any(str(parent) in mixed for parent in Path(name).parents))
         return [*(name for name in others if name not in mixed), *below]
+
+    async def _untracked(self, *args: str, checked: bool = False) -> list[str]:
+        """But packages and mounts. Raises GitFailed if `checked`."""
+        return await self._names(*LS, "--others", *excluded(self._tree), *args, checked=checked)
 
     async def _names(self, *args: str, checked: bool = False) -> list[str]:
         """Raises GitFailed if `checked`."""
@@ -245,6 +252,12 @@ class Leavings:
         if code and checked:
             raise SlotMachineError(f"git cannot list the files in {self._tree}: {err.strip()}")
         return [] if code else [unquoted(line) for line in out.splitlines()]
+
+
+def excluded(tree: Path) -> list[str]:
+    """What git is asked to leave, whether it ignores that or not: installed packages, and what is mounted."""
+    mounted = (re.sub(r"([\\*?\[ ])", r"\\\1", str(point.relative_to(tree))) for point in mounts.below(tree))
+    return [*(f"--exclude={name}" for name in PACKAGES), *(f"--exclude=/{name}" for name in mounted)]
 
 
 def is_too_deep(path: Path) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from slot_machine.host import mounts
 from slot_machine.host.databases import begins_as_one
 from slot_machine.host.leavings import PACKAGES, database_of
 from slot_machine.host.removal import remove_here
@@ -29,7 +30,8 @@ def mark(tree: Path) -> int:
 def reclaim(tree: Path, begun_ns: int) -> None:
     """Removes what was written since; packages as a whole, as a part of them is of no use. Blocks. Raises OSError.
 
-    What was there before stays, though the deploy gave it another mode or owner; so does a database: it may be older.
+    What was there before stays, though the deploy gave it another mode or owner; so does what is mounted, and a
+    database: it may be older.
     """
     until_ns = time.time_ns()
     for path in list(_files(tree)):
@@ -43,7 +45,7 @@ def reclaim(tree: Path, begun_ns: int) -> None:
 
 
 def _files(tree: Path) -> Iterator[Path]:
-    for path, folders, names in os.walk(tree):
+    for path, folders, names in _walk(tree):
         folder = Path(path)
         folders[:] = [name for name in folders if not _is_packages(folder / name)]
         yield from (folder / name for name in names if (folder, name) != (tree, ".git"))
@@ -56,10 +58,17 @@ def _is_of_database(path: Path) -> bool:
 
 
 def _packages(tree: Path) -> Iterator[Path]:
-    for path, folders, _ in os.walk(tree):
+    for path, folders, _ in _walk(tree):
         found = [name for name in folders if _is_packages(Path(path, name))]
         folders[:] = [name for name in folders if name not in found]
         yield from (Path(path, name) for name in found)
+
+
+def _walk(tree: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    mounted = mounts.below(tree)
+    for path, folders, names in os.walk(tree):
+        folders[:] = [name for name in folders if Path(path, name) not in mounted]
+        yield path, folders, names
 
 
 def _is_packages(folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """Submodules of a slot. Their git dirs lie in that of the slot's worktree, so that slots share none."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,9 @@ UPDATES_THAT_MERGE = ("merge", "rebase")
 """Values of `submodule.NAME.update` with which what is checked out is not always what the commit says."""
 
 FIELDS = r"^submodule\..*\.(path|url|update)$"
+
+
+Clean = Callable[[Path], Sequence[str]]
 
 
 class Submodule(NamedTuple):
@@ -67,7 +70,7 @@ class Submodules:
             if submodule.folder not in now and submodule.is_in_place:
                 await remove(submodule.folder / ".git", self._owner)
 
-    async def update(self, former: Sequence[Submodule], tree: Path, git_dir: Path, clean: Sequence[str]) -> None:
+    async def update(self, former: Sequence[Submodule], tree: Path, git_dir: Path, clean: Clean) -> None:
         """Makes them what the commit says, nested ones too. `clean` is what git is asked for in each of them."""
         submodules = await self._of(tree, git_dir)
         if not submodules:
@@ -79,7 +82,7 @@ class Submodules:
         for submodule in filter(lambda submodule: submodule.is_populated, submodules):
             gitdir.keep_index(submodule.git_dir)
             await self.forget(former, submodule.folder, submodule.git_dir)
-            await self._git.run(submodule.folder, *clean)
+            await self._git.run(submodule.folder, *clean(submodule.folder))
             await self.update(former, submodule.folder, submodule.git_dir, clean)
 
     async def _of(self, tree: Path, git_dir: Path) -> list[Submodule]:

@@ -13,11 +13,9 @@ from slot_machine.host import access, gitdir, rights, trees
 from slot_machine.host.capacity import Size, measure
 from slot_machine.host.containment import owner
 from slot_machine.host.git import LIMIT_S, NOT_THE_SLOTS_FAULT, Git
-from slot_machine.host.leavings import PACKAGES
+from slot_machine.host.leavings import excluded
 from slot_machine.host.removal import remove_tree
 from slot_machine.host.submodules import Submodule, Submodules
-
-CLEAN = ("clean", "-ffdq", *(f"--exclude={name}" for name in PACKAGES))
 
 OWN_REFS = "refs/slot-machine"
 
@@ -105,10 +103,10 @@ class Worktrees:
         if clearing:
             cleared = await _done(clearing.after())
         await self._submodules.forget(former, path, git_dir)
-        if not cleared or (await self._git.attempt(path, *CLEAN))[0]:
+        if not cleared or (await self._git.attempt(path, *_clean(path)))[0]:
             git_dir = await self._begin_anew(path, commit, clearing)
         gitdir.keep_index(git_dir)
-        await self._submodules.update(former, path, git_dir, CLEAN)
+        await self._submodules.update(former, path, git_dir, _clean)
 
     async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]:
         """In a tree, or in a submodule of one. Refused where `.git` leads elsewhere. Raises GitFailed."""
@@ -200,6 +198,10 @@ class Worktrees:
             raise self._git.failure("diff", code, err)
         digest.update(text.decode(b"", final=True).encode())
         return digest.hexdigest() if changed else ""
+
+
+def _clean(folder: Path) -> list[str]:
+    return ["clean", "-ffdq", *excluded(folder)]
 
 
 async def _done(clearing: Awaitable[None]) -> bool:

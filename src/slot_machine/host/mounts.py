@@ -1,0 +1,34 @@
+"""File systems that are mounted inside of a folder, such as uploads that all trees share: no removal enters one."""
+
+import errno
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+"""proc_pid_mountinfo(5). A bind mount of the same file system shows nowhere else."""
+
+ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+def at_or_below(folder: Path) -> list[Path]:
+    """Where something is mounted. A link is not followed. Raises OSError."""
+    found = Path(os.path.realpath(folder.parent), folder.name)
+    points = (Path(_unescaped(line.split()[4])) for line in MOUNTINFO.read_bytes().splitlines())
+    return [folder / point.relative_to(found) for point in points if point.is_relative_to(found)]
+
+
+def below(folder: Path) -> list[Path]:
+    """Raises OSError."""
+    return [point for point in at_or_below(folder) if point != folder]
+
+
+def refuse(points: Iterable[Path], what: str) -> None:
+    """Raises OSError if there are any."""
+    for point in points:
+        raise OSError(errno.EBUSY, f"{what}: {point} is mounted; unmount it, then try again")
+
+
+def _unescaped(field: bytes) -> str:
+    return os.fsdecode(ESCAPED.sub(lambda octal: bytes([int(octal[1], 8)]), field))
