@@ -162,6 +162,19 @@ def test_tracked_file_that_became_a_fifo_does_not_hang(tree: Tree) -> None:
     assert asyncio.run(tree.leavings().edits()) == ["app"]
 
 
+def test_removed_file_is_an_edit_unless_the_setup_removed_it(tree: Tree, tmp_path: Path) -> None:
+    tree.checkout(tree.repository.commit(dict.fromkeys(("app", "lock", "lib/x", "data.bin"), "1")))
+    (tree.path / "lock").unlink()
+    tree.set_up("built")
+    (tree.path / "app").unlink()
+    (tree.path / "lib").rename(tmp_path / "lib")
+    (tree.path / "lib").symlink_to(tmp_path / "lib")
+    (tree.path / "data.bin").write_bytes(b"\0")
+
+    assert asyncio.run(tree.leavings().edits()) == ["app", "lib/x"]
+    assert asyncio.run(tree.leavings().data_changed())
+
+
 def test_tree_that_is_no_worktree_any_more_is_kept_as_it_is(tree: Tree) -> None:
     commit = tree.repository.commit({"app": "1"})
     tree.checkout(commit)

@@ -90,6 +90,8 @@ class Contents(msgspec.Struct, frozen=True):
 class Made(msgspec.Struct, frozen=True):
     """What a setup left in a tree beside the commit's files: the size of each file, and its time of change in ns.
 
+    A file of the commit that it removed has a size of -1.
+
     `unfinished`: it did not end, so what changed since it began is its, but for what git ignores.
     """
 

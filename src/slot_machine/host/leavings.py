@@ -45,6 +45,9 @@ MOST_PARTS = 200
 COMPANIONS = ("-wal", "-shm", "-journal")
 """Of a SQLite database: without them it lacks what was committed last, and they harm another one of its name."""
 
+GONE = (-1, 0)
+"""The state of what is not there."""
+
 LOGS = ("--", *(f"*{suffix}" for suffix in COMPANIONS))
 
 
@@ -71,8 +74,16 @@ class Leavings:
 
     async def edits(self) -> list[str]:
         """Tracked files that differ from the commit, and from what the setup made of them, but for data."""
-        changed = await self._not_of_setup(await self._names(*CHANGED, "HEAD"))
-        return await finished(lambda: [name for name in changed if not is_data(self._tree / name)]) if changed else []
+        changed = await self._names(*CHANGED, "HEAD")
+        found = await self._not_of_setup(changed)
+        return await finished(
+            lambda: self._removed(changed) + [name for name in found if not is_data(self._tree / name)]
+        )
+
+    def _removed(self, names: Iterable[str]) -> list[str]:
+        """Those that the setup did not remove, nor replaced by what a link leads to. Blocks."""
+        gone = (name for name in names if _stat(self._tree / name) == GONE or _is_beyond_link(self._tree, name))
+        return [name for name in gone if _stat(self._tree / name) != self._made.files.get(os.fsencode(name))]
 
     async def data_changed(self) -> bool:
         """Whether the app wrote into data that the commit tracks."""
@@ -147,7 +158,7 @@ class Leavings:
         if not names:
             return Made()
         stats = await finished(lambda: [(os.fsencode(name), _stat(self._tree / name)) for name in names])
-        return Made({name: state for name, state in stats if state})
+        return Made(dict(stats))
 
     async def _ignored_files(self) -> list[str]:
         """At most one more than twice MOST_IGNORED. Raises OSError."""
@@ -191,7 +202,7 @@ class Leavings:
 
     def _is_of_app(self, name: str) -> bool:
         state = _stat(self._tree / name)
-        if not state or state == self._made.files.get(os.fsencode(name)):
+        if state == GONE or state == self._made.files.get(os.fsencode(name)):
             return False
         return not self._made.unfinished or name not in self._seen or not self._is_since_begun(name)
 
@@ -311,10 +322,10 @@ def _listed(folder: Path) -> list[str]:
 
 
 @acting()
-def _stat(path: Path) -> tuple[int, int] | None:
-    """Size and time of the last change; None for what is not there."""
+def _stat(path: Path) -> tuple[int, int]:
+    """Size and time of the last change."""
     try:
         status = path.lstat()
     except OSError:
-        return None
+        return GONE
     return status.st_size, status.st_mtime_ns
