@@ -1,7 +1,6 @@
 """What is mounted inside of a tree stays, and what would go through it is refused."""
 
 import asyncio
-import errno
 import os
 import subprocess
 from pathlib import Path
@@ -122,9 +121,8 @@ def test_no_tree_with_a_mount_begins_anew(tree: Tree, mounted: Mounts) -> None:
 
     assert tree.repository.left() == {"app", "uploads/picture", "mine"}
     clearing = Clearing(tree.leavings(), tree.path, tree.kept, Reserve(tree.path.parent))
-    with pytest.raises(OSError, match="is mounted") as refusal:
+    with pytest.raises(OSError, match=f"^cannot begin {tree.path} anew"):
         asyncio.run(clearing.everything())
-    assert refusal.value.errno == errno.EBUSY
 
 
 def test_nothing_with_a_mount_in_it_is_moved(tree: Tree, mounted: Mounts) -> None:

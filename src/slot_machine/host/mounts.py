@@ -1,6 +1,5 @@
 """File systems that are mounted inside of a folder, such as uploads that all trees share: no removal enters one."""
 
-import errno
 import os
 import re
 from collections.abc import Iterable
@@ -27,7 +26,7 @@ def below(folder: Path) -> list[Path]:
 def refuse(points: Iterable[Path], what: str) -> None:
     """Raises OSError if there are any."""
     for point in points:
-        raise OSError(errno.EBUSY, f"{what}: {point} is mounted; unmount it, then try again")
+        raise OSError(f"{what}: {point} is mounted; unmount it, then try again")
 
 
 def _unescaped(field: bytes) -> str:
