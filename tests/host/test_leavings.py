@@ -18,7 +18,8 @@ from slot_machine.core.model import Made
 from slot_machine.custody import Clearing
 from slot_machine.host import databases, kept
 from slot_machine.host.kept import Kept
-from slot_machine.host.leavings import Leavings, is_data, unquoted
+from slot_machine.host.leavings import Leavings, is_data
+from slot_machine.host.listing import unquoted
 from slot_machine.host.reserve import Reserve
 from tests.host.test_gitdir import nest
 from tests.host.test_worktrees import Repository, repository

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from slot_machine.host.leavings import COMPILED
+from slot_machine.host.listing import COMPILED
 
 MAGIC = b"SQLite format 3\0"
 SMALLEST_PAGE_BYTES = 512
 """The size of a database is a multiple of it (https://www.sqlite.org/fileformat.html)."""
+
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""Of a SQLite database: without them it lacks what was committed last, and they harm another one of its name."""
 
 SKIPPED = {".git", "node_modules", ".venv", "venv", "bundle", "site-packages", COMPILED, ".cache", ".tox"}
 MOST_FILES = 20_000
@@ -22,6 +25,11 @@ COMPARED_BYTES = 100_000_000
 def forked(old: Path, new: Path) -> list[str]:
     """Names of databases in one tree that the other one has not, or has otherwise. Blocks."""
     return [name for name in sorted(_databases(old)) if not _same(old / name, new / name)]
+
+
+def database_of(name: str) -> str:
+    """The one whose companion it is by its name, else that name."""
+    return next((name.removesuffix(suffix) for suffix in COMPANIONS if name.endswith(suffix)), name)
 
 
 def _databases(tree: Path) -> Iterator[str]:

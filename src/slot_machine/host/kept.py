@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slot_machine.host import foldersize, mounts
-from slot_machine.host.leavings import COMPANIONS, is_too_deep
+from slot_machine.host.databases import COMPANIONS
+from slot_machine.host.leavings import is_too_deep
 from slot_machine.host.removal import remove_here
 from slot_machine.host.rights import acting
 

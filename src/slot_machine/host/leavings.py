@@ -3,34 +3,17 @@
 import asyncio
 import itertools
 import os
-import re
 import stat
 import time
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
 
-from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Made
 from slot_machine.host import mounts
+from slot_machine.host.databases import COMPANIONS, database_of
+from slot_machine.host.listing import COMPILED, PACKAGES, Git, Listing
 from slot_machine.host.rights import acting
 from slot_machine.host.threads import finished
-
-PACKAGES = ("node_modules", ".venv", "vendor/bundle")
-"""Installed packages: they stay in a tree whether git ignores them or not."""
-
-COMPILED = "__pycache__"
-"""Python writes it beside what it imports: nobody misses it."""
-
-QUOTED = ("-c", "core.quotePath=true")
-LS = (*QUOTED, "ls-files")
-OTHERS = ("--exclude-standard", f"--exclude={COMPILED}")
-FOLDERS = (*OTHERS, "--directory", "--no-empty-directory")
-"""As OTHERS, but a folder in which nothing is tracked is one name."""
-
-IGNORED = ("--ignored", "--exclude-standard", "--directory")
-CHANGED = (*QUOTED, "diff", "--name-only", "--no-renames", "--no-ext-diff")
-SUBMODULES = ("submodule", "--quiet", "foreach", "--recursive", 'printf "%s\\n" "$displaypath"')
 
 MOST_IGNORED = 20_000
 """Files of a setup that are remembered though git ignores them; those beyond are taken for the app's."""
@@ -42,19 +25,10 @@ LONGEST_BYTES = os.pathconf("/", "PC_PATH_MAX") - 256
 MOST_PARTS = 200
 """Of a path; what lies deeper is kept with the folder at the top."""
 
-COMPANIONS = ("-wal", "-shm", "-journal")
-"""Of a SQLite database: without them it lacks what was committed last, and they harm another one of its name."""
+BUT_SUBMODULES = "--ignore-submodules=all"
 
 GONE = (-1, 0)
 """The state of what is not there."""
-
-LOGS = ("--", *(f"*{suffix}" for suffix in COMPANIONS))
-
-
-class Git(Protocol):
-    """Returns exit code, output and errors."""
-
-    def __call__(self, folder: Path, *args: str) -> Awaitable[tuple[int, str, str]]: ...
 
 
 class Leavings:
@@ -66,6 +40,7 @@ class Leavings:
     def __init__(self, git: Git, tree: Path, made: Made | None, begun_ns: int = 0) -> None:
         self._git = git
         self._tree = tree
+        self._list = Listing(git, tree)
         self._made = made or Made()
         self._begun_ns = begun_ns
         self._seen: set[str] = set()
@@ -74,7 +49,7 @@ class Leavings:
 
     async def edits(self) -> list[str]:
         """Tracked files that differ from the commit, and from what the setup made of them, but for data."""
-        changed = await self._names(*CHANGED, "HEAD")
+        changed = await self._list.changed()
         found = await self._not_of_setup(changed)
         return await finished(
             lambda: self._removed(changed) + [name for name in found if not is_data(self._tree / name)]
@@ -87,31 +62,31 @@ class Leavings:
 
     async def data_changed(self) -> bool:
         """Whether the app wrote into data that the commit tracks."""
-        changed = await self._not_of_setup(await self._changed())
+        changed = await self._not_of_setup(await self._list.changed(BUT_SUBMODULES))
         return bool(changed) and await finished(lambda: any(is_data(self._tree / name) for name in changed))
 
     async def in_use(self) -> list[str]:
         """All that the app, or somebody by hand, wrote into the tree; but nothing that git ignores."""
-        changed, others, submodules = await asyncio.gather(self._changed(), self._others(), self._in_submodules())
+        changed, others, submodules = await asyncio.gather(
+            self._list.changed(BUT_SUBMODULES), self._others(), self._in_submodules()
+        )
         return await self._not_of_setup([*changed, *others, *submodules])
 
     async def before(self, commit: str) -> list[str]:
         """What a checkout of that commit would overwrite, or part from its database."""
         changed, added, submodules, logs = await asyncio.gather(
-            self._changed(),
-            self._names(*CHANGED, "--diff-filter=A", "HEAD", commit),
+            self._list.changed(BUT_SUBMODULES),
+            self._list.added(commit),
             self._in_submodules(),
-            self._untracked(*LOGS),
+            self._list.ending(*COMPANIONS),
         )
         if self._made.unfinished:
-            self._seen = {*changed, *await self._untracked(*OTHERS)}
+            self._seen = {*changed, *await self._list.others()}
         in_the_way = await finished(lambda: set(self._in_the_way(added))) if added else set()
         folders = [name for name in in_the_way if _is_folder(self._tree / name)]
-        tracked = set(await self._names(*LS)) if in_the_way or logs else set()
+        tracked = set(await self._list.tracked()) if in_the_way or logs else set()
         in_the_way -= {*tracked, *folders}
-        if folders:
-            pathspecs = [f":(literal){name}" for name in folders]
-            in_the_way.update(await self._names(*LS, "--others", "--", *pathspecs))
+        in_the_way.update(await self._list.below(folders))
         logs = [name for name in logs if database_of(name) in tracked.union(added)]
         return await self._not_of_setup([*changed, *submodules, *sorted(in_the_way), *logs])
 
@@ -122,13 +97,13 @@ class Leavings:
 
     async def everything(self) -> list[str]:
         """All that is in no commit but installed packages; without git's help, all there is but them."""
-        code, out, _ = await self._git(self._tree, *LS, "--others", *excluded(self._tree), "--directory")
-        if code:
+        names = await self._list.everything()
+        if names is None:
             known = {".git", *PACKAGES, COMPILED}
             return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
-        changed = await self._changed()
-        tracked = await self._names(*LS)
-        others = await finished(lambda: list(self._files(map(unquoted, out.splitlines()))))
+        changed = await self._list.changed(BUT_SUBMODULES)
+        tracked = await self._list.tracked()
+        others = await finished(lambda: list(self._files(names)))
         sealed = await finished(lambda: self._sealed(tracked))
         deep = {Path(name).parts[0] for name in others if is_too_deep(self._tree / name)}
         reachable = (name for name in others if Path(name).parts[0] not in deep)
@@ -148,7 +123,7 @@ class Leavings:
         """To be asked right after the setup."""
         try:
             changed, others, ignored = await asyncio.gather(
-                self._names(*CHANGED, "HEAD"), self._untracked(*OTHERS), self._ignored_files()
+                self._list.changed(), self._list.others(), self._ignored_files()
             )
         except OSError:  # More names than a command may print. Better too much is kept than too little.
             return Made()
@@ -162,7 +137,7 @@ class Leavings:
 
     async def _ignored_files(self) -> list[str]:
         """At most one more than twice MOST_IGNORED. Raises OSError."""
-        ignored = await self._untracked(*IGNORED)
+        ignored = await self._list.ignored()
         if not ignored:
             return []
         return await finished(lambda: list(itertools.islice(self._files(ignored), 2 * MOST_IGNORED + 1)))
@@ -219,56 +194,26 @@ class Leavings:
                 yield found
 
     async def _in_submodules(self) -> list[str]:
-        if not (self._tree / ".gitmodules").exists():
-            return []
         found: list[str] = []
-        self._former_submodules = set(await self._names(*SUBMODULES))
+        self._former_submodules = set(await self._list.submodules())
         for path in self._former_submodules:
             inner = Leavings(self._git, self._tree / path, None)
-            found += [f"{path}/{name}" for name in await inner._own()]
-        return [*found, *await self._in_empty_submodules()]
-
-    async def _in_empty_submodules(self) -> list[str]:
-        """What lies where a submodule is not checked out: git takes that for the submodule's and names none of it."""
-        code, out, _ = await self._git(self._tree, *LS, "--stage")
-        entries = (line.partition("\t") for line in out.splitlines() if not code and line.startswith("160000 "))
-        folders = (name for name in (unquoted(path) for _, _, path in entries) if _is_folder(self._tree / name))
-        empty = (name for name in folders if not os.path.lexists(self._tree / name / ".git"))
-        return [f"{name}/{inner}" for name in empty for inner in _listed(self._tree / name)]
-
-    async def _own(self) -> list[str]:
-        return [*await self._changed(), *await self._others()]
-
-    async def _changed(self) -> list[str]:
-        return await self._names(*CHANGED, "--ignore-submodules=all", "HEAD")
+            changed, others = await asyncio.gather(inner._list.changed(BUT_SUBMODULES), inner._others())
+            found += [f"{path}/{name}" for name in (*changed, *others)]
+        for path in await self._list.empty_submodules():
+            found += [f"{path}/{name}" for name in _listed(self._tree / path)]
+        return found
 
     async def _others(self, *, checked: bool = False) -> list[str]:
         """A folder is one name if all of it goes: the app may have written 200,000 files. Raises GitFailed."""
         if self._made.unfinished:
-            return await self._untracked(*OTHERS, checked=checked)
-        others = await self._untracked(*FOLDERS, checked=checked)
-        stays = [*await self._untracked(*IGNORED), *map(os.fsdecode, self._made.files)] if others else []
+            return await self._list.others(checked=checked)
+        others = await self._list.folders(checked=checked)
+        stays = [*await self._list.ignored(), *map(os.fsdecode, self._made.files)] if others else []
         mixed = {str(parent) for name in stays for parent in Path(name).parents}.intersection(others)
-        files = await self._untracked(*OTHERS, checked=checked) if mixed else []
+        files = await self._list.others(checked=checked) if mixed else []
         below = (name for name in files if any(str(parent) in mixed for parent in Path(name).parents))
         return [*(name for name in others if name not in mixed), *below]
-
-    async def _untracked(self, *args: str, checked: bool = False) -> list[str]:
-        """But packages and mounts. Raises GitFailed if `checked`."""
-        return await self._names(*LS, "--others", *excluded(self._tree), *args, checked=checked)
-
-    async def _names(self, *args: str, checked: bool = False) -> list[str]:
-        """Raises GitFailed if `checked`."""
-        code, out, err = await self._git(self._tree, *args)
-        if code and checked:
-            raise SlotMachineError(f"git cannot list the files in {self._tree}: {err.strip()}")
-        return [] if code else [unquoted(line) for line in out.splitlines()]
-
-
-def excluded(tree: Path) -> list[str]:
-    """What git is asked to leave, whether it ignores that or not: installed packages, and what is mounted."""
-    mounted = (re.sub(r"([\\*?\[ ])", r"\\\1", str(point.relative_to(tree))) for point in mounts.below(tree))
-    return [*(f"--exclude={name}" for name in PACKAGES), *(f"--exclude=/{name}" for name in mounted)]
 
 
 def is_too_deep(path: Path) -> bool:
@@ -285,18 +230,6 @@ def is_data(path: Path) -> bool:
             return stat.S_ISREG(mode) and not mode & 0o111 and b"\0" in file.read(BINARY_WITHIN_BYTES)
     except OSError:
         return False
-
-
-def unquoted(name: str) -> str:
-    """A name as git prints it, in C's way if it is unusual."""
-    if name.startswith('"'):
-        name = os.fsdecode(name[1:-1].encode("ascii").decode("unicode_escape").encode("latin-1"))
-    return name.rstrip("/")
-
-
-def database_of(name: str) -> str:
-    """The one whose companion it is by its name, else that name."""
-    return next((name.removesuffix(suffix) for suffix in COMPANIONS if name.endswith(suffix)), name)
 
 
 def _is_sealed(path: Path) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slot_machine.host import mounts
-from slot_machine.host.databases import begins_as_one
-from slot_machine.host.leavings import PACKAGES, database_of
+from slot_machine.host.databases import begins_as_one, database_of
+from slot_machine.host.listing import PACKAGES
 from slot_machine.host.removal import remove_here
 from slot_machine.host.rights import acting
 

@@ -13,7 +13,7 @@ from slot_machine.host import access, gitdir, rights, trees
 from slot_machine.host.capacity import Size, measure
 from slot_machine.host.containment import owner
 from slot_machine.host.git import LIMIT_S, NOT_THE_SLOTS_FAULT, Git
-from slot_machine.host.leavings import excluded
+from slot_machine.host.listing import excluded
 from slot_machine.host.removal import remove_tree
 from slot_machine.host.submodules import Submodule, Submodules
 
