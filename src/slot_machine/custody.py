@@ -30,7 +30,7 @@ class Clearing:
         self._reserve = reserve
 
     async def before(self, commit: str) -> None:
-        """Raises OSError."""
+        """Raises OSError, SlotMachineError."""
         await self.move(await self._leavings.before(commit))
 
     async def after(self) -> None:

@@ -187,6 +187,18 @@ def test_tree_that_is_no_worktree_any_more_is_kept_as_it_is(tree: Tree) -> None:
     assert tree.repository.left() == {"app"}
 
 
+def test_edits_are_kept_where_git_cannot_compare(tree: Tree) -> None:
+    """As when the commit that is checked out was lost. A checkout of another one goes through."""
+    tree.checkout(tree.repository.commit({"app": "1", "data": "1", ".gitignore": "ignored\n"}))
+    tree.repository.leave("data", "upload", "ignored", "node_modules/x")
+    git_dir = tree.repository.path / ".git" / "worktrees" / "tree-1"
+    (git_dir / "HEAD").write_text("1" * 40 + "\n")
+
+    assert tree.checkout(tree.repository.commit({"app": "2", "data": "2"})) >= {"data", "upload", "ignored"}
+
+    assert (tree.kept / "data").read_text() == "left"
+
+
 def test_submodule_keeps_what_was_written_into_it(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "gitconfig"
     config.write_text('[protocol "file"]\nallow = always\n')

@@ -11,7 +11,7 @@ from pathlib import Path
 from slot_machine.core.model import Made
 from slot_machine.host import mounts
 from slot_machine.host.databases import COMPANIONS, database_of
-from slot_machine.host.listing import COMPILED, PACKAGES, Git, Listing
+from slot_machine.host.listing import COMPILED, PACKAGES, CannotList, Git, Listing
 from slot_machine.host.rights import acting
 from slot_machine.host.threads import finished
 
@@ -73,9 +73,9 @@ class Leavings:
         return await self._not_of_setup([*changed, *others, *submodules])
 
     async def before(self, commit: str) -> list[str]:
-        """What a checkout of that commit would overwrite, or part from its database."""
-        changed, added, submodules, logs = await asyncio.gather(
-            self._list.changed(BUT_SUBMODULES),
+        """What a checkout of that commit would overwrite, or part from its database. Raises CannotList."""
+        changed = await self._list.changed(BUT_SUBMODULES, checked=True)
+        added, submodules, logs = await asyncio.gather(
             self._list.added(commit),
             self._in_submodules(),
             self._list.ending(*COMPANIONS),
@@ -91,17 +91,18 @@ class Leavings:
         return await self._not_of_setup([*changed, *submodules, *sorted(in_the_way), *logs])
 
     async def after(self) -> list[str]:
-        """What a clean-up would remove after the checkout. Raises GitFailed."""
+        """What a clean-up would remove after the checkout. Raises CannotList."""
         others = await self._others(checked=True)
         return await self._not_of_setup(name for name in others if name not in self._former_submodules)
 
     async def everything(self) -> list[str]:
         """All that is in no commit but installed packages; without git's help, all there is but them."""
-        names = await self._list.everything()
-        if names is None:
+        try:
+            names = await self._list.everything()
+            changed = await self._list.changed(BUT_SUBMODULES, checked=True)
+        except CannotList:
             known = {".git", *PACKAGES, COMPILED}
             return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
-        changed = await self._list.changed(BUT_SUBMODULES)
         tracked = await self._list.tracked()
         others = await finished(lambda: list(self._files(names)))
         sealed = await finished(lambda: self._sealed(tracked))
@@ -205,7 +206,7 @@ class Leavings:
         return found
 
     async def _others(self, *, checked: bool = False) -> list[str]:
-        """A folder is one name if all of it goes: the app may have written 200,000 files. Raises GitFailed."""
+        """A folder is one name if all of it goes: the app may have written 200,000 files. Raises CannotList."""
         if self._made.unfinished:
             return await self._list.others(checked=checked)
         others = await self._list.folders(checked=checked)

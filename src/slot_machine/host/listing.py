@@ -30,16 +30,20 @@ class Git(Protocol):
     def __call__(self, folder: Path, *args: str) -> Awaitable[tuple[int, str, str]]: ...
 
 
+class CannotList(SlotMachineError):
+    """Git can't, in this tree."""
+
+
 class Listing:
-    """Of one tree. Nothing, where git can't list it; what was asked for with `checked` raises SlotMachineError."""
+    """Of one tree. Nothing, where git can't list it; what was asked for with `checked` raises CannotList."""
 
     def __init__(self, git: Git, tree: Path) -> None:
         self._git = git
         self._tree = tree
 
-    async def changed(self, *options: str) -> list[str]:
+    async def changed(self, *options: str, checked: bool = False) -> list[str]:
         """Files of the commit that differ from it."""
-        return await self._names(*CHANGED, *options, "HEAD")
+        return await self._names(*CHANGED, *options, "HEAD", checked=checked)
 
     async def added(self, commit: str) -> list[str]:
         """Files that this commit has and the one that is checked out has not."""
@@ -68,10 +72,9 @@ class Listing:
         """All that is in no commit and in one of these."""
         return await self._names(*LS, "--others", "--", *(f":(literal){name}" for name in folders)) if folders else []
 
-    async def everything(self) -> list[str] | None:
-        """All that is in no commit, ignored or not. None where git can't tell."""
-        code, out, _ = await self._git(self._tree, *LS, "--others", *excluded(self._tree), "--directory")
-        return None if code else [unquoted(line) for line in out.splitlines()]
+    async def everything(self) -> list[str]:
+        """All that is in no commit, ignored or not. Raises CannotList."""
+        return await self._untracked("--directory", checked=True)
 
     async def submodules(self) -> list[str]:
         """Those that are checked out, with the nested ones."""
@@ -93,7 +96,7 @@ class Listing:
     async def _names(self, *args: str, checked: bool = False) -> list[str]:
         code, out, err = await self._git(self._tree, *args)
         if code and checked:
-            raise SlotMachineError(f"git cannot list the files in {self._tree}: {err.strip()}")
+            raise CannotList(f"git cannot list the files in {self._tree}: {err.strip()}")
         return [] if code else [unquoted(line) for line in out.splitlines()]
 
 

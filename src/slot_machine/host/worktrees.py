@@ -13,7 +13,7 @@ from slot_machine.host import access, gitdir, rights, trees
 from slot_machine.host.capacity import Size, measure
 from slot_machine.host.containment import owner
 from slot_machine.host.git import LIMIT_S, NOT_THE_SLOTS_FAULT, Git
-from slot_machine.host.listing import excluded
+from slot_machine.host.listing import CannotList, excluded
 from slot_machine.host.removal import remove_tree
 from slot_machine.host.submodules import Submodule, Submodules
 
@@ -205,9 +205,11 @@ def _clean(folder: Path) -> list[str]:
 
 
 async def _done(clearing: Awaitable[None]) -> bool:
-    """Whether it could be: not where a path is too long, or in somebody else's folder."""
+    """Whether it could be: not where git can't list, a path is too long, or in somebody else's folder."""
     try:
         await clearing
+    except CannotList:
+        return False
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM):
             raise
