@@ -189,7 +189,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         """The reply to it is written. Only a client that its head told so loses the connection, or one at rest."""
         self.exchange = None
         if not exchange.keep_client:
-            self._close()
+            # Most last replies: the client said that it sends no more, so the kernel need not be asked.
+            is_short = exchange.sent <= SENT_AT_ONCE and not self.congested
+            self._close(said_so=is_short and not exchange.head.keep_alive)
             return
         if self.congested:
             self._set_deadline()
@@ -438,8 +440,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self.transport.write(page)
         self.linger()
 
-    def _close(self) -> None:
-        if self._more_may_come:
+    def _close(self, *, said_so: bool = False) -> None:
+        """`said_so`: the client sends no more, and what is on its way to it is short."""
+        if self.body is not None or self._early or not (said_so or self._is_clear):
             self.body = None
             self.linger()
         else:
@@ -448,9 +451,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._set_deadline()
 
     @property
-    def _more_may_come(self) -> bool:
+    def _is_clear(self) -> bool:
         """What comes after a close, or was not read before it, resets the connection: what is on its way is lost."""
-        if self.body is not None or self._early:
-            return True
         transport = self.transport
-        return not transport.is_closing() and (readable(fileno(transport)) or unsent(transport) > SENT_AT_ONCE)
+        return transport.is_closing() or not (readable(fileno(transport)) or unsent(transport) > SENT_AT_ONCE)
