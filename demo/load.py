@@ -12,6 +12,7 @@ CLIENTS = (
     ("POST", "/", True),
     ("GET", "/slow", True),
     ("GET", "/slow", False),
+    ("POST", "/slow", False),
 )
 
 

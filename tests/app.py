@@ -58,6 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/slow":
+            time.sleep(0.4)
         self.reply(200, BEHAVIOUR["version"])
 
     def reply(self, status: int, text: str) -> None:

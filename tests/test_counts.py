@@ -5,6 +5,7 @@ import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from demo.load import Load
 from prometheus_client.parser import text_string_to_metric_families
 from spec.waiting import wait_until
@@ -47,8 +48,9 @@ def test_requests_in_flight_at_the_switch_are_counted(site: Site) -> None:
     assert site.status()["last_attempt"]["requests"]["finished"] == 3  # type: ignore[index]
 
 
-def test_request_that_the_old_version_could_not_finish_goes_to_the_next(site: Site) -> None:
-    live(site, drain_timeout_ms=500)
+@pytest.mark.parametrize(("strategy", "count"), [("overlap", "replayed"), ("replace", "held")])
+def test_request_that_the_old_version_could_not_finish_goes_to_the_next(site: Site, strategy: str, count: str) -> None:
+    live(site, drain_timeout_ms=500, strategy=strategy)
     site.commit("next")
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(site.get, "/held")
@@ -56,7 +58,7 @@ def test_request_that_the_old_version_could_not_finish_goes_to_the_next(site: Si
         reply = site.post("/deploy", {"commit": "HEAD"})
         (site.data / "release").touch()
         assert slow.result() == (200, "next")
-    assert reply.body["requests"] == UNTOUCHED | {"replayed": 1}
+    assert reply.body["requests"] == UNTOUCHED | {count: 1}
 
 
 def test_requests_held_are_counted(site: Site) -> None:

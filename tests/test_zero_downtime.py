@@ -44,7 +44,7 @@ def test_no_request_fails_over_many_switches(site: Site) -> None:
 
 
 def test_without_a_drain_requests_fail(site: Site) -> None:
-    """Shows that the load above would notice: no budget, no drain."""
+    """Shows that the load above would notice: no budget, no drain. Slow POSTs fail, as they may not go out again."""
     site.start(drain_timeout_ms=0)
 
     assert switch_under_load(site, SWITCHES).failures != []
