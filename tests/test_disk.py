@@ -1,5 +1,6 @@
 """A disk that is too small, or that fills up in the midst of a deploy: on a small file system of its own."""
 
+import json
 import os
 import re
 import shutil
@@ -370,6 +371,21 @@ def test_tree_that_nobody_needs_makes_room(site: Site, disk: Disk) -> None:
     assert "is overwritten" in str(reply.body["warnings"])
     (upload,) = (disk.path / "kept").glob("*/upload")
     assert upload.read_text() == "mine"
+
+
+def test_room_that_was_made_in_the_live_tree_counts(site: Site, disk: Disk) -> None:
+    live(site, setup_command="head -c 9000000 /dev/zero > ignored")
+    wait_until("it is measured", lambda: measured(site, 1))
+    disk.fill(left_bytes=18_000_000)
+    site.commit("second")
+    assert site.post("/deploy", {"commit": "HEAD"}).status != 200
+
+    (disk.path / "tree-1" / "ignored").write_text("")
+    disk.fill(left_bytes=18_000_000)
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"setup_command": "true"}))
+    assert site.run("reload").returncode == 0
+
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
 
 
 def test_reserve_is_made_again(site: Site, disk: Disk) -> None:

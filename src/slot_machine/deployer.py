@@ -304,7 +304,9 @@ class Deployer:
         return instead
 
     async def _fits(self, attempt: RunningAttempt, version: Version) -> bool:
-        """Once what failed deploys wrote into its tree was removed, if need be."""
+        """Once it was measured again, and what failed deploys wrote into its tree was removed, if need be."""
+        if self._preflight.lack(version):
+            await self._preflight.measure_again(version.tree)
         if self._preflight.lack(version):
             await self._slots.take_back(attempt, version.tree)
         return not self._preflight.lack(version)

@@ -80,7 +80,7 @@ class Preflight:
         """In the background."""
         self._due.add(tree)
         self.cancel()
-        self._measuring = self._tasks.create_task(self._measure_due())
+        self._measuring = self._tasks.create_task(self._measure_soon())
 
     def measure_unknown(self) -> None:
         """In the background: trees that an earlier daemon prepared and did not get to measure."""
@@ -92,8 +92,17 @@ class Preflight:
         if self._measuring:
             self._measuring.cancel()
 
-    async def _measure_due(self) -> None:
+    async def measure_again(self, tree: int) -> None:
+        """What the room for it depends on: since it was measured, somebody may have removed files."""
+        state = self._store.state()
+        self._due |= {tree, *(version.tree for version in (state.live, state.previous) if version)}
+        await self._measure_due()
+
+    async def _measure_soon(self) -> None:
         await asyncio.sleep(MEASURED_AFTER_S)
+        await self._measure_due()
+
+    async def _measure_due(self) -> None:
         for tree in sorted(self._due):
             try:
                 self._store.save_size(tree, await self._worktrees.measure(tree))
