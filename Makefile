@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test check lock check-lock audit check-lowest demo bench bench-handover soak clean
+.PHONY: install test test-root check lock check-lock audit check-lowest demo bench bench-handover soak clean
 
 install: $(VENV)/.installed
 
@@ -13,7 +13,11 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 test: install
-	$(BIN)/pytest -n 3
+	$(BIN)/pytest -n 3 --ignore tests/root
+
+# What only root can try: small file systems, and apps of other users.
+test-root: install
+	$(BIN)/pytest -n 3 tests/root
 
 check: install
 	$(BIN)/ruff check
