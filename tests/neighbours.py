@@ -23,7 +23,7 @@ PROGRAM = (Path(__file__).parent / "clients" / "neighbour.py").read_text()
 
 
 @contextmanager
-def neighbour(port: int, does: str = "listen") -> Iterator[int]:
+def neighbour(port: int, does: str = "listen", env: dict[str, str] | None = None) -> Iterator[int]:
     """Returns its process id."""
     argv = [PYTHON_FOR_ALL, "-ISc", PROGRAM, does, str(port)]
     with subprocess.Popen(
@@ -31,6 +31,7 @@ def neighbour(port: int, does: str = "listen") -> Iterator[int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd="/",
+        env=env,
         user=NOBODY if CAN_BE_NOBODY else None,
         group=NOBODY if CAN_BE_NOBODY else None,
         extra_groups=[] if CAN_BE_NOBODY else None,

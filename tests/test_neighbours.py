@@ -7,8 +7,10 @@ import pytest
 from spec.ports import free_port
 from spec.waiting import wait_until
 
+from slot_machine.host import containment
 from tests.neighbours import CAN_BE_NOBODY, NOBODY, PYTHON_FOR_ALL, UID, deploying, neighbour, port_of
 from tests.test_deploy_failures import live
+from tests.test_leftovers import groups
 from tests.world import Site, kill, serves
 
 LINUX = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
@@ -37,6 +39,24 @@ def test_neighbour_that_listens_at_a_booting_apps_port_fails_the_deploy(site: Si
     assert str(pid) in str(body["hint"])
     wait_until("the live version is back", lambda: serves(site))
     assert site.serving() == "good"
+
+
+@pytest.mark.skipif(not CAN_BE_NOBODY, reason="takes root to be another user")
+def test_neighbour_that_reads_where_the_app_runs_is_not_taken_for_it(site: Site) -> None:
+    """The kernel shows the names of control groups to all users."""
+    live(site)
+    before = set(groups(site))
+    commit = site.commit("slow to boot", deaf=True)
+
+    with deploying(site) as reply:
+        port = wait_until("it boots", lambda: port_of(site, commit))
+        new = set(groups(site)) - before
+        if not new:
+            pytest.skip("no control group can be made here")
+        with neighbour(port, env={containment.MARK: new.pop().removeprefix(containment.GROUP_PREFIX)}):
+            status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
 
 
 def test_neighbour_at_the_port_of_an_app_that_starts_again_gets_no_visitor(site: Site) -> None:

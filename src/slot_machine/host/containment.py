@@ -41,12 +41,12 @@ class Cgroup:
         self.path = path
 
     @classmethod
-    def make(cls, name: str) -> "Cgroup | None":
+    def make(cls, mark: str) -> "Cgroup | None":
         """None where the daemon may not."""
         parent = usable_parent()
         if parent is None:
             return None
-        path = parent / f"{GROUP_PREFIX}{name}"
+        path = parent / group_of(mark)
         path.mkdir()
         path.chmod(0o755)  # Programs look there for how much memory they may take.
         return cls(path)
@@ -142,7 +142,13 @@ def owner(data: Path) -> str:
 
 
 def new_mark(whose: str) -> str:
+    """A secret: whoever knows it can pass a process off as one of the run."""
     return f"{whose}-{secrets.token_hex(8)}"
+
+
+def group_of(mark: str) -> str:
+    """The name of its control group, which all users can see: it does not tell the mark."""
+    return f"{GROUP_PREFIX}{mark.partition('-')[0]}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}"
 
 
 async def end_unknown(whose: str, known: set[str]) -> list[int]:
@@ -151,9 +157,11 @@ async def end_unknown(whose: str, known: set[str]) -> list[int]:
     A daemon that is killed right after it started something could not write that down.
     """
     known = known | {mark_of(os.getpid())}  # A daemon may have been started from within an app.
+    # Groups of an earlier slot-machine have the marks themselves as their names.
+    groups = {name for mark in known for name in (group_of(mark), f"{GROUP_PREFIX}{mark}")}
     parent = usable_parent()
     for path in parent.glob(f"{GROUP_PREFIX}{whose}-*") if parent else ():
-        if path.name.removeprefix(GROUP_PREFIX) not in known:
+        if path.name not in groups:
             group = Cgroup(path)
             group.kill()
             await group.emptied()
