@@ -106,6 +106,47 @@ def test_only_so_many_are_kept_and_a_flood_is_not_copied_first(folder: Path) -> 
     assert len(contents(path)) > 3 * MAX_BYTES / 2
 
 
+def test_file_that_its_writer_made_of_holes_takes_no_longer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app may resize its log: to terabytes, at no cost."""
+    path = folder / "app.log"
+    with path.open("ab", buffering=0) as writer:
+        for _ in range(1000):
+            writer.write(b"x\n")
+            writer.truncate(writer.seek(0, os.SEEK_END) + MAX_BYTES)
+        writer.write(lines(20_000))
+    cut = rotation._cut_off
+    cuts: list[int] = []
+
+    def counted(fd: int, end: int) -> int:
+        cuts.append(end)
+        return cut(fd, end)
+
+    monkeypatch.setattr(rotation, "_cut_off", counted)
+
+    LogFile(path, MAX_BYTES, keep=2).rotate()
+
+    assert len(cuts) <= 5
+    assert len(contents(path)) <= 4 * MAX_BYTES
+    assert path.read_bytes().endswith(lines(20_000)[-rotation.SPARED_BYTES :])
+
+
+def test_writer_that_is_faster_holds_up_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "app.log"
+    path.write_bytes(lines(30_000))
+    cut = rotation._cut_off
+    cuts: list[int] = []
+
+    def cut_and_grow(fd: int, end: int) -> int:
+        assert len(cuts) < 20
+        cuts.append(end)
+        with path.open("ab") as file:
+            file.write(lines(30_000))
+        return cut(fd, end)
+
+    monkeypatch.setattr(rotation, "_cut_off", cut_and_grow)
+    LogFile(path, MAX_BYTES, keep=2).rotate()
+
+
 @pytest.mark.parametrize("step", ["_copy", "_cut_off", "_renumber"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_between_two_steps(folder: Path, step: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:

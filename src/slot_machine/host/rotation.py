@@ -17,6 +17,9 @@ from slot_machine.host.regular import open_regular
 SPARED_BYTES = 16_384
 """What stays in the file in any case, for whoever looks at its end."""
 
+MOST_AT_ONCE = 1000
+"""Times `max_bytes` of a flood: of a file of holes, the kernel frees some thousand pieces a second."""
+
 KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE = 1, 2, 8  # linux/falloc.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -36,7 +39,7 @@ class LogFile:
         self._keep = keep
 
     def rotate(self) -> None:
-        """Moves heads away until what is left is within `max_bytes`. Blocks.
+        """Moves heads away until what is left is within `max_bytes`, as far as the writer lets it. Blocks.
 
         Raises OSError; with EOPNOTSUPP, the file system can't do it at all.
         """
@@ -46,13 +49,19 @@ class LogFile:
             return
         try:
             self._complete(fd)
-            while (size := _data_size(fd)) > self._max_bytes + SPARED_BYTES:
-                end = _head_end(fd, self._max_bytes)
+            most = self._keep + 2
+            for _ in range(most + 1):
+                size = _data_size(fd)
+                if size <= self._max_bytes + SPARED_BYTES:
+                    return
                 # What is further behind than that would be the next to go: no flood is copied only to be deleted.
-                if size <= (self._keep + 2) * self._max_bytes:
+                lost = min(max(-(-size // self._max_bytes) - most, 0), MOST_AT_ONCE)
+                end = _head_end(fd, max(lost, 1) * self._max_bytes, self._max_bytes // 2)
+                if not lost:
                     self._copy(fd, end)
                 self._cut_off(fd, end)
-                self._renumber()
+                for _ in range(min(max(lost, 1), most)):
+                    self._renumber()
         finally:
             os.close(fd)
 
@@ -113,12 +122,11 @@ def _data_size(fd: int) -> int:
     return os.fstat(fd).st_size - _data_begin(fd)
 
 
-def _head_end(fd: int, max_bytes: int) -> int:
+def _head_end(fd: int, max_bytes: int, within: int) -> int:
     """A block boundary, as only whole blocks can be cut off: one where a line ends if there is such, else the last."""
     block = os.fstatvfs(fd).f_bsize
-    begin = _data_begin(fd)
-    last = (begin + max_bytes) // block * block
-    for end in range(last, begin + max_bytes // 2, -block):
+    last = (_data_begin(fd) + max_bytes) // block * block
+    for end in range(last, last - within, -block):
         if os.pread(fd, 1, end - 1) == b"\n":
             return end
     return last
