@@ -1,9 +1,11 @@
 """Whose the data folder is, and what comes of one that was somebody else's."""
 
+import contextlib
 import fcntl
 import logging
 import os
 import re
+import sqlite3
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -11,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.core.errors import StartRefused
-from slot_machine.host import datafolder, handing_over, rights
+from slot_machine.core.errors import StartRefused, StateDamaged
+from slot_machine.host import datafolder, handing_over, proc, rights
+from slot_machine.host.soundness import open_sound
+from slot_machine.host.store import Store
 from tests.another_user import NUMBERED, PYTHON, give, needs_root, passable_folder, remove
 
 UID = int(NUMBERED)
@@ -149,6 +153,96 @@ def test_folder_of_the_users_becomes_roots_and_nothing_that_he_planted_is_follow
     assert os.readlink(data / "slot-a") == "tree-1"
     assert (secret.read_text(), secret.stat().st_mode, secret.stat().st_uid) == ("root's", *before)
     assert {path.stat().st_uid for path in (data / "tree-1", data / "kept")} == {UID}
+
+
+@needs_root
+def test_what_the_user_planted_is_not_followed_after_a_start_that_failed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = place / "data"
+    (data / "tree-1").mkdir(parents=True)
+    (data / "big").write_text("more than the disk has room for")
+    (data / "slot-a.log").symlink_to("/etc/passwd")
+    (data / "slot-a").symlink_to("/root")
+    give(data, UID)
+    with monkeypatch.context() as full:
+        full.setattr(handing_over, "take_file", lambda _: os.open("/dev/full/x", os.O_RDONLY))
+        with pytest.raises(StartRefused):
+            prepare(data)
+    assert (data.stat().st_uid, mode(data)) == (0, 0)
+    prepare(data)
+
+    assert mode(data) == 0o711
+    assert not os.path.lexists(data / "slot-a.log")
+    assert not os.path.lexists(data / "slot-a")
+
+
+@needs_root
+def test_tree_that_was_not_handed_over_to_the_end_is_handed_over_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else root would run what the user can change."""
+    tree = place / "tree-1"
+    (tree / "folder").mkdir(parents=True)
+    give(tree, UID)
+    with monkeypatch.context() as full:
+        full.setattr(os, "listdir", lambda _: os.open("/dev/full/x", os.O_RDONLY))
+        with pytest.raises(NotADirectoryError):
+            handing_over.hand_over(tree, None)
+    handing_over.hand_over(tree, None)
+
+    assert (tree.stat().st_uid, (tree / "folder").stat().st_uid) == (0, 0)
+    assert mode(tree) == 0o700
+
+
+@needs_root
+def test_processes_that_the_user_wrote_down_are_not_believed(place: Path) -> None:
+    """Root would end them: anybody's, by their numbers or by the folder of a control group."""
+    data = place / "data"
+    data.mkdir()
+    store = Store.open(data / "state.db")
+    store.save_process(proc.identify(os.getpid(), "mark", str(place)), "setup")
+    store.close()
+    (data / "state.db-journal").write_text("names a file that SQLite deletes")
+    give(data, UID)
+    prepare(data)
+
+    store = open_sound(data / "state.db")
+    assert store.processes() == []
+    store.close()
+    assert not (data / "state.db-journal").exists()
+
+
+@needs_root
+def test_trigger_that_the_user_planted_keeps_no_process(place: Path) -> None:
+    data = place / "data"
+    data.mkdir()
+    Store.open(data / "state.db").close()
+    with contextlib.closing(sqlite3.connect(data / "state.db")) as db:
+        db.execute("CREATE TRIGGER t BEFORE DELETE ON processes BEGIN SELECT RAISE(IGNORE); END")
+    give(data, UID)
+    prepare(data)
+
+    with pytest.raises(StateDamaged, match="triggers"):
+        open_sound(data / "state.db")
+
+
+@needs_root
+def test_trees_in_a_folder_that_was_another_users_become_roots(tmp_path: Path) -> None:
+    (tmp_path / "data/tree-1").mkdir(parents=True)
+    give(tmp_path / "data", UID)
+    prepare(tmp_path / "data")
+    assert (tmp_path / "data/tree-1").stat().st_uid == 0
+
+
+@needs_root
+def test_processes_that_root_wrote_down_are_believed(place: Path) -> None:
+    prepare(place / "data")
+    store = Store.open(place / "data/state.db")
+    store.save_process(proc.identify(os.getpid()), "setup")
+    prepare(place / "data")
+    assert len(store.processes()) == 1
+    store.close()
 
 
 @needs_root

@@ -7,20 +7,27 @@ trees, `kept` and `shared`; their names are root's all the same, so nothing else
 import logging
 import os
 import re
+import sqlite3
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
-from slot_machine.core.errors import StartRefused
+from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.host import access, handing_over, lock, rights
+from slot_machine.host.handing_over import UNFINISHED
 from slot_machine.host.rights import Account
+from slot_machine.host.soundness import open_sound
 
 PASSABLE, CLOSED = 0o711, 0o700
 OTHERS = 0o077
 
 OF_USER = re.compile(r"tree-\d|slot-[ab]|kept|shared")
-LINKS = re.compile(r"slot-[ab]|live|previous|.*\.seal")
-"""What may be a symlink; none of them is followed by a daemon that writes."""
+LINKS = re.compile(r"(slot-[ab]|live|previous) (tree-\d|slot-[ab])|.*\.seal .*", re.DOTALL)
+"""What may be a symlink, and where to; none of them is followed by a daemon that writes."""
+
+DATABASE = "state.db"
+ROLLBACK = f"{DATABASE}-journal"
+"""Has names of files that SQLite deletes. It is there only between the first start's beginning and its end."""
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +51,16 @@ def settle(data: Path, repo: Path) -> None:
     """Makes all that is in it what it must be, for the only daemon that uses it. Raises StartRefused."""
     user = rights.other()
     try:
-        if os.geteuid() == 0 and (user or _is_of_one_with_a_user(data)):
+        if os.geteuid() == 0 and (user or _was_another_users(data)):
             _hand_over(data, user)
+        if stat.S_IMODE(data.stat().st_mode) == UNFINISHED:
+            _forget_processes(data / DATABASE)
         _tighten(data, PASSABLE if user else CLOSED)
         _ignore(data / ".gitignore")
     except OSError as error:
         raise _unusable(data, error) from None
+    except sqlite3.Error as error:
+        raise StartRefused(f"cannot write to {data / DATABASE}: {error}") from None
     if user and not access.reachable(data, user):
         raise StartRefused(
             f"{user.name} can't reach the data folder {data}",
@@ -76,9 +87,12 @@ def _another(repo: Path) -> str:
 
 
 def _take(data: Path) -> None:
-    """Nobody else puts anything into it from here on, nor into a file of it. Raises OSError, StartRefused."""
-    us = os.geteuid()
-    theirs = data.stat().st_uid != us
+    """Nobody else puts anything into it from here on, nor into a file of it. Raises OSError, StartRefused.
+
+    Another user's is closed until `settle` is done with it: what was broken off is done again.
+    """
+    us, found = os.geteuid(), data.stat()
+    theirs = found.st_uid != us
     if us:
         if theirs:
             raise StartRefused(
@@ -87,9 +101,14 @@ def _take(data: Path) -> None:
         return
     if theirs and (holder := lock.holder(data)):
         raise StartRefused(f"the daemon with pid {holder.pid} already uses the data folder {data}", "stop it first")
+    was_theirs = theirs or stat.S_IMODE(found.st_mode) == UNFINISHED
     os.chown(data, us, os.getegid())
+    if was_theirs:
+        data.chmod(UNFINISHED)
+        with suppress(FileNotFoundError, IsADirectoryError):
+            (data / ROLLBACK).unlink()
     for entry in list(os.scandir(data)):
-        if _is_theirs(entry, theirs):
+        if _is_theirs(entry, was_theirs):
             handing_over.take_file(Path(entry.path))
 
 
@@ -99,7 +118,7 @@ def _is_theirs(entry: "os.DirEntry[str]", folder_was: bool) -> bool:
     if stat.S_ISDIR(found.st_mode):
         return False
     if stat.S_ISLNK(found.st_mode):
-        return folder_was and not LINKS.fullmatch(entry.name)
+        return folder_was and not LINKS.fullmatch(f"{entry.name} {os.readlink(entry.path)}")
     return found.st_uid != os.geteuid() or (folder_was and found.st_nlink > 1)
 
 
@@ -125,9 +144,16 @@ def _tightened(entry: "os.DirEntry[str]") -> bool:
     return True
 
 
-def _is_of_one_with_a_user(data: Path) -> bool:
-    """Whether the latest daemon here had one. Else it is the app's own doing where a tree is another user's."""
-    return stat.S_IMODE(data.stat().st_mode) == PASSABLE
+def _was_another_users(data: Path) -> bool:
+    """Whether the trees were a `user`'s, or the whole folder was. Else the app itself gave its tree to another user."""
+    return stat.S_IMODE(data.stat().st_mode) in (PASSABLE, UNFINISHED)
+
+
+def _forget_processes(database: Path) -> None:
+    """Which another user wrote down: root would end whatever they name. Raises sqlite3.Error, StartRefused."""
+    if database.exists():
+        with suppress(StateDamaged), closing(open_sound(database)) as store:
+            store.forget_processes()
 
 
 def _hand_over(data: Path, user: Account | None) -> None:

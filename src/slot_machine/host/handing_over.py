@@ -16,6 +16,9 @@ from slot_machine.host.rights import Account
 DEEPEST = 200
 """Folders within folders; what lies deeper keeps its owner."""
 
+UNFINISHED = 0
+"""The mode of a folder meanwhile: root's rights need none."""
+
 PIECE = 1 << 30
 COPY = ".slot-machine-copy"
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
@@ -31,11 +34,11 @@ def hand_over(folder: Path, user: Account | None) -> None:
     uid, gid = (user.uid, user.gid) if user else (os.geteuid(), os.getegid())
     with _opened(str(folder), FOLDER) as fd:
         found = os.fstat(fd)
-        if found.st_uid == uid:
+        if found.st_uid == uid and (user or stat.S_IMODE(found.st_mode)):
             return
         log.warning("%s belonged to user %d; now it is user %d's, with all that is in it", folder, found.st_uid, uid)
         os.fchown(fd, os.geteuid(), os.getegid())
-        os.fchmod(fd, 0o700)
+        os.fchmod(fd, UNFINISHED)
         _hand_over_contents(fd, uid, gid, DEEPEST)
         os.fchmod(fd, stat.S_IMODE(found.st_mode) | 0o700)
         os.fchown(fd, uid, gid)

@@ -91,6 +91,8 @@ def _check_form(db: sqlite3.Connection, path: Path) -> None:
     check = db.execute("PRAGMA quick_check").fetchone()[0]
     if check != "ok":
         raise sqlite3.DatabaseError(check)
+    if programs := db.execute("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchall():
+        raise sqlite3.DatabaseError(f"it has triggers or views that are not ours: {programs}")
     version = schema_of(db)
     if version > SCHEMA_VERSION:
         raise StartRefused(

@@ -369,6 +369,9 @@ class Store:
         except sqlite3.Error as error:
             log.error("cannot write the database: %s", error)
 
+    def forget_processes(self) -> None:
+        self._db.execute("DELETE FROM processes")
+
     @contextmanager
     def _sealed(self) -> Iterator[None]:
         with _transaction(self._db):
