@@ -505,6 +505,18 @@ def test_folder_of_its_own_for_each_occasion(tmp_path: Path) -> None:
     assert len(names) == 3
 
 
+def test_fifo_that_takes_a_databases_place_is_not_read(tmp_path: Path) -> None:
+    """Whoever opens one waits for its writer: the app, which could hold up the deploy for ever."""
+    os.mkfifo(tmp_path / "db")
+    writer = os.open(tmp_path / "db", os.O_RDWR)
+    os.write(writer, databases.MAGIC)
+    try:
+        with pytest.raises(OSError, match="it is a FIFO"):
+            databases.begins_as_one(str(tmp_path / "db"))
+    finally:
+        os.close(writer)
+
+
 def test_databases_are_compared_and_packages_are_not_looked_at(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     for tree in (old, new):
