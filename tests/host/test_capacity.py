@@ -2,7 +2,9 @@ import asyncio
 import os
 from pathlib import Path
 
-from slot_machine.host import capacity
+import pytest
+
+from slot_machine.host import capacity, foldersize
 from slot_machine.host.capacity import Size
 
 
@@ -23,6 +25,14 @@ def test_folder_is_measured_without_what_is_linked_from_a_cache(tmp_path: Path) 
 
 def test_folder_that_is_gone(tmp_path: Path) -> None:
     assert asyncio.run(capacity.measure(tmp_path / "slot", "test")) is None
+
+
+def test_measuring_that_somebody_stopped_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stopped.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)")
+    monkeypatch.setattr(foldersize, "__file__", str(tmp_path / "stopped.py"))
+
+    with pytest.raises(OSError, match=r"within 0\.5 s"):
+        asyncio.run(capacity.measure(tmp_path, "test", limit_s=0.5))
 
 
 def test_memory_of_a_process() -> None:

@@ -1,5 +1,6 @@
 """What there is of disk and memory, and what of it is in use."""
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import msgspec
 
 from slot_machine.host import commands, foldersize, proc, rights
 from slot_machine.host.environment import inherited
+
+MEASURED_WITHIN_S = 600.0
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -27,12 +30,19 @@ def megabytes(count: int) -> str:
     return f"{count / 1_000_000:.1f} MB"
 
 
-async def measure(folder: Path, owner: str) -> Size | None:
-    """What a folder takes up; None for one that does not exist. Takes its time, in a process of its own."""
+async def measure(folder: Path, owner: str, limit_s: float = MEASURED_WITHIN_S) -> Size | None:
+    """What a folder takes up; None for one that does not exist. Takes its time, in a process of its own.
+
+    Raises OSError after `limit_s`: the user may stop a process that has its rights.
+    """
     user = rights.other()
     # The user may not be able to run this Python, but whoever runs it can become the user.
     argv = [sys.executable, "-IS", foldersize.__file__, str(folder), *([str(user.uid), str(user.gid)] if user else [])]
-    code, out, _ = await commands.run(argv, folder.parent, inherited(), owner, as_daemon=True)
+    try:
+        async with asyncio.timeout(limit_s):
+            code, out, _ = await commands.run(argv, folder.parent, inherited(), owner, as_daemon=True)
+    except TimeoutError:
+        raise OSError(f"cannot measure {folder} within {limit_s:g} s") from None
     return Size(*map(int, out.split())) if code == 0 else None
 
 
