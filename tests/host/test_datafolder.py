@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.errors import StartRefused, StateDamaged
-from slot_machine.host import datafolder, handing_over, proc, rights
+from slot_machine.host import access, datafolder, handing_over, proc, rights
 from slot_machine.host.soundness import open_sound
 from slot_machine.host.store import Store
 from tests.another_user import NUMBERED, PYTHON, give, needs_root, passable_folder, remove
@@ -116,6 +116,14 @@ def test_folder_in_a_sticky_one_is_taken_if_it_is_there(place: Path) -> None:
 def test_folder_that_the_user_cannot_reach_is_refused(place: Path) -> None:
     place.chmod(0o700)
     with pytest.raises(StartRefused, match=f"{NUMBERED} can't reach the data folder"):
+        prepare(place / "data")
+
+
+@needs_root
+def test_user_that_stops_the_look_at_a_folder_makes_it_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "TEST", "kill -STOP $$")
+    monkeypatch.setattr(access, "LIMIT_S", 0.2)
+    with pytest.raises(StartRefused, match="no answer"):
         prepare(place / "data")
 
 

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from slot_machine.core.errors import StartRefused
 from slot_machine.host.rights import Account, impossible
 
 MOST_LINKS = 40
@@ -85,4 +86,6 @@ def _tested(test: str, paths: Sequence[Path], user: Account) -> list[bool]:
         )
     except OSError as error:
         raise impossible(user, error) from None
+    except subprocess.TimeoutExpired:
+        raise StartRefused(f"cannot tell what {user.name} may reach: no answer within {LIMIT_S:g} s") from None
     return [answer == "y" for answer in done.stdout.split()]
