@@ -10,10 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from spec.orchestrator import environment
 from spec.ports import free_port
 
 from slot_machine import SPEC_VERSION, __version__
+from slot_machine.client import Client
+from slot_machine.core.errors import Unreachable
 from tests.world import Site
 
 RELOADING = '{"success": false, "error": "the daemon reloads"}'
@@ -164,6 +167,18 @@ def test_api_port_that_was_changed_under_a_running_daemon_without_a_socket(site:
         assert "hint: a reload can't change api_port: stop the daemon and start it again" in done.stderr
     daemon.stop()
     assert "hint: run `slot-machine start` first" in site.run("status").stderr
+
+
+def test_where_there_is_no_configuration_the_folder_of_one_is_asked_for(tmp_path: Path) -> None:
+    start = "run `slot-machine start` first"
+    hints = {
+        str(tmp_path): start,
+        "": f"{start}; if it runs, go to the folder of its slot-machine.json: there is none here",
+    }
+    for data, hint in hints.items():
+        with pytest.raises(Unreachable) as refused:
+            Client(free_port(), data).status()
+        assert refused.value.hint == hint
 
 
 def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:

@@ -111,7 +111,8 @@ class Client:
             )
         found = holder(Path(self._data)) if self._data else None
         if not found:
-            return Unreachable(message, "run `slot-machine start` first")
+            elsewhere = "; if it runs, go to the folder of its slot-machine.json: there is none here"
+            return Unreachable(message, f"run `slot-machine start` first{'' if self._data else elsewhere}")
         if found.api_port == self._port:
             return Unreachable(message, f"it runs as pid {found.pid}, and may still be starting; its output tells")
         return Unreachable(
