@@ -53,6 +53,23 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
+def test_folder_with_other_things_in_it_is_left_as_it_is(tmp_path: Path) -> None:
+    passwd = tmp_path / "passwd"
+    passwd.touch()
+    passwd.chmod(0o644)
+    tmp_path.chmod(0o755)
+    with pytest.raises(StartRefused, match="has other things than a data folder's in it, such as passwd"):
+        prepare(tmp_path)
+    assert (mode(tmp_path), mode(passwd)) == (0o755, 0o644)
+
+
+@pytest.mark.parametrize("name", [".gitignore", "lost+found", "daemon.lock"])
+def test_folder_is_taken_that_is_as_good_as_empty_or_was_a_data_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    prepare(tmp_path)
+    assert mode(tmp_path) == 0o700
+
+
 def test_what_others_could_read_is_tightened_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = tmp_path / "data"
     (data / "tree-1").mkdir(parents=True)

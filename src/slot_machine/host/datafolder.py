@@ -22,6 +22,11 @@ PASSABLE, CLOSED = 0o711, 0o700
 OTHERS = 0o077
 
 OF_USER = re.compile(r"tree-\d|slot-[ab]|kept|shared")
+OURS = re.compile(r"daemon\.lock|state\.db.*|tree-\d|slot-[ab](\.log)?|kept|reserve")
+"""One of these shows that a folder with something in it has been a data folder before."""
+
+LIKE_EMPTY = {".gitignore", "lost+found"}
+
 LINKS = re.compile(r"(slot-[ab]|live|previous) (tree-\d|slot-[ab])|.*\.seal .*", re.DOTALL)
 """What may be a symlink, and where to; none of them is followed by a daemon that writes."""
 
@@ -38,6 +43,7 @@ def claim(data: Path, repo: Path) -> None:
     Raises StartRefused.
     """
     check_place(data, repo)
+    _check_contents(data, repo)
     try:
         rights.make_folder(data.parent)
         with suppress(FileExistsError):
@@ -84,6 +90,19 @@ def check_place(data: Path, repo: Path) -> None:
 
 def _another(repo: Path) -> str:
     return f'with --data or the field "data", such as /var/lib/slot-machine/{repo.name}'
+
+
+def _check_contents(data: Path, repo: Path) -> None:
+    """What others keep in a folder would be closed to them. Raises StartRefused."""
+    try:
+        names = set(os.listdir(data)) - LIKE_EMPTY
+    except OSError:
+        return  # There is none, or it can't be used: the caller says so.
+    if names and not any(map(OURS.fullmatch, names)):
+        raise StartRefused(
+            f"{data} has other things than a data folder's in it, such as {min(names)}",
+            f"name a new or empty folder, {_another(repo)}",
+        )
 
 
 def _take(data: Path) -> None:
