@@ -73,11 +73,11 @@ def find(user: str, group: str) -> Account | None:
     if account.uid == os.geteuid() and (not group or account.gid == os.getegid()):
         return account._replace(gid=os.getegid(), groups=tuple(os.getgroups()))
     if os.geteuid():
-        us = _name(os.geteuid())
+        ours = account.uid == os.geteuid()
+        what = f"group than its own: {group!r}" if ours else f"user than its own: {user!r}"
         raise StartRefused(
-            f"only root can run commands as another user or group than its own: {user!r} is not {us}, or {group!r} not"
-            " the group",
-            f"start the daemon as root, or as {user}, or remove `user` and `group`",
+            f"only root can run commands as another {what}",
+            f"start the daemon as root{'' if ours else f', or as {user}'}, or remove `user` and `group`",
         )
     return account
 
@@ -188,7 +188,14 @@ def _account_of(user: str, group: str) -> Account:
         return Account(entry.pw_uid, gid, groups, entry.pw_name, entry.pw_dir or "/", shell)
     if not user.isdecimal():
         raise StartRefused(f"there is no user {user!r}", f"make one, such as by `useradd --system {user}`")
-    return Account(int(user), _gid(group) if group else int(user), (), user, "/", "/bin/sh")
+    uid = _number("user", user)
+    return Account(uid, _gid(group) if group else uid, (), user, "/", "/bin/sh")
+
+
+def _number(field: str, text: str) -> int:
+    if (number := int(text)) >= NOBODY:
+        raise StartRefused(f"{field} {text} is larger than any that the kernel has", f"name one below {NOBODY}")
+    return number
 
 
 def _passwd(user: str) -> pwd.struct_passwd | None:
@@ -200,13 +207,8 @@ def _passwd(user: str) -> pwd.struct_passwd | None:
 
 def _gid(group: str) -> int:
     if group.isdecimal():
-        return int(group)
+        return _number("group", group)
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
         raise StartRefused(f"there is no group {group!r}", "name one of `getent group`") from None
-
-
-def _name(uid: int) -> str:
-    entry = _passwd(str(uid))
-    return entry.pw_name if entry else str(uid)
