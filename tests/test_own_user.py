@@ -12,6 +12,7 @@ import pytest
 from spec.waiting import wait_until
 
 from slot_machine.host import rights
+from tests.another_user import NUMBERED, give, needs_root
 from tests.world import Site, kill
 
 NO_NEW_PRIVILEGES = ("setpriv", "--no-new-privs")
@@ -50,6 +51,14 @@ def test_root_is_warned_once_that_the_app_is_roots(site: Site) -> None:
     site.start()
     assert site.run("reload").returncode == 0
     assert said(site, "setup, app and git run as root") == 1
+
+
+@needs_root
+def test_root_is_asked_to_name_the_owner_of_a_repository_of_another_users(site: Site) -> None:
+    site.commit("one")
+    give(site.repo, int(NUMBERED))
+    assert site.launch().process.wait(20) == 1
+    assert said(site, 'hint: set "user" to its owner, so that nothing of it runs as root') == 1
 
 
 def test_user_that_is_the_daemons_own_has_a_clean_environment(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """How git is called: in which environment, with which settings, for how long; and what its errors say."""
 
 import asyncio
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -128,6 +129,8 @@ class Git:
 def _ownership(repository: str) -> str:
     if user := rights.other():
         return f"git runs as {user.name}, so give it the repository: `chown -R {user.name}:{user.gid} {repository}`"
+    if os.geteuid() == 0:
+        return f'set "user" to its owner, so that nothing of it runs as root, or `chown -R root: {repository}`'
     return "let the daemon's user own the repository, or name it in `git config --global safe.directory`"
 
 
