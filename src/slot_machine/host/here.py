@@ -10,6 +10,7 @@ from slot_machine.core.git_variables import TRUE_HISTORY, unbound
 
 LIMIT_S = 60.0
 OUTSIDE = "not a git repository (or any"
+ANOTHERS = "dubious ownership"
 HASH = "[0-9a-f]{40}|[0-9a-f]{64}"
 
 
@@ -20,7 +21,8 @@ def resolved(commitish: str, user: str = "") -> str:
     CommitNotFound, GitFailed.
 
     Root runs no git in a repository of another user's, whose settings may name commands: whom the configuration names
-    as `user`, or who called sudo, whose repositories git trusts. There, too, the daemon looks for it.
+    as `user`, or who called sudo, whose repositories git trusts. There, too, the daemon looks for it; and where git
+    refuses to read it as root.
     """
     anothers = os.geteuid() == 0 and (user or os.environ.get("SUDO_UID", "0") != "0")
     if commitish.startswith("-") or re.fullmatch(HASH, commitish) or anothers:
@@ -32,7 +34,7 @@ def resolved(commitish: str, user: str = "") -> str:
     if repository.returncode == 0:
         hint = "commit it or fetch it first; a full hash is looked for in the daemon's repository"
         raise CommitNotFound(f"{commitish!r} is not a commit in {Path.cwd()}", hint)
-    if OUTSIDE in repository.stderr:
+    if OUTSIDE in repository.stderr or (os.geteuid() == 0 and ANOTHERS in repository.stderr):
         return commitish
     hint = "mend that, or deploy a full hash, which is looked for in the daemon's repository"
     raise GitFailed(f"git can't read the repository of {Path.cwd()}: {repository.stderr.strip()}", hint)
