@@ -169,6 +169,15 @@ def test_api_port_that_was_changed_under_a_running_daemon_without_a_socket(site:
     assert "hint: run `slot-machine start` first" in site.run("status").stderr
 
 
+@pytest.mark.parametrize("command", ["status", "init", "deploy", "rollback"])
+def test_folder_that_was_removed_is_no_place_for_a_command(site: Site, tmp_path: Path, command: str) -> None:
+    (tmp_path / "gone").mkdir()
+    shell = ("sh", "-c", f"rmdir ../gone; exec '{site.orchestrator.binary}' {command}")
+    done = subprocess.run(shell, cwd=tmp_path / "gone", capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr == "error: the current folder was removed\nhint: go to another one, such as by `cd`\n"
+
+
 def test_where_there_is_no_configuration_the_folder_of_one_is_asked_for(tmp_path: Path) -> None:
     start = "run `slot-machine start` first"
     hints = {

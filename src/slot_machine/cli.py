@@ -43,6 +43,7 @@ def init_(force: bool) -> None:
     """Detect the project and write slot-machine.json."""
     from slot_machine import init
 
+    show.here()
     init.run(DATA_NAME, force=force)
 
 

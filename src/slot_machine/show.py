@@ -53,8 +53,16 @@ def user() -> str:
     return str(_config(path).get("user") or "") if path else ""
 
 
+def here() -> str:
+    """The current folder. Raises ConfigError where it was removed, such as the tree of an earlier version."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the current folder was removed", "go to another one, such as by `cd`") from None
+
+
 def _nearest() -> str:
-    folder = os.getcwd()
+    folder = here()
     while not os.path.isfile(path := os.path.join(folder, CONFIG_NAME)):
         parent = os.path.dirname(folder)
         if parent == folder:
