@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -57,8 +58,11 @@ class Tree:
 
 
 @pytest.fixture
-def tree(repository: Repository) -> Tree:
-    return Tree(repository)
+def tree(repository: Repository) -> Iterator[Tree]:
+    tree = Tree(repository)
+    yield tree
+    # pytest can't remove what lies too deep, and would fail at the end of a later run.
+    subprocess.run(["rm", "-rf", tree.kept.parent], check=True)
 
 
 def test_what_the_setup_made_and_nobody_changed_is_not_kept(tree: Tree) -> None:
