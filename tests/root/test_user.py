@@ -292,7 +292,7 @@ def test_hostile_settings_of_the_repository_never_run_as_root(nobodys: AnothersS
     assert not list(marks.glob("*-hook"))
 
 
-@pytest.mark.parametrize("case", ["repository", "refs", "access_log"])
+@pytest.mark.parametrize("case", ["repository", "refs", "access_log", "access_log in memory"])
 def test_what_the_user_cannot_use_or_could_exchange_is_refused(nobodys: AnothersSite, case: str) -> None:
     site = nobodys
     site.commit("one")
@@ -305,6 +305,10 @@ def test_what_the_user_cannot_use_or_could_exchange_is_refused(nobodys: Anothers
             os.chown(git_dir / "refs", 0, 0)
             chown = f"`chown -R {NAMED}:{site.uid} {git_dir}`"
             said = f"{NAMED} may not write to {git_dir}/refs\nhint: give it to that user: {chown}"
+        case "access_log in memory":
+            log = f"/dev/shm/slot-machine-{os.getpid()}.log"
+            site.config["access_log"] = log
+            said = f"{NAMED} can lead access_log {log} elsewhere: /dev/shm is writable for {NAMED}"
         case _:
             site.config["access_log"] = "access.log"
             said = f"{NAMED} can lead access_log {site.repo}/access.log elsewhere: {site.repo} is writable for {NAMED}"
