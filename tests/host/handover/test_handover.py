@@ -140,6 +140,18 @@ def test_another_program_on_the_port_is_found(stage: Stage) -> None:
         assert "another program" in stage.order(Listens(candidate.number)).error
 
 
+def test_app_that_listens_on_what_is_no_socket_takes_nothing_of_the_keeper(stage: Stage) -> None:
+    def held() -> int:
+        return len(os.listdir(f"/proc/{stage.keeper.pid}/fd"))
+
+    stage.first(*app("ipv4"))
+    before = held()
+    program = "import ctypes, os; [ctypes.CDLL(None).listen(os.open('/dev/null', 0), 5) for _ in range(50)]"
+    assert stage.launch(sys.executable, "-ISc", program).process.wait(TIMEOUT_S) == 0
+
+    wait_until("the keeper has let go of it", lambda: held() <= before)
+
+
 def test_port_of_a_crashed_app_refuses_at_once_and_its_restart_serves(stage: Stage) -> None:
     old = stage.first(*app("ipv4"))
     live = stage.swap(old, "/bin/sh", "-c", f"{sys.executable} -IS {APP} ipv4; sleep 60")

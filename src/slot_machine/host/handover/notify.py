@@ -70,14 +70,18 @@ class Notification:
         return content
 
     def socket(self) -> socket.socket:
-        """A duplicate of the socket. Raises OSError, Gone."""
+        """A duplicate of the socket. Raises OSError, also for what is no socket, and Gone."""
         pidfd = os.pidfd_open(self.process())
         try:
             self._check()
             fd = system_call("pidfd_getfd", pidfd, ctypes.c_int(self._args[0]), 0)
         finally:
             os.close(pidfd)
-        return socket.socket(fileno=fd)
+        try:
+            return socket.socket(fileno=fd)
+        except OSError:
+            os.close(fd)
+            raise
 
     def answer(self, error: int = 0) -> None:
         """The call returns 0, or fails with that errno."""
