@@ -24,6 +24,7 @@ def test_modules_that_lie_about(site: Site, options: tuple[str, ...]) -> None:
     """The daemon itself runs with -m, by which Python takes modules from the current folder, until it is reloaded."""
     marks, elsewhere = site.folder / "marks", site.folder / "elsewhere"
     plant(site.data, marks)
+    (site.data / "daemon.lock").touch()
     plant(elsewhere, marks)
     startup = elsewhere / "uvloop.py"
     (site.repo / "env").write_text(
@@ -45,6 +46,7 @@ def test_empty_entry_of_pythonpath_is_no_folder_of_ours(site: Site, monkeypatch:
     """As `PYTHONPATH="$PYTHONPATH:/lib"` often has it: Python takes it for the current folder."""
     marks = site.folder / "marks"
     plant(site.data, marks)
+    (site.data / "daemon.lock").touch()
     monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}/nowhere")
 
     site.start()
