@@ -11,17 +11,17 @@ from soak.trouble import ENV_FILE
 
 Fault = Literal["", "setup", "boot", "health", "hang", "cancel", "disk", "env", "neighbour"]
 APP = Path(__file__).with_name("app.py")
-STAGES: dict[Fault, str] = {
-    "setup": "setup",
-    "boot": "health",
-    "health": "health",
-    "hang": "setup",
-    "cancel": "setup",
-    "disk": "setup",
-    "env": "resolve",
-    "neighbour": "health",
+STAGES: dict[Fault, tuple[str, ...]] = {
+    "setup": ("setup",),
+    "boot": ("health",),
+    "health": ("health",),
+    "hang": ("setup",),
+    "cancel": ("resolve", "checkout", "setup"),
+    "disk": ("setup",),
+    "env": ("resolve",),
+    "neighbour": ("health",),
 }
-"""Where a deploy with that fault fails."""
+"""Where a deploy with that fault may fail."""
 
 AWAY = "setsid sh -c 'while :; do sleep 5; done' {token}-marked &\n"
 AWAY_CLEANED = "env -i PATH=\"$PATH\" setsid sh -c 'while :; do sleep 5; done' {token}-cleaned &\n"

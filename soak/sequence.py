@@ -222,7 +222,8 @@ class Sequence:
     def _judge_failure(self, what: str, fault: Fault, code: int, *, killed: bool) -> None:
         attempt = [row for row in self._site.history() if row["kind"] == "deploy"][-1]
         result = "cancelled" if fault == "cancel" else "failed"
-        if code == 0 or (not killed and (attempt["result"], attempt["stage"]) != (result, STAGES[fault])):
+        as_expected = attempt["result"] == result and attempt["stage"] in STAGES[fault]
+        if code == 0 or not (killed or as_expected):
             self.problems.append(f"{what}: exit code {code}, {attempt}")
         elif fault == "neighbour" and not killed and "is not the app's" not in str(attempt["error"]):
             self.problems.append(f"{what}: {attempt}")
