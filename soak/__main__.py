@@ -1,6 +1,7 @@
 """Usage: python -m soak PATH_OF_SLOT_MACHINE [MINUTES] [SEED]. Prints an account; fails if anything is unexcused.
 
-What it ran in is kept then, with the logs of every daemon.
+What it ran in is kept then, with the logs of every daemon. As root, the apps of even seeds are of another user, and
+attack their daemon.
 """
 
 import os
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 from spec.orchestrator import Orchestrator
+from tests.another_user import CAN_BE_ANOTHER, NUMBERED, AnothersSite
 from tests.world import Site
 
 from soak import account, trouble
@@ -22,10 +24,13 @@ from soak.sequence import Sequence
 
 def main(binary: str, minutes: float, seed: int) -> int:
     folder = Path(tempfile.mkdtemp(prefix="slot-machine-soak-"))
+    folder.chmod(0o755)
     (folder / "tmp").mkdir()
     os.environ["TMPDIR"] = str(folder / "tmp")
     print(f"seed {seed}, {minutes:g} minutes, in {folder}", flush=True)
-    site = Site(Orchestrator(Path(binary)), folder)
+    orchestrator = Orchestrator(Path(binary))
+    is_anothers = CAN_BE_ANOTHER and seed % 2 == 0
+    site = AnothersSite(folder, NUMBERED, int(NUMBERED), orchestrator) if is_anothers else Site(orchestrator, folder)
     with trouble.small_disk(site):
         failed = soak(site, minutes, seed)
     if not failed:

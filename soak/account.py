@@ -155,6 +155,7 @@ def _end(soak: Soak, left: dict[str, list[str]], problems: int) -> list[tuple[st
     loaded = soak.samples.under_load
     return [
         ("state checks passed", soak.sequence.checks_passed),
+        ("attacks of the app on its daemon that were refused", soak.sequence.attacks_held),
         *((f"left over: {what}", len(found)) for what, found in left.items()),
         ("daemon, resident: begin, end", f"{first.daemon_mb:.1f} MB, {last.daemon_mb:.1f} MB"),
         ("largest worker, resident: begin, end", f"{first.worker_mb:.1f} MB, {last.worker_mb:.1f} MB"),

@@ -16,6 +16,10 @@ def said(name: str) -> str:
     return Path(name).read_text().strip()
 
 
+def attack(targets: str) -> bytes:
+    return subprocess.run([sys.executable, "-IS", "attack.py", targets], check=True, stdout=subprocess.PIPE).stdout
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     version = ""
     protocol_version = "HTTP/1.1"
@@ -32,7 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(hashlib.sha256(self.path.encode()).digest() * 20)
 
     def do_POST(self) -> None:
-        self.reply(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.reply(attack(body.decode()) if self.path == "/attack" else body)
 
     def reply(self, body: bytes, status: int = 200) -> None:
         self.send_response(status)

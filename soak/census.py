@@ -24,6 +24,7 @@ KEPT = {
     "live",
     "previous",
     "reserve",
+    "kept",
 } | TREES
 DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal"}
 
@@ -37,18 +38,18 @@ class Process(NamedTuple):
 
 
 def processes(site: Site) -> list[Process]:
-    """All that has the daemon's mark, or the soak's folder in its command line."""
+    """All that has the mark of the daemon or of what it starts, or the soak's folder in its command line."""
     return list(_processes(site))
 
 
 def _processes(site: Site) -> Iterator[Process]:
-    mark = f"{MARK}={site.folder}/"
+    marks = f"{MARK}={site.folder}/", f"{containment.MARK}={containment.owner(site.data)}-"
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             stat = (folder / "stat").read_text().rpartition(") ")[2]
             environ = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
             command = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-            marked = any(pair.startswith(mark) for pair in environ)
+            marked = any(pair.startswith(marks) for pair in environ)
             if stat[0] not in "ZX" and (marked or f"{site.folder}/child-" in command):
                 commits = [pair.partition("=")[2] for pair in environ if pair.startswith("SLOT_MACHINE_COMMIT=")]
                 yield Process(int(folder.name), _role(site, command), commits[0] if commits else "")

@@ -1,5 +1,6 @@
 """What must be true of a daemon at rest: what answers, what `status` says, what is on disk and what runs agree."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
+from spec.web import exchange
+from tests.another_user import DENIED, targets
 from tests.world import Site
 
 from soak import census
@@ -16,6 +19,8 @@ from soak import census
 OTHER_SLOT = {"a": "b", "b": "a"}
 ANSWERS = 4
 STRANGER = 54_321
+GONE = {"No such file or directory", "No such process"}
+"""Since the app was told what to attack."""
 ASK = """
 import socket, sys
 head = b"POST /rollback HTTP/1.0\\r\\nHost: localhost\\r\\nContent-Length: 0\\r\\n"
@@ -104,6 +109,20 @@ def strangers_answers(site: Site) -> str:
     """To two rollbacks, the second one by way of a proxy. One before them does not wait for its answer."""
     command = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", sys.executable, "-ISc", ASK]
     return subprocess.run([*command, str(site.api_port)], cwd="/", capture_output=True, text=True, check=False).stdout
+
+
+def apps_attacks(site: Site) -> tuple[int, list[str]]:
+    """The live app attacks its daemon: how many attempts were refused, and what the others came to.
+
+    Raises OSError, AssertionError, HTTPException.
+    """
+    pids = [site.daemons[-1].process.pid, *census.workers(site)]
+    status, body = exchange(site.port, "POST", "/attack", targets(site, pids))
+    assert status == 200, (status, body)
+    tried: dict[str, str] = json.loads(body)
+    others = {attempt: outcome for attempt, outcome in tried.items() if outcome not in DENIED}
+    problems = [f"the app tried to {attempt}: {outcome}" for attempt, outcome in others.items() if outcome not in GONE]
+    return len(tried) - len(others), problems
 
 
 def answer(port: int) -> tuple[int, str]:

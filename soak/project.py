@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tests.another_user import ATTACK
 from tests.world import Site
 
 from soak.trouble import ENV_FILE
@@ -60,6 +61,7 @@ def commit(site: Site, rng: random.Random, number: int, *, fault: Fault = "", ch
     }
     files = {
         "app.py": APP.read_text(),
+        "attack.py": ATTACK,
         "version": name,
         "fault": fault,
         "child.sh": away,

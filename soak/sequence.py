@@ -70,6 +70,7 @@ class Sequence:
         self.kills: Counter[str] = Counter()
         self.problems: list[str] = []
         self.checks_passed = 0
+        self.attacks_held = 0
         self.starts_s: list[float] = []
         self.killer = Killer(site, rng)
         self._site = site
@@ -249,6 +250,17 @@ class Sequence:
             self.problems.append(f"{what}: {error}: {found}")
         else:
             self.checks_passed += 1
+            self._attack(what)
+
+    def _attack(self, what: str) -> None:
+        if "user" not in self._site.config:
+            return
+        try:
+            held, found = checks.apps_attacks(self._site)
+        except (OSError, AssertionError, http.client.HTTPException) as error:
+            held, found = 0, [f"the app could not attack its daemon: {error!r}"]
+        self.attacks_held += held
+        self.problems += [f"{what}: {problem}" for problem in found]
 
     def _commit(self, action: str) -> Version:
         version = project.commit(

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from spec.orchestrator import Orchestrator, environment, find
+from spec.web import Body
 
 from tests.world import Site
 
@@ -24,20 +27,19 @@ def is_mapped(uid: int) -> bool:
     return any(first <= uid < first + count for first, _, count in spans)
 
 
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not is_mapped(int(NUMBERED)) or not os.access(PYTHON, os.X_OK),
-    reason=f"only root can be another user, and {PYTHON} is needed",
-)
+CAN_BE_ANOTHER = os.geteuid() == 0 and is_mapped(int(NUMBERED)) and os.access(PYTHON, os.X_OK)
+needs_root = pytest.mark.skipif(not CAN_BE_ANOTHER, reason=f"only root can be another user, and {PYTHON} is needed")
+
+ATTACK = (Path(__file__).parent / "clients" / "attack.py").read_text()
+DENIED = {"Permission denied", "Operation not permitted"}
 
 
 class AnothersSite(Site):
     """`uid` owns the repository; the data folder lies where only root can write."""
 
-    def __init__(self, folder: Path, user: str, uid: int) -> None:
+    def __init__(self, folder: Path, user: str, uid: int, orchestrator: Orchestrator | None = None) -> None:
         self.uid = uid
-        binary = find()
-        assert binary is not None, "slot-machine is not installed beside this Python"
-        super().__init__(Orchestrator(binary), folder)
+        super().__init__(orchestrator or _installed(), folder)
         self.data = folder / "data"
         self.config |= {"start_command": f"{PYTHON} -IS app.py", "user": user, "data": str(self.data)}
 
@@ -60,8 +62,25 @@ class AnothersSite(Site):
         )
 
 
+def _installed() -> Orchestrator:
+    binary = find()
+    assert binary is not None, "slot-machine is not installed beside this Python"
+    return Orchestrator(binary)
+
+
+def targets(site: Site, pids: list[int]) -> Body:
+    """For ATTACK: these processes, and all files and sockets in the data folder."""
+    modes = {path.name: path.lstat().st_mode for path in site.data.iterdir()}
+    names = [name for name, mode in modes.items() if stat.S_ISREG(mode) or stat.S_ISSOCK(mode)]
+    return {"names": names, "pids": pids, "api_port": site.api_port}
+
+
 def give(folder: Path, uid: int) -> None:
-    subprocess.run(["chown", "-R", f"{uid}:{uid}", str(folder)], check=True)
+    """Git may remove some of its files meanwhile."""
+    for parent, folders, files in os.walk(folder):
+        for name in ("", *folders, *files):
+            with suppress(FileNotFoundError):
+                os.chown(os.path.join(parent, name), uid, uid, follow_symlinks=False)
 
 
 def passable_folder() -> Path:
