@@ -25,7 +25,7 @@ def test_crashed_app_is_started_again(site: Site, options: tuple[str, ...]) -> N
 
     wait_until("the crash is noticed", lambda: site.status()["healthy"] is False)
     if not options:
-        assert site.get()[0] == 503
+        wait_until("the proxy knows that nothing is live", lambda: site.get()[0] == 503)
     assert "killed by SIGKILL" in str(site.status()["last_exit"])
     wait_until("the app is back", lambda: serves(site))
     assert site.serving() == "good"
