@@ -45,7 +45,14 @@ class Admission(web.BaseSite):
         )
 
     async def stop(self) -> None:
-        """Takes no more connections, and answers those that came before: their requests may still be on their way."""
+        """Takes no more connections, and answers those that came before: their requests may still be on their way.
+
+        asyncio drops a connection that it has accepted, and not yet made a transport of, when its server is closed.
+        """
+        if isinstance(self._server, asyncio.Server):
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            await asyncio.sleep(POLL_S)
         await super().stop()
         for _ in range(round(FIRST_REQUEST_S / POLL_S)):
             await asyncio.sleep(POLL_S)
