@@ -63,6 +63,16 @@ class Connection:
             self.raw.settimeout(TIMEOUT_S)
         return not self._buffer
 
+    def open(self) -> bool:
+        """Whether no end has arrived by now."""
+        self.raw.settimeout(0)
+        try:
+            return self.raw.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        finally:
+            self.raw.settimeout(TIMEOUT_S)
+
     def close(self) -> None:
         self.raw.close()
 
