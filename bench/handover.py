@@ -24,7 +24,7 @@ from demo.__main__ import free_port, git, start
 SWAPS = 20
 VISITORS, KEPT_ALIVE = 3, 2
 PAUSE_S = 0.1
-DENIED = Path("tests/host/handover/denied.py").resolve()
+DENIED = Path("tests/handover/denied.py").resolve()
 
 
 class App(NamedTuple):

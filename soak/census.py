@@ -9,7 +9,7 @@ from typing import NamedTuple
 from spec.daemon import MARK
 from tests.world import Site
 
-from slot_machine.host import containment
+from slot_machine.host.process import containment
 
 TREES = {"tree-1", "tree-2", "tree-3"}
 KEPT = {

@@ -10,22 +10,22 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
-from slot_machine import custody
+from slot_machine.app import custody
+from slot_machine.app.deployer import Deployer
+from slot_machine.app.release import Release
+from slot_machine.app.slots import Slots
+from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import Config
 from slot_machine.core.errors import CommitNotFound, StageFailed
 from slot_machine.core.model import Attempt, Contents, Running, State, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstream
-from slot_machine.deployer import Deployer
-from slot_machine.host.capacity import Size
-from slot_machine.host.health import Answer
+from slot_machine.host.files.capacity import Size
+from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog
-from slot_machine.host.proc import Identity
-from slot_machine.host.store import SCHEMA, Role, Store
-from slot_machine.host.worktrees import Clearing, Protected
-from slot_machine.release import Release
-from slot_machine.slots import Slots
-from slot_machine.supervisor import Supervisor
+from slot_machine.host.network.health import Answer
+from slot_machine.host.process.proc import Identity
+from slot_machine.state.store import SCHEMA, Role, Store
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from spec.orchestrator import Orchestrator, environment
 from spec.ports import free_port
 from spec.web import Reply, call, exchange
 
-APP = Path(__file__).with_name("app.py")
+APP = Path(__file__).parent / "clients" / "sample_app.py"
 Value = str | int
 
 

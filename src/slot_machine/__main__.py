@@ -2,8 +2,8 @@
 
 import sys
 
-from slot_machine import printing
-from slot_machine.host import streams
+from slot_machine.host import printing
+from slot_machine.host.process import streams
 
 
 def main() -> None:
@@ -11,13 +11,13 @@ def main() -> None:
     streams.ensure()
     printing.guard()
     if sys.argv[1:] == ["status"]:
-        from slot_machine import show
+        from slot_machine.cli import render
 
-        show.main()
+        render.main()
     else:
-        from slot_machine import cli
+        from slot_machine.cli import commands
 
-        cli.main()
+        commands.main()
 
 
 if __name__ == "__main__":

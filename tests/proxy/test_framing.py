@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slot_machine.proxy import reply, request
-from slot_machine.proxy.fields import Refusal
 from slot_machine.proxy.framing import (
     MORE,
     MOST_EXCESS_BYTES,
@@ -23,6 +21,8 @@ from slot_machine.proxy.framing import (
     Framing,
     Sized,
 )
+from slot_machine.proxy.heads import reply, request
+from slot_machine.proxy.heads.fields import Refusal
 
 EXTENSIONS = st.sampled_from([b"", b"", b";a", b";a=b;c", b'; a = "b;\\" c"', b";" + b"a" * 30])
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([15, 16, 255, 256, 300]))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slot_machine.proxy.fields import FRAMING, HOP_BY_HOP, Refusal, list_members
-from slot_machine.proxy.forwarded import Sender, TrustedProxies
-from slot_machine.proxy.reply import ReplyHead
-from slot_machine.proxy.request import RequestHead, misnamed
+from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Refusal, list_members
+from slot_machine.proxy.heads.forwarded import Sender, TrustedProxies
+from slot_machine.proxy.heads.reply import ReplyHead
+from slot_machine.proxy.heads.request import RequestHead, misnamed
 
 STRANGER = TrustedProxies(()).sender("192.0.2.7")
 PROXY = TrustedProxies(("10.0.0.0/8", "::1")).sender("10.1.2.3")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from tests.test_deploy_failures import fail_after
-from tests.test_take_over import kill_daemon, workers
+from tests.system.test_deploy_failures import fail_after
+from tests.system.test_take_over import kill_daemon, workers
 from tests.world import Site, kill, serves
 
 
@@ -198,7 +198,7 @@ def test_no_memory_for_a_second_copy_is_a_warning(site: Site, tmp_path: Path, mo
 
 
 NO_MEMORY = """
-from slot_machine.host import capacity
+from slot_machine.host.files import capacity
 capacity.available_memory = lambda: 1_000_000
 """
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from slot_machine.core.model import SLOTS, Slot
-from slot_machine.host.regular import open_regular
+from slot_machine.host.files.regular import open_regular
 from slot_machine.host.rotation import SPARED_BYTES, LogFile
 
 TAIL_LINES = 20

@@ -12,7 +12,7 @@ import os
 import threading
 from pathlib import Path
 
-from slot_machine.host.regular import open_regular
+from slot_machine.host.files.regular import open_regular
 
 SPARED_BYTES = 16_384
 """What stays in the file in any case, for whoever looks at its end."""

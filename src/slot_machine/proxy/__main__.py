@@ -9,7 +9,7 @@ import sys
 import msgspec
 import uvloop
 
-from slot_machine import printing
+from slot_machine.host import printing
 from slot_machine.proxy.control import ControlConnection
 from slot_machine.proxy.server import DataPlaneServer
 from slot_machine.proxy.wire import Settings

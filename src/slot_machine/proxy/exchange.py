@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from slot_machine.core.upstream import CUT
 from slot_machine.proxy import pages
-from slot_machine.proxy.request import RequestHead
+from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.routing import NO_SLOT, Route
 
 if TYPE_CHECKING:
+    from slot_machine.proxy.heads.reply import ReplyHead
     from slot_machine.proxy.inbound import ClientConnection
     from slot_machine.proxy.outbound import AppConnection
     from slot_machine.proxy.pool import Pool
-    from slot_machine.proxy.reply import ReplyHead
 
 
 class AppSide(Protocol):

@@ -5,7 +5,7 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
-from slot_machine.proxy.fields import MOST_FIELDS, MOST_HEAD_BYTES, Lines, Refusal
+from slot_machine.proxy.heads.fields import MOST_FIELDS, MOST_HEAD_BYTES, Lines, Refusal
 
 MORE = -1
 MOST_LINE_BYTES = 4096

@@ -11,13 +11,14 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, cast
 
-from slot_machine.proxy import pages, request
+from slot_machine.proxy import pages
 from slot_machine.proxy.exchange import Exchange
-from slot_machine.proxy.fields import MOST_HEAD_BYTES, MOST_REMEMBERED_BYTES, Refusal
-from slot_machine.proxy.forwarded import Sender
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
+from slot_machine.proxy.heads import request
+from slot_machine.proxy.heads.fields import MOST_HEAD_BYTES, MOST_REMEMBERED_BYTES, Refusal
+from slot_machine.proxy.heads.forwarded import Sender
+from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.pool import Pool
-from slot_machine.proxy.request import RequestHead
 from slot_machine.proxy.room import Idleness, Room
 from slot_machine.proxy.routing import Router
 from slot_machine.proxy.sockets import ended_by_peer, fileno, readable, unsent

@@ -7,12 +7,12 @@ from http import HTTPStatus
 from time import monotonic
 from typing import cast
 
-from slot_machine.proxy import reply
 from slot_machine.proxy.exchange import Exchange
-from slot_machine.proxy.fields import MOST_HEAD_BYTES, Refusal, list_members
 from slot_machine.proxy.framing import LAST_CHUNK, MORE, REPLY_LINES, Chunked, Framing, Sized, UntilClose, chunk
+from slot_machine.proxy.heads import reply
+from slot_machine.proxy.heads.fields import MOST_HEAD_BYTES, Refusal, list_members
+from slot_machine.proxy.heads.reply import BODYLESS, ReplyHead
 from slot_machine.proxy.pool import Pool
-from slot_machine.proxy.reply import BODYLESS, ReplyHead
 from slot_machine.proxy.sockets import fileno
 from slot_machine.proxy.tunnel import Tunnel
 from slot_machine.proxy.turns import end_turn

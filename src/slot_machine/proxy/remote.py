@@ -7,9 +7,9 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from slot_machine.control_socket import Caller, reachable
 from slot_machine.core.errors import DataPlaneGone
 from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.host.network.control_socket import Caller, reachable
 from slot_machine.proxy.wire import (
     Close,
     Drained,

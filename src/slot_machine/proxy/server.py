@@ -15,7 +15,7 @@ import msgspec
 from slot_machine.proxy import gauge
 from slot_machine.proxy.access_log import AccessLog
 from slot_machine.proxy.exchange import Exchange
-from slot_machine.proxy.forwarded import TrustedProxies
+from slot_machine.proxy.heads.forwarded import TrustedProxies
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool

@@ -1,0 +1,1 @@
+"""One app: its deploys, its trees, its running versions."""

@@ -1,0 +1,117 @@
+"""One deploy, rollback or recovery as it happens: its phase, its progress lines, its entry in the history."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from slot_machine.core.model import Attempt, Printed, Progress, Result, Version, rfc3339
+from slot_machine.core.phases import Event, Phase, after
+from slot_machine.core.upstream import Counts
+from slot_machine.state.store import Store
+
+log = logging.getLogger(__name__)
+
+RESULTS: dict[Phase, Result] = {
+    Phase.SUCCEEDED: "succeeded",
+    Phase.FAILED: "failed",
+    Phase.CANCELLED: "cancelled",
+    Phase.INTERRUPTED: "interrupted",
+}
+
+LONGEST_ERROR = 4096
+"""In the history, in characters."""
+
+Report = Callable[[Progress | Printed], None]
+
+
+def now() -> str:
+    """RFC 3339, in UTC."""
+    return rfc3339(datetime.now(UTC))
+
+
+class RunningAttempt:
+    """Follows the table of phases; each step closes the stage before it and opens the next."""
+
+    def __init__(self, record: Attempt, store: Store, report: Report) -> None:
+        self.record = store.begin(record)
+        self.phase = Phase.IDLE
+        self.version: Version | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.cancelled = False
+        """Somebody asked for its end, and it will come to that."""
+        self._store = store
+        self._report = report
+        self._began_s = self._stage_began_s = time.monotonic()
+        self._outcome = ""
+
+    def aim(self, version: Version) -> None:
+        self.version = version
+        self.record.commit, self.record.slot = version.commit, version.slot
+        self._note()
+
+    def on(self, event: Event, message: str = "") -> None:
+        """Goes on to the next phase; `message` says what it does there. Raises IllegalTransition."""
+        phase = after(self.phase, event)
+        if self.phase is not Phase.IDLE:
+            self._close_stage("failed" if event in (Event.FAIL, Event.CANCEL, Event.ABANDON) else "finished")
+        self.phase = phase
+        if phase in RESULTS:
+            return
+        self._stage_began_s = time.monotonic()
+        if phase not in (Phase.RESTORE, Phase.CANCELLING):
+            self.record.stage = phase.stage
+            self._note()
+        self._tell(Progress(event="started", stage=phase.stage, message=message))
+
+    def count(self, counts: Counts | None) -> None:
+        """Adds to what the switch did to requests."""
+        if counts:
+            self.record.requests = counts + (self.record.requests or Counts())
+
+    def outcome(self, message: str) -> None:
+        """What the running stage came to, told when it closes."""
+        self._outcome = message
+
+    def output(self, line: str) -> None:
+        self._tell(Progress(event="output", stage=self.phase.stage, message=line, seconds=self._stage_seconds()))
+
+    def printed(self, piece: bytes) -> None:
+        self._report(Printed(piece, self.phase.stage, self._stage_seconds()))
+
+    def warn(self, message: str) -> None:
+        """Goes on, but the client hears of it, and the reply has it in its `warnings`."""
+        log.warning("%s %d: %s", self.record.kind, self.record.id, message)
+        self.warnings += (message,)
+        self.output(f"warning: {message}")
+
+    def end(self, error: str = "") -> None:
+        """Writes the attempt into the history under the result that its phase stands for."""
+        self.record.result = RESULTS[self.phase]
+        self.record.error = error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]} ..."
+        self.record.seconds = round(time.monotonic() - self._began_s, 4)
+        self._store.save_attempt(self.record)
+
+    def _note(self) -> None:
+        """For whoever reads the history after the daemon was killed. No deploy fails over it."""
+        try:
+            self._store.note(self.record)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.error("cannot write the history: %s", error)
+
+    def _close_stage(self, event: Literal["finished", "failed"]) -> None:
+        seconds = self._stage_seconds()
+        stage = self.phase.stage
+        self.record.stage_seconds[stage] = round(self.record.stage_seconds.get(stage, 0) + seconds, 4)
+        self._tell(Progress(event=event, stage=stage, message=self._outcome, seconds=round(seconds, 4)))
+        self._outcome = ""
+
+    def _stage_seconds(self) -> float:
+        return time.monotonic() - self._stage_began_s
+
+    def _tell(self, progress: Progress) -> None:
+        if progress.event != "output":
+            text = f" {progress.message}" if progress.message else ""
+            log.info("%s %d: %s %s%s", self.record.kind, self.record.id, progress.stage, progress.event, text)
+        self._report(progress)

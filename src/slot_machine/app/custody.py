@@ -1,0 +1,110 @@
+"""What the app wrote into its own tree: kept when another version gets the tree, and named."""
+
+import errno
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.release import describe
+from slot_machine.app.seams import Trees
+from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.model import Version
+from slot_machine.host.files import databases, kept, mounts
+from slot_machine.host.files.kept import Kept, in_words
+from slot_machine.host.files.leavings import Leavings
+from slot_machine.host.files.reserve import Reserve
+from slot_machine.host.process.threads import finished
+from slot_machine.state.store import Store
+
+
+class Clearing:
+    """Moves what a checkout of one tree would destroy into a folder of its own. `moved` are the names."""
+
+    def __init__(self, leavings: Leavings, tree: Path, folder: Path, reserve: Reserve) -> None:
+        self.folder = folder
+        self.moved: list[str] = []
+        self._leavings = leavings
+        self._tree = tree
+        self._reserve = reserve
+
+    async def before(self, commit: str) -> None:
+        """Raises OSError, SlotMachineError."""
+        await self.move(await self._leavings.before(commit))
+
+    async def after(self) -> None:
+        """Raises OSError, SlotMachineError."""
+        await self.move(await self._leavings.after())
+
+    async def everything(self) -> None:
+        """The whole tree if parts of it can't be moved: they belong to somebody else. Raises OSError."""
+        mounts.refuse(mounts.at_or_below(self._tree), f"cannot begin {self._tree} anew")
+        try:
+            await self.move(await self._leavings.everything())
+        except PermissionError:
+            await finished(lambda: kept.move_tree(self._tree, self.folder))
+            self.moved.append(f"{self._tree.name} as a whole")
+
+    async def move(self, names: list[str]) -> None:
+        """Raises OSError."""
+        if not names:
+            return
+        try:
+            await finished(lambda: kept.move(self._tree, names, self.folder, self.moved))
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._reserve.give_up():
+                raise
+            await self.move(names)
+
+
+class Custody:
+    def __init__(self, worktrees: Trees, store: Store) -> None:
+        self._worktrees = worktrees
+        self._store = store
+        self._kept = Kept(worktrees.data)
+
+    def leavings(self, tree: int) -> Leavings:
+        made, begun_ns = self._store.made(tree), self._store.begun_ns(tree)
+        return Leavings(self._worktrees.try_git, self._worktrees.path(tree), made, begun_ns)
+
+    @asynccontextmanager
+    async def clearing(self, attempt: RunningAttempt, version: Version) -> AsyncIterator[Clearing]:
+        """For the checkout of a version. In the end, it is said what was moved, and room is made for it."""
+        folder = self._kept.new_folder(version.slot)
+        path = self._worktrees.path(version.tree)
+        clearing = Clearing(self.leavings(version.tree), path, folder, self._store.reserve)
+        try:
+            yield clearing
+        finally:
+            if clearing.moved:
+                attempt.warn(f"kept in {folder}, as no commit and no setup has it: {in_words(clearing.moved)}")
+                await self._prune(attempt, folder)
+
+    async def set_aside(self, attempt: RunningAttempt, version: Version) -> None:
+        """What was written into a tree that no slot leads to any more. The next checkout there does what fails here."""
+        try:
+            async with self.clearing(attempt, version) as clearing:
+                await clearing.move(await self.leavings(version.tree).in_use())
+        except (OSError, sqlite3.Error, SlotMachineError) as error:
+            path = self._worktrees.path(version.tree)
+            attempt.warn(f"cannot keep what was written into {path} yet; the next deploy there tries again: {error}")
+
+    async def tell_of_forks(self, attempt: RunningAttempt, old: Version, new: Version) -> None:
+        """Databases that the old version wrote into its tree, where the new one does not find them."""
+        folder = self._worktrees.path(old.tree)
+        names = await finished(lambda: databases.forked(folder, self._worktrees.path(new.tree)))
+        if names:
+            attempt.warn(
+                f"{describe(new)} does not have the databases that {describe(old)} wrote into {folder}:"
+                f" {in_words(names)}; keep them outside of the repository"
+            )
+
+    async def _prune(self, attempt: RunningAttempt, latest: Path) -> None:
+        removed: list[str] = []
+        try:
+            await finished(lambda: self._kept.prune(latest, removed))
+        except OSError as error:
+            attempt.warn(f"cannot remove what was kept earlier: {error}")
+        if removed:
+            attempt.warn(f"removed from {self._kept.root}, to keep it small: {', '.join(removed)}")

@@ -1,0 +1,111 @@
+"""Whether the live app is healthy: asked again and again, and doubted for a while after a crash."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from contextlib import suppress
+
+from slot_machine.app.release import Release, describe
+from slot_machine.app.seams import Starter
+from slot_machine.core.config import Config
+
+log = logging.getLogger(__name__)
+
+FAILURES_IN_A_ROW = 3
+SETTLED_AFTER_S = 5.0
+"""So long an app that had crashed must stay up until it counts as healthy again."""
+SHORTEST_PAUSE_S = 0.05
+FIRST_ANSWER_S = 1.0
+"""So long a daemon that takes the app over waits for its answer; then it is asked as ever."""
+
+
+class Monitor:
+    """`reason` says why the app that runs is not healthy; it is empty if it is.
+
+    `deploying`: it is not started again meanwhile, as another version may be about to take over.
+    """
+
+    def __init__(self, config: Config, launcher: Starter) -> None:
+        self._config = config
+        self._launcher = launcher
+        self._crashed = False
+        self._settled_s = 0.0
+        self._in_a_row = 0
+        self._sick = ""
+        self.failures: Counter[str] = Counter()
+        """Of probes since the daemon began, by what came instead of a 200."""
+        self.deploying = False
+
+    @property
+    def reason(self) -> str:
+        if self._crashed and not self._sick:
+            return f"started again after it had ended, less than {SETTLED_AFTER_S:g} s ago"
+        return self._sick
+
+    def proven(self) -> None:
+        """Another version, which was healthy a moment ago."""
+        self._crashed = False
+        self._well()
+
+    async def taken_over(self, release: Release) -> None:
+        """An earlier daemon's, which may hang. It is healthy once it has answered."""
+        self.proven()
+        if self._config.health_interval_s:
+            self._sick = "it has not answered its health check since this daemon took it over"
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_ANSWER_S):
+                    await self._ask(release)
+
+    def crashed(self) -> None:
+        self._crashed = True
+
+    def started_again(self) -> None:
+        """It was healthy a moment ago. If it had crashed before, it is doubted until it has stayed up."""
+        self._settled_s = time.monotonic() + SETTLED_AFTER_S
+        self._well()
+
+    async def until_to_be_started_again(self, release: Release) -> None:
+        """Watches, and returns when the app is unhealthy and the configuration says that it is then started again."""
+        if self._crashed:
+            await asyncio.sleep(self._settled_s - time.monotonic())
+            self._crashed = False
+            log.info("%s is healthy again", describe(release.version))
+        interval_s = self._config.health_interval_s
+        if not interval_s:
+            await asyncio.get_running_loop().create_future()
+        # One that is not known to be well is asked at once.
+        asked_s = time.monotonic() - (interval_s if self._sick else 0)
+        while not self._to_be_started_again():
+            await asyncio.sleep(max(asked_s + interval_s - time.monotonic(), SHORTEST_PAUSE_S))
+            asked_s = time.monotonic()
+            await self._ask(release)
+
+    def _to_be_started_again(self) -> bool:
+        return self._in_a_row >= FAILURES_IN_A_ROW and self._config.restart_when_unhealthy and not self.deploying
+
+    async def _ask(self, release: Release) -> None:
+        try:
+            answer = await self._launcher.probe(release)
+        except OSError as error:
+            log.warning("cannot ask for the health of %s, so nothing is known: %s", describe(release.version), error)
+            return
+        if answer.status == 200:
+            if self._sick:
+                log.info("%s is healthy again", describe(release.version))
+            self._well()
+        else:
+            self._failed(release, answer.words)
+
+    def _failed(self, release: Release, words: str) -> None:
+        self.failures[words.partition(" (")[0]] += 1
+        self._in_a_row += 1
+        if self._in_a_row < FAILURES_IN_A_ROW:
+            return
+        reason = f"{self._config.health_endpoint} answered {words}, not 200, {FAILURES_IN_A_ROW} times in a row or more"
+        if self._in_a_row == FAILURES_IN_A_ROW:
+            log.error("%s is unhealthy: %s", describe(release.version), reason)
+        self._sick = reason
+
+    def _well(self) -> None:
+        self._sick, self._in_a_row = "", 0

@@ -1,0 +1,60 @@
+"""What the deployer and the supervisor need of the machine; tests put a fake one in its place."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from slot_machine.app.release import Release
+from slot_machine.core.model import Version
+from slot_machine.core.phases import Phase
+from slot_machine.host.files.capacity import Size
+from slot_machine.host.git.worktrees import Clearing, Protected
+from slot_machine.host.logs import SlotLog
+from slot_machine.host.network.health import Answer
+
+
+class Starter(Protocol):
+    """Starts versions of the app, as `release.Launcher` does."""
+
+    async def launch(
+        self, version: Version, on_started: Callable[[], None] = ..., *, beside: bool = False
+    ) -> Release: ...
+
+    async def probe(self, release: Release, /) -> Answer: ...
+
+    def left_running(self) -> list[Release]: ...
+
+    def fits(self, release: Release, /) -> bool: ...
+
+    def check(self, release: Release, /) -> None: ...
+
+    def open_log(self, version: Version, stage: Phase, /) -> SlotLog: ...
+
+    def dropped_variables(self, version: Version, stage: Phase, /) -> list[str]: ...
+
+    def environment(self, version: Version, stage: Phase, app_ports: dict[str, int], /) -> Mapping[str, str]: ...
+
+
+class Trees(Protocol):
+    """The trees in git, as `host.worktrees.Worktrees` keeps them."""
+
+    @property
+    def data(self) -> Path: ...
+
+    def path(self, tree: int, /) -> Path: ...
+
+    async def measure(self, tree: int, /) -> Size | None: ...
+
+    async def resolve(self, commitish: str, /) -> str: ...
+
+    async def check_repository(self) -> None: ...
+
+    async def protect(self, role: Protected, commit: str, /) -> None: ...
+
+    async def checkout(self, tree: int, commit: str, clearing: Clearing | None = None, /) -> None: ...
+
+    async def head(self, tree: int, /) -> str: ...
+
+    async def fingerprint(self, tree: int, /) -> str | None: ...
+
+    async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]: ...

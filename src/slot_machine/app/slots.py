@@ -1,0 +1,187 @@
+"""What the trees hold: a commit that was checked out and set up, or nothing that can be relied on."""
+
+import asyncio
+import logging
+import sqlite3
+
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.custody import Custody
+from slot_machine.app.release import describe
+from slot_machine.app.seams import Starter, Trees
+from slot_machine.core.config import Config
+from slot_machine.core.errors import GitFailed, StageFailed
+from slot_machine.core.model import Contents, Made, State, Version
+from slot_machine.core.phases import Event, Phase
+from slot_machine.host.files import links, reclaim
+from slot_machine.host.files.kept import in_words
+from slot_machine.host.files.removal import remove_tree
+from slot_machine.host.git import trees
+from slot_machine.host.process import commands, proc
+from slot_machine.host.process.containment import owner
+from slot_machine.host.process.proc import Identity
+from slot_machine.host.process.session import describe_exit
+from slot_machine.host.process.threads import finished
+from slot_machine.state.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Slots:
+    def __init__(self, config: Config, worktrees: Trees, store: Store, launcher: Starter, custody: Custody) -> None:
+        self._config = config
+        self._worktrees = worktrees
+        self._store = store
+        self._launcher = launcher
+        self._custody = custody
+
+    def holds(self, version: Version) -> bool:
+        """Whether the version's tree was prepared for it, and for nothing since."""
+        contents = self._store.contents(version.tree)
+        return contents is not None and contents.commit == version.commit and not self._misplaced(version)
+
+    def _misplaced(self, version: Version) -> bool:
+        """Whether the tree was set up as the other slot, whose name leads elsewhere by now."""
+        own = trees.TREE_OF_SLOT[version.slot] == version.tree
+        return not own and trees.made_as_slot(self._worktrees.path(version.tree))
+
+    async def checked_out(self, version: Version) -> bool:
+        """Whether it holds that, and git says so, too."""
+        return self.holds(version) and await self._worktrees.head(version.tree) == version.commit
+
+    async def untouched(self, attempt: RunningAttempt, version: Version) -> bool:
+        """Whether tracked files are as the setup left them, or else are data that the app wrote.
+
+        Where git can't tell, they are taken to be. Raises GitFailed.
+        """
+        if not self.holds(version):
+            return False
+        checked_out, contents = await self.checked_out(version), self._store.contents(version.tree)
+        if checked_out and contents and await self._worktrees.fingerprint(version.tree) == contents.fingerprint:
+            return True
+        try:
+            await self._worktrees.check_repository()
+        except GitFailed as error:
+            attempt.warn(f"{describe(version)} is started as it stands, as git can't tell of edits: {error}")
+            return True
+        leavings = self._custody.leavings(version.tree)
+        edits = await leavings.edits()
+        if checked_out and not edits and await leavings.data_changed():
+            return True
+        attempt.warn(f"{describe(version)} was edited ({in_words(edits) or 'it is not clear where'}): prepared again")
+        return False
+
+    async def prepare(self, attempt: RunningAttempt, version: Version) -> None:
+        """Checkout and setup. Raises GitFailed, StageFailed."""
+        previous = self._store.state().previous
+        if previous:
+            await self._worktrees.protect("previous", previous.commit)
+        await self._worktrees.protect("next", version.commit)
+        self._store.begin_tree(version.tree, reclaim.mark(self._worktrees.path(version.tree)))
+        self.link()
+        async with self._custody.clearing(attempt, version) as clearing:
+            await self._worktrees.checkout(version.tree, version.commit, clearing)
+        leavings = self._custody.leavings(version.tree)
+        if self._config.setup_command:
+            await leavings.before_setup()
+        made = self._store.made(version.tree) or Made()
+        self._store.save_made(version.tree, Made(made.files, unfinished=True))
+        attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
+        await self._set_up(attempt, version)
+        fingerprint = await self._worktrees.fingerprint(version.tree)
+        self._store.save_made(version.tree, await leavings.of_setup() if self._config.setup_command else Made())
+        self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
+
+    async def left(self, attempt: RunningAttempt, before: State) -> None:
+        """After a switch: sees to what the app wrote into the trees that the slots led to."""
+        after = self._store.state()
+        in_use = {version.tree for version in (after.live, after.previous) if version}
+        for version in filter(None, (before.live, before.previous)):
+            if version.tree not in in_use:
+                await self._custody.set_aside(attempt, version)
+        if before.live and after.live:
+            await self._custody.tell_of_forks(attempt, before.live, after.live)
+
+    def link(self) -> None:
+        """Sets the symlinks. They are for people: no deploy fails over them."""
+        data = self._worktrees.data
+        try:
+            state = self._store.state()
+            previous = state.previous
+            trees.link_slots(data, state)
+            links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
+            links.point(data / "previous", f"slot-{previous.slot}" if previous and self.holds(previous) else None)
+        except (OSError, sqlite3.Error) as error:
+            if isinstance(error, OSError) and self._store.reserve.give_up():
+                self.link()
+            else:
+                log.error("cannot write the symlinks of the slots, live and previous: %s", error)
+
+    async def take_back(self, attempt: RunningAttempt, tree: int) -> None:
+        """Removes what deploys wrote into a tree since it was in use. Raises nothing."""
+        begun_ns, previous = self._store.begun_ns(tree), self._store.state().previous
+        if not begun_ns or (previous and previous.tree == tree and self.holds(previous)):
+            return
+        path = self._worktrees.path(tree)
+        try:
+            self._store.save_contents(tree, None)
+            await finished(lambda: reclaim.reclaim(path, begun_ns))
+            self._store.save_size(tree, await self._worktrees.measure(tree))
+        except (OSError, sqlite3.Error) as error:
+            attempt.warn(f"cannot remove what a failed deploy wrote into {path}: {error}")
+        else:
+            attempt.warn(f"the disk is full: removed what a failed deploy had written into {path}")
+
+    async def discard(self, attempt: RunningAttempt, tree: int) -> None:
+        """Removes a tree that no slot leads to, but for what the app wrote. Raises OSError, sqlite3.Error."""
+        path = self._worktrees.path(tree)
+        if not path.exists():
+            return
+        self._store.save_contents(tree, None)
+        async with self._custody.clearing(attempt, Version(self._store.state().idle_slot, "", tree)) as clearing:
+            await clearing.everything()
+        await remove_tree(path, owner(self._worktrees.data))
+        self._store.save_size(tree, None)
+
+    async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:
+        command = self._config.setup_command
+        if not command:
+            return
+        env = self._launcher.environment(version, Phase.SETUP, {})
+        slot_log = self._launcher.open_log(version, Phase.SETUP)
+
+        started: list[Identity] = []
+
+        def on_start(identity: Identity) -> None:
+            self._store.save_process(identity, "setup")
+            started.append(identity)
+
+        def on_output(piece: bytes) -> None:
+            slot_log.write(piece)
+            attempt.printed(piece)
+
+        try:
+            folder = self._worktrees.path(version.tree)
+            async with asyncio.timeout(self._config.setup_timeout_s):
+                code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_output)
+            if code:
+                message = f"setup_command failed with {describe_exit(code)}: {command}"
+                raise StageFailed(Phase.SETUP, message, slot_log.tail(), _no_new_privileges())
+            if slot_log.failure:
+                raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
+        except TimeoutError:
+            message = (
+                f"setup_command did not end within {self._config.setup_timeout_s:g} s, so it was killed: {command}"
+            )
+            hint = "raise setup_timeout_ms if it needs more time"
+            raise StageFailed(Phase.SETUP, message, slot_log.tail(), hint) from None
+        finally:
+            slot_log.close()
+            for identity in started:
+                self._store.remove_process(identity)
+
+
+def _no_new_privileges() -> str:
+    """Empty where commands may gain privileges."""
+    if not proc.no_new_privileges():
+        return ""
+    return "the daemon runs with NoNewPrivileges=, so sudo, setuid programs and file capabilities don't work in it"

@@ -1,0 +1,173 @@
+"""Talks to the daemon's API. Plain sockets and HTTP/1.0: `status` must answer before an HTTP library is imported."""
+
+import json
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+from slot_machine import __version__
+from slot_machine.core.errors import Unreachable
+
+SOCKET = "api.sock"
+CONNECT_TIMEOUT_S = 5
+RETRY_S = 0.1
+MOST_TRIES = 100
+NDJSON = "application/x-ndjson"
+
+Json = dict[str, object]
+
+
+class NothingBegun(Exception):
+    """The daemon reloads, and took nothing of the request."""
+
+
+class Client:
+    """Over the socket in `data`, the daemon's folder where that is known, else over `api_port` on loopback.
+
+    An older daemon has no socket, and one at the other end of a forwarded port has none here. Every call raises
+    Unreachable.
+    """
+
+    def __init__(self, api_port: int, data: str = "") -> None:
+        self._port = api_port
+        self._data = data
+        self._denied = False
+
+    def status(self) -> Json:
+        *_, last = self._call("GET", "/status")
+        return last
+
+    def deploy(self, commit: str) -> Iterator[Json]:
+        """The lines of progress, and the reply as the last one."""
+        return self._call("POST", "/deploy", {"commit": commit})
+
+    def rollback(self) -> Iterator[Json]:
+        return self._call("POST", "/rollback", {})
+
+    def cancel(self) -> Json:
+        *_, last = self._call("POST", "/cancel", {})
+        return last
+
+    def reload(self) -> Json:
+        *_, last = self._call("POST", "/reload", {})
+        return last
+
+    def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
+        payload = json.dumps(body).encode() if body is not None else b""
+        head = (
+            f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: slot-machine/{__version__}\r\n"
+            f"Accept: {NDJSON}\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
+        )
+        try:
+            for tries_left in reversed(range(MOST_TRIES)):
+                try:
+                    yield from self._try(head.encode() + payload)
+                    return
+                except NothingBegun:
+                    pass
+                except (ConnectionResetError, BrokenPipeError):
+                    # A reload does that to those whose request was not read yet; what only asks can ask again.
+                    if method != "GET" or not tries_left:
+                        raise
+                time.sleep(RETRY_S)
+            raise ConnectionError("it reloads for too long")
+        except OSError as error:
+            raise self._unreachable(error.strerror or str(error)) from None
+        except ValueError as error:
+            raise self._unreachable(f"what answers there is not slot-machine ({error})") from None
+
+    def _try(self, request: bytes) -> Iterator[Json]:
+        with self._connected() as connection:
+            connection.sendall(request)
+            with connection.makefile("rb") as reply:
+                _check_final(reply)
+                yield from _lines(reply)
+
+    def _connected(self) -> socket.socket:
+        try:
+            if self._data:
+                return _connected_to(self._data)
+        except PermissionError:
+            self._denied = True
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            pass
+        connection = socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S)
+        connection.settimeout(None)
+        return connection
+
+    def _unreachable(self, why: str) -> Unreachable:
+        from pathlib import Path
+
+        from slot_machine.daemon.lock import holder
+
+        message = f"cannot reach the slot-machine daemon on 127.0.0.1:{self._port}: {why}"
+        if self._denied:
+            user = _owner(self._data)
+            return Unreachable(
+                f"{message}; and {self._data}/{SOCKET} is for {user} only, whose daemon it is",
+                f"run this command as {user}, or as root",
+            )
+        found = holder(Path(self._data)) if self._data else None
+        if not found:
+            elsewhere = "; if it runs, go to the folder of its slot-machine.json: there is none here"
+            return Unreachable(message, f"run `slot-machine start` first{'' if self._data else elsewhere}")
+        if found.api_port == self._port:
+            return Unreachable(message, f"it runs as pid {found.pid}, and may still be starting; its output tells")
+        return Unreachable(
+            f"{message}; the daemon with pid {found.pid} still listens on {found.api_port}",
+            "a reload can't change api_port: stop the daemon and start it again",
+        )
+
+
+def _connected_to(data: str) -> socket.socket:
+    """Raises OSError."""
+    folder = os.open(data, os.O_PATH | os.O_DIRECTORY)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        # A timeout of Python's would make a full backlog an error, in place of a reason to wait.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", CONNECT_TIMEOUT_S, 0))
+        # A socket's path may only have 107 bytes (unix(7)).
+        connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bytes(struct.calcsize("ll")))
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        os.close(folder)
+    return connection
+
+
+def _owner(data: str) -> str:
+    from slot_machine.host.user import account
+
+    try:
+        return account.name(os.stat(data).st_uid)
+    except OSError:
+        return "the user who started it"
+
+
+def _check_final(reply: Iterator[bytes]) -> None:
+    """Reads the head. Raises NothingBegun for a refusal that says Retry-After."""
+    status_line = next(reply, b"")
+    if status_line and not status_line.startswith(b"HTTP/1."):
+        raise ValueError("no HTTP reply")
+    again = False
+    while header := next(reply, b"").strip():
+        again = again or header.lower().startswith(b"retry-after:")
+    if again:
+        raise NothingBegun
+
+
+def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
+    """The JSON objects of the body. A body that ends without a reply is a ConnectionError."""
+    answered = False
+    for line in reply:
+        value = json.loads(line)
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")  # noqa: TRY004 - what came is wrong, not what was passed
+        answered = "event" not in value
+        yield value
+    if not answered:
+        raise ConnectionResetError("the daemon ended before it replied")

@@ -1,0 +1,243 @@
+"""The command line: parse, render, exit codes. Results go to stdout, everything else to stderr."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from slot_machine import SPEC_VERSION, __version__
+from slot_machine.cli import progress, render
+from slot_machine.cli.client import Client
+from slot_machine.cli.render import CONFIG_NAME, DATA_NAME
+from slot_machine.core.errors import ConfigError, SlotMachineError
+from slot_machine.host import printing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from slot_machine.host.user.rights import Account
+
+RELOAD_POLL_S = 0.05
+
+
+class Commands(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"unknown command {args[0]!r}; there are: {', '.join(self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="slot-machine", message=f"%(prog)s %(version)s (spec {SPEC_VERSION})")
+@click.pass_context
+def commands(ctx: click.Context) -> None:
+    """Blue-green deploys of one web app on one machine."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help().replace("Usage:", "usage:", 1), file=sys.stderr)
+        ctx.exit(1)
+
+
+@commands.command("init")
+@click.option("--force", is_flag=True, help="Write slot-machine.json anew even if there is one.")
+def init_(force: bool) -> None:
+    """Detect the project and write slot-machine.json."""
+    from slot_machine.cli import init
+
+    render.here()
+    init.run(DATA_NAME, force=force)
+
+
+@commands.command()
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), default=CONFIG_NAME, help="Default: ./slot-machine.json"
+)
+@click.option(
+    "--repo", type=click.Path(path_type=Path), help="The app's git repository. Default: the folder of the config"
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="The data folder. Default: `data` in the config, else <repo>/.slot-machine",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="The API's port instead of api_port")
+@click.option("--no-proxy", is_flag=True, help="The app owns its port; nothing stands in the data path.")
+@click.option("--check", is_flag=True, help="Only read the configuration, and print what would be used.")
+@click.option(
+    "--rebuild-state", is_flag=True, help="Replace a damaged database by one made from the slots; it is kept aside."
+)
+def start(
+    config_file: Path,
+    repo: Path | None,
+    data: Path | None,
+    port: int | None,
+    no_proxy: bool,
+    check: bool,
+    rebuild_state: bool,
+) -> None:
+    """Run the daemon in the foreground."""
+    import asyncio
+    import json
+    import logging
+
+    from slot_machine.core import config
+    from slot_machine.daemon import reload, run
+    from slot_machine.host.user import rights
+
+    printing.log_to_stderr()
+    options, warnings = config.parse(_read_config(config_file), config_file.name)
+    for warning in warnings:
+        logging.warning("%s", warning)
+    if port:
+        options = config.replaced(options, api_port=port)
+    if no_proxy and options.strategy == "replace":
+        raise ConfigError(
+            'strategy "replace" needs the proxy, which holds the requests', "leave out --no-proxy, or strategy"
+        )
+    folder = config_file.resolve().parent
+    repo = (repo or folder).resolve()
+    data = (data or (folder / options.data if options.data else repo / DATA_NAME)).resolve()
+    known = run.Options(options, folder, repo, data, not no_proxy, rebuild_state)
+    user = rights.find(options.user_name, options.group_name) if os.geteuid() == 0 else None
+    _check_access_log(folder, options.access_log or "", user)
+    if check:
+        reload.check_data_plane()
+        shown = json.loads(config.render(options)) | known.fixed | reload.abilities()
+        print(json.dumps(shown, indent=2), flush=True)
+        return
+    _warn_of_config(config_file, user)
+    handed = asyncio.run(run.run(known))
+    if handed:
+        reload.again(handed)
+
+
+@commands.command()
+@click.argument("commit", required=False)
+def deploy(commit: str | None) -> None:
+    """Deploy COMMIT, by default HEAD of the current folder's repository."""
+    from slot_machine.cli import here
+
+    client = render.client()
+    try:
+        resolved = here.resolved("HEAD" if commit is None else commit, render.user())
+    except SlotMachineError:
+        client.status()  # Without a daemon, that is what to say first.
+        raise
+    reply = progress.follow(client.deploy(resolved))
+    render.fail_if_refused(reply)
+    printing.result(f"deployed {reply['commit']} to slot {reply['slot']}")
+
+
+@commands.command()
+def rollback() -> None:
+    """Go back to the previous version."""
+    reply = progress.follow(render.client().rollback())
+    render.fail_if_refused(reply)
+    printing.result(f"rolled back to {reply['commit']} in slot {reply['slot']}")
+
+
+@commands.command()
+def cancel() -> None:
+    """End the deploy or rollback that runs; the live version stays."""
+    reply = render.client().cancel()
+    render.fail_if_refused(reply)
+    stage = f" in stage {reply['stage']}" if reply["stage"] else ""
+    printing.result(f"cancelled the {reply['kind']} of {reply['commit'] or '...'}{stage}")
+
+
+@commands.command("reload")
+def reload_() -> None:
+    """Let the daemon go on with new code and configuration; nothing is stopped."""
+    import time
+
+    client = render.client()
+    before = _reloads(client)
+    render.fail_if_refused(client.reload())
+    while _reloads(client) == before:
+        time.sleep(RELOAD_POLL_S)
+    printing.result("reloaded")
+
+
+@commands.command()
+def status() -> None:
+    """Show what is live and how it is."""
+    render.status()
+
+
+@commands.command()
+def version() -> None:
+    """Print the version, and that of the spec it implements."""
+    printing.result(f"slot-machine {__version__} (spec {SPEC_VERSION})")
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        sys.exit(commands.main(standalone_mode=False))
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        printing.note("interrupted; a deploy that the daemon has begun goes on (`slot-machine cancel` ends it)")
+        sys.exit(130)
+    except SlotMachineError as error:
+        render.fail(str(error), error.hint)
+    except BrokenPipeError:
+        render.nobody_reads()
+
+
+def _reloads(client: Client) -> object:
+    known = client.status()
+    render.fail_if_refused(known)
+    return known["reloads"]
+
+
+def _read_config(path: Path) -> bytes:
+    from slot_machine.host.files.regular import open_regular
+
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        where = f"in {path.parent.resolve()}" if path.name == CONFIG_NAME else f"at {path}"
+        raise ConfigError(f"there is no {CONFIG_NAME} {where}", "run `slot-machine init` to write one") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path} ({CONFIG_NAME}): {error.strerror}") from None
+
+
+def _warn_of_config(config_file: Path, user: "Account | None") -> None:
+    import logging
+
+    from slot_machine.host.user import access
+
+    if user and not user.is_ours:
+        path = config_file.resolve()
+        if access.replaceable(path, user) or access.writable([path], user):
+            logging.warning(
+                "%s can change %s, and so whom the next start runs as: keep it where only root writes, and name it"
+                " with --config, and the repository with --repo",
+                user.name,
+                path,
+            )
+
+
+def _check_access_log(folder: Path, name: str, user: "Account | None") -> None:
+    from slot_machine.host.files.regular import check_appendable
+    from slot_machine.host.user import access
+
+    log = folder / name
+    # /dev itself is root's; /dev/shm is everybody's.
+    checked = user if name and user and not user.is_ours and log.parent != Path("/dev") else None
+    if checked and (changed := access.replaceable(log, checked)):
+        raise ConfigError(
+            f"{checked.name} can lead access_log {log} elsewhere: {changed} is writable for {checked.name}",
+            "name one in a folder that only root can change, such as /var/log",
+        )
+    if name:
+        try:
+            check_appendable(folder / name)
+        except OSError as error:
+            raise ConfigError(f"cannot use access_log {folder / name}: {error.strerror}", "name another file") from None

@@ -1,0 +1,116 @@
+"""A deploy's stages for people: live on a terminal, as plain lines in a pipe."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from slot_machine.cli.client import Json
+from slot_machine.host import printing
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+
+class View(Protocol):
+    def show(self, line: Json) -> None: ...
+    def close(self) -> None: ...
+
+
+def follow(lines: Iterator[Json]) -> Json:
+    """Shows the progress on stderr as far as it takes it, and returns the reply that ends it."""
+    view: View = Terminal() if sys.stderr.isatty() else Plain()
+    shown = set()
+    try:
+        for line in lines:
+            if "event" not in line:
+                for message in _warnings(line):
+                    if message not in shown:
+                        with suppress(OSError):
+                            view.show({"event": "output", "message": message})
+                return line
+            with suppress(OSError):
+                view.show(line)
+            shown.add(line["message"])
+    finally:
+        with suppress(OSError):
+            view.close()
+    raise AssertionError("the client ends with a reply or raises")
+
+
+def _warnings(reply: Json) -> list[str]:
+    """As the progress has them, where there is one: a refusal comes alone."""
+    warnings = reply.get("warnings", [])
+    assert isinstance(warnings, list)
+    return [f"warning: {message}" for message in warnings]
+
+
+class Plain:
+    """One line a stage when it ends, and the setup's output as it comes."""
+
+    def __init__(self) -> None:
+        self._started = ""
+
+    def show(self, line: Json) -> None:
+        if line["event"] == "started":
+            self._started = str(line["message"])
+        elif line["event"] == "output":
+            printing.note(f"  | {line['message']}")
+        else:
+            printing.note(_ended(line, self._started))
+
+    def close(self) -> None:
+        pass
+
+
+class Terminal:
+    """The same lines, and below them what is running now."""
+
+    def __init__(self) -> None:
+        from rich.markup import escape
+        from rich.text import Text
+
+        self._console = _harmless_console()
+        self._escape = escape
+        self._coloured = Text.from_ansi
+        self._started = ""
+        self._status = self._console.status("")
+        self._status.start()
+
+    def show(self, line: Json) -> None:
+        message = printing.continued(str(line["message"]))
+        if line["event"] == "output":
+            self._console.print("[dim]  |[/]", self._coloured(printing.coloured(message), style="dim"))
+            return
+        message = self._escape(printing.shown(message))
+        if line["event"] == "started":
+            self._started = message
+            self._status.update(f"[bold]{line['stage']:<9}[/] {message}")
+        else:
+            mark = "[red]✗[/]" if line["event"] == "failed" else "[green]✓[/]"
+            self._console.print(f"{mark} {_ended(line | {'message': message}, self._started)}")
+
+    def close(self) -> None:
+        self._status.stop()
+
+
+def _harmless_console() -> "Console":
+    """Its own orders to the terminal pass; in the text between them everything is shown."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Harmless(Console):
+        def render(self, renderable: "RenderableType", options: "ConsoleOptions | None" = None) -> "Iterable[Segment]":
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(printing.shown(segment.text), segment.style)
+
+    return Harmless(file=sys.__stderr__, highlight=False)
+
+
+def _ended(line: Json, started: str) -> str:
+    message = str(line["message"]) or started
+    failed = "failed: " if line["event"] == "failed" else ""
+    seconds = line["seconds"]
+    assert isinstance(seconds, int | float)
+    return f"{line['stage']:<9} {seconds:7.2f} s  {failed}{message}".rstrip()

@@ -1,0 +1,104 @@
+"""Who may use the API: what web pages are refused, and what a caller must show to change something."""
+
+import asyncio
+import ipaddress
+import os
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from socket import AF_UNIX
+
+from aiohttp import web
+
+from slot_machine.core.errors import Forbidden, Unauthorized
+from slot_machine.host.network import peer
+from slot_machine.host.process.threads import finished
+from slot_machine.host.user import account, token
+from slot_machine.proxy.heads.forwarded import of_way
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ROOT = 0
+HARMLESS = ("GET", "HEAD")
+HOST_AND_PORT = re.compile(r"(?P<name>localhost|[0-9.]+|\[(?P<address>[0-9a-f:]+)\])(:[0-9]{1,5})?", re.IGNORECASE)
+OWN_PAGES = ("none", "same-origin")
+"""In Sec-Fetch-Site: typed by the user, or of the API itself. All ports of localhost are `same-site`."""
+
+VIA = "via"
+REQUEST_ID = "x-request-id"
+
+
+class Guard:
+    """`data` is the folder with the token. Without `authenticates`, all users of this machine may change things."""
+
+    def __init__(self, data: Path, *, authenticates: bool) -> None:
+        self._data = data
+        self._authenticates = authenticates
+        self._asking = asyncio.Lock()
+        """Held while the kernel's tables are read, so that nobody takes all threads with that."""
+        self._own = (os.geteuid(), ROOT)
+        self._users = " or ".join(dict.fromkeys(map(account.name, self._own)))
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Raises Forbidden, Unauthorized."""
+        refuse_web_pages(request)
+        if request.method not in HARMLESS and self._authenticates and not await self._is_known(request):
+            raise Unauthorized(
+                f"only {self._users} may change anything here, and clients that send the API's token",
+                f"run slot-machine as {self._users}; other clients send `Authorization: Bearer TOKEN`, with the token"
+                f" in {self._data / token.NAME}",
+            )
+        return await handler(request)
+
+    async def _is_known(self, request: web.Request) -> bool:
+        return _came_by_file(request) or self._has_token(request) or await self._is_ours(request)
+
+    def _has_token(self, request: web.Request) -> bool:
+        given = request.headers.getall("Authorization", [])
+        scheme, _, credentials = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        return scheme.lower() == "bearer" and token.matches(self._data, credentials.strip())
+
+    async def _is_ours(self, request: web.Request) -> bool:
+        if request.transport is None or _was_passed_on(request):
+            return False
+        connection = request.transport.get_extra_info("socket")
+        async with self._asking:
+            return await finished(lambda: peer.uid(connection)) in self._own
+
+
+def refuse_web_pages(request: web.Request) -> None:
+    """In somebody's browser: DNS rebinding shows in Host, a page of another site in Origin or in Sec-Fetch-Site.
+
+    Raises Forbidden.
+    """
+    hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
+    if len(hosts) != 1 or not is_local(hosts[0]) or not request.raw_path.startswith("/"):
+        raise Forbidden("only local clients may use this API", "send `Host: localhost`")
+    if origins and origins != [f"http://{hosts[0]}"]:
+        raise Forbidden("no web page of another origin may use this API")
+    if not set(request.headers.getall("Sec-Fetch-Site", [])) <= set(OWN_PAGES):
+        raise Forbidden("no web page of another site may use this API")
+
+
+def is_local(host: str) -> bool:
+    """Whether a Host field is a plain name or address of this machine's loopback, with or without a port."""
+    found = HOST_AND_PORT.fullmatch(host)
+    if not found:
+        return False
+    try:
+        name = found["address"] or found["name"]
+        return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _came_by_file(request: web.Request) -> bool:
+    """Over the Unix socket, of which the file's mode says who may connect."""
+    return request.transport is not None and request.transport.get_extra_info("socket").family == AF_UNIX
+
+
+def _was_passed_on(request: web.Request) -> bool:
+    """Then whoever connects is a proxy, and acts for somebody else."""
+    names = {name.lower() for name in request.headers} - {REQUEST_ID}
+    return VIA in names or any(of_way(name.encode()) for name in names)

@@ -1,0 +1,72 @@
+"""What `status` says, put together from those who know."""
+
+import msgspec
+
+from slot_machine import __version__
+from slot_machine.app.deployer import Deployer
+from slot_machine.app.supervisor import Supervisor
+from slot_machine.core.model import Attempt, Version
+from slot_machine.traffic.handover import Handover
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """Nothing to report is `""`, never null. `restarts` counts from the last switch on."""
+
+    live_slot: str
+    live_commit: str
+    previous_slot: str
+    previous_commit: str
+    last_deploy_time: str
+    healthy: bool
+    unhealthy_reason: str
+    previous_ready: bool
+    """Whether a rollback finds the previous version's slot as it left it; else it prepares it again."""
+    running: str
+    """The stage of the deploy that runs."""
+    pid: int
+    restarts: int
+    last_exit: str
+    last_attempt: Attempt | str
+    traffic: str
+    handover: bool
+    """Whether the next deploy can start a version beside the live one on the same port (`--no-proxy`)."""
+    handover_reason: str
+    """Why it can't; empty with the proxy."""
+    port: int
+    reloads: int
+    """How often the daemon was reloaded since it was started."""
+    version: str
+
+
+def gather(deployer: Deployer, supervisor: Supervisor, handover: Handover | None, port: int, reloads: int) -> Status:
+    """`handover` is None with the proxy."""
+    state = deployer.state
+    live_slot, live_commit = _texts(state.live)
+    previous_slot, previous_commit = _texts(state.previous)
+    running = deployer.running.record if deployer.running else None
+    release = supervisor.release
+    return Status(
+        live_slot=live_slot,
+        live_commit=live_commit,
+        previous_slot=previous_slot,
+        previous_commit=previous_commit,
+        last_deploy_time=state.last_deploy_time,
+        healthy=supervisor.healthy,
+        unhealthy_reason=supervisor.unhealthy_reason,
+        previous_ready=deployer.previous_ready,
+        running=running.stage if running else "",
+        pid=release.session.pid if release and supervisor.running else 0,
+        restarts=supervisor.restarts,
+        last_exit=supervisor.last_exit,
+        last_attempt=deployer.last_attempt or "",
+        traffic="no-proxy" if handover else "proxy",
+        handover=handover is not None and not handover.reason,
+        handover_reason=handover.reason if handover else "",
+        port=port,
+        reloads=reloads,
+        version=__version__,
+    )
+
+
+def _texts(version: Version | None) -> tuple[str, str]:
+    return (version.slot, version.commit) if version else ("", "")

@@ -1,0 +1,31 @@
+"""`python -m slot_machine.handover FD`: the keeper, controlled by the listening socket FD. Started by the daemon.
+
+It outlives the daemon for as long as an app does, since nobody else could answer for it to the kernel.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+
+from slot_machine.handover.control import Control
+from slot_machine.handover.rehearsal import rehearse
+from slot_machine.host import printing
+
+FIRST_CONTACT_S = 10.0
+
+
+async def serve(listener: socket.socket, obstacle: str) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    control = Control(listener, obstacle, stopped.set)
+    loop.call_later(FIRST_CONTACT_S, control.check_idle)
+    await stopped.wait()
+
+
+if __name__ == "__main__":
+    printing.guard()
+    printing.log_to_stderr()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), rehearse()))

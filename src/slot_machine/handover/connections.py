@@ -1,0 +1,57 @@
+"""The TCP connections of a port, and whose they are. tcp(7)"""
+
+import os
+import socket
+from contextlib import suppress
+
+from slot_machine.host.network.sockdiag import CLOSE_WAIT, ESTABLISHED, LISTEN, NEW_SYN_RECV, SYN_RECV, of_port
+from slot_machine.host.process import proc
+
+OPEN = (ESTABLISHED, CLOSE_WAIT)
+HALF_OPEN = (SYN_RECV, NEW_SYN_RECV)
+
+TCPI_UNACKED = 24
+"""Its offset in struct tcp_info. Of a listening socket it is the length of the accept queue."""
+
+
+def handshakes(port: int) -> set[bytes]:
+    """The ends of connections that are half open. With SYN cookies there are none to see. Raises OSError."""
+    return {found.ends for found in of_port(port, HALF_OPEN)}
+
+
+def listening(port: int) -> set[int]:
+    """The inodes of the listening sockets, of whatever process. Raises OSError."""
+    return {found.inode for found in of_port(port, (LISTEN,))}
+
+
+def accept_queue(listener: socket.socket) -> int:
+    """How many connections wait to be accepted."""
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCPI_UNACKED + 4)
+    return int.from_bytes(info[TCPI_UNACKED:], "little")
+
+
+def carries_any(session: int, port: int) -> bool:
+    """Whether a process of that session has an open connection of that port. Raises OSError."""
+    inodes = {found.inode for found in of_port(port, OPEN) if found.inode}
+    return bool(inodes) and any(not inodes.isdisjoint(sockets_of(pid)) for pid in members_of(session))
+
+
+def holder(session: int, inode: int) -> int:
+    """A process of that session which has the socket; 0 if none has."""
+    return next((pid for pid in members_of(session) if inode in sockets_of(pid)), 0)
+
+
+def members_of(session: int) -> list[int]:
+    return [pid for pid, fields in proc.stats() if proc.session(fields) == session and not proc.is_zombie(fields)]
+
+
+def sockets_of(pid: int) -> set[int]:
+    """The inodes of its sockets; empty for a process that is gone."""
+    found = set()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):
+                target = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if target.startswith("socket:["):
+                    found.add(int(target[8:-1]))
+    return found

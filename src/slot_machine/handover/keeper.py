@@ -1,0 +1,197 @@
+"""Who is bound to the port, who of them is live, and what becomes of those that were."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from slot_machine.handover import connections, retirement
+from slot_machine.handover.apps import App, Listener, Refused
+from slot_machine.handover.relay import Relay, can_share
+from slot_machine.handover.steering import Group, Shape
+
+LINGER_S = 1.0
+"""How long what still arrives at a version that is gone is passed on."""
+
+
+class Keeper:
+    """Apps, and the groups of their sockets. `on_change` is called whenever any of it has changed."""
+
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self.apps: dict[int, App] = {}
+        self.live: App | None = None
+        self._on_change = on_change
+        self._groups: dict[Shape, Group[Listener]] = {}
+        self._waiting: list[asyncio.Future[None]] = []
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is a process that could make a call which only the keeper can answer."""
+        return any(app.notifications != -1 for app in self.apps.values())
+
+    @property
+    def inodes(self) -> set[int]:
+        """Of all listening sockets that are known."""
+        return {listener.inode for group in self._groups.values() for listener in group.members}
+
+    def add(self, app: App) -> None:
+        self.apps[app.number] = app
+        self.changed()
+
+    async def listens(self, number: int) -> None:
+        """Raises Refused."""
+        await self._until(lambda: number in self.apps)
+        app = self.apps[number]
+        await self._until(lambda: bool(app.refusal) or (bool(app.shapes) and self._covers(app)))
+        if app.refusal:
+            raise Refused(app.refusal)
+
+    def refusal(self, number: int) -> str:
+        """Why that app can't take over from the live one, as far as it can be seen by now."""
+        app = self.apps.get(number)
+        if not app:
+            return ""
+        if not app.refusal and app.shapes and not self._covers(app):
+            return f"it listens on {app}, where the live version listens on {self.live}"
+        return app.refusal
+
+    def promote(self, number: int | None) -> None:
+        """Raises Refused."""
+        app = self.apps.get(number) if number is not None else None
+        if app and not app.retired and not self._covers(app):
+            raise Refused(self.refusal(app.number) or "it listens nowhere")
+        if self.live:
+            self.live.retired = True
+        if app:
+            app.retired = False
+        self.live = app
+        if not app:
+            self.bury_forgotten()
+        for group in self._groups.values():
+            self._steer(group)
+        self.changed()
+
+    async def drained(self, number: int) -> None:
+        """Returns at once where there is no other version to take over."""
+        app = self.apps.get(number)
+        if app and self._another_is_live(app):
+            await retirement.drained(app)
+
+    def relay(self, number: int) -> None:
+        app = self.apps.get(number)
+        if app and self._another_is_live(app):
+            app.retired = True
+            for listener in app.listeners:
+                if not listener.relay and can_share(listener.socket):
+                    listener.relay = Relay(listener.socket)
+
+    def forget(self, number: int) -> None:
+        app = self.apps.get(number)
+        if not app:
+            return
+        for listener in app.listeners:
+            listener.socket.setblocking(False)
+        self.relay(number)
+        app.forgotten = True
+        if self._another_is_live(app):
+            self._loop.call_later(LINGER_S, self._bury, app)
+        else:
+            self._bury(app)
+
+    def abandoned(self, app: App) -> None:
+        """No process of it is left."""
+        app.notifications = -1
+        if not app.retired:
+            self._bury(app)
+        self.changed()
+
+    def bury_forgotten(self) -> None:
+        """Before another joins, so that only the last one of a group ever has to move; and when nobody takes over."""
+        for app in [*self.apps.values()]:
+            if app.forgotten:
+                self._bury(app)
+
+    def join(self, listener: Listener, process: int) -> None:
+        """A socket on which `process` has begun to listen."""
+        app = listener.app
+        if any(known.inode == listener.inode for known in app.listeners):
+            listener.socket.close()
+            return
+        app.listeners.append(listener)
+        group = self._groups.setdefault(listener.shape, Group())
+        group.join(listener)
+        self._steer(group)
+        self._watch(listener, process)
+        self.changed()
+
+    def changed(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        self._on_change()
+
+    def _watch(self, listener: Listener, process: int) -> None:
+        try:
+            pidfd = os.pidfd_open(process)
+        except ProcessLookupError:
+            self._loop.call_soon(self._without_process, listener)
+        else:
+            self._loop.add_reader(pidfd, self._process_ended, listener, pidfd)
+
+    def _process_ended(self, listener: Listener, pidfd: int) -> None:
+        self._loop.remove_reader(pidfd)
+        os.close(pidfd)
+        self._without_process(listener)
+
+    def _without_process(self, listener: Listener) -> None:
+        """Its socket may live on in another process of the app. If not, the port must refuse: nobody would accept."""
+        app = listener.app
+        if (app.retired and self._another_is_live(app)) or listener not in app.listeners:
+            return
+        if heir := connections.holder(app.leader, listener.inode):
+            self._watch(listener, heir)
+        else:
+            self._close(listener)
+
+    def _close(self, listener: Listener) -> None:
+        if listener.relay:
+            listener.relay.close()
+        listener.socket.close()
+        app = listener.app
+        app.listeners.remove(listener)
+        group = self._groups[listener.shape]
+        group.leave(listener)
+        if group.members:
+            self._steer(group)
+        else:
+            del self._groups[listener.shape]
+        if app is self.live and not app.listeners:
+            self.promote(None)
+        self.changed()
+
+    def _steer(self, group: Group[Listener]) -> None:
+        serving = [member for member in group.members if member.app is self.live]
+        candidates = [member for member in group.members if member.app is not self.live and not member.app.retired]
+        group.steer(serving or candidates or group.members, candidates)
+
+    def _bury(self, app: App) -> None:
+        for listener in [*app.listeners]:
+            self._close(listener)
+        if app.notifications == -1 and (app.forgotten or not app.refusal):
+            self.apps.pop(app.number, None)
+        self.changed()
+
+    def _another_is_live(self, app: App) -> bool:
+        return self.live is not None and self.live is not app
+
+    def _covers(self, app: App) -> bool:
+        """Whether it listens wherever the live one does, as far as it has the same ports."""
+        others = self.live.shapes if self.live and self._another_is_live(app) else set()
+        return {shape for shape in others if shape.port in app.ports} <= app.shapes
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            waiting = self._loop.create_future()
+            self._waiting.append(waiting)
+            await waiting

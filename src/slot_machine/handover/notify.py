@@ -1,0 +1,120 @@
+"""A system call that waits for an answer. seccomp_unotify(2), pidfd_getfd(2)"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+from contextlib import suppress
+from typing import Self
+
+from slot_machine.handover.seccomp import libc, numbers, system_call
+
+RECEIVE, SEND, ID_VALID = 0xC0502100, 0xC0182101, 0x40082102
+CONTINUE = 1
+REQUEST = struct.Struct("QIIiIQ6Q")
+"""struct seccomp_notif."""
+REPLY = struct.Struct("QqiI")
+"""struct seccomp_notif_resp."""
+
+
+class Gone(OSError):
+    """The thread that made the call no longer waits."""
+
+
+class Notification:
+    """A `bind` or `listen` of another process, to be answered once: by `answer` or `let_pass`."""
+
+    def __init__(self, fd: int, number: int, thread: int, call: int, args: tuple[int, ...]) -> None:
+        self._fd = fd
+        self._number = number
+        self._thread = thread
+        self._call = call
+        self._args = args
+
+    @classmethod
+    def receive(cls, fd: int) -> Self:
+        """Of a readable file descriptor. Raises Gone where the call was given up meanwhile."""
+        buffer = bytearray(REQUEST.size)
+        _control(fd, RECEIVE, buffer)
+        number, thread, _, call, _, _, *args = REQUEST.unpack(buffer)
+        return cls(fd, number, thread, call, tuple(args))
+
+    @property
+    def binds(self) -> bool:
+        return self._call == numbers()["bind"]
+
+    @property
+    def backlog(self) -> int:
+        """Of a `listen`."""
+        return ctypes.c_int(self._args[1]).value
+
+    def process(self) -> int:
+        """Raises Gone."""
+        try:
+            with open(f"/proc/{self._thread}/status") as status:
+                return next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
+        except (FileNotFoundError, ProcessLookupError):
+            raise Gone(errno.ENOENT, "the process ended") from None
+
+    def address(self) -> bytes:
+        """The sockaddr of a `bind`. Raises OSError, Gone."""
+        memory = os.open(f"/proc/{self._thread}/mem", os.O_RDONLY)
+        try:
+            content = os.pread(memory, min(self._args[2], 128), self._args[1])
+        finally:
+            os.close(memory)
+        self._check()
+        return content
+
+    def socket(self) -> socket.socket:
+        """A duplicate of the socket. Raises OSError, also for what is no socket, and Gone."""
+        pidfd = os.pidfd_open(self.process())
+        try:
+            self._check()
+            fd = system_call("pidfd_getfd", pidfd, ctypes.c_int(self._args[0]), 0)
+        finally:
+            os.close(pidfd)
+        try:
+            return socket.socket(fileno=fd)
+        except OSError:
+            os.close(fd)
+            raise
+
+    def answer(self, error: int = 0) -> None:
+        """The call returns 0, or fails with that errno."""
+        self._reply(-error, 0)
+
+    def let_pass(self) -> None:
+        """The kernel does the call as if nobody had looked."""
+        self._reply(0, CONTINUE)
+
+    def _check(self) -> None:
+        _control(self._fd, ID_VALID, bytearray(struct.pack("Q", self._number)))
+
+    def _reply(self, error: int, flags: int) -> None:
+        with suppress(Gone):
+            _control(self._fd, SEND, bytearray(REPLY.pack(self._number, 0, error, flags)))
+
+
+def hung_up(fd: int) -> bool:
+    """Whether no process with the filter is left."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
+
+
+def bind(duplicate: socket.socket, address: bytes) -> int:
+    """bind(2) to a raw sockaddr, so that others can be bound beside it; returns an errno, or 0."""
+    duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return ctypes.get_errno() if libc.bind(duplicate.fileno(), address, len(address)) else 0
+
+
+def _control(fd: int, request: int, buffer: bytearray) -> None:
+    try:
+        fcntl.ioctl(fd, request, buffer)
+    except FileNotFoundError as error:
+        raise Gone(errno.ENOENT, "the call was given up") from error

@@ -1,0 +1,61 @@
+"""Whether this machine allows a handover: tried in full on a process that binds a port of its own."""
+
+import os
+import select
+import socket
+
+from slot_machine.handover import connections, notify, seccomp
+from slot_machine.handover.notify import Notification
+
+LIMIT_S = 5.0
+
+
+def rehearse() -> str:
+    """Returns what stands in the way, or nothing. Called before there are threads, as it forks."""
+    here, there = socket.socketpair()
+    with here, there:
+        child = os.fork()
+        if child == 0:
+            os._exit(_play(there))
+        there.close()
+        try:
+            return _watch(here)
+        except OSError as error:
+            return _in_words(error)
+        finally:
+            here.close()
+            os.waitpid(child, 0)
+
+
+def _in_words(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _play(watcher: socket.socket) -> int:
+    try:
+        notifications = seccomp.install()
+    except OSError as error:
+        watcher.send(_in_words(error).encode())
+        return 1
+    socket.send_fds(watcher, [b"-"], [notifications])
+    os.close(notifications)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+    return 0
+
+
+def _watch(player: socket.socket) -> str:
+    said, fds, _, _ = socket.recv_fds(player, 1000, 1)
+    if not fds:
+        return said.decode() or "the rehearsal ended early"
+    try:
+        if not select.select(fds, [], [], LIMIT_S)[0]:
+            return "no notification came"
+        notification = Notification.receive(fds[0])
+        with notification.socket() as duplicate:
+            error = notify.bind(duplicate, notification.address())
+            connections.listening(duplicate.getsockname()[1])
+        notification.answer(error)
+        return os.strerror(error) if error else ""
+    finally:
+        os.close(fds[0])

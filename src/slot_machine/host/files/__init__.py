@@ -1,0 +1,1 @@
+"""Files and folders: what may be opened, moved, measured and removed."""

@@ -1,0 +1,89 @@
+"""SQLite databases that lie in the trees themselves, so that each version has its own."""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from slot_machine.host.files.regular import open_regular
+from slot_machine.host.git.listing import COMPILED
+
+MAGIC = b"SQLite format 3\0"
+SMALLEST_PAGE_BYTES = 512
+"""The size of a database is a multiple of it (https://www.sqlite.org/fileformat.html)."""
+
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""Of a SQLite database: without them it lacks what was committed last, and they harm another one of its name."""
+
+SKIPPED = {".git", "node_modules", ".venv", "venv", "bundle", "site-packages", COMPILED, ".cache", ".tox"}
+MOST_FILES = 20_000
+"""Are looked at; what lies deepest is not."""
+
+COMPARED_BYTES = 100_000_000
+PIECE_BYTES = 1_000_000
+
+
+def forked(old: Path, new: Path) -> list[str]:
+    """Names of databases in one tree that the other one has not, or has otherwise. Blocks."""
+    return [name for name in sorted(_databases(old)) if not _same(old / name, new / name)]
+
+
+def database_of(name: str) -> str:
+    """The one whose companion it is by its name, else that name."""
+    return next((name.removesuffix(suffix) for suffix in COMPANIONS if name.endswith(suffix)), name)
+
+
+def _databases(tree: Path) -> Iterator[str]:
+    for entry in islice(_files(tree), MOST_FILES):
+        try:
+            size = entry.stat(follow_symlinks=False).st_size
+            if size and size % SMALLEST_PAGE_BYTES == 0 and begins_as_one(entry.path):
+                yield str(Path(entry.path).relative_to(tree))
+        except OSError:
+            continue
+
+
+def _files(tree: Path) -> Iterator["os.DirEntry[str]"]:
+    """Breadth first."""
+    folders = [str(tree)]
+    for folder in folders:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False):
+                        yield entry
+                    elif entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED:
+                        folders.append(entry.path)
+        except OSError:
+            continue
+
+
+def begins_as_one(path: str) -> bool:
+    """Waits for no FIFO that the app has put in its place. Raises OSError."""
+    with _opened(path) as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        with _opened(one) as ours, _opened(other) as theirs:
+            sizes = {os.fstat(file.fileno()).st_size for file in (ours, theirs)}
+            return len(sizes) == 1 and sizes.pop() < COMPARED_BYTES and _same_content(ours, theirs)
+    except OSError:
+        return False
+
+
+def _same_content(one: BinaryIO, other: BinaryIO) -> bool:
+    """Of what they begin with, as the app may go on writing."""
+    for _ in range(0, COMPARED_BYTES, PIECE_BYTES):
+        piece = one.read(PIECE_BYTES)
+        if piece != other.read(PIECE_BYTES):
+            return False
+        if not piece:
+            break
+    return True
+
+
+def _opened(path: str | Path) -> BinaryIO:
+    return os.fdopen(open_regular(Path(path)), "rb")

@@ -1,0 +1,265 @@
+"""What lies in a tree and is in no commit: left there by a setup, by the app, or by hand."""
+
+import asyncio
+import itertools
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from slot_machine.core.model import Made
+from slot_machine.host.files import mounts
+from slot_machine.host.files.databases import COMPANIONS, database_of
+from slot_machine.host.git.listing import COMPILED, PACKAGES, CannotList, Git, Listing
+from slot_machine.host.process.threads import finished
+from slot_machine.host.user.rights import acting
+
+MOST_IGNORED = 20_000
+"""Files of a setup that are remembered though git ignores them; those beyond are taken for the app's."""
+
+BINARY_WITHIN_BYTES = 8000
+"""Where git looks for a NUL, too."""
+
+LONGEST_BYTES = os.pathconf("/", "PC_PATH_MAX") - 256
+MOST_PARTS = 200
+"""Of a path; what lies deeper is kept with the folder at the top."""
+
+BUT_SUBMODULES = "--ignore-submodules=all"
+
+GONE = (-1, 0)
+"""The state of what is not there."""
+
+
+class Leavings:
+    """Of one tree. `made` is what its latest setup made; without it, nothing is taken to be a setup's.
+
+    An unfinished setup made, besides, what changed since `begun_ns` and git did not ignore before the checkout.
+    """
+
+    def __init__(self, git: Git, tree: Path, made: Made | None, begun_ns: int = 0) -> None:
+        self._git = git
+        self._tree = tree
+        self._list = Listing(git, tree)
+        self._made = made or Made()
+        self._begun_ns = begun_ns
+        self._seen: set[str] = set()
+        self._ignored_of_app: set[str] | None = set()
+        self._former_submodules: set[str] = set()
+
+    async def edits(self) -> list[str]:
+        """Tracked files that differ from the commit, and from what the setup made of them, but for data."""
+        changed = await self._list.changed()
+        found = await self._not_of_setup(changed)
+        return await finished(
+            lambda: self._removed(changed) + [name for name in found if not is_data(self._tree / name)]
+        )
+
+    def _removed(self, names: Iterable[str]) -> list[str]:
+        """Those that the setup did not remove, nor replaced by what a link leads to. Blocks."""
+        gone = (name for name in names if _stat(self._tree / name) == GONE or _is_beyond_link(self._tree, name))
+        return [name for name in gone if _stat(self._tree / name) != self._made.files.get(os.fsencode(name))]
+
+    async def data_changed(self) -> bool:
+        """Whether the app wrote into data that the commit tracks."""
+        changed = await self._not_of_setup(await self._list.changed(BUT_SUBMODULES))
+        return bool(changed) and await finished(lambda: any(is_data(self._tree / name) for name in changed))
+
+    async def in_use(self) -> list[str]:
+        """All that the app, or somebody by hand, wrote into the tree; but nothing that git ignores."""
+        changed, others, submodules = await asyncio.gather(
+            self._list.changed(BUT_SUBMODULES), self._others(), self._in_submodules()
+        )
+        return await self._not_of_setup([*changed, *others, *submodules])
+
+    async def before(self, commit: str) -> list[str]:
+        """What a checkout of that commit would overwrite, or part from its database. Raises CannotList."""
+        changed = await self._list.changed(BUT_SUBMODULES, checked=True)
+        added, submodules, logs = await asyncio.gather(
+            self._list.added(commit),
+            self._in_submodules(),
+            self._list.ending(*COMPANIONS),
+        )
+        if self._made.unfinished:
+            self._seen = {*changed, *await self._list.others()}
+        in_the_way = await finished(lambda: set(self._in_the_way(added))) if added else set()
+        folders = [name for name in in_the_way if _is_folder(self._tree / name)]
+        tracked = set(await self._list.tracked()) if in_the_way or logs else set()
+        in_the_way -= {*tracked, *folders}
+        in_the_way.update(await self._list.below(folders))
+        logs = [name for name in logs if database_of(name) in tracked.union(added)]
+        return await self._not_of_setup([*changed, *submodules, *sorted(in_the_way), *logs])
+
+    async def after(self) -> list[str]:
+        """What a clean-up would remove after the checkout. Raises CannotList."""
+        others = await self._others(checked=True)
+        return await self._not_of_setup(name for name in others if name not in self._former_submodules)
+
+    async def everything(self) -> list[str]:
+        """All that is in no commit but installed packages; without git's help, all there is but them."""
+        try:
+            names = await self._list.everything()
+            changed = await self._list.changed(BUT_SUBMODULES, checked=True)
+        except CannotList:
+            known = {".git", *PACKAGES, COMPILED}
+            return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
+        tracked = await self._list.tracked()
+        others = await finished(lambda: list(self._files(names)))
+        sealed = await finished(lambda: self._sealed(tracked))
+        deep = {Path(name).parts[0] for name in others if is_too_deep(self._tree / name)}
+        reachable = (name for name in others if Path(name).parts[0] not in deep)
+        return [*sorted(deep), *await self._not_of_setup([*changed, *reachable, *sealed])]
+
+    async def before_setup(self) -> None:
+        """Remembers which ignored files are the app's already: a setup may change them, or leave them as they are."""
+        try:
+            ignored = await self._ignored_files()
+        except OSError:
+            self._ignored_of_app = None
+            return
+        few = len(ignored) <= MOST_IGNORED
+        self._ignored_of_app = set(await self._not_of_setup(ignored)) if few else None
+
+    async def of_setup(self) -> Made:
+        """To be asked right after the setup."""
+        try:
+            changed, others, ignored = await asyncio.gather(
+                self._list.changed(), self._list.others(), self._ignored_files()
+            )
+        except OSError:  # More names than a command may print. Better too much is kept than too little.
+            return Made()
+        of_app = self._ignored_of_app
+        below = [] if of_app is None else [name for name in ignored if name not in of_app][:MOST_IGNORED]
+        names = (*changed, *others, *below)
+        if not names:
+            return Made()
+        stats = await finished(lambda: [(os.fsencode(name), _stat(self._tree / name)) for name in names])
+        return Made(dict(stats))
+
+    async def _ignored_files(self) -> list[str]:
+        """At most one more than twice MOST_IGNORED. Raises OSError."""
+        ignored = await self._list.ignored()
+        if not ignored:
+            return []
+        return await finished(lambda: list(itertools.islice(self._files(ignored), 2 * MOST_IGNORED + 1)))
+
+    def _files(self, names: Iterable[str]) -> Iterator[str]:
+        """Those names, and in place of folders what is in them but packages and mounts; a repository is one thing.
+
+        Blocks.
+        """
+        left, mounted = list(names), mounts.below(self._tree)
+        while left:
+            name = left.pop()
+            path = self._tree / name
+            if path in mounted or COMPILED in path.parts or any(path.match(packages) for packages in PACKAGES):
+                continue
+            if is_too_deep(path) or not _is_folder(path) or _is_sealed(path) or os.path.lexists(path / ".git"):
+                yield name
+            else:
+                left += [f"{name}/{inner}" for inner in _listed(path)]
+
+    def _sealed(self, tracked: Iterable[str]) -> list[str]:
+        """Folders of a commit that we may not look into: git names nothing in them. The outermost ones. Blocks."""
+        parents = {str(parent) for name in tracked for parent in Path(name).parents[:-1]}
+        return sorted(name for name in parents if _is_sealed(self._tree / name))
+
+    async def _not_of_setup(self, names: Iterable[str]) -> list[str]:
+        """Those that are the app's; a database in place of its companions."""
+        found = list(names)
+        return await finished(lambda: list(dict.fromkeys(self._of_app(found)))) if found else []
+
+    def _of_app(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
+            database = database_of(name)
+            whole = database if os.path.lexists(self._tree / database) else name
+            if any(map(self._is_of_app, {name, whole})) and not _is_beyond_link(self._tree, name):
+                yield whole
+
+    def _is_of_app(self, name: str) -> bool:
+        state = _stat(self._tree / name)
+        if state == GONE or state == self._made.files.get(os.fsencode(name)):
+            return False
+        return not self._made.unfinished or name not in self._seen or not self._is_since_begun(name)
+
+    def _is_since_begun(self, name: str) -> bool:
+        changed_ns = (self._tree / name).lstat().st_ctime_ns
+        return 0 < self._begun_ns <= changed_ns <= time.time_ns()
+
+    def _in_the_way(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
+            parents = [str(parent) for parent in reversed(Path(name).parents[:-1])]
+            blocking = (parent for parent in parents if not _is_folder(self._tree / parent))
+            found = next(blocking, name)
+            if os.path.lexists(self._tree / found):
+                yield found
+
+    async def _in_submodules(self) -> list[str]:
+        found: list[str] = []
+        self._former_submodules = set(await self._list.submodules())
+        for path in self._former_submodules:
+            inner = Leavings(self._git, self._tree / path, None)
+            changed, others = await asyncio.gather(inner._list.changed(BUT_SUBMODULES), inner._others())
+            found += [f"{path}/{name}" for name in (*changed, *others)]
+        for path in await self._list.empty_submodules():
+            found += [f"{path}/{name}" for name in _listed(self._tree / path)]
+        return found
+
+    async def _others(self, *, checked: bool = False) -> list[str]:
+        """A folder is one name if all of it goes: the app may have written 200,000 files. Raises CannotList."""
+        if self._made.unfinished:
+            return await self._list.others(checked=checked)
+        others = await self._list.folders(checked=checked)
+        stays = [*await self._list.ignored(), *map(os.fsdecode, self._made.files)] if others else []
+        mixed = {str(parent) for name in stays for parent in Path(name).parents}.intersection(others)
+        files = await self._list.others(checked=checked) if mixed else []
+        below = (name for name in files if any(str(parent) in mixed for parent in Path(name).parents))
+        return [*(name for name in others if name not in mixed), *below]
+
+
+def is_too_deep(path: Path) -> bool:
+    """Whether it can't be named any more, here or in `kept`; or not without care."""
+    return len(path.parts) > MOST_PARTS or len(os.fsencode(path)) > LONGEST_BYTES
+
+
+@acting()
+def is_data(path: Path) -> bool:
+    """Whether a program wrote it, not a person: a file that is no text, and no program itself."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            return stat.S_ISREG(mode) and not mode & 0o111 and b"\0" in file.read(BINARY_WITHIN_BYTES)
+    except OSError:
+        return False
+
+
+def _is_sealed(path: Path) -> bool:
+    return _is_folder(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+
+
+@acting()
+def _is_beyond_link(tree: Path, name: str) -> bool:
+    return any(os.path.islink(tree / parent) for parent in Path(name).parents[:-1])
+
+
+@acting()
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+@acting()
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+@acting()
+def _stat(path: Path) -> tuple[int, int]:
+    """Size and time of the last change."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return GONE
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,75 @@
+"""Takes back what a deploy that failed has written into its tree, where the disk is too small to let it lie."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from slot_machine.host.files import mounts
+from slot_machine.host.files.databases import begins_as_one, database_of
+from slot_machine.host.files.removal import remove_here
+from slot_machine.host.git.listing import PACKAGES
+from slot_machine.host.user.rights import acting
+
+NEW_TREE_NS = 1
+"""Older than any file."""
+
+
+@acting()
+def mark(tree: Path) -> int:
+    """The moment from which on what is written into the tree is the deploy's, by the clock of its file system, in ns.
+
+    Raises OSError.
+    """
+    if not tree.exists():
+        return NEW_TREE_NS
+    os.utime(tree)
+    return tree.stat().st_ctime_ns
+
+
+def reclaim(tree: Path, begun_ns: int) -> None:
+    """Removes what was written since; packages as a whole, as a part of them is of no use. Blocks. Raises OSError.
+
+    What was there before stays, though the deploy gave it another mode or owner; so does what is mounted, and a
+    database: it may be older.
+    """
+    until_ns = time.time_ns()
+    for path in list(_files(tree)):
+        status = path.lstat()
+        was_written = begun_ns <= min(status.st_ctime_ns, status.st_mtime_ns) and status.st_ctime_ns <= until_ns
+        if was_written and (begun_ns == NEW_TREE_NS or not _is_of_database(path)):
+            path.unlink()
+    for folder in list(_packages(tree)):
+        if any(begun_ns <= path.lstat().st_ctime_ns for path in folder.rglob("*")):
+            remove_here(folder)
+
+
+def _files(tree: Path) -> Iterator[Path]:
+    for path, folders, names in _walk(tree):
+        folder = Path(path)
+        folders[:] = [name for name in folders if not _is_packages(folder / name)]
+        yield from (folder / name for name in names if (folder, name) != (tree, ".git"))
+        yield from (folder / name for name in folders if (folder / name).is_symlink())
+
+
+def _is_of_database(path: Path) -> bool:
+    database = Path(database_of(str(path)))
+    return database.is_file() and not database.is_symlink() and begins_as_one(str(database))
+
+
+def _packages(tree: Path) -> Iterator[Path]:
+    for path, folders, _ in _walk(tree):
+        found = [name for name in folders if _is_packages(Path(path, name))]
+        folders[:] = [name for name in folders if name not in found]
+        yield from (Path(path, name) for name in found)
+
+
+def _walk(tree: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    mounted = mounts.below(tree)
+    for path, folders, names in os.walk(tree):
+        folders[:] = [name for name in folders if Path(path, name) not in mounted]
+        yield path, folders, names
+
+
+def _is_packages(folder: Path) -> bool:
+    return not folder.is_symlink() and any(folder.match(name) for name in PACKAGES)

@@ -1,0 +1,1 @@
+"""Git: how it is called, and what it keeps where."""

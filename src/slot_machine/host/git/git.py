@@ -1,0 +1,139 @@
+"""How git is called: in which environment, with which settings, for how long; and what its errors say."""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from slot_machine.core.errors import GitFailed, GitTimedOut
+from slot_machine.core.git_variables import TRUE_HISTORY
+from slot_machine.host.files.capacity import free, megabytes
+from slot_machine.host.process import commands
+from slot_machine.host.process.containment import owner
+from slot_machine.host.process.environment import of_commands
+from slot_machine.host.user import rights
+
+LIMIT_S = 600.0
+"""For one command of git, with all that it starts: transfers, filters, ssh."""
+
+MOST_LINES = 20
+"""Of git's output in an error; the last ones."""
+
+SETTINGS = {
+    # The user's hooks are not for the slots, and no clean-up of git's may run into a deploy.
+    "core.hooksPath": "/dev/null",
+    "gc.auto": "0",
+    "maintenance.auto": "0",
+    "advice.detachedHead": "false",
+    # A slot is the whole commit, byte for byte, however the user's own working tree is set up.
+    "core.sparseCheckout": "false",
+    "core.autocrlf": "false",
+    "core.eol": "lf",
+    "core.fileMode": "true",
+    "core.symlinks": "true",
+    "core.ignoreCase": "false",
+    "submodule.recurse": "false",
+    # Each edit is noticed.
+    "core.ignoreStat": "false",
+    "core.trustctime": "true",
+    "core.checkStat": "default",
+    "core.fsmonitor": "false",
+    "core.splitIndex": "false",
+    # A server that sends less than 1 byte/s for 60 s is given up.
+    "http.lowSpeedLimit": "1",
+    "http.lowSpeedTime": "60",
+}
+
+NO_QUESTIONS = {"GIT_TERMINAL_PROMPT": "0", "SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
+"""A desktop sets SSH_ASKPASS; nobody sits before the daemon. GIT_ASKPASS is the operator's, and stays."""
+
+SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+
+NO_ROOM = "unable to write|No space left"
+UNREACHABLE = "promisor remote"
+FILTER = "(smudge|clean) filter .* failed"
+DUBIOUS = "dubious ownership in repository at '(.*)'"
+
+NOT_THE_SLOTS_FAULT = re.compile("|".join((NO_ROOM, UNREACHABLE, FILTER)))
+"""Errors that would be the same in a slot that is begun anew."""
+
+PASSWORD = re.compile(r"(?<=://)[^/\s']*@")
+
+
+class Git:
+    """Every call raises GitFailed: for an error, without git, after `limit_s`."""
+
+    def __init__(self, data: Path, limit_s: float = LIMIT_S) -> None:
+        self._data = data
+        self._limit_s = limit_s
+
+    async def run(
+        self, folder: Path, *args: str, config: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None
+    ) -> str:
+        code, out, err = await self.attempt(folder, *args, config=config, env=env)
+        if code:
+            raise self.failure(args[0], code, err or out)
+        return out
+
+    async def attempt(
+        self,
+        folder: Path,
+        *args: str,
+        config: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
+        on_output: Callable[[bytes], None] | None = None,
+    ) -> tuple[int, str, str]:
+        """As `commands.run`. `config` and `env` are for this call and what it starts."""
+        if not folder.is_dir():
+            return 128, "", f"{folder} is not a folder"
+        settings = [word for pair in (SETTINGS | dict(config or {})).items() for word in ("-c", "=".join(pair))]
+        environment = of_commands() | TRUE_HISTORY | NO_QUESTIONS | {"LC_ALL": "C"} | dict(env or {})
+        try:
+            async with asyncio.timeout(self._limit_s):
+                # Another user must go there with its own rights.
+                cwd, place = (commands.ROOT, ["-C", str(folder)]) if rights.other() else (folder, [])
+                argv = ["git", *place, *settings, *args]
+                return await commands.run(argv, cwd, environment, owner(self._data), on_output)
+        except TimeoutError:
+            hint = "a remote, a filter or the disk did not answer"
+            raise GitTimedOut(f"git {args[0]} did not end within {self._limit_s:g} s", hint) from None
+        except FileNotFoundError:
+            raise GitFailed("git is not installed", "install git") from None
+
+    def failure(self, command: str, code: int, output: str) -> GitFailed:
+        lines = without_password(output).strip().splitlines()[-MOST_LINES:]
+        what = "\n".join(lines) or f"exit code {code}"
+        return GitFailed(f"git {command} failed: {what}", self._hint(output))
+
+    async def remote_environment(self, folder: Path) -> dict[str, str]:
+        """For a call that asks a remote. What the user says of ssh counts."""
+        if {"GIT_SSH", "GIT_SSH_COMMAND"} & of_commands().keys():
+            return {}
+        code, _, _ = await self.attempt(folder, "config", "--get", "core.sshCommand")
+        return {"GIT_SSH_COMMAND": SSH} if code else {}
+
+    def _hint(self, output: str) -> str:
+        hints = {
+            NO_ROOM: f"{megabytes(free(self._data).bytes)} are free on the file system of {self._data},"
+            " which may be too little",
+            UNREACHABLE: "the repository is a partial clone, and its remote has the rest: make that reachable,"
+            " or make a full clone",
+            FILTER: "what the repository's attributes name, such as git-crypt or git-lfs, must work for the daemon's"
+            " user and in a linked worktree; `git config --get-regexp ^filter` shows it",
+        }
+        if found := re.search(DUBIOUS, output):
+            return _ownership(found[1])
+        return next((hint for pattern, hint in hints.items() if re.search(pattern, output)), "")
+
+
+def _ownership(repository: str) -> str:
+    if user := rights.other():
+        return f"git runs as {user.name}, so give it the repository: `chown -R {user.name}:{user.gid} {repository}`"
+    if os.geteuid() == 0:
+        return f'set "user" to its owner, so that nothing of it runs as root, or `chown -R root: {repository}`'
+    return "let the daemon's user own the repository, or name it in `git config --global safe.directory`"
+
+
+def without_password(text: str) -> str:
+    return PASSWORD.sub("", text)

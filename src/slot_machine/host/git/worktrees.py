@@ -1,0 +1,218 @@
+"""The trees: git worktrees, detached."""
+
+import codecs
+import errno
+import hashlib
+import re
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Literal, Protocol
+
+from slot_machine.core.errors import CommitNotFound, GitFailed
+from slot_machine.host.files.capacity import Size, measure
+from slot_machine.host.files.removal import remove_tree
+from slot_machine.host.git import gitdir, trees
+from slot_machine.host.git.git import LIMIT_S, NOT_THE_SLOTS_FAULT, Git
+from slot_machine.host.git.listing import CannotList, excluded
+from slot_machine.host.git.submodules import Submodule, Submodules
+from slot_machine.host.process.containment import owner
+from slot_machine.host.user import access, rights
+
+OWN_REFS = "refs/slot-machine"
+
+Protected = Literal["next", "previous"]
+"""Refs in `refs/slot-machine/`: what is being prepared, and where a rollback goes to."""
+
+
+class Clearing(Protocol):
+    """Takes what a checkout of a tree would destroy out of its way, before each step that does."""
+
+    async def before(self, commit: str) -> None: ...
+    async def after(self) -> None: ...
+    async def everything(self) -> None: ...
+
+
+class Worktrees:
+    def __init__(self, repo: Path, data: Path, git_limit_s: float = LIMIT_S) -> None:
+        self._repo = repo
+        self.data = data
+        self._git = Git(data, git_limit_s)
+        self._common_dir: Path | None = None
+        self._submodules = Submodules(self._git, owner(data))
+
+    def path(self, tree: int) -> Path:
+        return self.data / trees.name(tree)
+
+    async def measure(self, tree: int) -> Size | None:
+        return await measure(self.path(tree), owner(self.data))
+
+    async def resolve(self, commitish: str) -> str:
+        """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound, GitFailed."""
+        commit = ""
+        if re.fullmatch(r"[^-^\0\n][^\0\n]*", commitish):
+            argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
+            _, commit, _ = await self._git.attempt(self._repo, *argv)
+        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit.strip()):
+            await self.check_repository()
+            raise CommitNotFound(
+                f"{commitish!r} is not a commit in {self._repo}",
+                "commit it first, or fetch it into that repository, then deploy again",
+            )
+        return commit.strip()
+
+    async def check_repository(self) -> None:
+        """Raises GitFailed."""
+        await self._git.run(self._repo, "rev-parse", "--git-dir")
+
+    async def check_writable(self) -> None:
+        """Whether `user` may make worktrees and refs. Raises GitFailed."""
+        user = rights.other()
+        if user:
+            common = await self._common()
+            places = [folder for name in ("", "refs", "worktrees", "objects") if (folder := common / name).exists()]
+            writable = access.writable(places, user)
+            if denied := [folder for folder in places if folder not in writable]:
+                what = f"{user.name} may not write to {', '.join(map(str, denied))}"
+                raise GitFailed(what, f"give it to that user: `chown -R {user.name}:{user.gid} {common}`")
+
+    async def adopt_slots(self) -> None:
+        """Makes trees of slots that are folders, as an earlier slot-machine left them. Raises OSError."""
+        trees.adopt_slots(self.data)
+        for tree in trees.TREE_OF_SLOT.values():
+            path = self.path(tree)
+            registration = await self._git_dir(path)
+            if registration and trees.made_as_slot(path):
+                trees.register(path, registration)
+
+    async def checkout(self, tree: int, commit: str, clearing: Clearing | None = None) -> None:
+        """Makes the tree that commit, plus what git ignores and installed packages. Raises GitFailed.
+
+        One that was made as a slot begins anew: its packages may contain paths that lead to another tree by now.
+        """
+        path = self.path(tree)
+        former: list[Submodule] = []
+        cleared = True
+        git_dir = None if trees.made_as_slot(path) else await self._git_dir(path)
+        if git_dir:
+            gitdir.clear_stale_locks(git_dir)
+            former = await self._submodules.all(path, git_dir)
+            gitdir.restore_index(git_dir)
+            if clearing:
+                cleared = await _done(clearing.before(commit))
+        if not git_dir or not cleared or not await self._moved(path, commit):
+            git_dir = await self._begin_anew(path, commit, clearing)
+        if clearing:
+            cleared = await _done(clearing.after())
+        await self._submodules.forget(former, path, git_dir)
+        if not cleared or (await self._git.attempt(path, *_clean(path)))[0]:
+            git_dir = await self._begin_anew(path, commit, clearing)
+        gitdir.keep_index(git_dir)
+        await self._submodules.update(former, path, git_dir, _clean)
+
+    async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]:
+        """In a tree, or in a submodule of one. Refused where `.git` leads elsewhere. Raises GitFailed."""
+        of_tree = await self._git_dir(self.data / folder.relative_to(self.data).parts[0])
+        own = gitdir.named_by(folder / ".git")
+        if not of_tree or not own or not (own == of_tree or own.is_relative_to(of_tree / "modules")):
+            return 128, "", f"{folder} is no working tree of ours"
+        return await self._git.attempt(folder, *args, env=gitdir.kept_index(own))
+
+    async def protect(self, role: Protected, commit: str) -> None:
+        """Keeps a commit from `git gc` though no branch and no slot may hold it, or hold it yet. Raises GitFailed."""
+        gitdir.clear_stale_locks(await self._common() / OWN_REFS)
+        await self._git.run(self._repo, "update-ref", f"{OWN_REFS}/{role}", commit)
+
+    async def fingerprint(self, tree: int) -> str | None:
+        """A digest of how tracked files differ from the checked-out commit.
+
+        Empty where they don't, None where git can't tell. Submodules count with theirs.
+        """
+        path = self.path(tree)
+        git_dir = await self._git_dir(path)
+        if not git_dir:
+            return None
+        gitdir.clear_stale_locks(git_dir)
+        try:
+            digests = [await self._digest(path, git_dir)]
+            for submodule in await self._submodules.all(path, git_dir):
+                there = submodule.is_populated
+                digests.append(await self._digest(submodule.folder, submodule.git_dir) if there else submodule.path)
+        except GitFailed:
+            return None
+        return hashlib.sha256("\0".join(digests).encode()).hexdigest() if any(digests[1:]) else digests[0]
+
+    async def head(self, tree: int) -> str:
+        """The commit that is checked out, empty where there is none."""
+        path = self.path(tree)
+        if not await self._git_dir(path):
+            return ""
+        code, commit, _ = await self._git.attempt(path, "rev-parse", "HEAD")
+        return "" if code else commit.strip()
+
+    async def _common(self) -> Path:
+        """The git dir that all worktrees of the repository share."""
+        if self._common_dir is None:
+            out = await self._git.run(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
+            self._common_dir = Path(out.removesuffix("\n")).resolve()
+        return self._common_dir
+
+    async def _git_dir(self, path: Path) -> Path | None:
+        return gitdir.of_worktree(path, await self._common())
+
+    async def _moved(self, path: Path, commit: str) -> bool:
+        """Whether the worktree could be made that commit. Raises GitFailed where a new one would not help.
+
+        An ignored folder can stand where the commit has a file; git then refuses.
+        """
+        code, _, err = await self._git.attempt(path, "checkout", "--quiet", "--force", "--detach", commit)
+        if code and NOT_THE_SLOTS_FAULT.search(err):
+            raise self._git.failure("checkout", code, err)
+        return code == 0
+
+    async def _begin_anew(self, path: Path, commit: str, clearing: Clearing | None) -> Path:
+        common = await self._common()
+        if reason := gitdir.lock_of_user(path, common):
+            raise GitFailed(f"the worktree {path} is locked: {reason}", f"unlock it: `git worktree unlock {path}`")
+        if clearing:
+            await clearing.everything()
+        await remove_tree(path, owner(self.data))
+        trees.make(path)
+        argv = ("worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), commit)
+        await self._git.run(self._repo, *argv)
+        git_dir = gitdir.of_worktree(path, common)
+        assert git_dir is not None
+        return git_dir
+
+    async def _digest(self, tree: Path, git_dir: Path) -> str:
+        """Of how tracked files differ from HEAD, empty where they don't. Raises GitFailed."""
+        digest, text = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")("replace")
+        changed = False
+
+        def add(piece: bytes) -> None:
+            nonlocal changed
+            changed = True
+            digest.update(text.decode(piece).encode())
+
+        argv = ("diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
+        code, _, err = await self._git.attempt(tree, *argv, env=gitdir.kept_index(git_dir), on_output=add)
+        if code:
+            raise self._git.failure("diff", code, err)
+        digest.update(text.decode(b"", final=True).encode())
+        return digest.hexdigest() if changed else ""
+
+
+def _clean(folder: Path) -> list[str]:
+    return ["clean", "-ffdq", *excluded(folder)]
+
+
+async def _done(clearing: Awaitable[None]) -> bool:
+    """Whether it could be: not where git can't list, a path is too long, or in somebody else's folder."""
+    try:
+        await clearing
+    except CannotList:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM):
+            raise
+        return False
+    return True

@@ -1,0 +1,157 @@
+"""Whose the sockets are that a connection to the app's port reaches.
+
+Any program may bind to a port that the app was given and has not begun to listen on, and the kernel then lets the first
+of them listen (socket(7), SO_REUSEADDR). Once one listens, no other user's can, as far as their addresses overlap.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+from slot_machine.host.network import sockdiag
+from slot_machine.host.network.sockdiag import BOUND, LISTEN, Found
+from slot_machine.host.process import containment, proc
+
+PUBLISHERS = ("docker-proxy", "rootlesskit", "rootlessport", "conmon")
+"""They listen for a container, and are no children of the command that started it."""
+
+ROOT = 0
+
+
+class Run(Protocol):
+    @property
+    def pid(self) -> int: ...
+
+    def members(self) -> list[int]: ...
+
+
+class Foreign(Exception):
+    """A socket of another program, where the app's should be."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Listeners:
+    """Those of one start of the app. What was found out of a socket holds for as long as that socket does.
+
+    Runs with a mark that begins with `siblings` may share the port; then they have what is `known` in common, inodes.
+    `doubts` says what could not be told.
+    """
+
+    def __init__(self, run: Run, siblings: tuple[str, ...] = (), known: set[int] | None = None) -> None:
+        self.doubts: list[str] = []
+        self._run = run
+        self._siblings = siblings
+        self._known = set() if known is None else known
+
+    def at(self, host: str, port: int, states: tuple[int, ...] = (LISTEN,)) -> set[int]:
+        """The inodes of all that a connection to there may reach. Raises Foreign unless all are the app's.
+
+        With BOUND, those too that do not listen yet; for these the kernel looks through all ports, which takes 20 ms.
+        """
+        found = self._found(host, port, states)
+        unknown = {socket.inode: socket for socket in found if socket.inode not in self._known}
+        if unknown:
+            self._check(unknown, port)
+        return {socket.inode for socket in found}
+
+    def seen(self, hosts: tuple[str, ...], port: int) -> set[int]:
+        """Like `at`, whosever they are."""
+        return {socket.inode for host in hosts for socket in self._found(host, port, (LISTEN,))}
+
+    def answered(self, host: str, port: int) -> set[int]:
+        """Like `at`, where something accepted a connection."""
+        found = self.at(host, port)
+        if not found and not self.doubts:
+            self._doubt(port, "something answers there, but the kernel lists no socket")
+        return found
+
+    def _doubt(self, port: int, reason: str) -> None:
+        doubt = f"cannot tell whether port {port} is the app's own: {reason}"
+        if doubt not in self.doubts:
+            self.doubts.append(doubt)
+
+    def _found(self, host: str, port: int, states: tuple[int, ...]) -> list[Found]:
+        try:
+            return [found for found in sockdiag.of_port(port, states) if found.is_reached_by(host)]
+        except OSError as error:
+            self._doubt(port, f"the kernel does not list sockets: {error}")
+            return []
+
+    def _check(self, unknown: dict[int, Found], port: int) -> None:
+        """Raises Foreign."""
+        own: set[int] = set()
+        uids: set[int] = {os.getuid(), os.geteuid()}
+        hidden = False
+        for pid in self._processes():
+            own |= unknown.keys() & sockets_of(pid)
+            if own == unknown.keys():
+                break
+            its = proc.uids(pid)
+            uids |= its
+            hidden = hidden or (not its and not proc.may_signal(pid))
+        if own != unknown.keys():
+            # Again, as some may have been closed meanwhile.
+            still = {socket.inode for socket in sockdiag.of_port(port, (LISTEN, BOUND))}
+            for inode in unknown.keys() & still - own:
+                self._judge(unknown[inode], port, uids, hidden=hidden)
+        self._known |= unknown.keys()
+
+    def _processes(self) -> Iterator[int]:
+        """The likeliest first."""
+        seen = {self._run.pid}
+        yield self._run.pid
+        for pid in proc.descendants(self._run.pid):
+            seen.add(pid)
+            yield pid
+        yield from (pid for pid in self._run.members() if pid not in seen)
+
+    def _judge(self, socket: Found, port: int, uids: set[int], *, hidden: bool) -> None:
+        """Of one that no process of the app's was seen to have. Raises Foreign."""
+        holder = proc.holder({f"socket:[{socket.inode}]"})
+        mark = containment.mark_of(holder) if holder else ""
+        if socket.uid in uids and mark.startswith(self._siblings):
+            return
+        trusted = socket.uid in uids or socket.uid == ROOT
+        if trusted and (publisher := _publisher(holder, port)):
+            self._doubt(port, f"process {proc.named(publisher)} has it, it seems for a container")
+        elif holder and socket.uid in uids and not mark and _came_of(holder, os.getpid()):
+            self._doubt(port, f"process {proc.named(holder)} has it, and may have left the app")
+        elif not holder and (hidden or socket.uid in uids):
+            self._doubt(port, f"a process of uid {socket.uid} has it, whose descriptors can't be read")
+        else:
+            raise Foreign(*_in_words(socket, port, holder))
+
+
+def sockets_of(pid: int) -> set[int]:
+    """The inodes of its sockets, as far as they may be read."""
+    return {int(name[8:-1]) for name in proc.open_files(pid) if name.startswith("socket:[")}
+
+
+def _publisher(holder: int | None, port: int) -> int:
+    """The process that publishes the port of a container: the holder, or where that can't be seen, by what it was told.
+
+    0 if there is none.
+    """
+    for pid in [holder] if holder else (pid for pid, _ in proc.stats()):
+        words = proc.command_line(pid).split()
+        if words and os.path.basename(words[0]) in PUBLISHERS and (holder or str(port) in words):
+            return pid
+    return 0
+
+
+def _came_of(pid: int, ancestor: int) -> bool:
+    while pid > 1 and pid != ancestor:
+        fields = proc.stat(pid)
+        pid = proc.parent(fields) if fields else 0
+    return pid == ancestor
+
+
+def _in_words(socket: Found, port: int, holder: int | None) -> tuple[str, str]:
+    who = f"pid {proc.named(holder)}" if holder else "a process"
+    does = "listens on" if socket.state == LISTEN else "is bound to"
+    host = f"[{socket.host}]" if socket.host.version == 6 else str(socket.host)
+    end = f"process {holder}" if holder else f"that process (as root, `ss -ltnp sport = :{port}` tells which it is)"
+    return f"port {port} is not the app's: {who} of uid {socket.uid} {does} {host}:{port}", f"end {end}, and try again"

@@ -1,0 +1,112 @@
+"""Commands that run to their end while their output is read."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import signal
+import struct
+import termios
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from slot_machine.host.process.proc import Identity
+from slot_machine.host.process.session import Session
+
+ROOT = Path("/")
+"""Where a command begins that goes to a folder of the user's by itself, with that user's rights."""
+
+PIECE = 65_536
+MOST_STDOUT = 134_217_728
+"""The names of a million files."""
+
+MOST_STDERR = 16_384
+
+
+async def run(
+    argv: list[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    owner: str,
+    on_output: Callable[[bytes], None] | None = None,
+    *,
+    as_daemon: bool = False,
+) -> tuple[int, str, str]:
+    """Returns exit code, stdout and the end of stderr. A cancelled command is killed. `owner` is one of `containment`.
+
+    It has the rights of `user`, unless `as_daemon`. With `on_output`, stdout goes there and is not returned. Raises
+    OSError, also for more stdout than MOST_STDOUT.
+    """
+    out, err = bytearray(), bytearray()
+
+    def keep(piece: bytes) -> None:
+        if len(out) <= MOST_STDOUT:
+            out.extend(piece)
+        else:
+            session.signal(signal.SIGKILL)
+
+    def keep_end(piece: bytes) -> None:
+        err.extend(piece)
+        del err[:-MOST_STDERR]
+
+    with _pipe(on_output or keep) as stdout, _pipe(keep_end) as stderr:
+        session = Session.start(
+            argv,
+            cwd=cwd,
+            env=env,
+            output=stdout,
+            errors=stderr,
+            owner=owner,
+            contained=False,
+            as_daemon=as_daemon,
+        )
+        try:
+            code = await session.exited()
+        except asyncio.CancelledError:
+            await session.kill()
+            raise
+        session.reap()
+    if len(out) > MOST_STDOUT:
+        raise OSError(errno.EFBIG, f"{argv[0]} printed more than {MOST_STDOUT} bytes")
+    return code, out.decode(errors="replace"), err.decode(errors="backslashreplace")
+
+
+async def run_shell(
+    command: str,
+    cwd: Path,
+    env: Mapping[str, str],
+    owner: str,
+    on_start: Callable[[Identity], None],
+    on_output: Callable[[bytes], None],
+) -> int:
+    """Runs `command` with /bin/sh, hands over what it prints, and returns its exit code.
+
+    Whatever it leaves running is killed: a setup has no say once it is over. So is a cancelled one.
+    """
+    with _pipe(on_output) as output:
+        session = Session.start(["/bin/sh", "-c", command], cwd=cwd, env=env, output=output, owner=owner)
+        try:
+            on_start(session.identity)
+            return await session.exited()
+        finally:
+            await session.kill()
+
+
+@contextmanager
+def _pipe(on_output: Callable[[bytes], None]) -> Iterator[int]:
+    """The end to write to. In the end, what is in the pipe by then is read: somebody may hold it open for ever."""
+    loop = asyncio.get_running_loop()
+    source, target = os.pipe()
+    loop.add_reader(source, lambda: on_output(os.read(source, PIECE)))
+    try:
+        yield target
+    finally:
+        loop.remove_reader(source)
+        left = struct.unpack("i", fcntl.ioctl(source, termios.FIONREAD, bytes(4)))[0]
+        while left > 0:
+            piece = os.read(source, min(left, PIECE))
+            on_output(piece)
+            left -= len(piece)
+        os.close(source)
+        os.close(target)

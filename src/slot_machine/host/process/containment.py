@@ -1,0 +1,240 @@
+"""What came of a process, whatever it did to get away: double-forked, setsid, daemonised.
+
+A control group of its own holds all of it but what moves itself out, as root may (cgroup v2, cgroups(7)). So the kin
+of a process are also found by their session, by a mark in their environment and by their parents. Where the daemon may
+make no groups, it is the parent of orphans (PR_SET_CHILD_SUBREAPER, prctl(2)): one that left its session *and* cleared
+its environment is a stray, and goes with the first session of which all others are younger.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from slot_machine.host.process import proc
+from slot_machine.host.process.proc import Identity
+
+MARK = "SLOT_MACHINE_RUN"
+"""In the environment of all that a daemon starts: whose it is, and which start it came of."""
+
+GROUP_PREFIX = "slot-machine-"
+DYING_S = 1.0
+DYING_POLL_S = 0.001
+
+PR_SET_CHILD_SUBREAPER = 36
+WAIT = 'read -r _ && exec "$@" < /dev/null'
+"""The shell becomes the command once it has been moved, so that nothing is ever started outside."""
+
+
+class Cgroup:
+    """A control group below the daemon's own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def make(cls, mark: str) -> "Cgroup | None":
+        """None where the daemon may not."""
+        parent = usable_parent()
+        if parent is None:
+            return None
+        path = parent / group_of(mark)
+        path.mkdir()
+        path.chmod(0o755)  # Programs look there for how much memory they may take.
+        return cls(path)
+
+    def waiting(self, argv: list[str]) -> list[str]:
+        """A command that becomes `argv`, under the same pid, when it has been admitted. Its stdin is a pipe."""
+        return ["/bin/sh", "-c", WAIT, "sh", *argv]
+
+    def admit(self, process: "subprocess.Popen[bytes]") -> None:
+        """Into the group, by the daemon: the user of the command may not. Kills it where that fails. Raises OSError."""
+        assert process.stdin
+        with process.stdin as gate:
+            try:
+                (self.path / "cgroup.procs").write_text(str(process.pid))
+                os.write(gate.fileno(), b"\n")
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
+
+    def processes(self) -> list[int]:
+        """Zombies left out."""
+        return [pid for group in self._groups() for pid in _pids(group)]
+
+    def kill(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "cgroup.kill").write_text("1")
+
+    def remove(self) -> None:
+        """Together with those that the app made in it."""
+        for group in self._groups():
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+    async def emptied(self) -> None:
+        """Waits for processes that are in no list any more, but still hold the group while they die."""
+        deadline_s = time.monotonic() + DYING_S
+        while self._is_populated() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - nothing in the loop tells
+            await asyncio.sleep(DYING_POLL_S)
+
+    def _is_populated(self) -> bool:
+        try:
+            return "populated 1" in (self.path / "cgroup.events").read_text()
+        except OSError:
+            return False
+
+    def _groups(self) -> list[Path]:
+        """The deepest first."""
+        return [Path(folder) for folder, _, _ in os.walk(self.path, topdown=False)]
+
+
+@functools.cache
+def usable_parent() -> Path | None:
+    """The daemon's own group, if a group can be made, entered and killed in it (Linux 5.14)."""
+    mount = _cgroup_mount()
+    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
+    if mount is None or not own:
+        return None
+    parent = mount / own.lstrip("/")
+    trial = Cgroup(parent / f"{GROUP_PREFIX}trial-{os.getpid()}")
+    try:
+        trial.path.mkdir()
+        process = subprocess.Popen(trial.waiting(["/bin/true"]), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        trial.admit(process)
+        code = process.wait()
+        trial.kill()
+        return parent if code == 0 and (trial.path / "cgroup.kill").exists() else None
+    except OSError:
+        return None
+    finally:
+        trial.remove()
+
+
+def _cgroup_mount() -> Path | None:
+    """Where cgroup v2 is mounted; proc(5) has the form of mountinfo."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        if rest.startswith("cgroup2 "):
+            return Path(fields.split()[4])
+    return None
+
+
+def _pids(group: Path) -> list[int]:
+    try:
+        return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
+
+
+def owner(data: Path) -> str:
+    """Stands for the daemon with this data folder in the marks of what it starts."""
+    return hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+
+
+def new_mark(whose: str) -> str:
+    """A secret: whoever knows it can pass a process off as one of the run."""
+    return f"{whose}-{secrets.token_hex(8)}"
+
+
+def group_of(mark: str) -> str:
+    """The name of its control group, which all users can see: it does not tell the mark."""
+    return f"{GROUP_PREFIX}{mark.partition('-')[0]}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}"
+
+
+async def end_unknown(whose: str, known: set[str]) -> list[int]:
+    """Kills what bears a mark of this owner, but none of the known ones. Returns the pids.
+
+    A daemon that is killed right after it started something could not write that down.
+    """
+    known = known | {mark_of(os.getpid())}  # A daemon may have been started from within an app.
+    # Groups of an earlier slot-machine have the marks themselves as their names.
+    groups = {name for mark in known for name in (group_of(mark), f"{GROUP_PREFIX}{mark}")}
+    parent = usable_parent()
+    for path in parent.glob(f"{GROUP_PREFIX}{whose}-*") if parent else ():
+        if path.name not in groups:
+            group = Cgroup(path)
+            group.kill()
+            await group.emptied()
+            group.remove()
+    marks = {pid: mark_of(pid) for pid, _ in proc.stats()}
+    unknown = {pid: mark for pid, mark in marks.items() if mark.startswith(f"{whose}-") and mark not in known}
+    return [pid for pid, mark in unknown.items() if await _killed(pid, mark)]
+
+
+async def _killed(pid: int, mark: str) -> bool:
+    """Kills a process with that mark; False if it is gone by now, or another user's."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(ProcessLookupError, PermissionError):
+        pidfd = os.pidfd_open(pid)
+        stack.callback(os.close, pidfd)
+        # Asked again, as the number may have come to mean another process before it was held.
+        if mark_of(pid) == mark:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            await proc.readable(pidfd)
+            return True
+    return False
+
+
+def kin(leader: int | None, run: Identity, seeds: Mapping[int, int]) -> dict[int, int]:
+    """The processes of the leader's session, those with the run's mark, the seeds, and what descends from any of them.
+
+    Zombies left out. Seeds and result are process ids, with when each began. None is older than the run.
+    """
+    living = {pid: fields for pid, fields in proc.stats() if not proc.is_zombie(fields)}
+    young = {pid: ticks for pid, fields in living.items() if (ticks := proc.start_ticks(fields)) >= run.start_ticks}
+    found = {pid for pid, ticks in young.items() if seeds.get(pid) == ticks or proc.session(living[pid]) == leader}
+    found |= {pid for pid in young.keys() - found if run.mark and mark_of(pid) == run.mark}
+    while grown := {pid for pid in young if proc.parent(living[pid]) in found} - found:
+        found |= grown
+    return {pid: young[pid] for pid in sorted(found - {os.getpid()})}
+
+
+def mark_of(pid: int) -> str:
+    """Empty where there is none."""
+    name = f"{MARK}=".encode()
+    found = next((pair for pair in proc.environ(pid).split(b"\0") if pair.startswith(name)), b"")
+    return found[len(name) :].decode(errors="replace")
+
+
+def adopt_orphans() -> None:
+    """Makes the daemon the parent of the app's orphans, where no control group holds them."""
+    if usable_parent() is None:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def strays(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Orphans that bear nothing of where they came from, each with when it started, in ticks since the boot."""
+    known = set(leaders)
+    for pid, fields in proc.stats():
+        is_orphan = proc.parent(fields) == os.getpid() and not proc.is_zombie(fields)
+        if is_orphan and not known & {pid, proc.session(fields)} and not mark_of(pid):
+            yield pid, proc.start_ticks(fields)
+
+
+class Undertaker:
+    """Reaps children that nobody waits for: orphans, and what the daemon started before a reload."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def reap(self, leaders: Iterable[int]) -> None:
+        """Those that were dead at the time before already, so that whoever waits for a child of his own was first."""
+        known = set(leaders)
+        dead = {
+            pid
+            for pid, fields in proc.stats()
+            if proc.parent(fields) == os.getpid() and proc.is_zombie(fields) and pid not in known
+        }
+        for pid in dead & self._seen:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        self._seen = dead

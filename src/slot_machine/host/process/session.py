@@ -1,0 +1,298 @@
+"""Processes in sessions of their own: started or taken over, watched, stopped with all that came of them."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from slot_machine.host.process import containment, proc
+from slot_machine.host.process.containment import MARK, Cgroup
+from slot_machine.host.process.proc import Identity
+from slot_machine.host.user import rights
+
+log = logging.getLogger(__name__)
+
+KILLED_WITHIN_S = 10.0
+"""What does not die of SIGKILL by then is left: it hangs in the kernel."""
+
+SURVIVES = "it belongs to another user, or hangs in the kernel; it was left running, so end it by hand"
+
+UNSEEN = 1 << 16
+"""In place of an exit code: the process was another daemon's child, and only a parent is told."""
+
+_open: dict[int, "Session"] = {}
+"""By pid, every session that this daemon holds."""
+
+
+class Session:
+    """A session (setsid) led by process `pid`, and every process that came of it.
+
+    A leader that is the daemon's child stays unreaped until `reap`, so that its pid can't come to mean another session
+    meanwhile.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        pidfd: int | None,
+        *,
+        contained: bool,
+        leader: "subprocess.Popen[bytes] | None" = None,
+    ) -> None:
+        """`pidfd` is None for a leader that has ended; something that it started may still run.
+
+        `contained`: what it starts may try to get away.
+        """
+        self.identity = identity
+        self.pid = identity.pid
+        self.loses_strays = contained and not identity.cgroup
+        self._pidfd = pidfd
+        self._leader = leader
+        self._cgroup = Cgroup(Path(identity.cgroup)) if identity.cgroup else None
+        self._reaped = pidfd is None
+        self._exit_code = UNSEEN
+        self._seen: dict[int, int] = {}
+        self._latest: list[int] = []
+        self.survivors: list[str] = []
+        _open[self.pid] = self
+
+    @classmethod
+    def start(
+        cls,
+        argv: list[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        output: int,
+        errors: int | None = None,
+        owner: str,
+        pass_fds: tuple[int, ...] = (),
+        contained: bool = True,
+        as_daemon: bool = False,
+    ) -> Self:
+        """`output` is the file descriptor for stdout and, without `errors`, for stderr; `owner` one of `containment`.
+
+        `as_daemon`: with the daemon's rights, not with those of `user`. Raises OSError.
+        """
+        mark = containment.new_mark(owner)
+        cgroup = Cgroup.make(mark) if contained else None
+        child = rights.of_child(as_daemon=as_daemon)
+        try:
+            leader = subprocess.Popen(
+                cgroup.waiting(argv) if cgroup else argv,
+                cwd=cwd,
+                env={**env, MARK: mark},
+                stdin=subprocess.PIPE if cgroup else subprocess.DEVNULL,
+                stdout=output,
+                stderr=output if errors is None else errors,
+                pass_fds=pass_fds,
+                start_new_session=True,
+                user=child.user,
+                group=child.group,
+                extra_groups=child.groups,
+                umask=child.umask,
+            )
+            if cgroup:
+                cgroup.admit(leader)
+        except OSError:
+            if cgroup:
+                cgroup.remove()
+            raise
+        try:
+            identity = proc.identify(leader.pid, mark, str(cgroup.path) if cgroup else "")
+            return cls(identity, os.pidfd_open(leader.pid), contained=contained, leader=leader)
+        except OSError:
+            with contextlib.suppress(PermissionError):
+                leader.kill()
+                leader.wait()
+            raise
+
+    @classmethod
+    def adopt(cls, identity: Identity, *, contained: bool = True) -> Self:
+        """Takes over what an earlier daemon started, or what is left of it."""
+        pidfd = None
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(identity.pid)
+        if pidfd is not None and not proc.is_running(identity):
+            os.close(pidfd)
+            pidfd = None
+        return cls(identity, pidfd, contained=contained)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the leader; None while it runs, negative for the signal that ended it (as in `subprocess`), or UNSEEN."""
+        if self._reaped or self._pidfd is None:
+            return self._exit_code
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return UNSEEN if proc.is_readable(self._pidfd) else None
+        if result is None:
+            return None
+        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+    async def exited(self) -> int:
+        """Waits for the leader to end and returns its exit code."""
+        if not self._reaped and self._pidfd is not None:
+            await proc.readable(self._pidfd)
+        code = self.exit_code
+        assert code is not None
+        return code
+
+    def members(self) -> list[int]:
+        """All that came of it and runs, as far as it may be seen."""
+        if self.identity.boot_id != proc.boot_id():
+            return []
+        grouped = self._grouped()
+        seeds = self._seen | {pid: proc.start_ticks(fields) for pid in grouped if (fields := proc.stat(pid))}
+        # Once found, a process stays one of it, though its parent may end before it.
+        self._seen = containment.kin(self.pid if self._holds_its_number else None, self.identity, seeds)
+        hidden = {self.pid} if self.exit_code is None else set()
+        self._latest = [*self._seen, *(hidden.union(grouped) - self._seen.keys()), *self._strays()]
+        return self._latest
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Sends to the process group at once, then to all others; to another user's only where that is allowed."""
+        with contextlib.ExitStack() as stack:
+            held = {pid: _held(pid, stack) for pid in self.members()}
+            in_group: set[int] = set()
+            if self._holds_its_number:
+                in_group = {pid for pid in held if _group(pid) == self.pid}
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, signum)
+            for pid in self._still(held.keys() - in_group):
+                pidfd = held[pid]
+                if pidfd is not None:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        signal.pidfd_send_signal(pidfd, signum)
+
+    def _still(self, pids: set[int]) -> set[int]:
+        """Those of them that are members, now that they are held: a number may have come to mean another process."""
+        same = {pid for pid in pids if (fields := proc.stat(pid)) and proc.start_ticks(fields) == self._seen.get(pid)}
+        return same | (pids & set(self.members()) if pids - same else set())
+
+    async def ended(self) -> None:
+        """Waits until nothing of it is left, as far as it was seen at the latest look, and then at another."""
+        pids = self._latest
+        while pids:
+            for pid in pids:
+                await proc.gone(pid)
+            pids = self.members()
+
+    async def stop(self, grace_s: float) -> bool:
+        """SIGTERM, after `grace_s` SIGKILL. Returns whether it took the SIGKILL. Ends with `reap`."""
+        self.signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(grace_s):
+                await self.ended()
+        except TimeoutError:
+            await self.kill()
+            return True
+        await self._let_go()
+        return False
+
+    async def kill(self) -> None:
+        """SIGKILL to all of it. Ends with `reap`. `survivors` are what it could not end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILLED_WITHIN_S):
+                while mortal := self._mortal():
+                    if self._cgroup:
+                        self._cgroup.kill()
+                    self.signal(signal.SIGKILL)
+                    for pid in mortal:
+                        await proc.gone(pid)
+        self.survivors = [f"process {pid} ({proc.command_line(pid) or '?'})" for pid in self.members()]
+        if self.survivors:
+            log.error("cannot end %s: %s", ", ".join(self.survivors), SURVIVES)
+        await self._let_go()
+
+    def reap(self) -> None:
+        """Lets go of the leader. One that has ended and is the daemon's child is waited for."""
+        if not self._reaped and self._pidfd is not None:
+            code = self.exit_code
+            self._exit_code = UNSEEN if code is None else code
+            self._reaped = True
+            if code is not None:
+                self._wait()
+            os.close(self._pidfd)
+        if self._cgroup:
+            self._cgroup.remove()
+        if _open.get(self.pid) is self:
+            del _open[self.pid]
+
+    async def _let_go(self) -> None:
+        if self._cgroup:
+            await self._cgroup.emptied()
+        self.reap()
+
+    def _wait(self) -> None:
+        assert self._pidfd is not None
+        if self._leader:
+            self._leader.wait()
+        else:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+
+    def _mortal(self) -> list[int]:
+        """A control group ends even what is another user's."""
+        grouped = self._grouped()
+        return [pid for pid in self.members() if pid in grouped or proc.may_signal(pid)]
+
+    def _grouped(self) -> set[int]:
+        return set(self._cgroup.processes()) if self._cgroup else set()
+
+    @property
+    def _holds_its_number(self) -> bool:
+        """Whether `pid` can't be another's by now."""
+        return not self._reaped and (self._leader is not None or self.exit_code is None)
+
+    def _strays(self) -> list[int]:
+        """Those that can't be another session's, as they started before all others that run."""
+        if not self.loses_strays:
+            return []
+        others = [other.identity.start_ticks for other in _open.values() if other is not self and other.loses_strays]
+        return [pid for pid, started in containment.strays(_open) if not others or started < min(others)]
+
+
+def leaders() -> set[int]:
+    """The pids of all sessions that are not reaped yet."""
+    return set(_open)
+
+
+def describe_exit(code: int) -> str:
+    """`exit code 3`, or `killed by SIGTERM`."""
+    if code == UNSEEN:
+        return "ended, after it outlived the daemon that would have been told how"
+    if code < 0:
+        return f"killed by {_signal_name(-code)}"
+    # A shell says so of a program that it ran.
+    return f"exit code {code}" if code <= 128 else f"exit code {code}, killed by {_signal_name(code - 128)}"
+
+
+def _held(pid: int, stack: contextlib.ExitStack) -> int | None:
+    """A pidfd until the stack is left, None for a process that is gone."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    stack.callback(os.close, pidfd)
+    return pidfd
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

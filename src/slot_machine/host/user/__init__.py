@@ -1,0 +1,1 @@
+"""Users of the machine: whose rights commands have, and who may do what."""

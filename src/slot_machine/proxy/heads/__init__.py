@@ -1,0 +1,1 @@
+"""Heads of requests and replies: parsed, refused, passed on."""

@@ -1,0 +1,117 @@
+"""Heads of the app's replies: what is refused, and what goes on to the client."""
+
+import re
+from http import HTTPStatus
+
+from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
+
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
+LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*:[\t -~\x80-\xff]*")
+"""The whitespace before the colon does not go on (RFC 9112 section 5.1)."""
+
+BEGINNING = b"HTTP/1."
+KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
+SHORT_BYTES = 16_384
+BODYLESS = frozenset((204, 304))
+"""RFC 9112 section 6.3: whatever their fields say."""
+
+
+MEANT = FRAMING - {b"host"} | {b"connection", b"content-type", b"keep-alive", b"upgrade"}
+
+
+def check_beginning(data: bytes) -> None:
+    """Raises Refusal for what can't become a head: a client would wait for its end."""
+    if not data.startswith(BEGINNING[: len(data)]) or (b"\n" in data and not STATUS_LINE.match(data)):
+        raise _not_a_status_line()
+    if data.count(b"\n") != data.count(b"\r\n"):
+        raise Refusal(HTTPStatus.BAD_GATEWAY, "a line of its head ends without a CR")
+
+
+class Meaning:
+    """What a reply's fields mean to a proxy. `stopped` are the names of those that stop here because of others."""
+
+    __slots__ = ("chunked", "close", "event_stream", "keep_alive", "keep_s", "length", "stopped", "upgrade")
+
+    def __init__(self, meant: bytes) -> None:
+        """Raises Refusal."""
+        given = Values(meant)
+        self.length = given.content_length()
+        self.chunked = given.chunked()
+        options = given.members(b"connection")
+        self.close = b"close" in options
+        self.keep_alive = b"keep-alive" in options
+        promised = KEEP_ALIVE_TIMEOUT.search(b",".join(given.all(b"keep-alive")))
+        self.keep_s = float(promised[1]) if promised else None
+        self.event_stream = any(kind.lower().startswith(b"text/event-stream") for kind in given.all(b"content-type"))
+        self.upgrade = b", ".join(given.all(b"upgrade"))
+        self.stopped = given.named_by_connection
+
+
+_lines = Lines(MEANT, HOP_BY_HOP, form=LINE)
+TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING, form=LINE)
+_meanings = Memory(Meaning)
+
+
+class ReplyHead:
+    """A reply's head up to and including its empty line. Raises Refusal for what is not HTTP/1 or has two meanings.
+
+    `length` is in bytes, None where no Content-Length stands; `keep_s` is for how long the app promises to keep the
+    connection open, None where it doesn't say. `whole` is the size in bytes of head and body where both can go out in
+    one piece, else 0.
+    """
+
+    __slots__ = (
+        "_lines",
+        "chunked",
+        "close",
+        "event_stream",
+        "keep_s",
+        "kept_alive",
+        "length",
+        "status",
+        "upgrade",
+        "whole",
+    )
+
+    def __init__(self, head: bytes) -> None:
+        line = STATUS_LINE.match(head)
+        if not line:
+            raise _not_a_status_line()
+        http_1_1 = line[1] == b"1"
+        self.status = int(line[2])
+        given = _lines.read(head[line.end() :])
+        meaning = _meanings[given.meant]
+        self.length = meaning.length
+        if meaning.chunked and not http_1_1:
+            raise Refusal(HTTPStatus.BAD_GATEWAY, "Transfer-Encoding in an HTTP/1.0 reply")
+        self.chunked = meaning.chunked and self.status not in BODYLESS
+        self.close = meaning.close or not (http_1_1 or meaning.keep_alive)
+        self.keep_s = meaning.keep_s
+        self.event_stream = meaning.event_stream
+        self.upgrade = meaning.upgrade
+        # RFC 9110 section 8.6: these have no length to tell.
+        stopped = meaning.stopped | {b"content-length"} if self.status < 200 or self.status == 204 else meaning.stopped
+        self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed(stopped))
+        length = self.length or 0
+        short = 200 <= self.status not in BODYLESS and 0 < length <= SHORT_BYTES
+        self.whole = len(head) + length if short else 0
+        self.kept_alive = self.for_client(chunked=self.chunked)
+
+    def for_client(self, *, chunked: bool = False, connection: bytes = b"") -> bytes:
+        """`connection`: the value of a Connection field for the client, if one is needed."""
+        return b"%b%b%b\r\n" % (
+            self._lines,
+            b"Transfer-Encoding: chunked\r\n" if chunked else b"",
+            b"Connection: %b\r\n" % connection if connection else b"",
+        )
+
+    def for_tunnel(self) -> bytes:
+        return b"%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % (self._lines, self.upgrade)
+
+
+def _not_a_status_line() -> Refusal:
+    return Refusal(HTTPStatus.BAD_GATEWAY, "its status line is not HTTP/1.1's")
+
+
+known = Memory(ReplyHead)
+"""By whole heads."""

@@ -1,0 +1,229 @@
+"""Heads of requests: what is refused, and what goes on to the app."""
+
+import re
+from http import HTTPStatus
+from typing import NamedTuple
+
+from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
+from slot_machine.proxy.heads.forwarded import NOTHING_SAID, Said, Sender, fresh_ids, of_way
+
+REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
+OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
+SLASH = ord("/")
+START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)")
+HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+"""RFC 3986 section 3.2.2, with the port of RFC 9110 section 7.2."""
+
+COOKIE = b"\r\nCookie: "
+COOKIE_LINE = re.compile(rb"Cookie: [!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?\r\n")
+"""As it goes on to the app: without whitespace around its value."""
+
+HOST_LINE = re.compile(rb"(?im)^host:[^\r\n]*\r\n")
+ABSOLUTE = re.compile(rb"(?i)https?://(?!:)([^/?#]+)([/?][^#]*)?")
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+"""RFC 9110 section 9.2.2."""
+
+MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
+STOPPED = HOP_BY_HOP | {b"http2-settings"}
+MISTAKABLE = MEANT | STOPPED | {b"content-type"}
+ODD = re.compile(rb"[^0-9a-z\-]")
+
+CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
+"""Never passed on: inside of a tunnel they would be requests that nobody here has seen."""
+
+
+def misnamed(name: bytes) -> bool:
+    """Whether an app could take it for another field: CGI, WSGI and Rack write a dash as an underscore, PHP also a dot.
+
+    A name with an underscore counts in any case, as it does for nginx.
+    """
+    plain = ODD.sub(b"-", name)
+    return b"_" in name or (plain != name and (plain in MISTAKABLE or of_way(plain)))
+
+
+def check_beginning(data: bytes) -> None:
+    """Raises Refusal for what can't become a head: TLS, a bare LF, HTTP/0.9."""
+    if not START.match(data) or data.count(b"\n") != data.count(b"\r\n"):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
+    if b"\n" in data and not REQUEST_LINE.match(data):
+        raise _not_a_request_line(data)
+
+
+class Meaning:
+    """What a request's fields mean to a proxy. `stopped` are the names of those that stop here because of others."""
+
+    __slots__ = (
+        "accept",
+        "added",
+        "chunked",
+        "close",
+        "expects_continue",
+        "has_body",
+        "host",
+        "hosts",
+        "keep_alive",
+        "length",
+        "stopped",
+        "upgrade",
+    )
+
+    def __init__(self, meant: bytes) -> None:
+        """Raises Refusal."""
+        given = Values(meant)
+        self.hosts = given.all(b"host")
+        self.host = self.hosts[0] if self.hosts else b""
+        if not all(map(HOST.fullmatch, self.hosts)):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed Host")
+        self.length = given.content_length() or 0
+        self.chunked = given.chunked()
+        self.has_body = self.chunked or self.length > 0
+        options = given.members(b"connection")
+        self.close = b"close" in options
+        self.keep_alive = b"keep-alive" in options
+        self.upgrade = b", ".join(given.all(b"upgrade")) if b"upgrade" in options else b""
+        if self.has_body or given.members(b"upgrade") & CLEARTEXT_UPGRADES:
+            self.upgrade = b""
+        self.expects_continue = b"100-continue" in given.members(b"expect")
+        self.accept = b",".join(given.all(b"accept"))
+        self.stopped = given.named_by_connection
+        self.added = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
+        if not self.hosts:
+            self.added += b"Host: \r\n"
+
+
+_lines = Lines(MEANT, STOPPED, of_way=of_way, misnamed=misnamed)
+TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING, of_way=of_way, misnamed=misnamed)
+_meanings = Memory(Meaning)
+
+
+class Block(NamedTuple):
+    """A block of fields: what it means, what it says of its way, and the lines that go on to the app as they are.
+
+    `misnamed` counts fields. `takes_cookie`: a line with a cookie may come behind them.
+    """
+
+    meaning: Meaning
+    said: Said
+    passed: bytes
+    misnamed: int
+    takes_cookie: bool
+
+
+def _understood(block: bytes) -> tuple[Meaning, Said, bytes, int]:
+    """A cookie means nothing here and is its user's own, while all else is the same for many.
+
+    So it is looked at by itself, and goes on as the last line (RFC 9110 section 5.3: fields with different names have
+    no order).
+    """
+    begin = block.find(COOKIE) + 2
+    end = block.find(b"\r\n", begin) + 2
+    if begin >= 2 and COOKIE_LINE.fullmatch(block, begin, end):
+        meaning, said, passed, misnamed, takes_cookie = _shared[block[:begin] + block[end:]]
+        if takes_cookie:
+            return meaning, said, passed + block[begin:end], misnamed
+    return _shared[block][:4]
+
+
+def _understood_as_a_whole(block: bytes) -> Block:
+    fields = _lines.read(block)
+    meaning = _meanings[fields.meant]
+    said = Said.of(fields.of_way) if fields.of_way else NOTHING_SAID
+    passed = fields.passed(meaning.stopped) + meaning.added
+    takes_cookie = b"cookie" not in fields.names and not meaning.stopped
+    return Block(meaning, said, passed, fields.misnamed, takes_cookie)
+
+
+_shared = Memory(_understood_as_a_whole)
+
+
+class RequestHead:
+    """A request's head up to and including its empty line. Raises Refusal. Nothing in it is of one request alone.
+
+    `plain`: the reply's body is what its fields say. `repeatable`: it may be sent a second time (RFC 9110 section
+    9.2.2), and all of it is known. `size` is in bytes. `misnamed` counts fields that stop here for their names.
+    """
+
+    __slots__ = (
+        "_for_app",
+        "_said",
+        "http_1_1",
+        "keep_alive",
+        "meaning",
+        "method",
+        "misnamed",
+        "plain",
+        "repeatable",
+        "size",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(self, head: bytes) -> None:
+        line = REQUEST_LINE.match(head)
+        if line is None:
+            raise _not_a_request_line(head)
+        self.size = len(head)
+        self.method, self.target, minor = line.groups()
+        block = head[line.end() :]
+        meaning, self._said, passed, self.misnamed = _understood(block)
+        self.meaning = meaning
+        self.http_1_1 = minor == b"1"
+        if self.http_1_1:
+            self.keep_alive = not meaning.close
+            self.upgrade = meaning.upgrade
+            if len(meaning.hosts) != 1:
+                raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
+        else:
+            self.keep_alive = meaning.keep_alive and not meaning.close
+            self.upgrade = b""
+            if len(meaning.hosts) > 1:
+                raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
+            if meaning.chunked:
+                raise Refusal(HTTPStatus.BAD_REQUEST, "Transfer-Encoding in an HTTP/1.0 request")
+        self.plain = self.http_1_1 and self.method != b"HEAD"
+        self.repeatable = self.method in IDEMPOTENT and not meaning.has_body and not meaning.upgrade
+        if self.target[0] != SLASH or self.method == b"CONNECT":
+            host = self._take_unusual_target()
+            if host:
+                self.meaning, _, passed, _ = _understood(b"Host: %b\r\n%b" % (host, HOST_LINE.sub(b"", block)))
+        self._for_app = b"%b %b HTTP/1.1\r\n%b" % (self.method, self.target, passed)
+        if self.upgrade:
+            self._for_app += b"Connection: upgrade\r\nUpgrade: %b\r\n" % self.upgrade
+
+    def for_app(self, sender: Sender) -> tuple[bytes, bytes]:
+        """The head as the app gets it, always as HTTP/1.1, and the request's id in it."""
+        said = self._said
+        if said is NOTHING_SAID or not sender.trusted:
+            way, host, request_id = sender.way, self.meaning.host, next(fresh_ids)
+        else:
+            way, host, request_id = sender.pass_on(said, self.meaning.host)
+        return b"".join((self._for_app, way, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
+
+    def _take_unusual_target(self) -> bytes:
+        """Those that do not begin with a slash (RFC 9112 section 3.2). Returns the host that stands in it, if one does.
+
+        The app gets the path, and that host in place of the field's: some match no route otherwise (section 3.2.2).
+        """
+        if self.method == b"CONNECT":
+            raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "this server is no forward proxy")
+        if self.target == b"*" and self.method == b"OPTIONS":
+            return b""
+        absolute = ABSOLUTE.fullmatch(self.target)
+        if not absolute or not HOST.fullmatch(absolute[1]):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed request target")
+        host, path = absolute.groups()
+        if not path:
+            self.target = b"*" if self.method == b"OPTIONS" else b"/"
+        else:
+            self.target = b"/" + path if path.startswith(b"?") else path
+        return bytes(host)
+
+
+def _not_a_request_line(head: bytes) -> Refusal:
+    if OTHER_VERSION.match(head):
+        return Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
+    return Refusal(HTTPStatus.BAD_REQUEST, "malformed request line")
+
+
+known = Memory(RequestHead)
+"""By whole heads, so what is found here has nothing behind it."""

@@ -1,0 +1,229 @@
+"""The handover as the daemon knows it: new connections moved from one version to the next, where that is possible."""
+
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from slot_machine.core.errors import KeeperGone, Unsteerable
+from slot_machine.core.upstream import Upstream
+from slot_machine.handover.remote import Remote, wrapped
+from slot_machine.host.network.control_socket import listening
+from slot_machine.host.process import containment, environment, proc, python
+from slot_machine.host.process.session import Session
+from slot_machine.host.user import rights
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 2.0
+SOCKET_NAME = "handover.sock"
+
+KEEPER_ENDED = "the process that handed the port over has ended; it works again after the next deploy"
+NOT_SEEN = "the live version does not listen on its port itself, or was started when there was no handover"
+NOTHING_RUNS = "the live version does not run"
+
+T = TypeVar("T")
+
+
+class Handover:
+    """Implements Traffic for an app that owns its port. Where there is no handover, no call has an effect.
+
+    `reason` says why the next deploy must stop the old version first; empty if it need not.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.reason = ""
+        self._data = data
+        self._path = data / SOCKET_NAME
+        self._remote: Remote | None = None
+        self._session: Session | None = None
+        self._beside = 0
+        self._routed = False
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Goes on with the keeper that an earlier daemon left, or starts one."""
+        try:
+            self._remote = await self._left() or await self._launch()
+        except (Unsteerable, KeeperGone, OSError) as obstacle:
+            self.reason = obstacle.reason if isinstance(obstacle, Unsteerable) else str(obstacle)
+            log.warning("no handover of the port: %s; a deploy stops the old version first", self.reason)
+            if self._session:
+                await self._session.stop(STOP_GRACE_S)
+
+    async def keep(self) -> None:
+        """Starts another keeper when one ends. Runs until there is none, or it is cancelled."""
+        while remote := self._remote:
+            await remote.disconnected()
+            if self._stopping:
+                return
+            self._remote = None
+            if self._session:
+                await self._session.kill()
+            if self._stopping:
+                return
+            log.error("the keeper of the handover ended; starting another")
+            if self._routed:
+                self.reason = KEEPER_ENDED
+            await self.start()
+
+    async def alone(self) -> str:
+        """Why a version can't be started beside the live one now; empty if it can."""
+        live = None if self.reason else await self._ask(lambda remote: remote.live())
+        return "" if live else str(Unsteerable(self.reason or NOTHING_RUNS))
+
+    def launch(
+        self, argv: list[str], app: int, ports: set[int], *, cwd: Path, env: Mapping[str, str], output: int
+    ) -> Session:
+        """Starts `argv` so that its port can be handed over later. Raises OSError."""
+        whose = containment.owner(self._data)
+        user = rights.other()
+        if not self._remote or not user:
+            argv = wrapped(self._path, argv, app, ports) if self._remote else argv
+            return Session.start(argv, cwd=cwd, env=env, output=output, owner=whose)
+        with _in_memory(env) as fd:
+            become = f"{user.uid}:{user.gid}:{','.join(map(str, user.groups))}:{fd}"
+            return Session.start(
+                wrapped(self._path, argv, app, ports, become),
+                cwd=cwd,
+                env=environment.inherited(),
+                output=output,
+                owner=whose,
+                pass_fds=(fd,),
+                as_daemon=True,
+            )
+
+    async def listens(self, app: int) -> None:
+        """Waits until the app listens wherever the live one does. Raises Unsteerable if it can't, KeeperGone."""
+        self._beside = app
+        await self._connected().listens(app)
+
+    async def check(self, app: int) -> None:
+        """Of an app that failed and is gone: raises Unsteerable if it failed because of the live one on its port."""
+        try:
+            await self._ask(lambda remote: remote.inspect(app))
+        finally:
+            await self._ask(lambda remote: remote.forget(app))
+
+    async def route(self, upstream: Upstream | None) -> None:
+        """Raises Unsteerable and KeeperGone for a version beside the live one, which then keeps the visitors."""
+        number = upstream.id if upstream else None
+        try:
+            live = await self._connected().promote(number)
+        except (KeeperGone, Unsteerable) as obstacle:
+            if number is not None and number == self._beside:
+                raise
+            log.error("cannot tell the keeper of the handover what is live: %s", obstacle)
+            self._routed = upstream is not None
+            return
+        self._beside = 0
+        self._routed = upstream is not None
+        if upstream:
+            self.reason = "" if live else NOT_SEEN
+
+    async def hold(self) -> None:
+        """The old version keeps its port to itself until it stops."""
+        await self.route(None)
+
+    async def drained(self, upstream: Upstream) -> None:
+        await self._tell(lambda remote: remote.drained(upstream.id))
+        await self.unwind(upstream)
+
+    async def unwind(self, upstream: Upstream, _: float = 0) -> None:
+        await self._tell(lambda remote: remote.relay(upstream.id))
+
+    async def forget(self, upstream: Upstream) -> None:
+        await self._tell(lambda remote: remote.forget(upstream.id))
+
+    async def stop(self) -> None:
+        self._stopping = True
+        if self._remote:
+            await self._remote.disconnect()
+        if self._session:
+            await self._session.stop(STOP_GRACE_S)
+        self._path.unlink(missing_ok=True)
+
+    async def let_go(self) -> None:
+        """Leaves the keeper to the next daemon."""
+        self._stopping = True
+        if self._remote:
+            await self._remote.disconnect()
+
+    def _connected(self) -> Remote:
+        if not self._remote:
+            raise KeeperGone("there is no keeper of the handover")
+        return self._remote
+
+    async def _ask(self, ask: Callable[[Remote], Awaitable[T]]) -> T | None:
+        """None without a keeper."""
+        try:
+            return await ask(self._connected())
+        except KeeperGone:
+            return None
+
+    async def _tell(self, order: Callable[[Remote], Awaitable[None]]) -> None:
+        """What concerns a version that was replaced already: it fails nothing any more."""
+        try:
+            await self._ask(order)
+        except Unsteerable as refusal:
+            log.error("the keeper of the handover refused: %s", refusal.reason)
+
+    async def _left(self) -> Remote | None:
+        """One without an app may be about to end. One that can't be talked to is ended."""
+        try:
+            remote, pid = await self._introduced()
+            self._session = Session.adopt(proc.identify(pid, containment.mark_of(pid)), contained=False)
+        except (KeeperGone, ProcessLookupError):
+            await end_keeper(self._data)
+            return None
+        return remote
+
+    async def _launch(self) -> Remote:
+        with listening(self._path) as control:
+            self._session = Session.start(
+                python.module("slot_machine.handover", str(control.fileno())),
+                cwd=python.FOLDER,
+                env=environment.inherited(),
+                output=sys.stderr.fileno(),
+                pass_fds=(control.fileno(),),
+                owner=handover_owner(self._data),
+                contained=False,
+                as_daemon=True,
+            )
+        return (await self._introduced())[0]
+
+    async def _introduced(self) -> tuple[Remote, int]:
+        """With the keeper's process id."""
+        remote = await Remote.connect(self._path)
+        try:
+            return remote, await remote.introduce()
+        except BaseException:
+            await remote.disconnect()
+            raise
+
+
+@contextmanager
+def _in_memory(env: Mapping[str, str]) -> Iterator[int]:
+    """As a file that only those can read who get its descriptor."""
+    fd = os.memfd_create("environment")
+    try:
+        os.pwrite(fd, b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in env.items()), 0)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+async def end_keeper(data: Path) -> None:
+    """Of an earlier daemon, if there is one: while it lives, its socket is there."""
+    path = data / SOCKET_NAME
+    if path.exists():
+        await containment.end_unknown(handover_owner(data), set())
+        path.unlink(missing_ok=True)
+
+
+def handover_owner(data: Path) -> str:
+    """In the keeper's mark. No daemon's, so that none ends a keeper that is of use."""
+    return f"handover-{containment.owner(data)}"

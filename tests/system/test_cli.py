@@ -1,0 +1,233 @@
+"""The command line, as far as the black-box suite leaves it open."""
+
+import json
+import os
+import pty
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from spec.orchestrator import environment
+from spec.ports import free_port
+
+from slot_machine import SPEC_VERSION, __version__
+from slot_machine.cli.client import Client
+from slot_machine.core.errors import Unreachable
+from tests.world import Site
+
+RELOADING = '{"success": false, "error": "the daemon reloads"}'
+ROOT = Path(__file__).parents[2]
+
+
+def test_version_tells_that_of_the_spec(site: Site) -> None:
+    assert (ROOT / "spec" / "VERSION").read_text().strip() == SPEC_VERSION
+    assert site.run("version").stdout == f"slot-machine {__version__} (spec {SPEC_VERSION})\n"
+
+
+def test_deploy_in_a_pipe_shows_plain_lines_and_status_what_is_live(site: Site) -> None:
+    site.start(setup_command="echo installing")
+    commit = site.commit("v1")
+
+    done = site.run("deploy")
+
+    assert (done.returncode, done.stdout) == (0, f"deployed {commit} to slot a\n")
+    stages = [line.split()[0] for line in done.stderr.splitlines() if not line.startswith("  |")]
+    assert stages == ["resolve", "checkout", "setup", "start", "health", "switch", "drain"]
+    assert "  | installing" in done.stderr
+    assert "\x1b" not in done.stderr
+    lines = dict(line.split(maxsplit=1) for line in site.run("status").stdout.splitlines() if " " in line)
+    assert (lines["live_slot"], lines["live_commit"], lines["healthy"]) == ("a", commit, "true")
+
+
+def test_deploy_on_a_terminal_shows_what_runs(site: Site) -> None:
+    site.start(setup_command="echo installing [bold]")
+    site.commit("v1")
+    terminal, theirs = pty.openpty()
+    with subprocess.Popen(
+        [site.orchestrator.binary, "deploy"], cwd=site.repo, env=environment(), stderr=theirs
+    ) as client:
+        os.close(theirs)
+        shown = b""
+        while chunk := read(terminal):
+            shown += chunk
+    os.close(terminal)
+
+    assert client.returncode == 0
+    assert "installing [bold]" in shown.decode()
+    assert "✓" in shown.decode()
+
+
+def read(terminal: int) -> bytes:
+    """The end of a terminal is an error on Linux."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+def test_failed_deploy_says_why_and_leaves_nothing_to_roll_back_to(site: Site) -> None:
+    site.start()
+    site.commit("bad", exit=3)
+
+    done = site.run("deploy")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: health: the app exited while it booted: exit code 3" in done.stderr
+    assert "  | something is missing" in done.stderr
+    back = site.run("rollback")
+    assert (back.returncode, back.stdout) == (1, "")
+    assert "no previous version" in back.stderr
+
+
+def test_commit_is_understood_as_the_current_folder_does(site: Site) -> None:
+    site.start()
+    first = site.commit("v1")
+    site.commit("v2")
+    below = site.repo / "below"
+    below.mkdir()
+
+    done = site.orchestrator.run("deploy", "HEAD~1", cwd=below)
+
+    assert done.stdout == f"deployed {first} to slot a\n"
+
+
+def test_option_is_no_commit(site: Site) -> None:
+    site.start()
+    site.commit("v1")
+
+    done = site.run("deploy", "--", "--all")
+
+    assert site.run("deploy", "").returncode == 1
+    assert done.returncode == 1
+    assert "is not a commit" in done.stderr
+    assert "hint:" in done.stderr
+
+
+def test_unknown_fields_are_warned_of_and_wrong_ones_refused(site: Site) -> None:
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"helth_endpoint": "/"}))
+    assert "did you mean 'health_endpoint'" in site.run("start", "--check").stderr
+
+    (site.repo / "other.json").write_text(json.dumps(site.config | {"port": "x"}))
+    refused = site.run("start", "--config", "other.json")
+
+    assert refused.returncode == 1
+    assert "error: other.json: port: expected `int`, got `str`" in refused.stderr
+
+
+def test_start_outside_a_repository(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "slot-machine.json").write_text(json.dumps(site.config))
+
+    refused = site.orchestrator.run("start", cwd=tmp_path)
+
+    assert refused.returncode == 1
+    assert "not a git repository" in refused.stderr
+
+
+def test_start_on_a_port_that_is_taken(site: Site) -> None:
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config))
+    with socket.create_server(("", site.port)):
+        refused = site.run("start")
+
+    assert refused.returncode == 1
+    assert f"cannot listen on port {site.port}" in refused.stderr
+
+
+def test_replace_needs_the_proxy(site: Site) -> None:
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"strategy": "replace"}))
+
+    refused = site.run("start", "--no-proxy")
+
+    assert refused.returncode == 1
+    assert "needs the proxy" in refused.stderr
+
+
+def test_api_port_that_was_changed_under_a_running_daemon(site: Site) -> None:
+    site.start()
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
+
+    assert site.run("status").returncode == 0
+    assert "a reload can't change api_port" in site.run("reload").stderr
+
+
+def test_api_port_that_was_changed_under_a_running_daemon_without_a_socket(site: Site) -> None:
+    daemon = site.start()
+    (site.data / "api.sock").unlink()
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
+
+    for command in ("reload", "status", "deploy", "rollback", "cancel"):
+        done = site.run(command)
+
+        assert done.returncode == 1
+        assert "cannot reach" in done.stderr
+        assert f"the daemon with pid {daemon.process.pid} still listens on {site.api_port}" in done.stderr
+        assert "hint: a reload can't change api_port: stop the daemon and start it again" in done.stderr
+    daemon.stop()
+    assert "hint: run `slot-machine start` first" in site.run("status").stderr
+
+
+@pytest.mark.parametrize("command", ["status", "init", "deploy", "rollback"])
+def test_folder_that_was_removed_is_no_place_for_a_command(site: Site, tmp_path: Path, command: str) -> None:
+    (tmp_path / "gone").mkdir()
+    shell = ("sh", "-c", f"rmdir ../gone; exec '{site.orchestrator.binary}' {command}")
+    done = subprocess.run(shell, cwd=tmp_path / "gone", capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr == "error: the current folder was removed\nhint: go to another one, such as by `cd`\n"
+
+
+def test_where_there_is_no_configuration_the_folder_of_one_is_asked_for(tmp_path: Path) -> None:
+    start = "run `slot-machine start` first"
+    hints = {
+        str(tmp_path): start,
+        "": f"{start}; if it runs, go to the folder of its slot-machine.json: there is none here",
+    }
+    for data, hint in hints.items():
+        with pytest.raises(Unreachable) as refused:
+            Client(free_port(), data).status()
+        assert refused.value.hint == hint
+
+
+def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:
+    with daemon_that_says(site, ""):
+        done = site.run("rollback")
+
+    assert done.returncode == 1
+    assert "cannot reach" in done.stderr
+    assert "the daemon ended before it replied" in done.stderr
+
+
+def test_status_is_asked_again_of_a_daemon_that_reloads(site: Site) -> None:
+    with daemon_that_says(site, "", '{"live_slot": "a"}'):
+        assert site.run("status").stdout.split()[:2] == ["live_slot", "a"]
+
+
+def test_reload_that_is_followed_by_another(site: Site) -> None:
+    """It refuses what comes meanwhile, and cuts off whoever waits to hear of the first."""
+    with daemon_that_says(site, '{"reloads": 0}', RELOADING, '{"success": true}', "", '{"reloads": 2}'):
+        done = site.run("reload")
+
+    assert (done.returncode, done.stdout) == (0, "reloaded\n"), done.stderr
+
+
+@contextmanager
+def daemon_that_says(site: Site, *replies: str) -> Iterator[None]:
+    """One reply a connection; an empty one is none."""
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config))
+
+    def answer(listener: socket.socket) -> None:
+        for reply in replies:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                if reply:
+                    head = "503 Reloading\r\nRetry-After: 1" if reply == RELOADING else "200 OK"
+                    connection.sendall(f"HTTP/1.0 {head}\r\n\r\n{reply}".encode())
+
+    with socket.create_server(("127.0.0.1", site.api_port)) as listener, ThreadPoolExecutor() as pool:
+        listener.settimeout(20)
+        answering = pool.submit(answer, listener)
+        yield
+        answering.result()

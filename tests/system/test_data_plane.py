@@ -1,0 +1,80 @@
+"""The data plane's processes as the daemon keeps them."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from slot_machine.core.upstream import PUBLIC
+from slot_machine.host.process.session import Session
+from slot_machine.proxy.wire import Settings
+from slot_machine.traffic import dataplane
+from slot_machine.traffic.dataplane import DataPlane
+
+LIMIT_S = 60
+
+
+@pytest.fixture
+def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataPlane]:
+    """Not started yet."""
+    monkeypatch.setattr(dataplane, "SHORT_LIFE_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield DataPlane(tmp_path, {PUBLIC: listener}, Settings(), 1)
+
+
+async def runs(plane: DataPlane, really: bool) -> None:
+    """Waits until its worker does, or does not."""
+    while bool((await plane.measure()).pids) is not really:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def whose_worker_ended(plane: DataPlane) -> AsyncIterator[None]:
+    """Kept to the end of its listeners. Its worker has ended just now, and is not started again yet."""
+    await plane.start()
+    (pid,) = (await plane.measure()).pids
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - nothing else runs yet
+    keeping = asyncio.create_task(plane.keep())
+    async with asyncio.timeout(LIMIT_S):
+        await runs(plane, False)
+        yield
+        await plane.close_listeners()
+        await plane.stop()
+        await keeping
+
+
+def test_worker_that_ended_just_before_the_daemon_is_not_started_again(plane: DataPlane) -> None:
+    """Its listeners are closed by then."""
+
+    async def main() -> None:
+        async with whose_worker_ended(plane):
+            pass
+        assert (await plane.measure()).restarts == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("error", [OSError("no process"), ValueError("no argument")])
+def test_whatever_keeps_a_worker_from_starting_it_is_tried_again(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    errors, start = [error], Session.start
+
+    def fails_once(*args: object, **kwargs: object) -> Session:
+        if errors:
+            raise errors.pop()
+        return start(*args, **kwargs)  # type: ignore[arg-type]
+
+    async def main() -> None:
+        async with whose_worker_ended(plane):
+            monkeypatch.setattr(Session, "start", fails_once)
+            await runs(plane, True)
+
+    asyncio.run(main())
+    assert not errors

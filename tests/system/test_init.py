@@ -1,0 +1,127 @@
+"""`init` writes to no other file than the two that it names, and chooses ports that are free."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from spec.ports import free_port
+
+from slot_machine.cli import init
+from slot_machine.core.errors import ConfigError
+from slot_machine.host.network import ports
+from tests.world import Site
+
+CONFIG, IGNORE = "slot-machine.json", ".gitignore"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def leads_elsewhere(path: Path, kind: str) -> Path:
+    """Makes `path` something else than a file of its own, and returns what it leads to."""
+    other = path.parent.parent / "other"
+    if kind != "dangling":
+        other.write_text("precious")
+    match kind:
+        case "hard link":
+            path.hardlink_to(other)
+        case "fifo":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to(other)
+    return other
+
+
+@pytest.mark.parametrize("kind", ["symlink", "dangling", "hard link", "fifo"])
+@pytest.mark.parametrize("name", [CONFIG, IGNORE])
+def test_nothing_is_written_through_a_link(folder: Path, name: str, kind: str) -> None:
+    other = leads_elsewhere(folder / name, kind)
+    before = os.readlink(folder / name) if (folder / name).is_symlink() else ""
+
+    with pytest.raises(ConfigError, match=f"cannot write {folder / name}: it (is a|has a second name)"):
+        init.run(".slot-machine", force=True)
+
+    assert other.read_text() == "precious" if kind != "dangling" else not other.exists()
+    assert before == (os.readlink(folder / name) if before else "")
+    if name == IGNORE:
+        assert not (folder / CONFIG).exists()
+
+
+def test_config_behind_a_link_is_kept_and_one_that_leads_nowhere_refused(folder: Path) -> None:
+    (folder / CONFIG).symlink_to(folder.parent / "other")
+    with pytest.raises(ConfigError, match="it is a symlink"):
+        init.run(".slot-machine", force=False)
+    (folder.parent / "other").write_text("{}")
+
+    init.run(".slot-machine", force=False)
+
+    assert (folder.parent / "other").read_text() == "{}"
+
+
+def test_gitignore_behind_a_link_will_do_where_nothing_is_to_be_added(folder: Path) -> None:
+    leads_elsewhere(folder / IGNORE, "symlink").write_text("/.slot-machine/\n")
+
+    init.run(".slot-machine", force=False)
+
+    assert (folder / CONFIG).exists()
+
+
+def test_gitignore_of_any_bytes(folder: Path) -> None:
+    (folder / IGNORE).write_bytes(b"\xff\r\nnode_modules")
+
+    init.run(".slot-machine", force=False)
+
+    assert (folder / IGNORE).read_bytes() == b"\xff\r\nnode_modules\n.slot-machine\n"
+
+
+def test_force_keeps_the_mode_and_leaves_nothing_of_the_old_file(folder: Path) -> None:
+    (folder / CONFIG).write_text("x" * 10_000)
+    (folder / CONFIG).chmod(0o600)
+
+    init.run(".slot-machine", force=True)
+
+    assert "internal_port" not in json.loads((folder / CONFIG).read_text())
+    assert (folder / CONFIG).stat().st_mode & 0o777 == 0o600
+
+
+def test_ports_that_are_in_use_are_not_chosen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: port not in (3000, 3001, 9100))
+
+    init.run(".slot-machine", force=False)
+
+    written = json.loads((folder / CONFIG).read_text())
+    assert (written["port"], written["api_port"]) == (3002, 9101)
+    assert "internal_port" not in written
+    said = capsys.readouterr().err
+    assert "port is 3002, as 3000 is in use" in said
+    assert "api_port is 9101, as 9100 is in use" in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "127.0.0.77", "::1"])
+@pytest.mark.parametrize("listens", [True, False])
+def test_port_counts_as_used_on_any_address(host: str, listens: bool) -> None:
+    port = free_port()
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as other:
+        other.bind((host, port))
+        if listens:
+            other.listen()
+
+        assert ports.free_from(port) > port
+
+
+def test_existing_data_folder_is_not_written_through_a_link(site: Site) -> None:
+    site.data.mkdir()
+    (site.data / IGNORE).symlink_to(site.folder / "other")
+
+    daemon = site.launch()
+
+    assert daemon.process.wait(20) == 1
+    assert not (site.folder / "other").exists()

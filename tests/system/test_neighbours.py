@@ -1,0 +1,115 @@
+"""Another program of the machine that listens where the app should. As root, it is another user's."""
+
+import os
+import re
+
+import pytest
+from spec.ports import free_port
+from spec.waiting import wait_until
+
+from slot_machine.host.process import containment
+from tests.neighbours import CAN_BE_NOBODY, NOBODY, PYTHON_FOR_ALL, UID, deploying, neighbour, port_of
+from tests.system.test_deploy_failures import live
+from tests.system.test_leftovers import groups
+from tests.world import Site, kill, serves
+
+LINUX = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+
+
+BOOTS_ONCE = "test -e booted && sleep 600; touch booted; exec"
+"""Later starts in the same tree never listen."""
+
+
+@pytest.mark.parametrize("strategy", ["overlap", "replace"])
+@pytest.mark.parametrize("name", ["PORT", "INTERNAL_PORT"])
+def test_neighbour_that_listens_at_a_booting_apps_port_fails_the_deploy(site: Site, strategy: str, name: str) -> None:
+    separate = {"internal_port": free_port()} if name == "INTERNAL_PORT" else {}
+    live(site, strategy=strategy, **separate)
+    commit = site.commit("slow to boot", deaf=True)
+
+    with deploying(site) as reply:
+        port = wait_until("it boots", lambda: port_of(site, commit, name))
+        with neighbour(port) as pid:
+            status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
+    assert f"port {port}" in str(body["error"])
+    assert f"pid {pid} " in str(body["error"])
+    assert f"uid {UID}" in str(body["error"])
+    assert str(pid) in str(body["hint"])
+    wait_until("the live version is back", lambda: serves(site))
+    assert site.serving() == "good"
+
+
+@pytest.mark.skipif(not CAN_BE_NOBODY, reason="takes root to be another user")
+def test_neighbour_that_reads_where_the_app_runs_is_not_taken_for_it(site: Site) -> None:
+    """The kernel shows the names of control groups to all users."""
+    live(site)
+    before = set(groups(site))
+    commit = site.commit("slow to boot", deaf=True)
+
+    with deploying(site) as reply:
+        port = wait_until("it boots", lambda: port_of(site, commit))
+        new = set(groups(site)) - before
+        if not new:
+            pytest.skip("no control group can be made here")
+        with neighbour(port, env={containment.MARK: new.pop().removeprefix(containment.GROUP_PREFIX)}):
+            status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
+
+
+def test_neighbour_at_the_port_of_an_app_that_starts_again_gets_no_visitor(site: Site) -> None:
+    commit = live(site, start_command=f"{BOOTS_ONCE} {site.config['start_command']}", setup_command="rm -f booted")
+    port = port_of(site, commit)
+
+    kill(int(site.get("/pid")[1]))
+    wait_until("it starts again", lambda: port_of(site, commit) not in (0, port))
+    with neighbour(port_of(site, commit)) as pid:
+        wait_until("that failed", lambda: f"pid {pid} " in str(site.status()["last_exit"]))
+
+        assert site.get()[0] == 503
+    assert not site.status()["healthy"]
+
+
+def test_neighbour_at_the_port_of_a_rollback_gets_no_visitor(site: Site) -> None:
+    first = live(site, start_command=f"{BOOTS_ONCE} {site.config['start_command']}", setup_command="rm -f booted")
+    site.commit("second")
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+
+    with deploying(site, "/rollback") as reply, neighbour(wait_until("it boots", lambda: port_of(site, first))) as pid:
+        status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
+    assert f"pid {pid} " in str(body["error"])
+    assert site.serving() == "second"
+
+
+def test_neighbour_that_listens_where_the_live_app_no_longer_does_is_named(site: Site) -> None:
+    commit = live(site, health_interval_ms=100)
+    site.get("/retreat")
+
+    with neighbour(port_of(site, commit)) as pid:
+        wait_until("it is found", lambda: f"pid {pid} " in str(site.status()["unhealthy_reason"]))
+
+
+@pytest.mark.skipif(LINUX < (6, 8), reason="the kernel does not list sockets that are bound and do not listen")
+def test_app_that_exits_as_its_port_is_taken_is_told_by_whom(site: Site) -> None:
+    live(site)
+    commit = site.commit("waits", waits=True)
+
+    with deploying(site) as reply, neighbour(wait_until("it boots", lambda: port_of(site, commit)), "bind") as pid:
+        (site.data / "go").touch()
+        status, body = reply.result()
+
+    assert (status, body["stage"]) == (500, "health"), body
+    assert "exit code 1" in str(body["error"])
+    assert f"pid {pid} " in str(body["error"])
+
+
+@pytest.mark.skipif(not CAN_BE_NOBODY, reason="takes root to be another user")
+def test_app_of_another_user_is_no_doubt_to_a_daemon_that_sees_all(site: Site) -> None:
+    site.start(start_command=f"exec setpriv --reuid={NOBODY} {PYTHON_FOR_ALL} -IS - < app.py")
+    site.commit("v1")
+
+    assert site.post("/deploy", {"commit": "HEAD"}).says(200, {"warnings": []})
