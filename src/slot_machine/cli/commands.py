@@ -81,6 +81,7 @@ def start(
     import json
     import logging
 
+    from slot_machine.app import opening
     from slot_machine.core import config
     from slot_machine.daemon import reload, run
     from slot_machine.host.user import rights
@@ -98,7 +99,7 @@ def start(
     folder = config_file.resolve().parent
     repo = (repo or folder).resolve()
     data = (data or (folder / options.data if options.data else repo / DATA_NAME)).resolve()
-    known = run.Options(options, folder, repo, data, not no_proxy, rebuild_state)
+    known = opening.Options(options, folder, repo, data, not no_proxy, rebuild_state)
     user = rights.find(options.user_name, options.group_name) if os.geteuid() == 0 else None
     _check_access_log(folder, options.access_log or "", user)
     if check:

@@ -1,4 +1,4 @@
-"""The daemon: wires the parts, and lives as `run` reads: lock, clean up, bind, recover, serve, then stop or let go."""
+"""The daemon's life, as `run` reads: lock, open the app, bind, recover, serve, then stop or let go."""
 
 import asyncio
 import logging
@@ -7,70 +7,27 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import NamedTuple
 
 from aiohttp import web
 
-from slot_machine import __version__
-from slot_machine.app.custody import Custody
+from slot_machine.app import opening
+from slot_machine.app.app import App
 from slot_machine.app.deployer import Deployer
-from slot_machine.app.release import Launcher
-from slot_machine.app.slots import Slots
-from slot_machine.app.supervisor import Supervisor, log_failure
-from slot_machine.core.config import Config
-from slot_machine.core.errors import Busy, ConfigError, GitFailed, Reloading, StartRefused
-from slot_machine.core.upstream import INTERNAL, PUBLIC
+from slot_machine.app.opening import Found, Options
+from slot_machine.app.supervisor import log_failure
+from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
 from slot_machine.daemon import datafolder, metrics, reload, status
 from slot_machine.daemon.admission import Admission
 from slot_machine.daemon.api import Api
 from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.lock import locked
-from slot_machine.host.git.worktrees import Worktrees
 from slot_machine.host.network import api_socket, ports
-from slot_machine.host.process import containment, session
-from slot_machine.host.process.session import Session
+from slot_machine.host.process import containment
 from slot_machine.host.user import rights, token
-from slot_machine.proxy.wire import Limits, Settings
-from slot_machine.state.rebuild import rebuild
-from slot_machine.state.soundness import open_sound
-from slot_machine.state.store import Store
-from slot_machine.traffic import dataplane
-from slot_machine.traffic.dataplane import DataPlane, Left
-from slot_machine.traffic.handover import Handover, end_keeper
-from slot_machine.traffic.protocol import Traffic
 
 log = logging.getLogger(__name__)
 
-REAP_INTERVAL_S = 2.0
 SIGNAL_DELAY_S = 0.01
-
-REPLACE = "strategy: replace"
-
-
-class Options(NamedTuple):
-    """What `start` was told. `folder` is where the configuration stands; `env_file` is relative to it."""
-
-    config: Config
-    folder: Path
-    repo: Path
-    data: Path
-    proxy: bool
-    rebuild_state: bool
-
-    @property
-    def fixed(self) -> dict[str, object]:
-        """What a reload can't change."""
-        config = self.config
-        return {
-            "port": config.port,
-            "internal_port": config.internal_port,
-            "api_port": config.api_port,
-            "repo": str(self.repo),
-            "data": str(self.data),
-            "user": config.user_name,
-            "group": config.group_name,
-        }
 
 
 class Ending:
@@ -108,17 +65,6 @@ class Ending:
         self.came.set()
 
 
-class Ground(NamedTuple):
-    """What the daemon stands on. `reloads`: how often this process began anew."""
-
-    store: Store
-    worktrees: Worktrees
-    api_sockets: Sequence[socket.socket]
-    listeners: Mapping[str, socket.socket]
-    left: list[Left]
-    reloads: int
-
-
 async def run(options: Options) -> reload.Handed | None:
     """Returns after SIGTERM or SIGINT, with nothing left running; or after a reload, with all of it running.
 
@@ -133,24 +79,14 @@ async def run(options: Options) -> reload.Handed | None:
         datafolder.settle(options.data, options.repo)
         if not before and os.geteuid() == 0 and not options.config.user_name:
             log.warning("setup, app and git run as root, as `user` names nobody else: see docs/security.md")
-        worktrees = await _worktrees(options)
-        if options.rebuild_state and not before:
-            await rebuild(options.data / "state.db", worktrees)
-        store = open_sound(options.data / "state.db")
-        stack.callback(store.close)
-        store.take_room()
+        found = await opening.opened(options, stack, rebuild_state=options.rebuild_state and not before)
         token.ensure(options.data)
-        await worktrees.adopt_slots()
-        left = dataplane.left_running(options.data)
-        if not options.proxy:
-            await _end_workers(left)
-        await _end_leftovers(store, options, left)
-        store.interrupt_unfinished()
         api_sockets = [stack.enter_context(listener) for listener in _api_sockets(options, before)]
-        bound = before.listeners() if before else _listeners(options, left)
-        listeners = {name: stack.enter_context(socket) for name, socket in bound.items()}
+        listeners = before.listeners() if before else opening.listeners(options, found)
+        for listener in listeners.values():
+            stack.enter_context(listener)
         reloads = before.reloads if before else 0
-        await _serve(options, Ground(store, worktrees, api_sockets, listeners, left, reloads), ending)
+        await _serve(options, found, listeners, api_sockets, reloads, ending)
         if "unix_fd" not in ending.hands:
             (options.data / api_socket.NAME).unlink(missing_ok=True)
             del api_sockets[1:]
@@ -165,86 +101,67 @@ async def run(options: Options) -> reload.Handed | None:
     return None
 
 
-async def _serve(options: Options, ground: Ground, ending: Ending) -> None:
-    config, store = options.config, ground.store
-    plane = handover = None
-    traffic: Traffic
+async def _serve(
+    options: Options,
+    found: Found,
+    listeners: Mapping[str, socket.socket],
+    api_sockets: Sequence[socket.socket],
+    reloads: int,
+    ending: Ending,
+) -> None:
     containment.adopt_orphans()
-    if options.proxy:
-        traffic = plane = DataPlane(options.data, ground.listeners, _plane_settings(options), _workers(config))
-        await plane.start(ground.left, renew=ground.reloads > 0)
-    else:
-        traffic = handover = Handover(options.data)
-        await handover.start()
-    async with asyncio.TaskGroup() as tasks:
-        keeping = [tasks.create_task(traffic.keep()), tasks.create_task(_keep_orphans())]
-        launcher = Launcher(config, options.folder, options.data, store, handover)
-        keeping += [tasks.create_task(launcher.logs.keep_small()), tasks.create_task(store.reserve.keep())]
-        supervisor = Supervisor(config, launcher, traffic, tasks)
-
-        async def alone() -> str:
-            return await handover.alone() if handover else REPLACE if config.strategy == "replace" else ""
-
-        worktrees = ground.worktrees
-        slots = Slots(config, worktrees, store, launcher, Custody(worktrees, store))
-        deployer = Deployer(config, worktrees, slots, store, launcher, traffic, supervisor, tasks, alone=alone)
-        mode = "proxy" if options.proxy else "no-proxy"
+    app = App(options, found.store, found.worktrees, listeners, tasks := asyncio.TaskGroup())
+    await app.let_visitors_in(found.left, renew=reloads > 0)
+    async with tasks:
 
         async def reload_now() -> None:
-            deployer.check_free()
+            app.deployer.check_free()
             hands = await reload.check(options.fixed)
-            await _check_ground(options)
+            await _check_next(options)
             # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
-            deployer.check_free()
-            deployer.refuse_more(Reloading)
+            app.deployer.check_free()
+            app.deployer.refuse_more(Reloading)
             ending.reload(hands)
 
         api = Api(
-            deployer,
-            lambda: status.gather(deployer, supervisor, handover, config.port, ground.reloads),
-            lambda: metrics.render(supervisor, plane),
+            app.deployer,
+            lambda: status.gather(app, options.config.port, reloads),
+            lambda: metrics.render(app.supervisor, app.plane),
             reload_now,
-            Guard(options.data, authenticates=config.api_auth),
+            Guard(options.data, authenticates=options.config.api_auth),
         )
         runner = web.AppRunner(api.application(), access_log=None, handle_signals=False, shutdown_timeout=1)
-
+        recovery = app.start()
         end = tasks.create_task(ending.came.wait())
-        await asyncio.wait([deployer.recover(), end], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([recovery, end], return_when=asyncio.FIRST_COMPLETED)
+        on_signal = None
         if not ending.came.is_set():
             await runner.setup()
-            for listener in ground.api_sockets:
+            for listener in api_sockets:
                 await Admission(runner, listener, api).start()
-            keeping.append(tasks.create_task(_reload_on_signal(ending, deployer, reload_now)))
+            on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer, reload_now))
+            mode = "proxy" if options.proxy else "no-proxy"
+            config = options.config
             log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, mode, config.api_port)
         await end
-
+        if on_signal:
+            on_signal.cancel()
         if ending.reloads:
             log.info("reloading")
             await runner.cleanup()
-            await deployer.let_go()
-            if handover:
-                await handover.let_go()
+            await app.let_go()
         else:
             log.info("stopping")
-            if plane:
-                await plane.close_listeners()
-            await deployer.stop()
+            await app.stop()
             await runner.cleanup()
-            if plane:
-                await plane.stop()
-            if handover:
-                await handover.stop()
-        for task in keeping:
-            task.cancel()
 
 
-async def _check_ground(options: Options) -> None:
-    """Whether the next image would find what it stands on. Raises ConfigError."""
+async def _check_next(options: Options) -> None:
+    """Whether the next image of the daemon could begin. Raises ConfigError."""
     try:
         rights.find(options.config.user_name, options.config.group_name)
         datafolder.check_place(options.data, options.repo)
-        await _worktrees(options)
-        open_sound(options.data / "state.db").close()
+        await opening.check(options)
     except StartRefused as error:
         raise ConfigError(f"nothing was reloaded: {error}", error.hint) from None
 
@@ -263,96 +180,8 @@ async def _reload_on_signal(ending: Ending, deployer: Deployer, reload_now: Call
             log_failure("cannot reload", error)
 
 
-async def _keep_orphans() -> None:
-    """Runs until cancelled."""
-    undertaker = containment.Undertaker()
-    while True:
-        await asyncio.sleep(REAP_INTERVAL_S)
-        try:
-            undertaker.reap(session.leaders())
-        except OSError as error:
-            log.error("cannot look for children that have ended: %s", error)
-
-
-async def _end_workers(left: list[Left]) -> None:
-    """Of a daemon that had the proxy: this one has none."""
-    for found in left:
-        for listener in found.introduction.listeners.values():
-            listener.close()
-        await found.session.kill()
-        found.path.unlink(missing_ok=True)
-
-
-async def _end_leftovers(store: Store, options: Options, left: list[Left]) -> None:
-    """What a daemon that was killed left running and nobody takes over.
-
-    The deployer sees to its apps, but for those that own the port which is the proxy's now.
-    """
-    port, data = options.config.port, options.data
-    written_down = store.processes()
-    known = {identity.mark for identity, _, _ in written_down} | {found.session.identity.mark for found in left}
-    for pid in await containment.end_unknown(containment.owner(data), known):
-        log.warning("killed process %d, left over from a daemon that was killed", pid)
-    for identity, role, running in written_down:
-        if running is None or (options.proxy and running.port == port):
-            session = Session.adopt(identity)
-            if session.members():
-                log.warning("ending process %d (%s), left over from a daemon that was killed", identity.pid, role)
-            await session.stop(options.config.drain_timeout_s if running else 0)
-            store.remove_process(identity)
-    if options.proxy:
-        await end_keeper(data)
-
-
 def _api_sockets(options: Options, before: reload.Handed | None) -> list[socket.socket]:
     """The one on loopback, and that in the data folder where it can be made."""
     tcp = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
     unix = api_socket.taken_over(options.data, before.unix_socket() if before else None)
     return [tcp, unix] if unix else [tcp]
-
-
-async def _worktrees(options: Options) -> Worktrees:
-    worktrees = Worktrees(options.repo, options.data)
-    try:
-        await worktrees.check_repository()
-        await worktrees.check_writable()
-    except GitFailed as error:
-        hint = error.hint or "start in the app's repository, or name it with --repo"
-        raise StartRefused(f"cannot use {options.repo} as the app's repository: {error}", hint) from None
-    return worktrees
-
-
-def _listeners(options: Options, left: list[Left]) -> dict[str, socket.socket]:
-    """Those of the workers that are left, so that nothing that waits on them is lost; else new ones."""
-    if not options.proxy:
-        return {}
-    config = options.config
-    wanted = {PUBLIC: config.port}
-    if config.internal_port != config.port:
-        wanted[INTERNAL] = config.internal_port
-    for found in left:
-        listeners = found.introduction.listeners
-        if {name: listener.getsockname()[1] for name, listener in listeners.items()} == wanted:
-            # Not by socket.dup(), which makes the socket block, for the workers as well.
-            return {name: socket.socket(fileno=os.dup(listener.fileno())) for name, listener in listeners.items()}
-    return {
-        name: ports.bind_public(port) if name == PUBLIC else ports.bind_loopback(port) for name, port in wanted.items()
-    }
-
-
-def _plane_settings(options: Options) -> Settings:
-    config = options.config
-    # Long enough for the old version to drain, the new one to fail, and the old one to come back.
-    hold_s = config.drain_timeout_s + 2 * config.health_timeout_s + 5
-    access_log = Path(os.path.abspath(options.folder / config.access_log)) if config.access_log else None
-    return Settings(
-        version=__version__,
-        limits=Limits(response_s=config.response_timeout_ms / 1000, hold_s=hold_s),
-        trusted_proxies=config.trusted_proxies,
-        access_log=str(access_log) if access_log else "",
-        access_log_mode=0o600 if access_log and access_log.is_relative_to(options.data) else 0o640,
-    )
-
-
-def _workers(config: Config) -> int:
-    return len(os.sched_getaffinity(0)) if config.proxy_workers == "auto" else config.proxy_workers

@@ -3,10 +3,8 @@
 import msgspec
 
 from slot_machine import __version__
-from slot_machine.app.deployer import Deployer
-from slot_machine.app.supervisor import Supervisor
+from slot_machine.app.app import App
 from slot_machine.core.model import Attempt, Version
-from slot_machine.traffic.handover import Handover
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -38,8 +36,8 @@ class Status(msgspec.Struct, kw_only=True):
     version: str
 
 
-def gather(deployer: Deployer, supervisor: Supervisor, handover: Handover | None, port: int, reloads: int) -> Status:
-    """`handover` is None with the proxy."""
+def gather(app: App, port: int, reloads: int) -> Status:
+    deployer, supervisor, handover = app.deployer, app.supervisor, app.handover
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
     previous_slot, previous_commit = _texts(state.previous)

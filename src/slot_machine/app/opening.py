@@ -1,0 +1,92 @@
+"""What an app stands on: its database, its repository, and what an earlier daemon left running."""
+
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from slot_machine.app import leftovers
+from slot_machine.core.config import Config
+from slot_machine.core.errors import GitFailed, StartRefused
+from slot_machine.host.git.worktrees import Worktrees
+from slot_machine.state.rebuild import rebuild
+from slot_machine.state.soundness import open_sound
+from slot_machine.state.store import Store
+from slot_machine.traffic import dataplane, listening
+from slot_machine.traffic.dataplane import Left
+
+DATABASE = "state.db"
+
+
+class Options(NamedTuple):
+    """What `start` was told. `folder` is where the configuration stands; `env_file` is relative to it."""
+
+    config: Config
+    folder: Path
+    repo: Path
+    data: Path
+    proxy: bool
+    rebuild_state: bool
+
+    @property
+    def fixed(self) -> dict[str, object]:
+        """What a reload can't change."""
+        config = self.config
+        return {
+            "port": config.port,
+            "internal_port": config.internal_port,
+            "api_port": config.api_port,
+            "repo": str(self.repo),
+            "data": str(self.data),
+            "user": config.user_name,
+            "group": config.group_name,
+        }
+
+
+class Found(NamedTuple):
+    """`left`: workers of the data plane that an earlier daemon left running."""
+
+    store: Store
+    worktrees: Worktrees
+    left: Sequence[Left]
+
+
+async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> Found:
+    """Ends what an earlier daemon left and nobody takes over. The database stays open until `stack` is left.
+
+    Raises StartRefused.
+    """
+    worktrees = await _worktrees(options)
+    if rebuild_state:
+        await rebuild(options.data / DATABASE, worktrees)
+    store = open_sound(options.data / DATABASE)
+    stack.callback(store.close)
+    store.take_room()
+    await worktrees.adopt_slots()
+    left = dataplane.left_running(options.data)
+    await leftovers.end(store, options.config, options.data, left, proxy=options.proxy)
+    store.interrupt_unfinished()
+    return Found(store, worktrees, left)
+
+
+async def check(options: Options) -> None:
+    """Whether `opened` would find what it needs. Raises StartRefused."""
+    await _worktrees(options)
+    open_sound(options.data / DATABASE).close()
+
+
+def listeners(options: Options, found: Found) -> dict[str, socket.socket]:
+    """The public ones. Raises StartRefused."""
+    return listening.listeners(options.config, found.left) if options.proxy else {}
+
+
+async def _worktrees(options: Options) -> Worktrees:
+    worktrees = Worktrees(options.repo, options.data)
+    try:
+        await worktrees.check_repository()
+        await worktrees.check_writable()
+    except GitFailed as error:
+        hint = error.hint or "start in the app's repository, or name it with --repo"
+        raise StartRefused(f"cannot use {options.repo} as the app's repository: {error}", hint) from None
+    return worktrees

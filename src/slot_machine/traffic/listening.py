@@ -1,0 +1,45 @@
+"""The public listeners, and what the data plane is told when it starts."""
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from slot_machine import __version__
+from slot_machine.core.config import Config
+from slot_machine.core.upstream import INTERNAL, PUBLIC
+from slot_machine.host.network import ports
+from slot_machine.proxy.wire import Limits, Settings
+from slot_machine.traffic.dataplane import Left
+
+
+def listeners(config: Config, left: Sequence[Left]) -> dict[str, socket.socket]:
+    """Those of the workers that are left, so that nothing that waits on them is lost; else new ones."""
+    wanted = {PUBLIC: config.port}
+    if config.internal_port != config.port:
+        wanted[INTERNAL] = config.internal_port
+    for found in left:
+        listeners = found.introduction.listeners
+        if {name: listener.getsockname()[1] for name, listener in listeners.items()} == wanted:
+            # Not by socket.dup(), which makes the socket block, for the workers as well.
+            return {name: socket.socket(fileno=os.dup(listener.fileno())) for name, listener in listeners.items()}
+    return {
+        name: ports.bind_public(port) if name == PUBLIC else ports.bind_loopback(port) for name, port in wanted.items()
+    }
+
+
+def settings(config: Config, folder: Path, data: Path) -> Settings:
+    # Long enough for the old version to drain, the new one to fail, and the old one to come back.
+    hold_s = config.drain_timeout_s + 2 * config.health_timeout_s + 5
+    access_log = Path(os.path.abspath(folder / config.access_log)) if config.access_log else None
+    return Settings(
+        version=__version__,
+        limits=Limits(response_s=config.response_timeout_ms / 1000, hold_s=hold_s),
+        trusted_proxies=config.trusted_proxies,
+        access_log=str(access_log) if access_log else "",
+        access_log_mode=0o600 if access_log and access_log.is_relative_to(data) else 0o640,
+    )
+
+
+def workers(config: Config) -> int:
+    return len(os.sched_getaffinity(0)) if config.proxy_workers == "auto" else config.proxy_workers
