@@ -3,19 +3,21 @@
 import http.client
 import json
 import os
-import resource
 import shlex
-import signal
+import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
+import pytest
+from demo.load import Load
 from spec.daemon import Daemon
 from spec.orchestrator import Orchestrator, environment
 from spec.ports import free_port
+from spec.waiting import wait_until
 from spec.web import Reply, call, exchange
 
 APP = Path(__file__).parent / "clients" / "sample_app.py"
@@ -115,14 +117,6 @@ def serves(site: Site) -> bool:
         return False
 
 
-def alive(pid: int) -> bool:
-    """Zombies are not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def metric(site: Site, name: str) -> float:
     """A sample of `GET /metrics`, by its name without the prefix and with its labels; 0 where there is none."""
     _, text = exchange(site.api_port, "GET", "/metrics")
@@ -130,16 +124,80 @@ def metric(site: Site, name: str) -> float:
     return next((float(line.removeprefix(prefix)) for line in text.decode().splitlines() if line.startswith(prefix)), 0)
 
 
-@contextmanager
-def no_more_files(pid: int) -> Iterator[None]:
-    """That process can open none meanwhile."""
-    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+MODES = pytest.mark.parametrize("options", [(), ("--no-proxy",)], ids=["proxy", "no-proxy"])
 
 
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+def live(site: Site, *options: str, **config: str | int) -> str:
+    site.start(*options, **config)
+    good = site.commit("good")
+    assert site.post("/deploy", {"commit": good}).status == 200
+    return good
+
+
+def fail_after(site: Site, good: str, stage: str) -> Reply:
+    """Deploys HEAD, which must fail in `stage` and leave `good` live."""
+    reply = site.post("/deploy", {"commit": "HEAD"})
+    assert reply.status == 500, reply
+    assert (reply.body["success"], reply.body["stage"]) == (False, stage), reply
+    assert site.serving() == "good"
+    status = site.status()
+    assert (status["live_commit"], status["healthy"]) == (good, True)
+    last = site.history()[-1]
+    assert (last["result"], last["stage"]) == ("failed", stage)
+    assert last["error"]
+    return reply
+
+
+def slow_git(site: Site) -> tuple[Path, Path]:
+    """Two files: while the first exists, git takes forever in a slot, and the second one tells that it was asked."""
+    slow, asked, folder = site.folder / "slow", site.folder / "asked", site.folder / "bin"
+    folder.mkdir()
+    git = folder / "git"
+    git.write_text(
+        f"#!/bin/sh\ncase $PWD in */tree-?) test -e {slow} && touch {asked} && exec sleep 600;; esac\n"
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    git.chmod(0o755)
+    site.prefix = ("/usr/bin/env", f"PATH={folder}:{os.environ['PATH']}")
+    return slow, asked
+
+
+def goes_on(load: Load) -> None:
+    """Waits until each of the load's clients can have had another answer."""
+    wait_until("the load goes on", partial(load.reached, load.answers.total() + 30))
+
+
+NO_MORE = nullcontext()
+
+
+def switch_under_load(
+    site: Site,
+    switches: int,
+    files: dict[str, str] | None = None,
+    more_load: AbstractContextManager[None] = NO_MORE,
+) -> Load:
+    """`files` is the app, where it is another than usual."""
+    for version in ("v1", "v2"):
+        site.commit(version, files)
+        reply = site.post("/deploy", {"commit": "HEAD"})
+        assert reply.status == 200, reply
+    load = Load(site.port)
+    with load.running(), more_load:
+        for _ in range(switches):
+            goal = load.answers.total() + 20
+            wait_until("the load goes on", partial(load.reached, goal))
+            reply = site.post("/rollback")
+            assert reply.status == 200, reply
+    return load
+
+
+Headers = dict[str, str]
+
+
+def ask(site: Site, method: str, path: str, headers: Headers, body: bytes = b"") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=20)
+    connection.request(method, path, body, headers)
+    reply = connection.getresponse()
+    answer = reply.status, reply.read()
+    connection.close()
+    return answer

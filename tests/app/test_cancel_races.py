@@ -1,9 +1,8 @@
 """A deploy that is cancelled at every step, on a machine in memory: whatever comes of it is true and whole."""
 
 import asyncio
-import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from slot_machine.app.deployer import Done, Outcome
 from slot_machine.core.errors import Cancelled, NothingToCancel, StageFailed, Stopping
 from slot_machine.core.model import Attempt
 from slot_machine.core.phases import Phase
-from tests.app.test_deployer import (
+from tests.app.stories import (
     LONG_S,
     STORIES,
     STRATEGIES,
@@ -29,13 +28,7 @@ from tests.app.test_deployer import (
 from tests.fakes import Faults, Machine, run
 
 RESULTS = {Done: "succeeded", Cancelled: "cancelled", StageFailed: "failed"}
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 async def cancel(machine: Machine) -> Attempt | NothingToCancel | Stopping:

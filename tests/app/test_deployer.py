@@ -1,143 +1,38 @@
 """The deployer on a machine in memory: every step of every story fails once, in every way."""
 
 import asyncio
-import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done, Outcome
+from slot_machine.app.deployer import Done
 from slot_machine.core.errors import KeeperGone, StageFailed
-from slot_machine.core.model import Version
 from slot_machine.host.network.health import Answer
-from tests.fakes import COMMITS, Faults, Machine, processes_of, raising, run, upstream
+from tests.app.stories import (
+    LONG_S,
+    STORIES,
+    STRATEGIES,
+    WITH_PROBES,
+    WITHOUT_PROBES,
+    Story,
+    a_is_live,
+    a_was_live,
+    b_is_live,
+    check_history,
+    check_rest,
+    config_of,
+    deploy,
+    ignored,
+    machine,
+    rollback,
+    steps,
+    take_over,
+)
+from tests.fakes import Faults, processes_of, raising, run
 
-Story = Callable[[Machine], Awaitable[object]]
+pytestmark = pytest.mark.usefixtures("quiet")
 
-LONG_S = 40.0
-"""Time enough for every delay of a few restarts."""
-
-WITHOUT_PROBES: dict[str, object] = {"health_interval_ms": 0}
-WITH_PROBES: dict[str, object] = {"health_interval_ms": 2000, "restart_when_unhealthy": True}
-
-B = Version("b", COMMITS["b"])
-
-STRATEGIES = pytest.mark.parametrize("strategy", ["overlap", "replace"])
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """To write down what thousands of faults have to say takes longer than all else."""
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@asynccontextmanager
-async def machine(
-    data: Path, config: Mapping[str, object] = WITHOUT_PROBES, faults: Faults | None = None
-) -> AsyncIterator[Machine]:
-    """At its end, nothing is left of it, and none of its tasks has failed."""
-    async with asyncio.TaskGroup() as tasks:
-        made = Machine.make(data, tasks, faults or Faults(), config)
-        yield made
-        await made.deployer.stop()
-        assert not made.running
-    made.close()
-
-
-def ignored(_: object) -> None:
-    pass
-
-
-async def deploy(machine: Machine, commitish: str) -> Outcome:
-    return await machine.deployer.deploy(commitish, "cli", ignored)
-
-
-async def rollback(machine: Machine) -> Outcome:
-    return await machine.deployer.rollback("cli", ignored)
-
-
-async def first_deploy(machine: Machine) -> Outcome:
-    return await deploy(machine, "a")
-
-
-async def second_deploy(machine: Machine) -> Outcome:
-    return await deploy(machine, "b")
-
-
-async def crash_and_restart(machine: Machine) -> None:
-    machine.crash()
-    await asyncio.sleep(LONG_S)
-
-
-async def crash_within_a_deploy(machine: Machine) -> None:
-    machine.crash()
-    await asyncio.sleep(1)
-    await deploy(machine, "b")
-
-
-async def restart_of_a_hung_app(machine: Machine) -> None:
-    machine.launcher.answers += [Answer(503, "503")] * 3
-    await asyncio.sleep(20)
-
-
-async def recovery(machine: Machine) -> None:
-    await machine.deployer.recover()
-
-
-async def take_over(machine: Machine) -> None:
-    """A daemon was killed in the midst of a deploy: the live version goes on, the other one is ended."""
-    live = machine.store.state().live
-    assert live
-    for version in (B, live):
-        release = machine.launcher.process(version)
-        release.upstream = upstream(release)
-        machine.launcher.left.append(release)
-    await machine.deployer.recover()
-
-
-async def failed_deploy(machine: Machine) -> Outcome:
-    machine.launcher.failures.append(StageFailed("health", "it answered 500"))
-    return await deploy(machine, "b")
-
-
-async def nothing(_: Machine) -> None:
-    pass
-
-
-async def a_is_live(machine: Machine) -> None:
-    assert isinstance(await deploy(machine, "a"), Done)
-
-
-async def b_is_live(machine: Machine) -> None:
-    await a_is_live(machine)
-    assert isinstance(await deploy(machine, "b"), Done)
-
-
-async def a_was_live(machine: Machine) -> None:
-    """The state of a daemon that has ended."""
-    await a_is_live(machine)
-    await machine.supervisor.pause()
-    for release in machine.running:
-        processes_of(release).end(-9)
-    machine.supervisor.release = None
-
-
-STORIES: dict[str, tuple[Story, Story]] = {
-    "first deploy": (nothing, first_deploy),
-    "second deploy": (a_is_live, second_deploy),
-    "deploy that fails": (a_is_live, failed_deploy),
-    "rollback": (b_is_live, rollback),
-    "crash": (a_is_live, crash_and_restart),
-    "crash within a deploy": (a_is_live, crash_within_a_deploy),
-    "hung app": (a_is_live, restart_of_a_hung_app),
-    "recovery": (a_was_live, recovery),
-    "take-over": (a_was_live, take_over),
-}
 FULL = sqlite3.OperationalError("database or disk is full")
 FAULTS = {
     "named": KeeperGone("it is gone"),
@@ -202,45 +97,6 @@ async def _stop_within(data: Path, before: Story, tell: Story, at: int, strategy
         where = f"stopped in step {at}, {faults.names[at - 1]}: {faults.names}"
         assert not made.running, where
         check_history(made, where)
-
-
-def config_of(tell: Story, strategy: str) -> dict[str, object]:
-    return (WITH_PROBES if tell is restart_of_a_hung_app else WITHOUT_PROBES) | {"strategy": strategy}
-
-
-def steps(data: Path, story: str, strategy: str) -> list[str]:
-    before, tell = STORIES[story]
-
-    async def names() -> list[str]:
-        async with machine(data, config_of(tell, strategy)) as made:
-            await before(made)
-            made.faults.names.clear()
-            await tell(made)
-            return list(made.faults.names)
-
-    return run(names())
-
-
-def check_rest(machine: Machine, where: str) -> None:
-    """What the state says is what runs, alone, and what gets the requests."""
-    live, release = machine.store.state().live, machine.supervisor.release
-    if live is None:
-        assert not machine.running, where
-        assert machine.traffic.routed is None, where
-        return
-    assert machine.supervisor.healthy, where
-    assert release, where
-    assert release.version == live, where
-    assert machine.running == [release], where
-    assert machine.traffic.routed == release.upstream, where
-    assert not machine.traffic.holding, where
-    assert machine.supervisor.watching, where
-
-
-def check_history(machine: Machine, where: str) -> None:
-    assert machine.deployer.running is None, where
-    last = machine.deployer.last_attempt
-    assert last is None or last.result != "running", where
 
 
 def test_deploy_that_has_switched_succeeds_whatever_its_drain_comes_to(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from slot_machine.cli import here
 from slot_machine.core.errors import CommitNotFound, GitFailed
 from tests.another_user import is_mapped
-from tests.host.git.test_worktrees import Repository
+from tests.repository import Repository
 
 
 @pytest.fixture

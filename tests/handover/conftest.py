@@ -173,3 +173,14 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(tmp_path)
     yield stage
     stage.close()
+
+
+APP = str(Path(__file__).with_name("sample_app.py"))
+NODE = """
+const server = require("http").createServer((_, reply) => reply.end(process.env.VERSION));
+server.listen(+process.env.PORT);
+"""
+
+
+def app(name: str) -> list[str]:
+    return ["/bin/sh", "-c", f"exec {sys.executable} -IS {APP} {name}"]

@@ -6,24 +6,13 @@ import signal
 import socket
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 from spec.waiting import wait_until
 
 from slot_machine.handover.connections import accept_queue, members_of
 from slot_machine.handover.wire import Drained, Forget, Inspect, Listens, Promote, Relay
-from tests.handover.conftest import TIMEOUT_S, Stage, Visitors, dial
-
-APP = str(Path(__file__).with_name("sample_app.py"))
-NODE = """
-const server = require("http").createServer((_, reply) => reply.end(process.env.VERSION));
-server.listen(+process.env.PORT);
-"""
-
-
-def app(name: str) -> list[str]:
-    return ["/bin/sh", "-c", f"exec {sys.executable} -IS {APP} {name}"]
+from tests.handover.conftest import APP, NODE, TIMEOUT_S, Stage, Visitors, app, dial
 
 
 def refuses(stage: Stage) -> bool:

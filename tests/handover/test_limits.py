@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from tests.handover.conftest import TIMEOUT_S, Stage, Visitors
-from tests.handover.test_handover import app
+from tests.handover.conftest import TIMEOUT_S, Stage, Visitors, app
 
 DENIED = str(Path(__file__).with_name("denied.py"))
 REHEARSE = "from slot_machine.handover.rehearsal import rehearse; print(rehearse())"

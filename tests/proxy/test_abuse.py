@@ -9,10 +9,8 @@ from spec.waiting import wait_until
 
 from slot_machine.proxy.wire import Hold, Limits, Measure, Route
 from tests.proxy.conftest import Connection, Plane, running
-from tests.proxy.test_forwarding import GET
-from tests.proxy.test_keep_alive import answered
-from tests.proxy.test_limits import MEGABYTE_KB, resident_kb
-from tests.proxy.test_switching import writable
+from tests.proxy.costs import MEGABYTE_KB, resident_kb
+from tests.proxy.talk import GET, answered, writable
 
 FILES = 128
 MOST_PLACES = FILES * 3 // 4

@@ -12,7 +12,7 @@ import pytest
 
 from slot_machine.proxy import access_log
 from tests.proxy.conftest import DEFAULTS, Plane, running
-from tests.proxy.test_forwarding import GET, OK
+from tests.proxy.talk import GET, OK
 
 LIMIT_S = 10
 TURNS = 10

@@ -13,11 +13,9 @@ from slot_machine.core.upstream import PUBLIC
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.wire import Close, Drained, Hold, Op, Retire, Route, Unwind
 from tests.proxy.conftest import TIMEOUT_S, App, Connection, Plane
-from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_keep_alive import answered, served
-from tests.proxy.test_splits import Talk, Wire
-from tests.proxy.test_streams import EVENTS
-from tests.proxy.test_turns import Ends
+from tests.proxy.conversation import Talk
+from tests.proxy.in_memory import Ends, Wire
+from tests.proxy.talk import EVENTS, GET, OK, answered, served
 
 GET_LAST = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 HEAD, BODY = OK[:-2], OK[-2:]

@@ -8,11 +8,8 @@ from spec.waiting import wait_until
 
 from slot_machine.proxy.wire import Drained, Forget, Limits, Measure, Route
 from tests.proxy.conftest import Connection, Plane, running
-from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_keep_alive import answered
-from tests.proxy.test_limits import SOON_S, resident_kb
-from tests.proxy.test_streams import websocket
-from tests.proxy.test_switching import RESET, writable
+from tests.proxy.costs import SOON_S, resident_kb
+from tests.proxy.talk import GET, OK, RESET, answered, websocket, writable
 
 UPLOAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n"
 

@@ -4,9 +4,7 @@ import pytest
 
 from slot_machine.proxy.wire import Measure
 from tests.proxy.conftest import Plane
-
-GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+from tests.proxy.talk import GET, OK
 
 
 def test_request_head_goes_through_unchanged_but_for_hop_by_hop(plane: Plane) -> None:

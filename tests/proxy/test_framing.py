@@ -1,8 +1,6 @@
 """Where bodies end, in any split, against h11."""
 
 import itertools
-import sys
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import h11
@@ -23,6 +21,7 @@ from slot_machine.proxy.framing import (
 )
 from slot_machine.proxy.heads import reply, request
 from slot_machine.proxy.heads.fields import Refusal
+from tests.proxy.costs import steps
 
 EXTENSIONS = st.sampled_from([b"", b"", b";a", b";a=b;c", b'; a = "b;\\" c"', b";" + b"a" * 30])
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([15, 16, 255, 256, 300]))
@@ -244,22 +243,6 @@ def test_other_space_in_a_replys_chunk_line_is_refused(line: bytes) -> None:
 def test_space_that_a_request_must_not_send_is_refused(line: bytes) -> None:
     with pytest.raises(Refusal):
         Chunked(request.TRAILERS).feed(b"%b\r\nok\r\n0\r\n\r\n" % line, 0)
-
-
-def steps(do: Callable[[], object]) -> int:
-    """Calls that Python takes: counted, as a time would not be the same on every machine."""
-    calls = 0
-
-    def count(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-
-    sys.setprofile(count)
-    try:
-        do()
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 @pytest.mark.parametrize("lines", [REQUEST_LINES, REPLY_LINES])

@@ -9,43 +9,11 @@ from slot_machine.core.upstream import PUBLIC, Address
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import LONGEST_IDLE_S, MARGIN, Pool
 from slot_machine.proxy.wire import Forget, Hold, Route
-from tests.proxy.conftest import App, Connection, Plane
-from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_splits import Wire
-from tests.proxy.test_streams import UPGRADE
+from tests.proxy.conftest import Plane
+from tests.proxy.in_memory import Idle, Wire
+from tests.proxy.talk import GET, OK, POST, UPGRADE, answered
 
-POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
 PROMISE = OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=5\r\n\r\n")
-
-
-class Idle:
-    """A connection at rest; its file descriptor is one that has nothing to read."""
-
-    def __init__(self, fd: int) -> None:
-        self.idle_since_s = 0.0
-        self.closed = False
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def cut(self) -> None:
-        self.closed = True
-
-
-def answered(connection: Connection, reply: bytes = OK) -> None:
-    connection.head()
-    connection.send(reply)
-
-
-def served(plane: Plane) -> tuple[App, Connection, Connection]:
-    """An app, with a client and the connection to the app that have carried a request with its reply."""
-    app = plane.app()
-    client = plane.client(GET)
-    connection = app.accept()
-    answered(connection)
-    client.until(b"ok")
-    return app, client, connection
 
 
 def test_one_connection_for_one_request_after_the_other(plane: Plane) -> None:

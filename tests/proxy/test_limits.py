@@ -7,13 +7,8 @@ import pytest
 
 from slot_machine.proxy.wire import Drained, Hold, Limits, Route
 from tests.proxy.conftest import Plane, running
-from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_keep_alive import answered
-from tests.proxy.test_streams import websocket
-from tests.proxy.test_switching import writable
-
-SOON_S = 0.1
-MEGABYTE_KB = 1024
+from tests.proxy.costs import MEGABYTE_KB, SOON_S, resident_kb
+from tests.proxy.talk import GET, OK, answered, websocket, writable
 
 
 def test_head_that_does_not_end_is_408(tmp_path: Path) -> None:
@@ -135,7 +130,3 @@ def test_endless_pipelining_makes_the_client_wait(plane: Plane) -> None:
     while writable(client.raw):
         client.raw.send(GET * 10_000)
     assert resident_kb(plane) - before_kb < MEGABYTE_KB
-
-
-def resident_kb(plane: Plane) -> int:
-    return int(Path(f"/proc/{plane.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])

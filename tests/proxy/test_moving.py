@@ -8,9 +8,7 @@ from spec.waiting import wait_until
 from slot_machine.core.upstream import PUBLIC, Address, Counts, Upstream
 from slot_machine.proxy.wire import Drained, Forget, Hold, Measure, Route
 from tests.proxy.conftest import App, Connection, Plane
-from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_keep_alive import POST, answered, served
-from tests.proxy.test_streams import UPGRADE
+from tests.proxy.talk import GET, OK, POST, UPGRADE, answered, served
 
 
 def in_flight(plane: Plane, reused: bool) -> tuple[App, Connection, Connection]:

@@ -4,8 +4,8 @@ from slot_machine.core.upstream import PUBLIC, Address
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.wire import Measure
 from tests.proxy.conftest import Plane
-from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_keep_alive import Idle, answered, served
+from tests.proxy.in_memory import Idle
+from tests.proxy.talk import GET, OK, answered, served
 
 PART = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhi"
 

@@ -7,10 +7,8 @@ import pytest
 
 from slot_machine.proxy.inbound import LINGER_S
 from slot_machine.proxy.server import SWEEP_INTERVAL_S
-from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_splits import Wire
-from tests.proxy.test_streams import HELLO
-from tests.proxy.test_turns import SIZED, Ends, downloading, protocol, upgraded
+from tests.proxy.in_memory import SIZED, Ends, Wire, downloading, protocol, upgraded
+from tests.proxy.talk import GET, HELLO, OK
 
 
 class Stuck(Wire):

@@ -10,23 +10,10 @@ from slot_machine.core.upstream import Counts
 from slot_machine.proxy.websocket import GOING_AWAY
 from slot_machine.proxy.wire import Drained, Forget, Route, Unwind
 from tests.proxy.conftest import TIMEOUT_S, App, Connection, Plane
-from tests.proxy.test_forwarding import GET
+from tests.proxy.talk import EVENTS, GET, HELLO, SWITCHED, UPGRADE, websocket
 
-UPGRADE = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b"9\r\ndata: 1\n\n\r\n"
 Open = Callable[[Plane, App], tuple[Connection, Connection]]
-HELLO = b"\x81\x05hello"
-
-
-def websocket(plane: Plane, app: App) -> tuple[Connection, Connection]:
-    client = plane.client(UPGRADE)
-    connection = app.accept()
-    connection.head()
-    connection.send(SWITCHED)
-    client.head()
-    return client, connection
 
 
 def events(plane: Plane, app: App) -> tuple[Connection, Connection]:

@@ -1,6 +1,5 @@
 """Routing, claims, holds and drains of a running data plane, and the failures it answers by name."""
 
-import select
 import socket
 from pathlib import Path
 
@@ -8,11 +7,7 @@ import pytest
 
 from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Limits, Route
 from tests.proxy.conftest import Plane, error_of, running
-from tests.proxy.test_forwarding import GET, OK
-from tests.proxy.test_keep_alive import answered, served
-
-RESET = b"\x01\0\0\0\0\0\0\0"
-"""For SO_LINGER: the connection does not end, it breaks."""
+from tests.proxy.talk import GET, OK, RESET, answered, served, writable
 
 JSON_GET = b"GET / HTTP/1.1\r\nHost: h\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
 
@@ -304,11 +299,6 @@ def test_reader_that_does_not_read_makes_the_app_wait(plane: Plane) -> None:
     resident_kb = int(Path(f"/proc/{plane.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
     assert sent < 100_000_000
     assert resident_kb < 60_000
-
-
-def writable(raw: socket.socket, within_s: float = 0.1) -> bool:
-    """Whether the other side still takes bytes."""
-    return bool(select.select([], [raw], [], within_s)[1])
 
 
 def test_close_lets_requests_in_flight_finish_and_takes_no_more(plane: Plane) -> None:

@@ -10,8 +10,7 @@ from spec.waiting import wait_until
 
 from slot_machine.proxy.wire import Limits, Unwind
 from tests.proxy.conftest import Plane, running
-from tests.proxy.test_streams import HELLO, websocket
-from tests.proxy.test_switching import writable
+from tests.proxy.talk import HELLO, websocket, writable
 
 SOON_S = 0.1
 LATER_S = 0.5

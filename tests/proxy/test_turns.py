@@ -4,37 +4,12 @@ import asyncio
 
 import pytest
 
-from slot_machine.core.upstream import PUBLIC, Address, Upstream
-from slot_machine.proxy.exchange import Exchange
-from slot_machine.proxy.inbound import ClientConnection
-from slot_machine.proxy.outbound import AppConnection
-from slot_machine.proxy.pool import Pool
-from slot_machine.proxy.server import DataPlaneServer
 from slot_machine.proxy.turns import MOST_BYTES_A_TURN
-from slot_machine.proxy.wire import Settings
-from tests.proxy.test_forwarding import GET
-from tests.proxy.test_splits import Wire
-from tests.proxy.test_streams import HELLO, SWITCHED, UPGRADE
+from tests.proxy.in_memory import SIZED, Ends, downloading, protocol, upgraded
+from tests.proxy.talk import HELLO
 
 CHUNKED = b"Transfer-Encoding: chunked"
-SIZED = b"Content-Length: 1000000"
 MUCH = b"1\r\n1\r\n" * (MOST_BYTES_A_TURN // 6 + 1)
-
-
-class Ends(DataPlaneServer):
-    """A client's connection, and the one to the app that goes with it."""
-
-    def __init__(self) -> None:
-        super().__init__(Settings())
-        self.router.route(Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)}))
-        self.client_wire, self.app_wire = Wire(), Wire()
-        self.client = ClientConnection(self, PUBLIC)
-        self.client.connection_made(self.client_wire)
-
-    def connect(self, pool: "Pool[AppConnection]", exchange: Exchange) -> None:
-        self.app = AppConnection(pool)
-        self.app.connection_made(self.app_wire)
-        asyncio.get_running_loop().call_soon(exchange.opened, self.app)
 
 
 async def uploading(framing: bytes) -> Ends:
@@ -43,28 +18,6 @@ async def uploading(framing: bytes) -> Ends:
     await asyncio.sleep(0)
     assert not ends.client_wire.paused
     return ends
-
-
-async def downloading(framing: bytes) -> Ends:
-    ends = Ends()
-    ends.client.data_received(GET)
-    await asyncio.sleep(0)
-    ends.app.data_received(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % framing)
-    return ends
-
-
-async def upgraded() -> Ends:
-    ends = Ends()
-    ends.client.data_received(UPGRADE)
-    await asyncio.sleep(0)
-    ends.app.data_received(SWITCHED)
-    return ends
-
-
-def protocol(wire: Wire) -> asyncio.Protocol:
-    """What an end of a tunnel is read by."""
-    assert isinstance(wire.protocol, asyncio.Protocol)
-    return wire.protocol
 
 
 @pytest.mark.parametrize("framing", [CHUNKED, SIZED])

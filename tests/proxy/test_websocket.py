@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from slot_machine.proxy.websocket import GOING_AWAY, Frames
-from tests.proxy.test_framing import steps
+from tests.proxy.costs import steps
 
 FRAMES = st.builds(
     lambda data, text: Frame(Opcode.TEXT if text else Opcode.BINARY, data).serialize(mask=False),

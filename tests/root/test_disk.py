@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from tests.system.test_deploy_failures import fail_after
-from tests.system.test_take_over import kill_daemon, workers
-from tests.world import Site, kill, serves
+from tests.processes import kill, kill_daemon, workers
+from tests.world import Site, fail_after, serves
 
 
 class Disk:

@@ -26,7 +26,7 @@ from tests.another_user import (
     remove,
     targets,
 )
-from tests.world import alive, kill
+from tests.processes import alive, kill
 
 pytestmark = needs_root
 

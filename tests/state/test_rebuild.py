@@ -10,7 +10,7 @@ from slot_machine.core.model import Contents, State, Version
 from slot_machine.state import seal
 from slot_machine.state.rebuild import rebuild
 from slot_machine.state.soundness import open_sound
-from tests.host.git.test_worktrees import Repository
+from tests.repository import Repository
 
 
 class Slots:

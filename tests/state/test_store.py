@@ -5,8 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.soundness import open_sound
 from slot_machine.state.store import KEPT_ATTEMPTS, Store
+from tests.database import opened
 
 COMMITS = [digit * 40 for digit in "0123456789"]
 STATES = [
@@ -44,15 +44,6 @@ INSERT INTO state VALUES (1, 'a', 'c1', 'b', 'c0', 'then');
 INSERT INTO attempts (kind, origin, started_at, result) VALUES ('deploy', 'cli', 'then', 'succeeded');
 PRAGMA user_version = 1;
 """
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Store]:
-    store = open_sound(path)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def begin(store: Store, started_at: str = "2026-01-01T00:00:00.000Z") -> Attempt:

@@ -20,10 +20,8 @@ from slot_machine.app.deployer import Outcome
 from slot_machine.core.model import Printed
 from slot_machine.daemon import api
 from slot_machine.daemon.guard import Guard
-from tests.system.test_deploy_failures import live
-from tests.system.test_life import children_of
-from tests.system.test_take_over import goes_on
-from tests.world import Site, kill
+from tests.processes import children_of, kill
+from tests.world import Site, goes_on, live
 
 OPEN = Guard(Path(), authenticates=False)
 FILES = 384

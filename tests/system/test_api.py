@@ -1,6 +1,5 @@
 """The HTTP API: statuses, shapes, its guard against web pages, and the stream of a deploy."""
 
-import http.client
 import json
 import socket
 import sqlite3
@@ -9,18 +8,7 @@ import pytest
 from spec.waiting import wait_until
 from spec.web import call
 
-from tests.world import Site
-
-Headers = dict[str, str]
-
-
-def ask(site: Site, method: str, path: str, headers: Headers, body: bytes = b"") -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=20)
-    connection.request(method, path, body, headers)
-    reply = connection.getresponse()
-    answer = reply.status, reply.read()
-    connection.close()
-    return answer
+from tests.world import Headers, Site, ask
 
 
 def test_ready_and_empty_status(site: Site) -> None:

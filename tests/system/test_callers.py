@@ -17,10 +17,9 @@ from spec.ports import free_port
 from slot_machine.cli.client import Client
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host.network import control_socket
-from tests.system.test_api import ask
-from tests.system.test_take_over import kill_daemon
+from tests.processes import kill_daemon
 from tests.users import OWNER, STRANGER, as_user, public_folder, python_for_all, run_as
-from tests.world import Site
+from tests.world import Site, ask
 
 ASK = """
 import http.client, json, sys

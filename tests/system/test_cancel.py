@@ -8,9 +8,8 @@ from demo.load import Load
 from spec.waiting import wait_until
 from spec.web import Reply
 
-from tests.system.test_deploy_failures import MODES, live, slow_git
-from tests.system.test_take_over import goes_on
-from tests.world import Site, alive, metric
+from tests.processes import alive
+from tests.world import MODES, Site, goes_on, live, metric, slow_git
 
 WAITS = "echo $$ >> {pids}; sleep 600 & echo $! >> {pids}; setsid sleep 600 & echo $! >> {pids}; wait"
 SETUP = "test ! -e setup.sh || sh setup.sh"

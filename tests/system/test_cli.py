@@ -5,9 +5,6 @@ import os
 import pty
 import socket
 import subprocess
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +14,9 @@ from spec.ports import free_port
 from slot_machine import SPEC_VERSION, __version__
 from slot_machine.cli.client import Client
 from slot_machine.core.errors import Unreachable
+from tests.system.fake_daemon import RELOADING, daemon_that_says
 from tests.world import Site
 
-RELOADING = '{"success": false, "error": "the daemon reloads"}'
 ROOT = Path(__file__).parents[2]
 
 
@@ -210,24 +207,3 @@ def test_reload_that_is_followed_by_another(site: Site) -> None:
         done = site.run("reload")
 
     assert (done.returncode, done.stdout) == (0, "reloaded\n"), done.stderr
-
-
-@contextmanager
-def daemon_that_says(site: Site, *replies: str) -> Iterator[None]:
-    """One reply a connection; an empty one is none."""
-    (site.repo / "slot-machine.json").write_text(json.dumps(site.config))
-
-    def answer(listener: socket.socket) -> None:
-        for reply in replies:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65_536)
-                if reply:
-                    head = "503 Reloading\r\nRetry-After: 1" if reply == RELOADING else "200 OK"
-                    connection.sendall(f"HTTP/1.0 {head}\r\n\r\n{reply}".encode())
-
-    with socket.create_server(("127.0.0.1", site.api_port)) as listener, ThreadPoolExecutor() as pool:
-        listener.settimeout(20)
-        answering = pool.submit(answer, listener)
-        yield
-        answering.result()

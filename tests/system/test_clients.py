@@ -24,8 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as connect_in_thread
 
-from tests.system.test_zero_downtime import switch_under_load
-from tests.world import Site
+from tests.world import Site, switch_under_load
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 START_WEBSOCKET_APP = f"{shlex.quote(sys.executable)} app.py"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from tests.world import Site, kill, serves
+from tests.processes import kill
+from tests.world import Site, serves
 
 HOUR_S = 3600
 

@@ -11,10 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from spec.waiting import wait_until
 from spec.web import exchange
 
-from tests.system.test_deploy_failures import live
-from tests.system.test_life import children_of
-from tests.system.test_zero_downtime import switch_under_load
-from tests.world import Site, kill
+from tests.processes import children_of, kill
+from tests.world import Site, live, switch_under_load
 
 UNTOUCHED = {"finished": 0, "replayed": 0, "held": 0, "refused": 0, "cut": 0, "cut_streams": 0, "longest_drain_s": 0.0}
 

@@ -13,8 +13,8 @@ from spec.orchestrator import Orchestrator
 from spec.waiting import wait_until
 
 from tests.neighbours import PYTHON_FOR_ALL, deploying, neighbour, port_of
-from tests.system.test_deploy_failures import live
-from tests.world import Site, alive, kill, no_more_files, serves
+from tests.processes import alive, kill, no_more_files
+from tests.world import Site, live, serves
 
 NOBODY = "65534"
 UNMOUNT = "grep -o ' /[^ ]* .* - cgroup2 ' /proc/self/mountinfo | cut -d' ' -f3 | xargs -r -n1 umount -l"

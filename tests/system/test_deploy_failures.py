@@ -1,39 +1,14 @@
 """Every way in which a deploy fails: the live version serves on, and the error says what to do."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from spec.ports import is_free
 from spec.waiting import wait_until
-from spec.web import Reply
 
-from tests.world import Site, alive
-
-MODES = pytest.mark.parametrize("options", [(), ("--no-proxy",)], ids=["proxy", "no-proxy"])
-
-
-def fail_after(site: Site, good: str, stage: str) -> Reply:
-    """Deploys HEAD, which must fail in `stage` and leave `good` live."""
-    reply = site.post("/deploy", {"commit": "HEAD"})
-    assert reply.status == 500, reply
-    assert (reply.body["success"], reply.body["stage"]) == (False, stage), reply
-    assert site.serving() == "good"
-    status = site.status()
-    assert (status["live_commit"], status["healthy"]) == (good, True)
-    last = site.history()[-1]
-    assert (last["result"], last["stage"]) == ("failed", stage)
-    assert last["error"]
-    return reply
-
-
-def live(site: Site, *options: str, **config: str | int) -> str:
-    site.start(*options, **config)
-    good = site.commit("good")
-    assert site.post("/deploy", {"commit": good}).status == 200
-    return good
+from tests.processes import alive
+from tests.world import MODES, Site, fail_after, live, slow_git
 
 
 @MODES
@@ -345,20 +320,6 @@ def test_sigterm_while_a_start_looks_at_its_slot(site: Site) -> None:
 
     assert "Traceback" not in daemon.log.read_text()
     assert (site.history()[-1]["kind"], site.history()[-1]["result"]) == ("recovery", "interrupted")
-
-
-def slow_git(site: Site) -> tuple[Path, Path]:
-    """Two files: while the first exists, git takes forever in a slot, and the second one tells that it was asked."""
-    slow, asked, folder = site.folder / "slow", site.folder / "asked", site.folder / "bin"
-    folder.mkdir()
-    git = folder / "git"
-    git.write_text(
-        f"#!/bin/sh\ncase $PWD in */tree-?) test -e {slow} && touch {asked} && exec sleep 600;; esac\n"
-        f'exec {shutil.which("git")} "$@"\n'
-    )
-    git.chmod(0o755)
-    site.prefix = ("/usr/bin/env", f"PATH={folder}:{os.environ['PATH']}")
-    return slow, asked
 
 
 def test_database_that_cannot_be_written_fails_the_deploy(site: Site) -> None:

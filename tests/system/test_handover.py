@@ -12,10 +12,8 @@ from spec.processes import inheritors
 from spec.waiting import wait_until
 from spec.web import exchange
 
-from tests.system.test_deploy_failures import fail_after, live
-from tests.system.test_life import children_of
-from tests.system.test_take_over import goes_on, kill_daemon
-from tests.world import Site, alive, kill
+from tests.processes import alive, children_of, keeper, kill, kill_daemon
+from tests.world import Site, fail_after, goes_on, live
 
 DENIED = Path(__file__).parents[1] / "handover" / "denied.py"
 VISITORS = (("GET", "/", False), ("POST", "/", False), ("GET", "/slow", False))
@@ -44,11 +42,6 @@ def deploy(site: Site) -> str:
     done = site.run("deploy")
     assert done.returncode == 0, done.stderr
     return done.stderr
-
-
-def keeper(site: Site) -> int:
-    (pid,) = children_of(site.daemons[-1].process.pid, "slot_machine.handover")
-    return pid
 
 
 def test_no_visitor_is_lost_over_switches(site: Site) -> None:

@@ -6,8 +6,7 @@ import signal
 from spec.waiting import wait_until
 from spec.web import exchange
 
-from tests.system.test_deploy_failures import MODES, live
-from tests.world import Site, metric
+from tests.world import MODES, Site, live, metric
 
 
 @MODES

@@ -7,10 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from spec.ports import is_free
 from spec.waiting import wait_until
 
-from tests.system.test_deploy_failures import live
-from tests.system.test_handover import keeper
-from tests.system.test_take_over import kill_daemon, workers
-from tests.world import Site, alive, kill, metric, no_more_files
+from tests.processes import alive, keeper, kill, kill_daemon, no_more_files, workers
+from tests.world import Site, live, metric
 
 
 def test_data_plane_that_cannot_be_started_again_is_tried_again(site: Site) -> None:

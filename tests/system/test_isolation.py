@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.test_deploy_failures import MODES
-from tests.world import Site
+from tests.world import MODES, Site
 
 NAMES = ("json", "msgspec", "re", "sitecustomize", "slot_machine", "socket", "usercustomize", "uvloop")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.test_take_over import kill_daemon
-from tests.system.test_trees import Setups, as_before_trees, deploy, rolls_back_at_once
+from tests.processes import kill_daemon
+from tests.system.trees import Setups, as_before_trees, deploy, rolls_back_at_once
 from tests.world import Site
 
 

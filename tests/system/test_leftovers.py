@@ -11,9 +11,8 @@ from spec.orchestrator import Orchestrator
 from spec.waiting import wait_until
 
 from slot_machine.host.process import containment
-from tests.system.test_deploy_failures import live
-from tests.system.test_take_over import kill_daemon
-from tests.world import Site, alive
+from tests.processes import alive, groups, kill_daemon
+from tests.world import Site, live
 
 FUGITIVE = """
 import os, sys, time
@@ -79,11 +78,6 @@ def fugitives(folder: Path) -> dict[str, int]:
 def child(folder: Path) -> list[str]:
     folder.mkdir()
     return [sys.executable, "-c", FUGITIVE, str(folder)]
-
-
-def groups(site: Site) -> list[str]:
-    parent = containment.usable_parent()
-    return [path.name for path in parent.glob(f"slot-machine-{containment.owner(site.data)}-*")] if parent else []
 
 
 def test_what_got_away_is_ended_with_its_slot_and_no_other(either: Site) -> None:

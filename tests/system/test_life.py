@@ -1,7 +1,6 @@
 """The daemon's life: restarts, crashes of the app and of its own parts, leftovers, a second daemon."""
 
 import http.client
-import os
 import signal
 import sqlite3
 import subprocess
@@ -13,8 +12,8 @@ from spec.ports import is_free
 from spec.waiting import wait_until
 from spec.web import exchange
 
-from tests.system.test_deploy_failures import MODES, live
-from tests.world import Site, alive, kill, metric, serves
+from tests.processes import alive, children_of, kill
+from tests.world import MODES, Site, live, metric, serves
 
 
 @MODES
@@ -207,16 +206,3 @@ def test_newer_database_is_refused(site: Site) -> None:
 
     assert refused.returncode != 0
     assert "newer" in refused.stderr
-
-
-def children_of(pid: int, name: str) -> list[int]:
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            state, parent, *_ = Path(f"/proc/{entry}/stat").read_text().rpartition(") ")[2].split()
-            command = Path(f"/proc/{entry}/cmdline").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(parent) == pid and name in command and state != "Z":
-            found.append(int(entry))
-    return found

@@ -9,9 +9,8 @@ from spec.waiting import wait_until
 
 from slot_machine.host.process import containment
 from tests.neighbours import CAN_BE_NOBODY, NOBODY, PYTHON_FOR_ALL, UID, deploying, neighbour, port_of
-from tests.system.test_deploy_failures import live
-from tests.system.test_leftovers import groups
-from tests.world import Site, kill, serves
+from tests.processes import groups, kill
+from tests.world import Site, live, serves
 
 LINUX = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 

@@ -13,7 +13,8 @@ from spec.waiting import wait_until
 
 from slot_machine.host.user import rights
 from tests.another_user import NUMBERED, give, needs_root
-from tests.world import Site, kill
+from tests.processes import kill
+from tests.world import Site
 
 NO_NEW_PRIVILEGES = ("setpriv", "--no-new-privs")
 

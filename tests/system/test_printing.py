@@ -13,7 +13,7 @@ import pytest
 from spec.orchestrator import environment
 
 from slot_machine.host.printing import coloured, continued, shown
-from tests.system.test_cli import daemon_that_says
+from tests.system.fake_daemon import daemon_that_says
 from tests.world import Site
 
 HOSTILE = (

@@ -24,10 +24,8 @@ from slot_machine.core.errors import ConfigError
 from slot_machine.daemon import reload
 from slot_machine.daemon.reload import VARIABLE
 from slot_machine.state.store import SCHEMA_VERSION
-from tests.system.test_deploy_failures import MODES, live
-from tests.system.test_life import children_of
-from tests.system.test_take_over import goes_on, kill_daemon, workers
-from tests.world import Site, alive, kill, metric, no_more_files
+from tests.processes import alive, children_of, kill, kill_daemon, no_more_files, workers
+from tests.world import MODES, Site, goes_on, live, metric
 
 RELOADS = 3
 ROOT = Path(__file__).parents[2]

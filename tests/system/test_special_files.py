@@ -4,8 +4,7 @@ import os
 
 from spec.waiting import wait_until
 
-from tests.system.test_deploy_failures import live
-from tests.world import Site
+from tests.world import Site, live
 
 
 def test_env_file_that_is_a_fifo(site: Site) -> None:

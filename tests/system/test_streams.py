@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.system.test_life import children_of
+from tests.processes import children_of
 from tests.world import Site
 
 

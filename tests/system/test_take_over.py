@@ -8,7 +8,6 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,26 +16,10 @@ from spec.ports import is_free
 from spec.waiting import wait_until
 
 from slot_machine.host.network import sockdiag
-from tests.system.test_deploy_failures import MODES, live
-from tests.system.test_life import children_of
-from tests.world import Site, alive, kill, metric, serves
+from tests.processes import alive, kill, kill_daemon, workers
+from tests.world import MODES, Site, goes_on, live, metric, serves
 
 ROUNDS = 8
-
-
-def kill_daemon(site: Site) -> None:
-    daemon = site.daemons[-1].process
-    daemon.kill()
-    daemon.wait()
-
-
-def workers(site: Site) -> list[int]:
-    return children_of(site.daemons[-1].process.pid, "slot_machine.proxy")
-
-
-def goes_on(load: Load) -> None:
-    """Waits until each of the load's clients can have had another answer."""
-    wait_until("the load goes on", partial(load.reached, load.answers.total() + 30))
 
 
 def test_kill_of_the_daemon_fails_no_request_and_the_next_takes_over(site: Site) -> None:

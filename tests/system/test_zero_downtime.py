@@ -1,37 +1,12 @@
 """The first promise: no request fails because of a deploy."""
 
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-
 import pytest
 from demo.load import Load
 from spec.waiting import wait_until
 
-from tests.world import Site
+from tests.world import Site, switch_under_load
 
 SWITCHES = 8
-NO_MORE = nullcontext()
-
-
-def switch_under_load(
-    site: Site,
-    switches: int,
-    files: dict[str, str] | None = None,
-    more_load: AbstractContextManager[None] = NO_MORE,
-) -> Load:
-    """`files` is the app, where it is another than usual."""
-    for version in ("v1", "v2"):
-        site.commit(version, files)
-        reply = site.post("/deploy", {"commit": "HEAD"})
-        assert reply.status == 200, reply
-    load = Load(site.port)
-    with load.running(), more_load:
-        for _ in range(switches):
-            goal = load.answers.total() + 20
-            wait_until("the load goes on", partial(load.reached, goal))
-            reply = site.post("/rollback")
-            assert reply.status == 200, reply
-    return load
 
 
 def test_no_request_fails_over_many_switches(site: Site) -> None:

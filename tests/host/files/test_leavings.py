@@ -8,61 +8,19 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from spec.waiting import wait_until
 
-from slot_machine.app.custody import Clearing
 from slot_machine.core.model import Made
 from slot_machine.host.files import databases, kept
 from slot_machine.host.files.kept import Kept
-from slot_machine.host.files.leavings import Leavings, is_data
-from slot_machine.host.files.reserve import Reserve
+from slot_machine.host.files.leavings import is_data
 from slot_machine.host.git.listing import unquoted
-from tests.host.git.test_gitdir import nest
-from tests.host.git.test_worktrees import Repository, repository
-
-__all__ = ["repository"]
-
-
-class Tree:
-    def __init__(self, repository: Repository) -> None:
-        self.repository = repository
-        self.path = repository.slot
-        self.made = Made()
-        self.kept = repository.slot.parent / "kept" / "x"
-        self.begun_ns = 1
-
-    def leavings(self) -> Leavings:
-        return Leavings(self.repository.worktrees.try_git, self.path, self.made, self.begun_ns)
-
-    def set_up(self, *names: str) -> None:
-        """A setup that writes these."""
-
-        async def made() -> Made:
-            leavings = self.leavings()
-            await leavings.before_setup()
-            self.repository.leave(*names)
-            return await leavings.of_setup()
-
-        self.made = asyncio.run(made())
-
-    def checkout(self, commit: str) -> set[str]:
-        """Returns what was kept."""
-        clearing = Clearing(self.leavings(), self.path, self.kept, Reserve(self.path.parent))
-        asyncio.run(self.repository.worktrees.checkout(1, commit, clearing))
-        return set(clearing.moved)
-
-
-@pytest.fixture
-def tree(repository: Repository) -> Iterator[Tree]:
-    tree = Tree(repository)
-    yield tree
-    # pytest can't remove what lies too deep, and would fail at the end of a later run.
-    subprocess.run(["rm", "-rf", tree.kept.parent], check=True)
+from tests.host.files.tree import Tree
+from tests.repository import Repository, nest
 
 
 def test_what_the_setup_made_and_nobody_changed_is_not_kept(tree: Tree) -> None:
@@ -404,8 +362,8 @@ def test_many_or_long_names_are_not_all_said() -> None:
 TREE = """
 import sys
 from pathlib import Path
-from tests.host.files.test_leavings import Tree
-from tests.host.git.test_worktrees import Repository
+from tests.host.files.tree import Tree
+from tests.repository import Repository
 tree = Tree(Repository(Path(sys.argv[1]), new=False))
 print(*sorted(tree.checkout(sys.argv[2])))
 """

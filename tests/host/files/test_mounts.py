@@ -12,9 +12,7 @@ from slot_machine.core.model import Made
 from slot_machine.host.files import kept, mounts, reclaim
 from slot_machine.host.files.removal import remove, remove_here
 from slot_machine.host.files.reserve import Reserve
-from tests.host.files.test_leavings import Tree, repository, tree
-
-__all__ = ["repository", "tree"]
+from tests.host.files.tree import Tree
 
 
 class Mounts:

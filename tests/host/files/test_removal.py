@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.host.files.removal import remove, remove_here
-from tests.host.git.test_gitdir import nest
+from tests.repository import nest
 
 REMOVE = "import asyncio, sys; from pathlib import Path; from slot_machine.host.files.removal import remove;"
 REMOVE += "asyncio.run(remove(Path(sys.argv[1]), 'me'))"

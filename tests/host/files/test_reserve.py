@@ -12,7 +12,7 @@ from slot_machine.host.files.capacity import Size
 from slot_machine.host.files.reclaim import NEW_TREE_NS, mark, reclaim
 from slot_machine.host.files.reserve import Reserve
 from slot_machine.state.store import Store
-from tests.state.test_store import opened
+from tests.database import opened
 
 
 def fill(store: Store, monkeypatch: pytest.MonkeyPatch, room: bool) -> None:

@@ -17,7 +17,7 @@ from slot_machine.core.git_variables import BOUND
 from slot_machine.host.files.leavings import Leavings
 from slot_machine.host.git.worktrees import Worktrees
 from slot_machine.host.process.environment import inherited
-from tests.host.git.test_worktrees import Repository
+from tests.repository import Repository
 
 
 @pytest.fixture

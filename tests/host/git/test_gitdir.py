@@ -11,7 +11,7 @@ import pytest
 
 from slot_machine.core.errors import GitFailed
 from slot_machine.host.git import trees
-from tests.host.git.test_worktrees import Repository
+from tests.repository import Repository, nest
 
 
 @pytest.fixture
@@ -185,19 +185,6 @@ def test_slot_whose_paths_are_too_long_for_git_is_begun_anew(repository: Reposit
     repository.checkout(commit)
 
     assert sorted(os.listdir(repository.slot)) == [".git", "app"]
-
-
-def nest(folder: Path, depth: int, name: str = "x" * 200) -> None:
-    """Folders in folders, and a file in the innermost."""
-    folder.mkdir()
-    fd = os.open(folder, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir(name, dir_fd=fd)
-        below = os.open(name, os.O_RDONLY, dir_fd=fd)
-        os.close(fd)
-        fd = below
-    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
-    os.close(fd)
 
 
 def git_dir_of(repository: Repository) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.errors import GitFailed
-from tests.host.git.test_worktrees import Repository
+from tests.repository import Repository
 
 Commit = tuple[str, str]
 

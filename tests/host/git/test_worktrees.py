@@ -3,54 +3,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from spec.orchestrator import environment
 
 from slot_machine.core.errors import CommitNotFound
-from slot_machine.host.git.worktrees import Worktrees
-
-
-class Repository:
-    def __init__(self, folder: Path, *, new: bool = True) -> None:
-        self.path = folder / "repo"
-        self.slot = folder / "data" / "tree-1"
-        if new:
-            self.path.mkdir()
-            (folder / "data").mkdir()
-            self.git("init", "--quiet", "--initial-branch", "main")
-        self.worktrees = Worktrees(self.path, folder / "data")
-
-    def git(self, *args: str) -> str:
-        done = subprocess.run(
-            ["git", *args], cwd=self.path, env=environment(), check=True, capture_output=True, text=True
-        )
-        return done.stdout.strip()
-
-    def commit(self, files: dict[str, str]) -> str:
-        """A commit of these files and no others."""
-        self.git("rm", "-rfq", "--ignore-unmatch", ".")
-        for name, text in files.items():
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.path / name).write_text(text)
-        self.git("add", "--all", "--force")
-        self.git("commit", "--quiet", "--allow-empty", "--message", "files")
-        return self.git("rev-parse", "HEAD")
-
-    def checkout(self, commit: str) -> None:
-        asyncio.run(self.worktrees.checkout(1, commit))
-
-    def leave(self, *names: str) -> None:
-        for name in names:
-            (self.slot / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.slot / name).write_text("left")
-
-    def left(self) -> set[str]:
-        return {str(path.relative_to(self.slot)) for path in self.slot.rglob("*") if path.is_file()} - {".git"}
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    return Repository(tmp_path)
+from tests.repository import Repository
 
 
 def test_checkout_keeps_ignored_files_and_packages_and_removes_the_rest(repository: Repository) -> None:

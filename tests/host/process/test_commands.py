@@ -11,7 +11,7 @@ from spec.waiting import wait_until
 
 from slot_machine.host.process import commands
 from slot_machine.host.process.commands import MOST_STDERR, MOST_STDOUT
-from tests.world import alive, kill
+from tests.processes import alive, kill
 
 FLOOD = "import os, sys\nwhile True: os.write(int(sys.argv[1]), b'x' * 65536)"
 ORPHAN = """
