@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from spec.orchestrator import Orchestrator
-from tests.another_user import CAN_BE_ANOTHER, NUMBERED, AnothersSite
+from tests.another_user import AnothersSite
+from tests.users import CAN_BE_ANOTHER, NUMBERED
 from tests.world import Site
 
 from soak import account, trouble

@@ -2,15 +2,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from spec.orchestrator import Orchestrator, find
 
-from tests.world import Site
+from tests.world import Site, installed
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    binary = find()
-    assert binary is not None, "slot-machine is not installed beside this Python"
-    site = Site(Orchestrator(binary), tmp_path)
+    site = Site(installed(), tmp_path)
     yield site
     site.close()

@@ -9,23 +9,17 @@ from pathlib import Path
 
 from spec.web import Reply
 
+from tests.users import CAN_BE_NOBODY, NOBODY, PYTHON
 from tests.world import Site
 
-NOBODY = 65534
-CAN_BE_NOBODY = os.geteuid() == 0 and any(
-    int(first) <= NOBODY < int(first) + int(count)
-    for first, _, count in map(str.split, Path("/proc/self/uid_map").read_text().splitlines())
-)
-"""Not root in a user namespace with no other user."""
 UID = NOBODY if CAN_BE_NOBODY else os.geteuid()
-PYTHON_FOR_ALL = "/usr/bin/python3"
 PROGRAM = (Path(__file__).parent / "clients" / "neighbour.py").read_text()
 
 
 @contextmanager
 def neighbour(port: int, does: str = "listen", env: dict[str, str] | None = None) -> Iterator[int]:
     """Returns its process id."""
-    argv = [PYTHON_FOR_ALL, "-ISc", PROGRAM, does, str(port)]
+    argv = [PYTHON, "-ISc", PROGRAM, does, str(port)]
     with subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,

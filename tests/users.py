@@ -6,26 +6,41 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from spec.orchestrator import environment
 
-STRANGER = 54_321
-"""Has no entry in the list of users."""
-
-OWNER = 54_322
-"""Another one, who runs a daemon."""
+PYTHON = "/usr/bin/python3"
+"""One that everybody may run, unlike that of the tests, which may lie in root's home."""
 
 PACKAGES = (str(Path(__file__).parents[1] / "src"), *(path for path in sys.path if path.endswith("site-packages")))
 
+NAMED, NUMBERED = "nobody", "61234"
+"""A user with an entry in passwd, and one without."""
+
+NOBODY = 65534
+STRANGER, OWNER = 54_321, 54_322
+"""Two more without an entry; OWNER runs a daemon."""
+
+
+def is_mapped(uid: int) -> bool:
+    """Whether this user namespace has it (user_namespaces(7))."""
+    spans = (map(int, line.split()) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(first <= uid < first + count for first, _, count in spans)
+
+
+CAN_BE_NOBODY = os.geteuid() == 0 and is_mapped(NOBODY)
+CAN_BE_ANOTHER = os.geteuid() == 0 and is_mapped(int(NUMBERED)) and os.access(PYTHON, os.X_OK)
+needs_root = pytest.mark.skipif(not CAN_BE_ANOTHER, reason=f"only root can be another user, and {PYTHON} is needed")
+
 
 def python_for_all() -> tuple[str, ...]:
-    """With slot-machine's packages. Ours may lie where only root gets to. Skips the test where there is none."""
-    command = ("/usr/bin/env", "HOME=/", f"PYTHONPATH={':'.join(PACKAGES)}", "/usr/bin/python3")
+    """PYTHON with slot-machine's packages. Skips the test where it can't use them."""
+    command = ("/usr/bin/env", "HOME=/", f"PYTHONPATH={':'.join(PACKAGES)}", PYTHON)
     if subprocess.run([*command, "-c", "import msgspec, uvloop, aiohttp"], check=False, capture_output=True).returncode:
-        pytest.skip(f"{command[-1]} can't use the packages of {sys.executable}")
+        pytest.skip(f"{PYTHON} can't use the packages of {sys.executable}")
     return command
 
 
@@ -43,9 +58,17 @@ def run_as(uid: int, *command: str, cwd: Path | str = "/") -> "subprocess.Comple
     )
 
 
+def give(folder: Path, uid: int) -> None:
+    """Changes the owner of all that is in it. Git may remove some of its files meanwhile."""
+    for parent, folders, files in os.walk(folder):
+        for name in ("", *folders, *files):
+            with suppress(FileNotFoundError):
+                os.chown(os.path.join(parent, name), uid, uid, follow_symlinks=False)
+
+
 @contextmanager
 def public_folder() -> Iterator[Path]:
     """One that all users can get to, unlike pytest's."""
-    with tempfile.TemporaryDirectory(prefix="slot-machine-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="slot-machine-test-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from demo.load import Load
 from spec.daemon import Daemon
-from spec.orchestrator import Orchestrator, environment
+from spec.orchestrator import Orchestrator, environment, find
 from spec.ports import free_port
 from spec.waiting import wait_until
 from spec.web import Reply, call, exchange
@@ -108,6 +108,12 @@ class Site:
             daemon.stop()
         for daemon in self.daemons:
             sys.stderr.write(daemon.log.read_text(errors="replace"))
+
+
+def installed() -> Orchestrator:
+    binary = find()
+    assert binary is not None, "slot-machine is not installed beside this Python"
+    return Orchestrator(binary)
 
 
 def serves(site: Site) -> bool:

@@ -8,8 +8,8 @@ import pytest
 
 from slot_machine.cli import here
 from slot_machine.core.errors import CommitNotFound, GitFailed
-from tests.another_user import is_mapped
 from tests.repository import Repository
+from tests.users import is_mapped
 
 
 @pytest.fixture

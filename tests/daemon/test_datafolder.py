@@ -19,7 +19,7 @@ from slot_machine.host.process import proc
 from slot_machine.host.user import access, handing_over, rights
 from slot_machine.state.soundness import open_sound
 from slot_machine.state.store import Store
-from tests.another_user import NUMBERED, PYTHON, give, needs_root, passable_folder, remove
+from tests.users import NUMBERED, PYTHON, give, needs_root, public_folder
 
 UID = int(NUMBERED)
 OTHER = UID + 1
@@ -38,12 +38,12 @@ while True:
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder of root's that all may pass, while commands are another user's."""
-    place, groups = passable_folder(), os.getgroups()
-    rights.begin(rights.find(NUMBERED, ""))
-    yield place
-    rights.end()
-    os.setgroups(groups)
-    remove(place)
+    groups = os.getgroups()
+    with public_folder() as place:
+        rights.begin(rights.find(NUMBERED, ""))
+        yield place
+        rights.end()
+        os.setgroups(groups)
 
 
 def prepare(data: Path) -> None:

@@ -13,20 +13,9 @@ import pytest
 from spec.ports import is_free
 from spec.waiting import wait_until
 
-from tests.another_user import (
-    ATTACK,
-    DENIED,
-    NAMED,
-    NUMBERED,
-    PYTHON,
-    AnothersSite,
-    give,
-    needs_root,
-    passable_folder,
-    remove,
-    targets,
-)
+from tests.another_user import ATTACK, DENIED, AnothersSite, targets
 from tests.processes import alive, kill
+from tests.users import NAMED, NUMBERED, PYTHON, give, needs_root, public_folder
 
 pytestmark = needs_root
 
@@ -43,13 +32,12 @@ def nobodys() -> Iterator[AnothersSite]:
 
 
 def made(user: str) -> Iterator[AnothersSite]:
-    folder = passable_folder()
-    site = AnothersSite(folder, user, int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid)
-    (folder / "tell").write_text(TELL)
-    (folder / "tell").chmod(0o755)
-    yield site
-    site.close()
-    remove(folder)
+    with public_folder() as folder:
+        site = AnothersSite(folder, user, int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid)
+        (folder / "tell").write_text(TELL)
+        (folder / "tell").chmod(0o755)
+        yield site
+        site.close()
 
 
 def deploy(site: AnothersSite, commit: str = "HEAD") -> dict[str, object]:

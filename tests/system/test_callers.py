@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from spec.orchestrator import Orchestrator, find
 from spec.ports import free_port
 
 from slot_machine.cli.client import Client
@@ -19,7 +18,7 @@ from slot_machine.core.errors import SlotMachineError
 from slot_machine.host.network import control_socket
 from tests.processes import kill_daemon
 from tests.users import OWNER, STRANGER, as_user, public_folder, python_for_all, run_as
-from tests.world import Site, ask
+from tests.world import Site, ask, installed
 
 ASK = """
 import http.client, json, sys
@@ -61,10 +60,8 @@ def secret(site: Site) -> str:
 
 @pytest.fixture
 def public_site() -> Iterator[Site]:
-    binary = find()
-    assert binary
     with public_folder() as folder:
-        site = Site(Orchestrator(binary), folder)
+        site = Site(installed(), folder)
         yield site
         site.close()
 

@@ -12,8 +12,9 @@ import pytest
 from spec.orchestrator import Orchestrator
 from spec.waiting import wait_until
 
-from tests.neighbours import PYTHON_FOR_ALL, deploying, neighbour, port_of
+from tests.neighbours import deploying, neighbour, port_of
 from tests.processes import alive, kill, no_more_files
+from tests.users import PYTHON
 from tests.world import Site, live, serves
 
 NOBODY = "65534"
@@ -117,7 +118,7 @@ def test_setup_that_leaves_a_process_of_another_user_ends(unprivileged: Site) ->
 def test_app_that_became_another_user_is_named_and_left(unprivileged: Site) -> None:
     site = unprivileged
     become = f"echo $$ > ../../../foreign-$$; exec setpriv --reuid={NOBODY}"
-    site.start(drain_timeout_ms=500, start_command=f"{become} {PYTHON_FOR_ALL} -IS - < app.py")
+    site.start(drain_timeout_ms=500, start_command=f"{become} {PYTHON} -IS - < app.py")
     site.commit("v1")
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
     first = int(site.get("/pid")[1])

@@ -8,8 +8,9 @@ from spec.ports import free_port
 from spec.waiting import wait_until
 
 from slot_machine.host.process import containment
-from tests.neighbours import CAN_BE_NOBODY, NOBODY, PYTHON_FOR_ALL, UID, deploying, neighbour, port_of
+from tests.neighbours import UID, deploying, neighbour, port_of
 from tests.processes import groups, kill
+from tests.users import CAN_BE_NOBODY, NOBODY, PYTHON
 from tests.world import Site, live, serves
 
 LINUX = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
@@ -108,7 +109,7 @@ def test_app_that_exits_as_its_port_is_taken_is_told_by_whom(site: Site) -> None
 
 @pytest.mark.skipif(not CAN_BE_NOBODY, reason="takes root to be another user")
 def test_app_of_another_user_is_no_doubt_to_a_daemon_that_sees_all(site: Site) -> None:
-    site.start(start_command=f"exec setpriv --reuid={NOBODY} {PYTHON_FOR_ALL} -IS - < app.py")
+    site.start(start_command=f"exec setpriv --reuid={NOBODY} {PYTHON} -IS - < app.py")
     site.commit("v1")
 
     assert site.post("/deploy", {"commit": "HEAD"}).says(200, {"warnings": []})

@@ -12,8 +12,8 @@ import pytest
 from spec.waiting import wait_until
 
 from slot_machine.host.user import rights
-from tests.another_user import NUMBERED, give, needs_root
 from tests.processes import kill
+from tests.users import NUMBERED, give, needs_root
 from tests.world import Site
 
 NO_NEW_PRIVILEGES = ("setpriv", "--no-new-privs")

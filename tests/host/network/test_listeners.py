@@ -12,7 +12,7 @@ from slot_machine.host.network import listeners, sockdiag
 from slot_machine.host.network.listeners import Foreign, Listeners
 from slot_machine.host.process import proc
 from slot_machine.host.process.containment import MARK
-from tests.neighbours import CAN_BE_NOBODY, NOBODY, PYTHON_FOR_ALL
+from tests.users import CAN_BE_NOBODY, NOBODY, PYTHON
 
 PROGRAM = """
 import socket, sys, time
@@ -50,7 +50,7 @@ class Machine:
         program: str = PROGRAM,
     ) -> int:
         """Returns its process id."""
-        argv = [PYTHON_FOR_ALL, "-ISc", program, host, str(self.port), option, str(listens), name]
+        argv = [PYTHON, "-ISc", program, host, str(self.port), option, str(listens), name]
         env = os.environ | ({MARK: mark} if mark else {})
         process = self._stack.enter_context(
             subprocess.Popen(argv, stdout=subprocess.PIPE, user=user, env=env, cwd="/", start_new_session=True)

@@ -17,31 +17,30 @@ from slot_machine.host.process.environment import read_env_file
 from slot_machine.host.process.threads import finished
 from slot_machine.host.user import rights
 from slot_machine.host.user.rights import acting
-from tests.another_user import NAMED, NUMBERED, give, needs_root, passable_folder, remove
+from tests.users import NAMED, NUMBERED, give, needs_root, public_folder
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """One of the user's, while the commands are the user's."""
-    folder, groups = passable_folder(), os.getgroups()
-    os.setgroups([4, 6])
-    rights.begin(rights.find(NUMBERED, ""))
-    give(folder, int(NUMBERED))
-    yield folder
-    rights.end()
-    os.setgroups(groups)
-    remove(folder)
+    groups = os.getgroups()
+    with public_folder() as folder:
+        os.setgroups([4, 6])
+        rights.begin(rights.find(NUMBERED, ""))
+        give(folder, int(NUMBERED))
+        yield folder
+        rights.end()
+        os.setgroups(groups)
 
 
 @pytest.fixture
 def secret() -> Iterator[Path]:
     """A folder of root's that others may not enter, with a file in it."""
-    secret = passable_folder()
-    (secret / "file").write_text("NAME=secret")
-    (secret / "file").chmod(0o600)
-    secret.chmod(0o700)
-    yield secret
-    remove(secret)
+    with public_folder() as secret:
+        (secret / "file").write_text("NAME=secret")
+        (secret / "file").chmod(0o600)
+        secret.chmod(0o700)
+        yield secret
 
 
 @needs_root
