@@ -137,14 +137,18 @@ class Launcher:
         self._store = store
         self._numbers = itertools.count(1)
 
-    async def launch(
-        self, version: Version, on_started: Callable[[], None] = lambda: None, *, beside: bool = False
-    ) -> Release:
+    async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
+        return await self._launch(version, on_started, "health")
+
+    async def launch_beside(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
+        return await self._launch(version, on_started, "beside")
+
+    async def _launch(self, version: Version, on_started: Callable[[], None], step: str) -> Release:
         await self._faults.step("launch")
         release = self.process(version)
         try:
             on_started()
-            await self._faults.step("beside" if beside else "health")
+            await self._faults.step(step)
             if self.failures:
                 raise self.failures.pop(0)
         except BaseException:
@@ -172,7 +176,7 @@ class Launcher:
     def left_running(self) -> list[Release]:
         return [release for release in self.left if release.running]
 
-    def fits(self, _: Release) -> bool:
+    def can_adopt(self, _: Release) -> bool:
         return self.taken is None
 
     def check(self, _: Release) -> None:
@@ -229,6 +233,17 @@ class Traffic:
 
     async def keep(self) -> None:
         pass
+
+
+class Mode:
+    def __init__(self, faults: Faults, traffic: Traffic, reason: str) -> None:
+        self.traffic = traffic
+        self._faults = faults
+        self._reason = reason
+
+    async def reason_to_stop_first(self) -> str:
+        await self._faults.step("reason to stop first")
+        return self._reason
 
 
 class Trees:
@@ -341,13 +356,9 @@ class Machine(NamedTuple):
         store, traffic, trees = Database(faults, data / "state.db"), Traffic(faults), Trees(faults, data)
         launcher = Launcher(faults, store)
         supervisor = Supervisor(settings, launcher, traffic, tasks)
-
-        async def alone() -> str:
-            await faults.step("alone")
-            return "strategy: replace" if settings.strategy == "replace" else ""
-
+        mode = Mode(faults, traffic, "strategy: replace" if settings.strategy == "replace" else "")
         slots = Slots(settings, trees, store, launcher, Custody(faults, trees, store))
-        deployer = Deployer(settings, trees, slots, store, launcher, traffic, supervisor, tasks, alone=alone)
+        deployer = Deployer(settings, trees, slots, store, launcher, mode, supervisor, tasks)
         return cls(faults, store, trees, launcher, traffic, supervisor, deployer)
 
     @property

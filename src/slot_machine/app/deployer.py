@@ -4,14 +4,14 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple
 
 from slot_machine.app.attempt import Report, RunningAttempt, now
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.release import Release, describe
-from slot_machine.app.seams import Starter, Trees
+from slot_machine.app.seams import Starter, TrafficMode, Trees
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Retired, Supervisor, going_on, in_words, log_failure, retire
 from slot_machine.core.config import Config
@@ -32,7 +32,6 @@ from slot_machine.core.phases import TABLE, Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host.process.session import SURVIVES
 from slot_machine.state.store import Store
-from slot_machine.traffic.protocol import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ Outcome = Done | SlotMachineError
 
 
 class Deployer:
-    """One operation at a time. `alone` says why the old version must stop before a new one starts, if it must."""
+    """One operation at a time."""
 
     def __init__(
         self,
@@ -58,20 +57,18 @@ class Deployer:
         slots: Slots,
         store: Store,
         launcher: Starter,
-        traffic: Traffic,
+        mode: TrafficMode,
         supervisor: Supervisor,
         tasks: asyncio.TaskGroup,
-        *,
-        alone: Callable[[], Awaitable[str]],
     ) -> None:
         self._config = config
         self._worktrees = worktrees
         self._store = store
         self._launcher = launcher
-        self._traffic = traffic
+        self._mode = mode
+        self._traffic = mode.traffic
         self._supervisor = supervisor
         self._tasks = tasks
-        self._alone = alone
         self._refusal: type[Stopping] | None = None
         self._task: asyncio.Task[Outcome] | asyncio.Task[None] | None = None
         self._slots = slots
@@ -212,7 +209,9 @@ class Deployer:
                     await release.stop(0)
 
     def _goes_on(self, release: Release, live: Version | None) -> bool:
-        return bool(release.version == live and release.upstream and release.running and self._launcher.fits(release))
+        return bool(
+            release.version == live and release.upstream and release.running and self._launcher.can_adopt(release)
+        )
 
     @property
     def state(self) -> State:
@@ -280,7 +279,7 @@ class Deployer:
         """
         version = await self._placed(attempt, version)
         live = self._supervisor.release
-        if not live or not self._supervisor.running or await self._alone():
+        if not live or not self._supervisor.running or await self._mode.reason_to_stop_first():
             return version
         if warning := self._preflight.memory_warning(live):
             attempt.warn(warning)
@@ -337,6 +336,8 @@ class Deployer:
         before = self.state
         live = before.live
         release = await self._start(attempt, event, version, live)
+        for doubt in release.listeners.doubts:
+            attempt.warn(doubt)
         old = await self._promote(release, attempt)
         attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
         if old:
@@ -349,16 +350,18 @@ class Deployer:
 
     async def _start(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
         """Beside the live version if that can be."""
-        reason = await self._alone() if live else ""
+        reason = await self._mode.reason_to_stop_first() if live else ""
         if live and not reason:
             try:
-                return await self._launch(attempt, event, version, beside=True)
+                attempt.on(event, self._config.start_command)
+                return await self._launcher.launch_beside(version, lambda: attempt.on(Event.STARTED, self._health))
             except (Unsteerable, KeeperGone) as obstacle:
                 reason = str(obstacle)
         if live:
             await self._make_way(attempt, live, reason)
             event = Event.OLD_STOPPED
-        return await self._launch(attempt, event, version, beside=False)
+        attempt.on(event, self._config.start_command)
+        return await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health))
 
     def _check_environment(self, attempt: RunningAttempt, version: Version) -> None:
         """Before anything is touched. Raises StageFailed."""
@@ -375,13 +378,6 @@ class Deployer:
         if old:
             await self._retire(old, attempt)
         attempt.outcome(f"stopped first: {reason}")
-
-    async def _launch(self, attempt: RunningAttempt, event: Event, version: Version, *, beside: bool) -> Release:
-        attempt.on(event, self._config.start_command)
-        release = await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, self._health), beside=beside)
-        for doubt in release.listeners.doubts:
-            attempt.warn(doubt)
-        return release
 
     async def _promote(self, release: Release, attempt: RunningAttempt) -> Release | None:
         """Moves the traffic and saves that it moved. Returns the version it replaced, if that still runs.

@@ -11,20 +11,21 @@ from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog
 from slot_machine.host.network.health import Answer
+from slot_machine.traffic.protocol import Traffic
 
 
 class Starter(Protocol):
-    """Starts versions of the app, as `release.Launcher` does."""
+    """Starts versions of the app, as `launcher.Launcher` does."""
 
-    async def launch(
-        self, version: Version, on_started: Callable[[], None] = ..., *, beside: bool = False
-    ) -> Release: ...
+    async def launch(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
+
+    async def launch_beside(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
 
     async def probe(self, release: Release, /) -> Answer: ...
 
     def left_running(self) -> list[Release]: ...
 
-    def fits(self, release: Release, /) -> bool: ...
+    def can_adopt(self, release: Release, /) -> bool: ...
 
     def check(self, release: Release, /) -> None: ...
 
@@ -33,6 +34,15 @@ class Starter(Protocol):
     def dropped_variables(self, version: Version, stage: Phase, /) -> list[str]: ...
 
     def environment(self, version: Version, stage: Phase, app_ports: dict[str, int], /) -> Mapping[str, str]: ...
+
+
+class TrafficMode(Protocol):
+    """What a deploy needs to know of the traffic mode, as `traffic.modes.Mode` knows it."""
+
+    @property
+    def traffic(self) -> Traffic: ...
+
+    async def reason_to_stop_first(self) -> str: ...
 
 
 class Trees(Protocol):

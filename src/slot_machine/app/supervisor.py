@@ -121,7 +121,7 @@ class Supervisor:
     async def resume(self, version: Version) -> None:
         """Takes care of `version` again after a `pause`: goes on with the start that still runs, else starts it."""
         stale = self.release if self.running else None
-        release = stale if stale and stale.version == version and self._launcher.fits(stale) else None
+        release = stale if stale and stale.version == version and self._launcher.can_adopt(stale) else None
         try:
             if release:
                 await self._route(release)

@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.upstream import LATENCY_BOUNDS_S
 from slot_machine.host.process.proc import resident_bytes
-from slot_machine.traffic.dataplane import DataPlane, Measured
+from slot_machine.traffic.dataplane import Measured
+from slot_machine.traffic.modes import Mode
 
 PREFIX = "slot_machine"
 STATUS_CLASSES = {0: "none", **{digit: f"{digit}xx" for digit in range(1, 6)}}
@@ -22,11 +23,13 @@ NOTHING = Measured({}, 0, 0, 0, [])
 BUCKETS = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
 
 
-async def render(supervisor: Supervisor, plane: DataPlane | None) -> bytes:
+async def render(supervisor: Supervisor, mode: Mode) -> bytes:
     """Counters begin at 0 with the daemon, those of requests with their data-plane process."""
-    measured = await plane.measure() if plane else NOTHING
+    measured = await mode.measure()
     registry = CollectorRegistry()
-    registry.register(_Found([*_processes(supervisor, measured), *(_requests(measured) if plane else ())]))
+    registry.register(
+        _Found([*_processes(supervisor, measured or NOTHING), *(_requests(measured) if measured else ())])
+    )
     return generate_latest(registry)
 
 

@@ -111,7 +111,7 @@ async def _serve(
 ) -> None:
     containment.adopt_orphans()
     app = App(options, found.store, found.worktrees, listeners, tasks := asyncio.TaskGroup())
-    await app.let_visitors_in(found.left, renew=reloads > 0)
+    await app.mode.open(found.left, renew=reloads > 0)
     async with tasks:
 
         async def reload_now() -> None:
@@ -126,7 +126,7 @@ async def _serve(
         api = Api(
             app.deployer,
             lambda: status.gather(app, options.config.port, reloads),
-            lambda: metrics.render(app.supervisor, app.plane),
+            lambda: metrics.render(app.supervisor, app.mode),
             reload_now,
             Guard(options.data, authenticates=options.config.api_auth),
         )

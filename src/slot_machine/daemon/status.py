@@ -37,7 +37,7 @@ class Status(msgspec.Struct, kw_only=True):
 
 
 def gather(app: App, port: int, reloads: int) -> Status:
-    deployer, supervisor, handover = app.deployer, app.supervisor, app.handover
+    deployer, supervisor, mode = app.deployer, app.supervisor, app.mode
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
     previous_slot, previous_commit = _texts(state.previous)
@@ -57,9 +57,9 @@ def gather(app: App, port: int, reloads: int) -> Status:
         restarts=supervisor.restarts,
         last_exit=supervisor.last_exit,
         last_attempt=deployer.last_attempt or "",
-        traffic="no-proxy" if handover else "proxy",
-        handover=handover is not None and not handover.reason,
-        handover_reason=handover.reason if handover else "",
+        traffic=mode.name,
+        handover=mode.hands_over,
+        handover_reason=mode.handover_reason,
         port=port,
         reloads=reloads,
         version=__version__,

@@ -116,7 +116,7 @@ class DataPlane:
             self._routed, self._holding = last.upstream, last.holding
         taken = {self._worker(found.path): found for found in left}
         await asyncio.gather(*itertools.starmap(Worker.take_over, taken.items()))
-        fitting = [] if renew else [worker for worker, found in taken.items() if self._fits(found)][: self._size]
+        fitting = [] if renew else [worker for worker, found in taken.items() if self._is_current(found)][: self._size]
         used = {found.path for found in left}
         free = (path for path in map(self._socket_path, itertools.count()) if path not in used)
         fresh = [self._worker(path) for path in itertools.islice(free, self._size - len(fitting))]
@@ -190,7 +190,7 @@ class DataPlane:
     def _all(self) -> "list[Worker]":
         return self._workers + self._retiring
 
-    def _fits(self, found: Left) -> bool:
+    def _is_current(self, found: Left) -> bool:
         settings = found.introduction.settings
         as_now = msgspec.structs.replace(
             self._settings,

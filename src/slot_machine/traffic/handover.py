@@ -70,8 +70,8 @@ class Handover:
                 self.reason = KEEPER_ENDED
             await self.start()
 
-    async def alone(self) -> str:
-        """Why a version can't be started beside the live one now; empty if it can."""
+    async def reason_to_stop_first(self) -> str:
+        """Why no version can start beside the live one now; empty if one can."""
         live = None if self.reason else await self._ask(lambda remote: remote.live())
         return "" if live else str(Unsteerable(self.reason or NOTHING_RUNS))
 

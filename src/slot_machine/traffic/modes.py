@@ -1,0 +1,247 @@
+"""The traffic mode: which ports a start of the app gets, and whether two versions can run at the same time.
+
+With Overlap and Replace the proxy owns the app's port. With NoProxy the app owns it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from socket import socket
+
+from slot_machine.core.config import Config
+from slot_machine.core.errors import StageFailed
+from slot_machine.core.phases import Phase
+from slot_machine.handover.steering import MARK
+from slot_machine.host.network import ports
+from slot_machine.host.network.listeners import Listeners, Run
+from slot_machine.host.process.containment import owner
+from slot_machine.host.process.session import Session
+from slot_machine.traffic import listening
+from slot_machine.traffic.dataplane import DataPlane, Left, Measured
+from slot_machine.traffic.handover import Handover, handover_owner
+from slot_machine.traffic.protocol import Traffic
+
+
+async def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of a version, as its traffic mode arranges it."""
+
+    run_id: int
+    port: int
+    internal_port: int
+    required_port: int
+    """The health check does not count before somebody listens there."""
+    tos: int = 0
+    """Type of service (ip(7)) of the connections that ask for its health."""
+    reachable: Callable[[], Awaitable[None]] = _nothing
+    """Waits until a health check reaches this start, not the live version. Raises Unsteerable, KeeperGone."""
+    explain_failure: Callable[[], Awaitable[None]] = _nothing
+    """For a start that failed and has ended. Raises Unsteerable if it failed because the live version has its port."""
+
+
+class Mode(ABC):
+    """Opens and closes the way from the visitors to the app."""
+
+    name: str
+    """`proxy` or `no-proxy`, as `status` says it."""
+
+    def __init__(self, config: Config, data: Path, traffic: Traffic) -> None:
+        self.traffic = traffic
+        self._config = config
+        self._data = data
+
+    @property
+    @abstractmethod
+    def hands_over(self) -> bool:
+        """Whether the next version can listen on the live version's port while that serves."""
+
+    @property
+    @abstractmethod
+    def handover_reason(self) -> str:
+        """Why it can't; empty with the proxy."""
+
+    @abstractmethod
+    async def open(self, left: Sequence[Left], *, renew: bool) -> None:
+        """`left` and `renew` are those of `DataPlane.start`. Raises StartRefused."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Accepts no more connections; requests in flight go on."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Ends the processes behind it."""
+
+    @abstractmethod
+    async def let_go(self) -> None:
+        """Leaves the processes behind it to the next daemon."""
+
+    @abstractmethod
+    async def measure(self) -> Measured | None:
+        """None where nobody counts requests."""
+
+    @abstractmethod
+    async def reason_to_stop_first(self) -> str:
+        """Why the live version must stop before the next one starts; empty if it need not."""
+
+    @abstractmethod
+    def start(self, run_id: int) -> Start:
+        """For a version that starts while no other one runs. Raises StageFailed, OSError."""
+
+    @abstractmethod
+    def start_beside(self, run_id: int) -> Start:
+        """For a version that starts while the live one serves. Raises OSError."""
+
+    @abstractmethod
+    def spawn(self, start: Start, argv: list[str], *, cwd: Path, env: Mapping[str, str], output: int) -> Session:
+        """Raises OSError, ValueError."""
+
+    @abstractmethod
+    def listeners(self, run: Run) -> Listeners: ...
+
+    @abstractmethod
+    def can_adopt(self, port: int, internal_port: int) -> bool:
+        """Whether a version that an earlier daemon started on these ports can serve in this mode."""
+
+
+class Proxy(Mode):
+    """Each start gets ports that nobody else has."""
+
+    name = "proxy"
+    hands_over = False
+    handover_reason = ""
+
+    def __init__(self, config: Config, data: Path, plane: DataPlane) -> None:
+        super().__init__(config, data, plane)
+        self._plane = plane
+
+    async def open(self, left: Sequence[Left], *, renew: bool) -> None:
+        await self._plane.start(left, renew=renew)
+
+    async def close(self) -> None:
+        await self._plane.close_listeners()
+
+    async def stop(self) -> None:
+        await self._plane.stop()
+
+    async def let_go(self) -> None:
+        """The next daemon finds the workers by their sockets."""
+
+    async def measure(self) -> Measured:
+        return await self._plane.measure()
+
+    def start(self, run_id: int) -> Start:
+        config = self._config
+        taken = {config.port, config.internal_port, config.api_port}
+        port = ports.fresh(taken)
+        separate = config.internal_port != config.port
+        return Start(run_id, port, ports.fresh({port, *taken}) if separate else port, required_port=port)
+
+    def start_beside(self, run_id: int) -> Start:
+        return self.start(run_id)
+
+    def spawn(self, _: Start, argv: list[str], *, cwd: Path, env: Mapping[str, str], output: int) -> Session:
+        return Session.start(argv, cwd=cwd, env=env, output=output, owner=owner(self._data))
+
+    def listeners(self, run: Run) -> Listeners:
+        return Listeners(run)
+
+    def can_adopt(self, port: int, internal_port: int) -> bool:
+        return (port, internal_port) != (self._config.port, self._config.internal_port)
+
+
+class Overlap(Proxy):
+    """`strategy: overlap`: the old version serves until the new one is healthy."""
+
+    async def reason_to_stop_first(self) -> str:
+        return ""
+
+
+class Replace(Proxy):
+    """`strategy: replace`: the proxy holds requests while the old version stops and the new one starts."""
+
+    async def reason_to_stop_first(self) -> str:
+        return "strategy: replace"
+
+
+class NoProxy(Mode):
+    """`--no-proxy`: all versions listen on the app's own port. The handover moves connections between them."""
+
+    name = "no-proxy"
+
+    def __init__(self, config: Config, data: Path, handover: Handover) -> None:
+        super().__init__(config, data, handover)
+        self._handover = handover
+        self._own_sockets: set[int] = set()
+        self._siblings = (f"{owner(data)}-", f"{handover_owner(data)}-")
+
+    @property
+    def hands_over(self) -> bool:
+        return not self._handover.reason
+
+    @property
+    def handover_reason(self) -> str:
+        return self._handover.reason
+
+    async def open(self, left: Sequence[Left], *, renew: bool) -> None:  # noqa: ARG002 - there are no workers
+        await self._handover.start()
+
+    async def close(self) -> None:
+        """The app's port is its own."""
+
+    async def stop(self) -> None:
+        await self._handover.stop()
+
+    async def let_go(self) -> None:
+        await self._handover.let_go()
+
+    async def measure(self) -> None:
+        return None
+
+    async def reason_to_stop_first(self) -> str:
+        return await self._handover.reason_to_stop_first()
+
+    def start(self, run_id: int) -> Start:
+        for port in {self._config.port, self._config.internal_port}:
+            if not ports.is_free(port):
+                by = ports.holder(port) or "another program"
+                raise StageFailed(Phase.START, f"port {port} is in use by {by}, so the app can't have it")
+        return self._start(run_id)
+
+    def start_beside(self, run_id: int) -> Start:
+        return replace(
+            self._start(run_id),
+            tos=MARK,
+            reachable=lambda: self._handover.listens(run_id),
+            explain_failure=lambda: self._handover.check(run_id),
+        )
+
+    def _start(self, run_id: int) -> Start:
+        port, internal_port = self._config.port, self._config.internal_port
+        # Visitors reach the app without us, so it is of use even if it does not listen on `port`.
+        return Start(run_id, port, internal_port, required_port=internal_port)
+
+    def spawn(self, start: Start, argv: list[str], *, cwd: Path, env: Mapping[str, str], output: int) -> Session:
+        shared = {start.port, start.internal_port}
+        return self._handover.launch(argv, start.run_id, shared, cwd=cwd, env=env, output=output)
+
+    def listeners(self, run: Run) -> Listeners:
+        """All versions, and the keeper, may have sockets on the same port."""
+        return Listeners(run, self._siblings, self._own_sockets)
+
+    def can_adopt(self, port: int, internal_port: int) -> bool:
+        return (port, internal_port) == (self._config.port, self._config.internal_port)
+
+
+def mode_of(config: Config, folder: Path, data: Path, listeners: Mapping[str, socket], *, proxy: bool) -> Mode:
+    """`listeners` are the public ones, if there is a proxy; `folder` is that of the configuration."""
+    if not proxy:
+        return NoProxy(config, data, Handover(data))
+    settings = listening.settings(config, folder, data)
+    plane = DataPlane(data, listeners, settings, listening.workers(config))
+    return (Replace if config.strategy == "replace" else Overlap)(config, data, plane)

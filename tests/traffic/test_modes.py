@@ -1,0 +1,76 @@
+"""What each traffic mode decides about a start of the app."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from spec.ports import free_port
+
+from slot_machine.core.config import Config
+from slot_machine.core.errors import KeeperGone, StageFailed
+from slot_machine.traffic.modes import Mode, NoProxy, Overlap, Replace, mode_of
+
+
+def mode(data: Path, config: Config, *, proxy: bool) -> Mode:
+    return mode_of(config, data, data, {}, proxy=proxy)
+
+
+def test_strategy_decides_whether_the_old_version_stops_first(tmp_path: Path) -> None:
+    overlap = mode(tmp_path, Config(start_command="app"), proxy=True)
+    replace = mode(tmp_path, Config(start_command="app", strategy="replace"), proxy=True)
+
+    assert isinstance(overlap, Overlap)
+    assert isinstance(replace, Replace)
+    assert asyncio.run(overlap.reason_to_stop_first()) == ""
+    assert asyncio.run(replace.reason_to_stop_first()) == "strategy: replace"
+
+
+def test_start_behind_the_proxy_gets_ports_of_its_own(tmp_path: Path) -> None:
+    config = Config(start_command="app", port=free_port(), internal_port=free_port())
+    behind = mode(tmp_path, config, proxy=True)
+    first, second = behind.start(1), behind.start_beside(2)
+
+    assert len({config.port, config.internal_port, first.port, first.internal_port, second.port}) == 5
+    assert first.required_port == first.port
+    assert second.tos == 0
+    assert behind.can_adopt(first.port, first.internal_port)
+    assert not behind.can_adopt(config.port, config.internal_port)
+
+
+def test_app_that_owns_its_port_starts_only_where_that_is_free(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        own = mode(tmp_path, Config(start_command="app", port=port), proxy=False)
+
+        with pytest.raises(StageFailed, match=f"port {port} is in use"):
+            own.start(1)
+        beside = own.start_beside(1)
+
+    assert own.start(2).port == port
+    assert (beside.port, beside.internal_port, beside.required_port) == (port, port, port)
+    assert own.can_adopt(port, port)
+    assert not own.can_adopt(port + 1, port + 1)
+
+
+def test_start_beside_the_live_version_is_told_apart_from_it(tmp_path: Path) -> None:
+    own = mode(tmp_path, Config(start_command="app", port=free_port()), proxy=False)
+    alone, beside = own.start(1), own.start_beside(2)
+
+    assert alone.tos == 0
+    assert beside.tos != 0
+
+    async def wait() -> None:
+        await alone.reachable()
+        with pytest.raises(KeeperGone):
+            await beside.reachable()
+
+    asyncio.run(wait())
+
+
+def test_without_a_keeper_the_old_version_stops_first(tmp_path: Path) -> None:
+    own = mode(tmp_path, Config(start_command="app"), proxy=False)
+
+    assert isinstance(own, NoProxy)
+    assert asyncio.run(own.reason_to_stop_first()) == "no handover of the port: the live version does not run"
+    assert asyncio.run(own.measure()) is None
