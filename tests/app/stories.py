@@ -164,6 +164,6 @@ def check_rest(machine: Machine, where: str) -> None:
 
 
 def check_history(machine: Machine, where: str) -> None:
-    assert machine.deployer.running is None, where
-    last = machine.deployer.last_attempt
+    assert machine.deployer.operations.running is None, where
+    last = machine.deployer.attempts.last
     assert last is None or last.result != "running", where

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 async def cancel(machine: Machine) -> Attempt | NothingToCancel | Stopping:
     try:
-        return await machine.deployer.cancel()
+        return await machine.deployer.operations.cancel()
     except (NothingToCancel, Stopping) as refusal:
         return refusal
 
@@ -141,7 +141,9 @@ async def _first_cancel(
     deploying = machine.deployer.deploy("b", "cli", ignored)
 
     def starts() -> bool:
-        return machine.deployer.running is not None and machine.deployer.running.phase is Phase.START
+        return (
+            machine.deployer.operations.running is not None and machine.deployer.operations.running.phase is Phase.START
+        )
 
     while not starts():  # noqa: ASYNC110 - in this time it costs nothing
         await asyncio.sleep(0)

@@ -161,7 +161,7 @@ class Api:
         return await self._follow(request, lambda report: self._deployer.rollback(_origin(request), report))
 
     async def _cancel(self, _: web.Request) -> web.Response:
-        cancelled = await self._deployer.cancel()
+        cancelled = await self._deployer.operations.cancel()
         return _json(CancelReply(True, cancelled.kind, cancelled.commit, cancelled.stage), 200)
 
     async def _post_reload(self, _: web.Request) -> web.Response:

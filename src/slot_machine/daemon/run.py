@@ -12,8 +12,8 @@ from aiohttp import web
 
 from slot_machine.app import opening
 from slot_machine.app.app import App
-from slot_machine.app.deployer import Deployer
 from slot_machine.app.opening import Found, Options
+from slot_machine.app.operations import Operations
 from slot_machine.app.supervisor import log_failure
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
 from slot_machine.daemon import datafolder, metrics, reload, status
@@ -115,12 +115,12 @@ async def _serve(
     async with tasks:
 
         async def reload_now() -> None:
-            app.deployer.check_free()
+            app.deployer.operations.check_free()
             hands = await reload.check(options.fixed)
             await _check_next(options)
             # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
-            app.deployer.check_free()
-            app.deployer.refuse_more(Reloading)
+            app.deployer.operations.check_free()
+            app.deployer.operations.refuse_more(Reloading)
             ending.reload(hands)
 
         api = Api(
@@ -139,7 +139,7 @@ async def _serve(
             await runner.setup()
             for listener in api_sockets:
                 await Admission(runner, listener, api).start()
-            on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer, reload_now))
+            on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
             mode = "proxy" if options.proxy else "no-proxy"
             config = options.config
             log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, mode, config.api_port)
@@ -166,12 +166,12 @@ async def _check_next(options: Options) -> None:
         raise ConfigError(f"nothing was reloaded: {error}", error.hint) from None
 
 
-async def _reload_on_signal(ending: Ending, deployer: Deployer, reload_now: Callable[[], Awaitable[None]]) -> None:
+async def _reload_on_signal(ending: Ending, operations: Operations, reload_now: Callable[[], Awaitable[None]]) -> None:
     """Once the deploy that runs has ended. Runs until cancelled."""
     while True:
         await ending.asked_to_reload.wait()
         ending.asked_to_reload.clear()
-        await deployer.idle()
+        await operations.idle()
         try:
             await reload_now()
         except Busy:

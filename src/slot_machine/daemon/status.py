@@ -41,7 +41,7 @@ def gather(app: App, port: int, reloads: int) -> Status:
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
     previous_slot, previous_commit = _texts(state.previous)
-    running = deployer.running.record if deployer.running else None
+    running = deployer.operations.running
     release = supervisor.release
     return Status(
         live_slot=live_slot,
@@ -52,11 +52,11 @@ def gather(app: App, port: int, reloads: int) -> Status:
         healthy=supervisor.healthy,
         unhealthy_reason=supervisor.unhealthy_reason,
         previous_ready=deployer.previous_ready,
-        running=running.stage if running else "",
+        running=running.record.stage if running else "",
         pid=release.session.pid if release and supervisor.running else 0,
         restarts=supervisor.restarts,
         last_exit=supervisor.last_exit,
-        last_attempt=deployer.last_attempt or "",
+        last_attempt=deployer.attempts.last or "",
         traffic=mode.name,
         handover=mode.hands_over,
         handover_reason=mode.handover_reason,

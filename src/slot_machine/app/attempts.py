@@ -1,0 +1,103 @@
+"""How every attempt begins and ends: its failure is undone, told, and written into the history."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from slot_machine.app.attempt import Report, RunningAttempt, now
+from slot_machine.app.operations import Operations
+from slot_machine.app.preflight import Preflight
+from slot_machine.app.supervisor import Supervisor
+from slot_machine.app.undo import Undo
+from slot_machine.core.errors import Cancelled, Refused, SlotMachineError, StageFailed, Stopping
+from slot_machine.core.model import Attempt, Kind
+from slot_machine.core.phases import Phase
+from slot_machine.state.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Attempts:
+    def __init__(
+        self, store: Store, operations: Operations, supervisor: Supervisor, preflight: Preflight, undo: Undo
+    ) -> None:
+        self._store = store
+        self._operations = operations
+        self._supervisor = supervisor
+        self._preflight = preflight
+        self._undo = undo
+        self._unsaved: Attempt | None = None
+
+    @property
+    def last(self) -> Attempt | None:
+        """The one that runs, else the latest one that has ended."""
+        if running := self._operations.running:
+            return running.record
+        return self._unsaved or next(iter(self._store.attempts(limit=1)), None)
+
+    @asynccontextmanager
+    async def begin(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:
+        """When its block fails, the live version serves again, and a SlotMachineError is raised.
+
+        Raises sqlite3.Error before anything has begun.
+        """
+        self._save_unsaved()
+        attempt = RunningAttempt(Attempt(id=0, kind=kind, trigger=trigger, started_at=now()), self._store, report)
+        self._operations.running = attempt
+        self._supervisor.monitor.deploying = True
+        error: SlotMachineError | None = None
+        try:
+            yield attempt
+        except asyncio.CancelledError:
+            error = self._cancelled(attempt)
+        except Exception as cause:  # noqa: BLE001 - whatever it is, the live version must go on
+            error = _translated(cause, attempt)
+        try:
+            if error:
+                await self._undo.undo(attempt, error)
+        finally:
+            self._operations.running = None
+            self._supervisor.monitor.deploying = False
+        self._end(attempt, str(error) if error else "")
+        if error:
+            error.warnings = attempt.warnings
+            raise error
+
+    def _save_unsaved(self) -> None:
+        """Raises sqlite3.Error."""
+        if self._unsaved:
+            self._store.save_attempt(self._unsaved)
+            self._unsaved = None
+
+    def _end(self, attempt: RunningAttempt, error: str) -> None:
+        try:
+            attempt.end(error)
+        except Exception as failure:  # noqa: BLE001 - written before the next one begins
+            log.error("cannot write the history: %s", failure)
+            self._unsaved = attempt.record
+        if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._operations.ending:
+            self._preflight.measure(attempt.version.tree)
+
+    def _cancelled(self, attempt: RunningAttempt) -> Cancelled | Stopping:
+        """By somebody who asked for it, else by the end of the daemon."""
+        if not attempt.cancelled or self._operations.ending:
+            return Stopping("the daemon stops, so this was abandoned", attempt.record.stage)
+        task = asyncio.current_task()
+        assert task
+        task.uncancel()
+        return Cancelled(f"the {attempt.record.kind} was cancelled; {self._undo.what_now()}", attempt.record.stage)
+
+
+def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:
+    """Whatever ended a stage, as an error that names this stage."""
+    if isinstance(cause, Refused | StageFailed):
+        return cause
+    stage = attempt.phase.stage
+    if isinstance(cause, sqlite3.Error):
+        return StageFailed(stage, f"cannot write the database: {cause}")
+    if isinstance(cause, SlotMachineError | OSError):
+        return StageFailed(stage, str(cause), hint=getattr(cause, "hint", ""))
+    log.error("%s failed", stage, exc_info=cause)
+    return StageFailed(stage, f"unexpected {type(cause).__name__}: {cause}", hint="see the daemon's output")

@@ -1,0 +1,108 @@
+"""One deploy, rollback or recovery at a time: begun, cancelled, waited for, refused."""
+
+import asyncio
+import sqlite3
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.supervisor import in_words, log_failure
+from slot_machine.core.errors import Busy, NothingToCancel, SlotMachineError, StageFailed, Stopping
+from slot_machine.core.model import Attempt, short
+from slot_machine.core.phases import TABLE, Event, Phase
+
+T = TypeVar("T")
+
+
+class Operations:
+    """`running` is the attempt of the operation that runs, once it has begun one."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self.running: RunningAttempt | None = None
+        self._tasks = tasks
+        self._task: asyncio.Task[object] | None = None
+        self._refusal: type[Stopping] | None = None
+
+    @property
+    def ending(self) -> bool:
+        """Whether no operation can begin any more."""
+        return self._refusal is not None
+
+    def check_free(self) -> None:
+        """Raises Busy, Stopping."""
+        if self._refusal:
+            raise self._refusal()
+        if self._task and not self._task.done():
+            running = self.running.record if self.running else None
+            what = f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
+            raise Busy(f"another deploy runs ({what})", "wait until it has ended, or end it with `slot-machine cancel`")
+
+    def begin(self, story: Coroutine[None, None, T]) -> "asyncio.Task[T | SlotMachineError]":
+        """After `check_free`. The task returns what the story raises."""
+        return self.begin_unanswered(_outcome(story))
+
+    def begin_unanswered(self, story: Coroutine[None, None, T]) -> "asyncio.Task[T]":
+        """For a story that raises nothing."""
+        task = self._tasks.create_task(story)
+        self._task = task
+        return task
+
+    def refuse_more(self, refusal: type[Stopping]) -> None:
+        """From here on, `check_free` and `cancel` raise `refusal`."""
+        self._refusal = refusal
+
+    async def idle(self) -> None:
+        """Waits for the end of the operation that runs now."""
+        if self._task:
+            await asyncio.wait([self._task])
+
+    async def abandon(self) -> None:
+        """Breaks off the operation that runs, unless it has switched already."""
+        switched = self.running is not None and self.running.phase is Phase.DRAIN
+        if self._task and not self._task.done() and not switched:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def cancel(self) -> Attempt:
+        """Breaks off the operation that runs, and returns its attempt when it has ended.
+
+        Raises NothingToCancel, Stopping.
+        """
+        # An operation that was begun in this iteration of the event loop has no attempt yet.
+        await asyncio.sleep(0)
+        if self._refusal:
+            raise self._refusal()
+        task, attempt = self._task, self.running
+        if not task or not attempt:
+            raise NothingToCancel("no deploy runs, so nothing was cancelled")
+        if not attempt.cancelled:
+            _check_cancellable(attempt)
+            # There is no await since that check, so the next stage can't begin before the cancellation.
+            attempt.cancelled = True
+            task.cancel()
+        await asyncio.wait([task])
+        if attempt.phase is Phase.INTERRUPTED:
+            raise Stopping
+        if attempt.phase is not Phase.CANCELLED:
+            raise NothingToCancel(f"the {attempt.record.kind} ended before it could be cancelled: {attempt.phase}")
+        return attempt.record
+
+
+def _check_cancellable(attempt: RunningAttempt) -> None:
+    """Raises NothingToCancel."""
+    kind = attempt.record.kind
+    if kind == "recovery" or Event.CANCEL not in TABLE[attempt.phase]:
+        what = f"{kind} of {short(attempt.record.commit)}, stage {attempt.phase.stage}"
+        raise NothingToCancel(f"too late to cancel ({what})", "wait until it has ended; `slot-machine status` tells")
+
+
+async def _outcome(story: Coroutine[None, None, T]) -> T | SlotMachineError:
+    try:
+        return await story
+    except SlotMachineError as error:
+        return error
+    except sqlite3.Error as error:
+        return StageFailed("", f"cannot write the database, so nothing was begun: {error}")
+    except Exception as error:  # noqa: BLE001 - the daemon lives
+        log_failure("a deploy failed", error)
+        return StageFailed("", in_words(error))

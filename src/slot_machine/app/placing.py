@@ -1,0 +1,68 @@
+"""In which tree a version is prepared."""
+
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.preflight import Preflight
+from slot_machine.app.release import describe
+from slot_machine.app.slots import Slots
+from slot_machine.core.config import Config
+from slot_machine.core.model import Version
+from slot_machine.core.phases import Event
+from slot_machine.state.store import Store
+
+
+class Placing:
+    def __init__(self, config: Config, store: Store, slots: Slots, preflight: Preflight) -> None:
+        self._config = config
+        self._store = store
+        self._slots = slots
+        self._preflight = preflight
+
+    async def place(self, attempt: RunningAttempt, version: Version) -> Version:
+        """In the spare tree. If there can be no third tree, in that of the previous version, which is overwritten.
+
+        Raises StageFailed if there is no room for either.
+        """
+        previous = self._store.state().previous
+        has_room = await self._has_room(attempt, version)
+        if not previous or (has_room and self._config.spare_tree):
+            self._preflight.check_disk(version)
+            return version
+        obstacle = self._obstacle(version)
+        instead = Version(version.slot, version.commit, previous.tree)
+        if not self._config.spare_tree or not await self._has_room(attempt, instead):
+            await self._slots.discard(attempt, version.tree)
+        self._preflight.check_disk(instead)
+        if self._slots.holds(previous):
+            attempt.warn(f"{obstacle}, so {describe(previous)} is overwritten: a rollback to it prepares it again")
+        attempt.aim(instead)
+        return instead
+
+    def place_again(self, attempt: RunningAttempt, previous: Version) -> Version:
+        """For a rollback that must prepare it again: not in its own tree, if that has something to lose."""
+        version = Version(previous.slot, previous.commit, self._store.state().spare_tree)
+        if not self._slots.holds(previous) or self._obstacle(version):
+            return previous
+        attempt.aim(version)
+        return version
+
+    async def make_ready(self, attempt: RunningAttempt, version: Version, *, usable: bool) -> Event:
+        """Prepares the version again unless its tree is `usable`. Returns the event with which it can start."""
+        if usable:
+            return Event.REUSE
+        attempt.on(Event.PREPARE_AGAIN, describe(version))
+        await self._slots.prepare(attempt, version)
+        return Event.PREPARED
+
+    async def _has_room(self, attempt: RunningAttempt, version: Version) -> bool:
+        """Measures again, then removes what failed deploys wrote into its tree, if it lacks room otherwise."""
+        if self._preflight.lack(version):
+            await self._preflight.measure_again(version.tree)
+        if self._preflight.lack(version):
+            await self._slots.take_back(attempt, version.tree)
+        return not self._preflight.lack(version)
+
+    def _obstacle(self, version: Version) -> str:
+        """Why there can be no spare tree for it; empty if there can."""
+        if not self._config.spare_tree:
+            return "spare_tree is false"
+        return "there is no room for a third tree" if self._preflight.lack(version) else ""

@@ -1,0 +1,122 @@
+"""What a daemon does when it starts: it takes over the releases that still run, or starts the live version again."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from slot_machine.app.attempts import Attempts
+from slot_machine.app.placing import Placing
+from slot_machine.app.preflight import Preflight
+from slot_machine.app.release import Release, describe
+from slot_machine.app.rollout import Rollout
+from slot_machine.app.seams import Starter
+from slot_machine.app.slots import Slots
+from slot_machine.app.supervisor import Supervisor, going_on, in_words, log_failure, retire
+from slot_machine.core.config import Config
+from slot_machine.core.model import Version
+from slot_machine.core.phases import Event
+from slot_machine.state.store import Store
+from slot_machine.traffic.protocol import Traffic
+
+log = logging.getLogger(__name__)
+
+TakesOver = Callable[[Release], Awaitable[None]]
+
+
+class Recovery:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        slots: Slots,
+        launcher: Starter,
+        traffic: Traffic,
+        supervisor: Supervisor,
+        preflight: Preflight,
+        attempts: Attempts,
+        placing: Placing,
+        rollout: Rollout,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._slots = slots
+        self._launcher = launcher
+        self._traffic = traffic
+        self._supervisor = supervisor
+        self._preflight = preflight
+        self._attempts = attempts
+        self._placing = placing
+        self._rollout = rollout
+
+    async def recover(self) -> None:
+        """Raises nothing: what fails is tried again by the supervisor."""
+        live = self._store.state().live
+        # An earlier daemon may have been killed right after it saved the state.
+        self._slots.link()
+        with going_on("cannot take over what an earlier daemon left"):
+            self._preflight.measure_unknown()
+            await self.take_over(live, {})
+        if live and not self._supervisor.watching:
+            await self._bring_back(live)
+
+    async def take_over(self, live: Version | None, others: Mapping[Version, TakesOver]) -> None:
+        """Goes on with the live version and with `others`, as far as they still run, and ends all other releases.
+
+        `live` is what the state says: the traffic may have been switched, and that not been saved.
+        """
+        left = self._launcher.left_running()
+        wanted = ({live: self._supervisor.take_over} if live else {}) | dict(others)
+        for version, takes_over in wanted.items():
+            found = (release for release in left if release.version == version and self._is_usable(release))
+            if release := next(found, None):
+                left.remove(release)
+                log.info("took over %s, which runs as pid %d", describe(version), release.session.pid)
+                await takes_over(release)
+        if not self._supervisor.watching:
+            await self._let_wait(live)
+        for release in left:
+            log.warning("ending %s, left over from a daemon that did not stop cleanly", describe(release.version))
+            with going_on(f"cannot clear away {describe(release.version)}"):
+                await self._end(release)
+
+    def _is_usable(self, release: Release) -> bool:
+        """Whether it has been healthy, still runs, and can serve under the configuration of this daemon."""
+        return bool(release.upstream and release.running and self._launcher.can_adopt(release))
+
+    async def _let_wait(self, live: Version | None) -> None:
+        """Requests wait for the live version, which is started again; without one they are answered."""
+        if live:
+            with going_on("cannot hold requests"):
+                await self._traffic.hold()
+        else:
+            with going_on("cannot tell that nothing is live"):
+                await self._traffic.route(None)
+
+    async def _end(self, release: Release) -> None:
+        if release.upstream and release.running:
+            await retire(self._traffic, release, self._config.drain_timeout_s)
+        else:
+            await release.stop(0)
+
+    async def _bring_back(self, version: Version) -> None:
+        try:
+            async with self._attempts.begin("recovery", "start", lambda _: None) as attempt:
+                attempt.aim(version)
+                usable = await self._slots.checked_out(version)
+                event = await self._placing.make_ready(attempt, version, usable=usable)
+                release = await self._rollout.bring_up(attempt, event, version, None)
+                try:
+                    attempt.on(Event.HEALTHY, describe(version))
+                    await self._traffic.route(release.upstream)
+                except BaseException:
+                    await release.stop(0)
+                    raise
+                self._supervisor.watch(release)
+                self._slots.link()
+                attempt.on(Event.SWITCHED)
+                attempt.on(Event.DRAINED)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            if not self._supervisor.watching:
+                log_failure(f"cannot bring back {describe(version)}", error)
+                with going_on("cannot tell that nothing is live"):
+                    await self._traffic.route(None)
+                self._supervisor.retry(version, in_words(error))

@@ -1,0 +1,131 @@
+"""The steps that make a version live, one by one: `bring_up`, `promote`, `retire`. An operation composes them."""
+
+from slot_machine.app.attempt import RunningAttempt, now
+from slot_machine.app.release import Release, describe
+from slot_machine.app.seams import Starter, TrafficMode
+from slot_machine.app.slots import Slots
+from slot_machine.app.supervisor import Retired, Supervisor, in_words, log_failure, retire
+from slot_machine.core.config import Config
+from slot_machine.core.errors import KeeperGone, StageFailed, Unsteerable
+from slot_machine.core.model import Version
+from slot_machine.core.phases import Event, Phase
+from slot_machine.core.upstream import Counts
+from slot_machine.host.process.session import SURVIVES
+from slot_machine.state.store import Store
+
+
+class Rollout:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        slots: Slots,
+        launcher: Starter,
+        mode: TrafficMode,
+        supervisor: Supervisor,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._slots = slots
+        self._launcher = launcher
+        self._mode = mode
+        self._traffic = mode.traffic
+        self._supervisor = supervisor
+
+    async def bring_up(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
+        """Starts a version and returns it as a candidate when it is healthy.
+
+        `live` is the version that serves, and goes on to serve; if the two can't run at once, it is retired first.
+        Raises StageFailed; then nothing of the candidate runs.
+        """
+        release = await self._start(attempt, event, version, live)
+        for doubt in release.listeners.doubts:
+            attempt.warn(doubt)
+        return release
+
+    async def promote(self, attempt: RunningAttempt, candidate: Release) -> Release | None:
+        """Makes a candidate live and saves that. Returns the release it replaced, if that still runs.
+
+        If anything fails, the traffic goes back to the old release, and the candidate is stopped: what is live must be
+        what the saved state says.
+        """
+        old, routed = None, False
+        try:
+            attempt.on(Event.HEALTHY, f"traffic to {describe(candidate.version)}")
+            old = await self._supervisor.pause()
+            if not candidate.running:
+                raise StageFailed(Phase.SWITCH, "the app ended right after it was healthy")
+            self._launcher.check(candidate)
+            routed = True
+            attempt.count(await self._traffic.route(candidate.upstream))
+            self._store.save_state(self._store.state().promoted(candidate.version, now()))
+        except BaseException:
+            try:
+                if routed:
+                    await self._traffic.route(old.upstream if old else None)
+            finally:
+                await candidate.stop(self._config.drain_timeout_s / 2)
+            raise
+        self._supervisor.watch(candidate)
+        self._slots.link()
+        return old
+
+    async def retire(self, attempt: RunningAttempt, old: Release) -> None:
+        """Drains and stops a release that was replaced. A failure is a warning: the new version is live already."""
+        try:
+            await self._retire(attempt, old)
+        except Exception as error:  # noqa: BLE001 - see above
+            log_failure(f"cannot drain {describe(old.version)}", error)
+            attempt.warn(f"{describe(old.version)} was not drained in full: {in_words(error)}")
+
+    async def _start(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
+        command, health = self._config.start_command, f"polling {self._config.health_endpoint}"
+        reason = await self._mode.reason_to_stop_first() if live else ""
+        if live and not reason:
+            try:
+                attempt.on(event, command)
+                return await self._launcher.launch_beside(version, lambda: attempt.on(Event.STARTED, health))
+            except (Unsteerable, KeeperGone) as obstacle:
+                reason = str(obstacle)
+        if live:
+            await self._make_way(attempt, live, reason)
+            event = Event.OLD_STOPPED
+        attempt.on(event, command)
+        return await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, health))
+
+    async def _make_way(self, attempt: RunningAttempt, live: Version, reason: str) -> None:
+        attempt.on(Event.ALONE, f"{describe(live)} makes way: {reason}")
+        # `pause` comes before `hold`: if this is cancelled, only `resume` after a `pause` ends the hold.
+        old = await self._supervisor.pause()
+        await self._traffic.hold()
+        if old:
+            await self._retire(attempt, old)
+        attempt.outcome(f"stopped first: {reason}")
+
+    async def _retire(self, attempt: RunningAttempt, old: Release) -> None:
+        budget_s = self._config.drain_timeout_s
+        retired = await retire(self._traffic, old, budget_s)
+        attempt.count(retired.counts)
+        attempt.outcome(_retired_in_words(retired, budget_s))
+        if survivors := old.session.survivors:
+            attempt.warn(f"cannot end {', '.join(survivors)}: {SURVIVES}")
+
+
+def _retired_in_words(retired: Retired, budget_s: float) -> str:
+    words = [_counts_in_words(retired.counts) if retired.counts else "stopped"]
+    if not retired.drained:
+        words.append("requests were still in flight at half of the budget")
+    if retired.killed:
+        words.append(f"killed after {budget_s:g} s")
+    return "; ".join(words)
+
+
+def _counts_in_words(counts: Counts) -> str:
+    words = [f"{counts.finished} finished, {counts.cut - counts.cut_streams} dropped"]
+    if counts.cut_streams:
+        words.append(f"{counts.cut_streams} streams ended")
+    if counts.replayed:
+        words.append(f"{counts.replayed} replayed")
+    if counts.refused:
+        words.append(f"{counts.refused} refused")
+    return ", ".join(words)
