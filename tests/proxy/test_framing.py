@@ -20,7 +20,7 @@ from slot_machine.proxy.framing import (
     Sized,
 )
 from slot_machine.proxy.heads import reply, request
-from slot_machine.proxy.heads.fields import Refusal
+from slot_machine.proxy.heads.fields import ProtocolError
 from tests.proxy.costs import steps
 
 EXTENSIONS = st.sampled_from([b"", b"", b";a", b";a=b;c", b'; a = "b;\\" c"', b";" + b"a" * 30])
@@ -73,8 +73,8 @@ def test_short_chunks_are_taken_as_they_are_one_by_one(body: tuple[bytes, bytes]
 def outcome(framing: Framing, data: bytes) -> int | str:
     try:
         return framing.feed(data, 0)
-    except Refusal as refusal:
-        return str(refusal)
+    except ProtocolError as error:
+        return str(error)
 
 
 @given(chunked(), st.data())
@@ -86,7 +86,7 @@ def test_what_h11_refuses_does_not_go_through(body: tuple[bytes, bytes], data: s
     )
     try:
         end = Chunked(request.TRAILERS).feed(broken, 0)
-    except Refusal:
+    except ProtocolError:
         return
     assert h11_end(broken) == end
 
@@ -134,7 +134,7 @@ def h11_end(body: bytes) -> int:
     ],
 )
 def test_malformed_chunks_are_refused(body: bytes) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(ProtocolError):
         Chunked(request.TRAILERS).feed(body, 0)
 
 
@@ -146,7 +146,7 @@ def test_a_replys_trailers_pass(line: bytes) -> None:
 
 @pytest.mark.parametrize("line", [b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Connection: close", b"X Y: z"])
 def test_what_no_trailer_may_say_is_refused_in_replies_too(line: bytes) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(ProtocolError):
         Chunked(reply.TRAILERS, lines=REPLY_LINES).feed(b"0\r\n%b\r\n\r\n" % line, 0)
 
 
@@ -182,7 +182,7 @@ def test_a_body_that_is_mostly_framing_is_refused(chunk: bytes, free: int, lines
     for piece_bytes in (len(chunk) * (allowed + 1), len(chunk), 11):
         framing = Chunked(request.TRAILERS, lines=lines)
         assert fed(framing, chunk * allowed, [*range(0, len(chunk) * allowed, piece_bytes)]) == MORE
-        with pytest.raises(Refusal):
+        with pytest.raises(ProtocolError):
             framing.feed(chunk, 0)
 
 
@@ -235,13 +235,13 @@ def inside_for_llhttp(body: bytes) -> bytes:
     [b" 2", b"2 2", b"2 a", b"2 ;", b"2; ;a", b"2 \n", b"2 \r", b"2;a b", b'2 ;a="b', b'2;a="b" c', b"2\x0b", b" "],
 )
 def test_other_space_in_a_replys_chunk_line_is_refused(line: bytes) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(ProtocolError):
         Chunked(reply.TRAILERS, lines=REPLY_LINES).feed(b"%b\r\nok\r\n0\r\n\r\n" % line, 0)
 
 
 @pytest.mark.parametrize("line", [b"2 ;a", b"2\t", b"2  "])
 def test_space_that_a_request_must_not_send_is_refused(line: bytes) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(ProtocolError):
         Chunked(request.TRAILERS).feed(b"%b\r\nok\r\n0\r\n\r\n" % line, 0)
 
 
@@ -264,10 +264,10 @@ def test_excess_is_the_same_in_any_split(chunk: bytes) -> None:
     """It comes to as many chunks however they arrive: all in one piece, or each byte by itself."""
     body = chunk * 20_000 if len(chunk) < 100 else chunk * 120
     pieces = [Chunked(request.TRAILERS), Chunked(request.TRAILERS, []), Chunked(request.TRAILERS)]
-    with pytest.raises(Refusal) as at_once:
+    with pytest.raises(ProtocolError) as at_once:
         pieces[0].feed(body, 0)
-    with pytest.raises(Refusal) as one_by_one:
+    with pytest.raises(ProtocolError) as one_by_one:
         pieces[1].feed(body, 0)
-    with pytest.raises(Refusal) as byte_by_byte:
+    with pytest.raises(ProtocolError) as byte_by_byte:
         fed(pieces[2], body, [*range(len(body))])
     assert str(at_once.value) == str(one_by_one.value) == str(byte_by_byte.value)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Refusal, list_members
+from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, ProtocolError, list_members
 from slot_machine.proxy.heads.forwarded import Sender, TrustedProxies
 from slot_machine.proxy.heads.reply import ReplyHead
 from slot_machine.proxy.heads.request import RequestHead, misnamed
@@ -98,7 +98,7 @@ def h11_request(head: bytes) -> h11.Request | None:
 def test_what_goes_on_means_to_h11_what_was_sent(head: bytes) -> None:
     try:
         request = RequestHead(head)
-    except Refusal:
+    except ProtocolError:
         return
     if max(request.target) > 0x7E:
         return  # Raw UTF-8: against the RFC, yet every server takes it and some clients send it.
@@ -137,7 +137,7 @@ def is_cookie(field: tuple[bytes, bytes]) -> bool:
 def test_cookies_are_fields_like_others(lines: tuple[bytes, ...], passed: tuple[bytes, ...] | None) -> None:
     head = b"GET / HTTP/1.1\r\nHost: h\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
     if passed is None:
-        with pytest.raises(Refusal):
+        with pytest.raises(ProtocolError):
             RequestHead(head)
         return
     own, _, _ = RequestHead(head).for_app(STRANGER)[0].partition(b"X-Forwarded-For")
@@ -164,7 +164,7 @@ class Llhttp:
 def test_fields_that_go_on_are_those_that_llhttp_finds(head: bytes) -> None:
     try:
         request = RequestHead(head)
-    except Refusal:
+    except ProtocolError:
         return
     absolute = b" http://" in head.partition(b"\r\n")[0]
     sent = end_to_end(Llhttp(head.partition(b"\r\n")[2]).fields)
@@ -192,7 +192,7 @@ def test_every_byte_counts_for_what_llhttp_takes_it_for(line: bytes) -> None:
         block = line % bytes([byte]) + b"\r\nHost: h\r\n\r\n"
         try:
             passed = RequestHead(b"GET / HTTP/1.1\r\n" + block).for_app(STRANGER)[0]
-        except Refusal:
+        except ProtocolError:
             continue
         sent = [field for field in Llhttp(block).fields if not misnamed(field[0])]
         assert Llhttp(passed.partition(b"\r\n")[2]).fields[: len(sent)] == sent
@@ -204,7 +204,7 @@ def test_every_byte_counts_for_what_llhttp_takes_it_for(line: bytes) -> None:
 def test_replies_that_go_on_are_whole_for_h11(head: bytes) -> None:
     try:
         reply = ReplyHead(head)
-    except Refusal:
+    except ProtocolError:
         return
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "h")]))
@@ -243,7 +243,7 @@ def test_replies_that_go_on_are_whole_for_h11(head: bytes) -> None:
     ],
 )
 def test_refusals_have_fitting_statuses(head: bytes, status: int) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ProtocolError) as refused:
         RequestHead(head)
     assert refused.value.status == status
 
@@ -251,7 +251,7 @@ def test_refusals_have_fitting_statuses(head: bytes, status: int) -> None:
 def test_the_same_block_counts_for_both_versions() -> None:
     block = b"Transfer-Encoding: chunked\r\nHost: h\r\n\r\n"
     assert RequestHead(b"POST / HTTP/1.1\r\n" + block).meaning.chunked
-    with pytest.raises(Refusal):
+    with pytest.raises(ProtocolError):
         RequestHead(b"POST / HTTP/1.0\r\n" + block)
 
 
@@ -416,7 +416,7 @@ def test_space_before_the_colon_of_a_replys_field_does_not_go_on(space: bytes) -
     reply = ReplyHead(b"HTTP/1.1 200 OK\r\nX-A%b: b\r\nContent-Length%b:5\r\n\r\n" % (space, space))
     assert reply.kept_alive == b"HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\n"
     assert reply.length == 5
-    with pytest.raises(Refusal):
+    with pytest.raises(ProtocolError):
         RequestHead(b"GET / HTTP/1.1\r\nHost: h\r\nX-A%b: b\r\n\r\n" % space)
 
 
@@ -427,5 +427,5 @@ def test_a_replys_field_goes_on_whatever_its_name(name: bytes) -> None:
 
 @pytest.mark.parametrize("line", [b" : b", b":b", b" X: b", b"X Y: b", b"X \x0b: b"])
 def test_what_is_no_field_of_a_reply_is_refused(line: bytes) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(ProtocolError):
         ReplyHead(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % line)

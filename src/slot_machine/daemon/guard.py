@@ -14,7 +14,7 @@ from slot_machine.core.errors import Forbidden, Unauthorized
 from slot_machine.host.network import peer
 from slot_machine.host.process.threads import finished
 from slot_machine.host.user import account, token
-from slot_machine.proxy.heads.forwarded import of_way
+from slot_machine.proxy.heads.forwarded import forwarding
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -101,4 +101,4 @@ def _came_by_file(request: web.Request) -> bool:
 def _was_passed_on(request: web.Request) -> bool:
     """Then whoever connects is a proxy, and acts for somebody else."""
     names = {name.lower() for name in request.headers} - {REQUEST_ID}
-    return VIA in names or any(of_way(name.encode()) for name in names)
+    return VIA in names or any(forwarding(name.encode()) for name in names)

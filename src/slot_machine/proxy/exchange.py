@@ -125,7 +125,7 @@ class Exchange:
         if self.body:
             data, self.body = data + self.body, b""
         app.begin(self, data)
-        if self.client.body is not None and not app.congested:
+        if self.client.request_framing is not None and not app.congested:
             self.client.resume()
 
     def not_opened(self, why: str) -> None:
@@ -181,7 +181,7 @@ class Exchange:
         if self.route and status >= 500:
             self.route.refused()
         self.status = status
-        self.keep_client = self.keep_client and client.body is None and not client.server.closing
+        self.keep_client = self.keep_client and client.request_framing is None and not client.server.closing
         head_only = self.head.method == b"HEAD"
         page = pages.reply(status, why, self.head.meaning.accept, connection=self.connection_field, head_only=head_only)
         self.sent += len(page)

@@ -5,7 +5,7 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
-from slot_machine.proxy.heads.fields import MOST_FIELDS, MOST_HEAD_BYTES, Lines, Refusal
+from slot_machine.proxy.heads.fields import MOST_FIELDS, MOST_HEAD_BYTES, Lines, ProtocolError
 
 MORE = -1
 MOST_LINE_BYTES = 4096
@@ -78,7 +78,7 @@ class Framing(Protocol):
     """Follows a body that goes on as it came."""
 
     def feed(self, data: bytes, at: int) -> int:
-        """Where in `data`, read from `at` on, the body ends; MORE if it does not. Raises Refusal."""
+        """Where in `data`, read from `at` on, the body ends; MORE if it does not. Raises ProtocolError."""
 
 
 class Sized:
@@ -156,7 +156,7 @@ class Chunked:
                 self._note_spaces(data, at, cut or end)
             self._line += data[at : cut or end]
             if len(self._line) > MOST_LINE_BYTES:
-                raise Refusal(HTTPStatus.BAD_REQUEST, "a chunk with a line that is too long")
+                raise ProtocolError(HTTPStatus.BAD_REQUEST, "a chunk with a line that is too long")
             if not cut:
                 if self._line_is == self._data_end and self._line not in (b"", b"\r"):
                     self._data_end(self._line)
@@ -210,7 +210,7 @@ class Chunked:
     def _size(self, line: bytes) -> bool:
         found = self._lines.accepted.fullmatch(line)
         if not found:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed chunk size")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "malformed chunk size")
         self._data_left = int(found[1], 16)
         self._line_is = self._data_end if self._data_left else self._trailer
         self._count_framing(len(line), self._data_left)
@@ -221,11 +221,11 @@ class Chunked:
         excess = self._excess + line_bytes + len(b"\r\n") - FREE_BYTES - 2 * size
         self._excess = max(excess, self._excess if size <= MOST_SHORT_BYTES else 0)
         if self._excess > MOST_EXCESS_BYTES:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "a body that is mostly chunk extensions")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "a body that is mostly chunk extensions")
 
     def _data_end(self, line: bytes) -> bool:
         if line != b"\r\n":
-            raise Refusal(HTTPStatus.BAD_REQUEST, "a chunk that is not as long as it says")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "a chunk that is not as long as it says")
         self._line_is = self._size
         return False
 
@@ -235,7 +235,7 @@ class Chunked:
         self._trailer_lines += 1
         self._trailer_bytes += len(line)
         if self._trailer_lines > MOST_FIELDS or self._trailer_bytes > MOST_HEAD_BYTES:
-            raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "trailers that are too long")
+            raise ProtocolError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "trailers that are too long")
         self._trailers.check_trailer(line.removesuffix(b"\r\n"))
         return False
 

@@ -15,7 +15,7 @@ from slot_machine.proxy import pages
 from slot_machine.proxy.exchange import Exchange
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 from slot_machine.proxy.heads import request
-from slot_machine.proxy.heads.fields import MOST_HEAD_BYTES, MOST_REMEMBERED_BYTES, Refusal
+from slot_machine.proxy.heads.fields import MOST_CACHED_BYTES, MOST_HEAD_BYTES, ProtocolError
 from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.pool import Pool
@@ -71,7 +71,7 @@ class Server(Protocol):
 class ClientConnection(asyncio.BufferedProtocol):
     """`deadline_s` is when `expired` must be called: a sweep does it, so that no request needs a timer.
 
-    `body` is the framing of a request's body as long as not all of it has come. `congested`: the client reads more
+    `request_framing` is that of a request's body as long as not all of it has come. `congested`: the client reads more
     slowly than the app writes. `paused`: the client is not read. `half_closed`: one side of its tunnel sends no more.
     """
 
@@ -80,13 +80,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_early",
         "_lingering",
         "_seen_unsent",
-        "body",
         "congested",
         "deadline_s",
         "exchange",
         "half_closed",
         "listener",
         "paused",
+        "request_framing",
         "sender",
         "server",
         "transport",
@@ -97,7 +97,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self.listener = listener
         self.exchange: Exchange | None = None
         self.deadline_s = monotonic() + server.limits.idle_s
-        self.body: Framing | None = None
+        self.request_framing: Framing | None = None
         self._body_began = False
         self._early = b""
         self._lingering = False
@@ -126,7 +126,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, _: int) -> mmap.mmap | memoryview:
         """Where to read to, and how much: a body is sent on, anything else may have to be kept."""
-        return RECEIVED_EARLY if self.body is None else RECEIVED
+        return RECEIVED_EARLY if self.request_framing is None else RECEIVED
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(RECEIVED[:nbytes])
@@ -137,7 +137,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         if self._early:
             data = self._early + data
-        head = request.known.get(data) if len(data) <= MOST_REMEMBERED_BYTES else None
+        head = request.known.get(data) if len(data) <= MOST_CACHED_BYTES else None
         if head is not None:
             self._early = b""
         elif (head := self._read_head(data)) is None:
@@ -276,7 +276,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.transport.abort()
         elif exchange is None:
             if self._early:
-                self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no complete head within {limits.head_s:g} s"))
+                self._refuse(ProtocolError(HTTPStatus.REQUEST_TIMEOUT, f"no complete head within {limits.head_s:g} s"))
             else:
                 # What has come and was not read yet may be no request: the next sweep looks again.
                 self.deadline_s = now_s
@@ -300,7 +300,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     @property
     def _waits_for_body(self) -> bool:
         """It is the client's turn: it is read, and does not wait for `100 Continue`."""
-        return self.body is not None and self._body_began and not self.paused
+        return self.request_framing is not None and self._body_began and not self.paused
 
     @property
     def _has_tunnel(self) -> bool:
@@ -349,7 +349,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Of the body, or for later; of no interest once the last reply is written."""
         if self._lingering:
             return
-        if self.exchange is not None and self.body is not None:
+        if self.exchange is not None and self.request_framing is not None:
             self._more_body(self.exchange, data)
             return
         self._keep_early(self._early + data)
@@ -384,10 +384,10 @@ class ClientConnection(asyncio.BufferedProtocol):
                 return head
             if len(data) > MOST_HEAD_BYTES:
                 why = f"a head of over {MOST_HEAD_BYTES} bytes"
-                raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why)
+                raise ProtocolError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why)
             request.check_beginning(data)
-        except Refusal as refusal:
-            self._refuse(refusal, len(data))
+        except ProtocolError as error:
+            self._refuse(error, len(data))
         else:
             self._keep_beginning(data)
         return None
@@ -403,23 +403,23 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Whether what came of the body is well-formed. The rest is read once the app has the head."""
         first, self._early = self._early, b""
         meaning = exchange.head.meaning
-        self.body = Chunked(request.TRAILERS) if meaning.chunked else Sized(meaning.length)
+        self.request_framing = Chunked(request.TRAILERS) if meaning.chunked else Sized(meaning.length)
         self._body_began = not meaning.expects_continue
         if first:
             self._more_body(exchange, first)
-        if self.body is not None:
+        if self.request_framing is not None:
             self.pause()
             self._set_deadline()
         return self.exchange is exchange
 
     def _more_body(self, exchange: Exchange, data: bytes) -> None:
-        assert self.body
+        assert self.request_framing
         try:
-            end = self.body.feed(data, 0)
-        except Refusal as refusal:
+            end = self.request_framing.feed(data, 0)
+        except ProtocolError as error:
             # What went to the app already can't be completed.
             exchange.keep_client = False
-            exchange.fail(refusal.status, str(refusal))
+            exchange.fail(error.status, str(error))
             return
         self._body_began = True
         if end == MORE:
@@ -428,23 +428,23 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._set_deadline()
             self.end_turn(len(data))
             return
-        self.body = None
+        self.request_framing = None
         self._keep_early(data[end:])
         exchange.received += end
         exchange.more_body(data[:end])
         self._set_deadline()
 
-    def _refuse(self, refusal: Refusal, bytes_in: int = 0) -> None:
+    def _refuse(self, error: ProtocolError, bytes_in: int = 0) -> None:
         """Takes nothing more from this client."""
-        page = pages.reply(refusal.status, str(refusal), b"", connection=b"close", head_only=False)
-        self.server.observe_refusal(refusal.status, bytes_in, len(page))
+        page = pages.reply(error.status, str(error), b"", connection=b"close", head_only=False)
+        self.server.observe_refusal(error.status, bytes_in, len(page))
         self.transport.write(page)
         self.linger()
 
     def _close(self, *, said_so: bool = False) -> None:
         """`said_so`: the client sends no more, and what is on its way to it is short."""
-        if self.body is not None or self._early or not (said_so or self._is_clear):
-            self.body = None
+        if self.request_framing is not None or self._early or not (said_so or self._is_clear):
+            self.request_framing = None
             self.linger()
         else:
             self.transport.close()

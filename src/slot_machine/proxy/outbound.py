@@ -10,7 +10,7 @@ from typing import cast
 from slot_machine.proxy.exchange import Exchange
 from slot_machine.proxy.framing import LAST_CHUNK, MORE, REPLY_LINES, Chunked, Framing, Sized, UntilClose, chunk
 from slot_machine.proxy.heads import reply
-from slot_machine.proxy.heads.fields import MOST_HEAD_BYTES, Refusal, list_members
+from slot_machine.proxy.heads.fields import MOST_HEAD_BYTES, ProtocolError, list_members
 from slot_machine.proxy.heads.reply import BODYLESS, ReplyHead
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.sockets import fileno
@@ -27,10 +27,10 @@ class AppConnection(asyncio.Protocol):
         "_early",
         "_encode",
         "_exchange",
-        "_framing",
         "_head",
         "_payload",
         "_pool",
+        "_reply_framing",
         "congested",
         "idle_since_s",
         "reused",
@@ -45,7 +45,7 @@ class AppConnection(asyncio.Protocol):
         self.congested = False
         self._early = b""
         self._head: ReplyHead | None = None
-        self._framing: Framing | None = None
+        self._reply_framing: Framing | None = None
         self._encode = False
         self._payload: list[bytes] | None = None
 
@@ -58,7 +58,7 @@ class AppConnection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             self._pool.lost(self, monotonic())
-        elif isinstance(self._framing, UntilClose) and exc is None and not exchange.winding_up:
+        elif isinstance(self._reply_framing, UntilClose) and exc is None and not exchange.winding_up:
             if self._encode:
                 self._write(exchange, LAST_CHUNK)
             exchange.finished(monotonic())
@@ -79,8 +79,8 @@ class AppConnection(asyncio.Protocol):
             self.transport.abort()
             return
         try:
-            if self._framing is not None:
-                self._relay(exchange, data, 0, self._framing.feed(data, 0))
+            if self._reply_framing is not None:
+                self._relay(exchange, data, 0, self._reply_framing.feed(data, 0))
                 end_turn(self.transport, len(data), self._waits)
                 return
             if self._early:
@@ -88,7 +88,7 @@ class AppConnection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n") + 4
             head = reply.known.get(data[:end])
             client = exchange.client
-            if head is None or head.whole != len(data) or not exchange.head.plain or client.body is not None:
+            if head is None or head.whole != len(data) or not exchange.head.plain or client.request_framing is not None:
                 self._begin_reply(exchange, data, end)
                 return
             # Most replies: all of it is here and no more, the client understands it as it is, and has asked in full.
@@ -98,10 +98,10 @@ class AppConnection(asyncio.Protocol):
             exchange.sent += len(out)
             client.transport.write(out)
             self._finish(exchange, head, True)
-        except Refusal as refusal:
+        except ProtocolError as error:
             self._exchange = None
             self.transport.abort()
-            exchange.fail(HTTPStatus.BAD_GATEWAY, f"the app's reply is malformed: {refusal}")
+            exchange.fail(HTTPStatus.BAD_GATEWAY, f"the app's reply is malformed: {error}")
 
     def pause_writing(self) -> None:
         self.congested = True
@@ -110,7 +110,7 @@ class AppConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.congested = False
-        if self._exchange and self._exchange.client.body is not None:
+        if self._exchange and self._exchange.client.request_framing is not None:
             self._exchange.client.resume()
 
     # What an exchange calls.
@@ -135,9 +135,9 @@ class AppConnection(asyncio.Protocol):
             return None
         if self._encode:
             return LAST_CHUNK
-        if isinstance(self._framing, Chunked):
-            return (b"" if self._payload is not None else LAST_CHUNK) if self._framing.between_chunks else None
-        return b"" if isinstance(self._framing, UntilClose) else None
+        if isinstance(self._reply_framing, Chunked):
+            return (b"" if self._payload is not None else LAST_CHUNK) if self._reply_framing.between_chunks else None
+        return b"" if isinstance(self._reply_framing, UntilClose) else None
 
     # What the pool calls.
 
@@ -149,7 +149,7 @@ class AppConnection(asyncio.Protocol):
         while True:
             if not 4 <= end <= MOST_HEAD_BYTES:
                 if len(data) > MOST_HEAD_BYTES:
-                    raise Refusal(HTTPStatus.BAD_GATEWAY, f"a head of over {MOST_HEAD_BYTES} bytes")
+                    raise ProtocolError(HTTPStatus.BAD_GATEWAY, f"a head of over {MOST_HEAD_BYTES} bytes")
                 reply.check_beginning(data)
                 self._early = data
                 return
@@ -168,14 +168,14 @@ class AppConnection(asyncio.Protocol):
         self._frame(exchange, head)
         client = exchange.client
         keep = exchange.keep_client
-        if keep and (client.server.closing or client.body is not None):
+        if keep and (client.server.closing or client.request_framing is not None):
             keep = exchange.keep_client = False
         if keep and exchange.head.http_1_1 and not self._encode:
             out = head.kept_alive
         else:
             chunked = self._encode or (head.chunked and exchange.head.http_1_1)
             out = head.for_client(chunked=chunked, connection=exchange.connection_field)
-        framing = self._framing
+        framing = self._reply_framing
         # Once it is answered, nothing can be said to the client of a body that is malformed.
         body_end = framing.feed(data, end) if framing and end < len(data) else MORE
         exchange.answered(head)
@@ -195,16 +195,16 @@ class AppConnection(asyncio.Protocol):
         self._encode = False
         self._payload = None
         if exchange.head.method == b"HEAD" or head.status in BODYLESS or head.length == 0:
-            self._framing = None
+            self._reply_framing = None
         elif head.length is not None:
-            self._framing = Sized(head.length)
+            self._reply_framing = Sized(head.length)
         elif head.chunked:
             self._payload = None if exchange.head.http_1_1 else []
-            self._framing = Chunked(reply.TRAILERS, self._payload, REPLY_LINES)
+            self._reply_framing = Chunked(reply.TRAILERS, self._payload, REPLY_LINES)
             if not exchange.head.http_1_1:
                 exchange.keep_client = False
         else:
-            self._framing = UntilClose()
+            self._reply_framing = UntilClose()
             self._encode = exchange.head.http_1_1
             if not exchange.head.http_1_1:
                 exchange.keep_client = False
@@ -215,8 +215,8 @@ class AppConnection(asyncio.Protocol):
         if self._payload is not None:
             part = b"".join(self._payload)
             self._payload.clear()
-        elif isinstance(self._framing, Chunked):
-            part = self._framing.passed(data, at, stop)
+        elif isinstance(self._reply_framing, Chunked):
+            part = self._reply_framing.passed(data, at, stop)
         else:
             part = data[at:stop]
             if self._encode:
@@ -246,10 +246,10 @@ class AppConnection(asyncio.Protocol):
         """
         self._exchange = None
         self._head = None
-        self._framing = None
+        self._reply_framing = None
         now_s = monotonic()
         client = exchange.client
-        if clean and not (head.close or self.congested or exchange.head.upgrade) and client.body is None:
+        if clean and not (head.close or self.congested or exchange.head.upgrade) and client.request_framing is None:
             self.reused = True
             if client.congested:
                 self.transport.resume_reading()
@@ -260,7 +260,7 @@ class AppConnection(asyncio.Protocol):
 
     def _switch_protocols(self, exchange: Exchange, head: ReplyHead, early: bytes) -> None:
         if not head.upgrade or not list_members(head.upgrade) <= list_members(exchange.head.upgrade):
-            raise Refusal(HTTPStatus.BAD_GATEWAY, "it switches to a protocol that nobody asked for")
+            raise ProtocolError(HTTPStatus.BAD_GATEWAY, "it switches to a protocol that nobody asked for")
         self._exchange = None
         exchange.answered(head)
         self._write(exchange, head.for_tunnel())

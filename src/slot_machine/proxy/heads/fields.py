@@ -1,4 +1,4 @@
-"""The header fields of a message: which are well-formed, which mean something to a proxy, and which stop here."""
+"""Header fields: which are well-formed, which mean something to a proxy, and which are not passed on."""
 
 import re
 from collections.abc import Callable
@@ -8,35 +8,37 @@ from typing import NamedTuple, TypeVar
 T = TypeVar("T")
 
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"))
-"""RFC 9110 section 7.6.1. They concern one connection, so each side gets its own."""
+"""RFC 9110 section 7.6.1. They concern one connection, so the proxy sends its own on each side."""
 
 FRAMING = frozenset((b"content-length", b"host", b"transfer-encoding"))
-"""What Connection can't declare to be hop-by-hop, and what no trailer may say (RFC 9110 section 6.5.1)."""
+"""Fields that Connection can't make hop-by-hop, and that are refused in trailers (RFC 9110 section 6.5.1)."""
 
 OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))
-"""Members of Connection that name no field, or one that is hop-by-hop in any case."""
+"""Members of Connection that are no field names, or name a field that is hop-by-hop anyway."""
 
 LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*")
 """No folding, no space before the colon, no bare CR, LF or NUL (RFC 9112 section 5)."""
 
 MOST_FIELDS = 200
 MOST_HEAD_BYTES = 65_536
-MOST_REMEMBERED = 1024
-MOST_REMEMBERED_BYTES = 4096
+MOST_CACHED = 1024
+MOST_CACHED_BYTES = 4096
+"""Of a key: longer ones are not cached."""
 
 
-class Refusal(Exception):
-    """A message that must not go on, with the status that tells a client so."""
+class ProtocolError(Exception):
+    """A message that must not be passed on. `status` is the reply's to a client that sent it."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
         self.status = status
 
 
-class Memory(dict[bytes, T]):
-    """What was made of the latest inputs: most heads, and nearly all of their lines, came just before, byte for byte.
+class Cache(dict[bytes, T]):
+    """Results of `make` by its argument, on which alone they must depend. It is emptied when it is full.
 
-    `make` must depend on its input alone.
+    Parsed heads and lines are cached, because most requests repeat a previous one byte for byte. A hit costs less than
+    half of one in `functools.lru_cache`, which also can't be asked without calling `make`.
     """
 
     def __init__(self, make: Callable[[bytes], T]) -> None:
@@ -45,38 +47,38 @@ class Memory(dict[bytes, T]):
 
     def __missing__(self, key: bytes) -> T:
         made = self._make(key)
-        if len(key) <= MOST_REMEMBERED_BYTES:
-            if len(self) >= MOST_REMEMBERED:
+        if len(key) <= MOST_CACHED_BYTES:
+            if len(self) >= MOST_CACHED:
                 self.clear()
             self[key] = made
         return made
 
 
 class Field(NamedTuple):
-    """One line of a head. `line` is how it goes on, empty if it stops here.
+    """One line of a head. `line` is what is passed on of it, empty if nothing is.
 
-    `known_as` is the same for all ways to write it if it has a meaning here, else empty. `of_way` is the line if it
-    says something of the way that the message came, else empty.
+    `known_as` is a canonical form of a field that means something to a proxy, else empty. `forwarding` is the line if
+    the field tells how the message came here, else empty. `misnamed`: an app could take it for another field.
     """
 
     name: bytes
     line: bytes
     known_as: bytes
-    of_way: bytes
+    forwarding: bytes
     misnamed: bool
 
 
 class Fields(NamedTuple):
-    """The fields of one head. `meant` is what `Values` understands, `of_way` whole lines; `misnamed` counts fields."""
+    """A head's fields. `meant` is the input of `Values`, `forwarding` has whole lines, `misnamed` counts fields."""
 
     names: tuple[bytes, ...]
     lines: tuple[bytes, ...]
     meant: bytes
-    of_way: bytes
+    forwarding: bytes
     misnamed: int
 
     def passed(self, stopped: frozenset[bytes]) -> bytes:
-        """The lines that go on; `stopped` are the names of more that don't."""
+        """The lines that are passed on, without the fields in `stopped`."""
         if stopped:
             return b"".join([line for name, line in zip(self.names, self.lines, strict=True) if name not in stopped])
         return b"".join(self.lines)
@@ -90,9 +92,10 @@ def no_name(_: bytes) -> bool:
 
 
 class Lines:
-    """What the latest lines of one kind of head came to: `meant` have a meaning here, `stopped` go no further.
+    """Reads the lines of one kind of head, and caches each.
 
-    Nor do names, in lower case, that are `of_way` or `misnamed`.
+    Fields in `meant` mean something to a proxy. Fields in `stopped` are not passed on, nor are those whose names, in
+    lower case, are `forwarding` or `misnamed`.
     """
 
     def __init__(
@@ -101,55 +104,55 @@ class Lines:
         stopped: frozenset[bytes],
         *,
         form: re.Pattern[bytes] = LINE,
-        of_way: Callable[[bytes], bool] = no_name,
+        forwarding: Callable[[bytes], bool] = no_name,
         misnamed: Callable[[bytes], bool] = no_name,
     ) -> None:
         self._meant = meant
         self._stopped = stopped
         self._form = form
-        self._of_way = of_way
+        self._forwarding = forwarding
         self._misnamed = misnamed
-        self.known = Memory(self._field)
+        self.known = Cache(self._field)
 
     def read(self, block: bytes) -> Fields:
-        """`block`: lines with the empty one that ends them. Raises Refusal."""
+        """`block`: the lines of a head, up to and including the empty one. Raises ProtocolError."""
         if block == b"\r\n":
             return NO_FIELDS
         lines = block[:-4].split(b"\r\n")
         if len(lines) > MOST_FIELDS:
-            raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
-        names, passed, known_as, of_way, misnamed = zip(*map(self.known.__getitem__, lines), strict=True)
-        return Fields(names, passed, b"".join(known_as), b"".join(of_way), sum(misnamed))
+            raise ProtocolError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {MOST_FIELDS} header fields")
+        names, passed, known_as, forwarding, misnamed = zip(*map(self.known.__getitem__, lines), strict=True)
+        return Fields(names, passed, b"".join(known_as), b"".join(forwarding), sum(misnamed))
 
     def check_trailer(self, line: bytes) -> None:
-        """Raises Refusal for what would have to stop here: a body goes on as it came."""
+        """Raises ProtocolError for a field that must not be passed on: a body is sent as it came."""
         if not self.known[line].line:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "a trailer that would change how the message is understood")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "a trailer that would change how the message is understood")
 
     def _field(self, line: bytes) -> Field:
         if not self._form.fullmatch(line):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed header field")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "malformed header field")
         given, _, value = line.partition(b":")
         given, value = given.rstrip(b" \t"), value.strip(b" \t")
         name = given.lower()
         goes_on = b"%b: %b\r\n" % (given, value)
-        of_way, misnamed = self._of_way(name), self._misnamed(name)
+        forwarding, misnamed = self._forwarding(name), self._misnamed(name)
         return Field(
             name,
-            line=b"" if of_way or misnamed or name in self._stopped else goes_on,
+            line=b"" if forwarding or misnamed or name in self._stopped else goes_on,
             known_as=b"%b:%b\n" % (name, value) if name in self._meant else b"",
-            of_way=goes_on if of_way else b"",
+            forwarding=goes_on if forwarding else b"",
             misnamed=misnamed,
         )
 
 
 def list_members(value: bytes) -> frozenset[bytes]:
-    """In lower case."""
+    """The members of a comma-separated list, in lower case."""
     return frozenset(member for item in value.lower().split(b",") if (member := item.strip()))
 
 
 class Values:
-    """What `Fields.meant` says, by the names in lower case, each with its values in their order."""
+    """Parses `Fields.meant`: the values of each field in their order, by its name in lower case."""
 
     __slots__ = ("_values",)
 
@@ -163,32 +166,32 @@ class Values:
         return self._values.get(name, [])
 
     def members(self, name: bytes) -> frozenset[bytes]:
-        """Of a field that is a list, in lower case."""
+        """The members of a field that is a list, in lower case."""
         return list_members(b",".join(self.all(name)))
 
     @property
     def named_by_connection(self) -> frozenset[bytes]:
-        """What stops here because Connection says so."""
+        """Names of fields that Connection makes hop-by-hop."""
         return self.members(b"connection") - FRAMING - HOP_BY_HOP - OPTIONS
 
     def content_length(self) -> int | None:
-        """Raises Refusal for more than one, and for anything but digits (RFC 9112 section 6.3)."""
+        """Raises ProtocolError for more than one length, or one that is not digits (RFC 9112 section 6.3)."""
         lengths = self.all(b"content-length")
         if not lengths:
             return None
         if len(lengths) > 1 or not re.fullmatch(rb"[0-9]{1,18}", lengths[0]):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed Content-Length")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "malformed Content-Length")
         return int(lengths[0])
 
     def chunked(self) -> bool:
-        """Raises Refusal for every other transfer coding, and next to a Content-Length (RFC 9112 section 6.1)."""
+        """Raises ProtocolError for any other transfer coding, or one beside Content-Length (RFC 9112 section 6.1)."""
         codings = [coding.lower() for coding in self.all(b"transfer-encoding")]
         if not codings:
             return False
         if self.all(b"content-length"):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "Content-Length together with Transfer-Encoding")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "Content-Length together with Transfer-Encoding")
         if not codings[-1].endswith(b"chunked"):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "a transfer coding that does not tell where the body ends")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "a transfer coding that does not tell where the body ends")
         if codings != [b"chunked"]:
-            raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "the only transfer coding here is chunked, once")
+            raise ProtocolError(HTTPStatus.NOT_IMPLEMENTED, "the only transfer coding here is chunked, once")
         return True

@@ -1,4 +1,4 @@
-"""What is said of the way that a request came: whom to believe, and what to tell the app."""
+"""Fields that tell how a request came here: which senders are believed, and what the app is told."""
 
 import ipaddress
 import itertools
@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 FEW = [b"%03x" % number for number in range(4096)]
-"""The ends of ids, formatted once: a third of what a request costs here would be its number in hexadecimal digits."""
+"""Last digits of request ids, formatted once: to format a number for each request costs as much as half of a head."""
 
 OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
-"""What the app is told of every request."""
+"""Fields that the proxy sets on every request to the app."""
 
 OF_ADDRESS = frozenset(
     (
@@ -51,28 +51,27 @@ OF_URL = frozenset(
         b"x-url-scheme",
     )
 )
-"""Frameworks and their libraries believe these, though only a proxy could know."""
+"""Frameworks and libraries believe these fields, though only a proxy can know what they tell."""
 
 OF_FILES = frozenset((b"x-accel-mapping", b"x-sendfile-type"))
-"""Rack::Sendfile answers with the path of a file, for the proxy to send it, if these say so."""
+"""With these, Rack::Sendfile replies with the path of a file, which it expects the proxy to send."""
 
 HTTPOXY = b"proxy"
-"""Behind CGI it becomes HTTP_PROXY, through which the app's own requests would go."""
+"""CGI turns it into HTTP_PROXY, and libraries would send the app's own requests through that proxy."""
+
+FORWARDING = OURS | OF_ADDRESS | OF_URL | OF_FILES | {HTTPOXY}
 
 
-ALL_OF_WAY = OURS | OF_ADDRESS | OF_URL | OF_FILES | {HTTPOXY}
-
-
-def of_way(name: bytes) -> bool:
-    """Whether a field says how a request came, so that only a trusted proxy may (RFC 7239 section 8.1)."""
-    return name.startswith(b"x-forwarded-") or name in ALL_OF_WAY
+def forwarding(name: bytes) -> bool:
+    """Whether a field tells how a request came: it is believed only from a trusted proxy (RFC 7239 section 8.1)."""
+    return name.startswith(b"x-forwarded-") or name in FORWARDING
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Said(NamedTuple):
-    """What a request says of the way it came. Each is empty if it says nothing; `others` are lines that go on so."""
+class ForwardedHeaders(NamedTuple):
+    """What a request tells of how it came; empty where it tells nothing. `others` are whole lines of other fields."""
 
     addresses: bytes
     proto: bytes
@@ -81,7 +80,7 @@ class Said(NamedTuple):
     others: bytes
 
     @classmethod
-    def of(cls, lines: bytes) -> "Said":
+    def of(cls, lines: bytes) -> "ForwardedHeaders":
         given: dict[bytes, list[bytes]] = {}
         others = []
         for line in lines.splitlines(keepends=True):
@@ -99,18 +98,18 @@ class Said(NamedTuple):
         return cls(addresses, proto, host, request_id, b"".join(others))
 
 
-NOTHING_SAID = Said(b"", b"", b"", b"", b"")
+NO_FORWARDED_HEADERS = ForwardedHeaders(b"", b"", b"", b"", b"")
 
 
 class TrustedProxies:
-    """Networks whose word counts."""
+    """The networks from which forwarding headers are believed."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks: list[Network] = [ipaddress.ip_network(network) for network in networks]
         self.sender: Callable[[str], Sender] = lru_cache(4096)(self._sender)
 
     def _sender(self, address: str) -> "Sender":
-        """`address` as the kernel tells it: an IPv4 client of a socket for both families counts as IPv4."""
+        """`address` is the kernel's. An IPv4 client of a dual-stack socket counts as IPv4."""
         parsed = ipaddress.ip_address(address.partition("%")[0])
         if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
             parsed = parsed.ipv4_mapped
@@ -119,28 +118,31 @@ class TrustedProxies:
 
 
 class Sender:
-    """Who is at the other end of a connection. `way` is what the app is told if the request says nothing of its own."""
+    """The other end of a connection. `lines` tell the app of it, where the request's own headers are not used.
 
-    __slots__ = ("_address", "trusted", "way")
+    They end where the value of X-Forwarded-Host follows.
+    """
+
+    __slots__ = ("_address", "lines", "trusted")
 
     def __init__(self, address: bytes, *, trusted: bool) -> None:
         self._address = address
         self.trusted = trusted
-        self.way = _way(address, b"http")
+        self.lines = _lines(address, b"http")
 
-    def pass_on(self, said: Said, host: bytes) -> tuple[bytes, bytes, bytes]:
-        """What the app is told of what was said: lines up to the value of the last, that host, and the id."""
-        addresses = said.addresses + b", " + self._address if said.addresses else self._address
-        way = said.others + _way(addresses, said.proto or b"http")
-        return way, said.host or host, said.request_id or next(fresh_ids)
+    def pass_on(self, forwarded: ForwardedHeaders, host: bytes) -> tuple[bytes, bytes, bytes]:
+        """What the app is told of a request with forwarding headers: such `lines`, the host, and the request's id."""
+        addresses = forwarded.addresses + b", " + self._address if forwarded.addresses else self._address
+        lines = forwarded.others + _lines(addresses, forwarded.proto or b"http")
+        return lines, forwarded.host or host, forwarded.request_id or next(fresh_ids)
 
 
-def _way(addresses: bytes, proto: bytes) -> bytes:
+def _lines(addresses: bytes, proto: bytes) -> bytes:
     return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (addresses, proto)
 
 
 def _ids() -> Iterator[bytes]:
-    """Unique, not secret: 32 hexadecimal digits."""
+    """Request ids: 32 hexadecimal digits, unique but not secret."""
     process = os.urandom(10).hex().encode()
     for many in itertools.count():
         start = b"%b%09x" % (process, many)

@@ -1,39 +1,38 @@
-"""Heads of the app's replies: what is refused, and what goes on to the client."""
+"""Heads of the app's replies: what is refused, and what is passed on to the client."""
 
 import re
 from http import HTTPStatus
 
-from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
+from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Cache, Lines, ProtocolError, Values
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
 LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*:[\t -~\x80-\xff]*")
-"""The whitespace before the colon does not go on (RFC 9112 section 5.1)."""
+"""Whitespace before the colon is accepted, but not passed on (RFC 9112 section 5.1)."""
 
 BEGINNING = b"HTTP/1."
 KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
 SHORT_BYTES = 16_384
 BODYLESS = frozenset((204, 304))
-"""RFC 9112 section 6.3: whatever their fields say."""
-
+"""Replies without a body, whatever their fields say (RFC 9112 section 6.3)."""
 
 MEANT = FRAMING - {b"host"} | {b"connection", b"content-type", b"keep-alive", b"upgrade"}
 
 
 def check_beginning(data: bytes) -> None:
-    """Raises Refusal for what can't become a head: a client would wait for its end."""
+    """Raises ProtocolError for bytes that can't become a head: the client would wait for its end in vain."""
     if not data.startswith(BEGINNING[: len(data)]) or (b"\n" in data and not STATUS_LINE.match(data)):
         raise _not_a_status_line()
     if data.count(b"\n") != data.count(b"\r\n"):
-        raise Refusal(HTTPStatus.BAD_GATEWAY, "a line of its head ends without a CR")
+        raise ProtocolError(HTTPStatus.BAD_GATEWAY, "a line of its head ends without a CR")
 
 
-class Meaning:
-    """What a reply's fields mean to a proxy. `stopped` are the names of those that stop here because of others."""
+class ReplyMeaning:
+    """What a reply's fields mean to a proxy. `stopped`: fields that are not passed on because of Connection."""
 
     __slots__ = ("chunked", "close", "event_stream", "keep_alive", "keep_s", "length", "stopped", "upgrade")
 
     def __init__(self, meant: bytes) -> None:
-        """Raises Refusal."""
+        """Raises ProtocolError."""
         given = Values(meant)
         self.length = given.content_length()
         self.chunked = given.chunked()
@@ -49,15 +48,15 @@ class Meaning:
 
 _lines = Lines(MEANT, HOP_BY_HOP, form=LINE)
 TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING, form=LINE)
-_meanings = Memory(Meaning)
+_meanings = Cache(ReplyMeaning)
 
 
 class ReplyHead:
-    """A reply's head up to and including its empty line. Raises Refusal for what is not HTTP/1 or has two meanings.
+    """A reply's head up to and including its empty line. Raises ProtocolError.
 
-    `length` is in bytes, None where no Content-Length stands; `keep_s` is for how long the app promises to keep the
-    connection open, None where it doesn't say. `whole` is the size in bytes of head and body where both can go out in
-    one piece, else 0.
+    `length` is Content-Length in bytes, None without one. `keep_s`: for how long the app promises to keep the
+    connection open, None if it does not say. `whole` is the size of head and body in bytes if the body is short, else
+    0. `kept_alive` is the head for a client whose connection stays open.
     """
 
     __slots__ = (
@@ -83,13 +82,13 @@ class ReplyHead:
         meaning = _meanings[given.meant]
         self.length = meaning.length
         if meaning.chunked and not http_1_1:
-            raise Refusal(HTTPStatus.BAD_GATEWAY, "Transfer-Encoding in an HTTP/1.0 reply")
+            raise ProtocolError(HTTPStatus.BAD_GATEWAY, "Transfer-Encoding in an HTTP/1.0 reply")
         self.chunked = meaning.chunked and self.status not in BODYLESS
         self.close = meaning.close or not (http_1_1 or meaning.keep_alive)
         self.keep_s = meaning.keep_s
         self.event_stream = meaning.event_stream
         self.upgrade = meaning.upgrade
-        # RFC 9110 section 8.6: these have no length to tell.
+        # RFC 9110 section 8.6: these must have no Content-Length.
         stopped = meaning.stopped | {b"content-length"} if self.status < 200 or self.status == 204 else meaning.stopped
         self._lines = b"HTTP/1.1 %b %b\r\n%b" % (line[2], line[3] or b"", given.passed(stopped))
         length = self.length or 0
@@ -98,7 +97,7 @@ class ReplyHead:
         self.kept_alive = self.for_client(chunked=self.chunked)
 
     def for_client(self, *, chunked: bool = False, connection: bytes = b"") -> bytes:
-        """`connection`: the value of a Connection field for the client, if one is needed."""
+        """`connection`: the value of the Connection field, empty for none."""
         return b"%b%b%b\r\n" % (
             self._lines,
             b"Transfer-Encoding: chunked\r\n" if chunked else b"",
@@ -109,9 +108,9 @@ class ReplyHead:
         return b"%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % (self._lines, self.upgrade)
 
 
-def _not_a_status_line() -> Refusal:
-    return Refusal(HTTPStatus.BAD_GATEWAY, "its status line is not HTTP/1.1's")
+def _not_a_status_line() -> ProtocolError:
+    return ProtocolError(HTTPStatus.BAD_GATEWAY, "its status line is not HTTP/1.1's")
 
 
-known = Memory(ReplyHead)
-"""By whole heads."""
+known = Cache(ReplyHead)
+"""By their bytes."""

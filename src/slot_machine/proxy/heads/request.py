@@ -1,11 +1,11 @@
-"""Heads of requests: what is refused, and what goes on to the app."""
+"""Heads of requests: what is refused, and what is passed on to the app."""
 
 import re
 from http import HTTPStatus
 from typing import NamedTuple
 
-from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Lines, Memory, Refusal, Values
-from slot_machine.proxy.heads.forwarded import NOTHING_SAID, Said, Sender, fresh_ids, of_way
+from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Cache, Lines, ProtocolError, Values
+from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
@@ -16,7 +16,7 @@ HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-
 
 COOKIE = b"\r\nCookie: "
 COOKIE_LINE = re.compile(rb"Cookie: [!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?\r\n")
-"""As it goes on to the app: without whitespace around its value."""
+"""A cookie that is passed on as it came: without more whitespace around its value."""
 
 HOST_LINE = re.compile(rb"(?im)^host:[^\r\n]*\r\n")
 ABSOLUTE = re.compile(rb"(?i)https?://(?!:)([^/?#]+)([/?][^#]*)?")
@@ -29,28 +29,31 @@ MISTAKABLE = MEANT | STOPPED | {b"content-type"}
 ODD = re.compile(rb"[^0-9a-z\-]")
 
 CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
-"""Never passed on: inside of a tunnel they would be requests that nobody here has seen."""
+"""Never passed on: the requests inside such a tunnel would pass the proxy unseen."""
 
 
 def misnamed(name: bytes) -> bool:
     """Whether an app could take it for another field: CGI, WSGI and Rack write a dash as an underscore, PHP also a dot.
 
-    A name with an underscore counts in any case, as it does for nginx.
+    Every name with an underscore counts, as for nginx.
     """
     plain = ODD.sub(b"-", name)
-    return b"_" in name or (plain != name and (plain in MISTAKABLE or of_way(plain)))
+    return b"_" in name or (plain != name and (plain in MISTAKABLE or forwarding(plain)))
 
 
 def check_beginning(data: bytes) -> None:
-    """Raises Refusal for what can't become a head: TLS, a bare LF, HTTP/0.9."""
+    """Raises ProtocolError for bytes that can't become a head: TLS, a bare LF, HTTP/0.9."""
     if not START.match(data) or data.count(b"\n") != data.count(b"\r\n"):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
+        raise ProtocolError(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
     if b"\n" in data and not REQUEST_LINE.match(data):
         raise _not_a_request_line(data)
 
 
-class Meaning:
-    """What a request's fields mean to a proxy. `stopped` are the names of those that stop here because of others."""
+class RequestMeaning:
+    """What a request's fields mean to a proxy. `stopped`: names of fields that are not passed on because of Connection.
+
+    `added` are lines that the proxy adds.
+    """
 
     __slots__ = (
         "accept",
@@ -68,12 +71,12 @@ class Meaning:
     )
 
     def __init__(self, meant: bytes) -> None:
-        """Raises Refusal."""
+        """Raises ProtocolError."""
         given = Values(meant)
         self.hosts = given.all(b"host")
         self.host = self.hosts[0] if self.hosts else b""
         if not all(map(HOST.fullmatch, self.hosts)):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed Host")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "malformed Host")
         self.length = given.content_length() or 0
         self.chunked = given.chunked()
         self.has_body = self.chunked or self.length > 0
@@ -91,61 +94,61 @@ class Meaning:
             self.added += b"Host: \r\n"
 
 
-_lines = Lines(MEANT, STOPPED, of_way=of_way, misnamed=misnamed)
-TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING, of_way=of_way, misnamed=misnamed)
-_meanings = Memory(Meaning)
+_lines = Lines(MEANT, STOPPED, forwarding=forwarding, misnamed=misnamed)
+TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING, forwarding=forwarding, misnamed=misnamed)
+_meanings = Cache(RequestMeaning)
 
 
 class Block(NamedTuple):
-    """A block of fields: what it means, what it says of its way, and the lines that go on to the app as they are.
+    """The fields of a head, read. `passed` are the lines for the app, `misnamed` is a number of fields.
 
-    `misnamed` counts fields. `takes_cookie`: a line with a cookie may come behind them.
+    `takes_cookie`: a line with a cookie may be appended to `passed`.
     """
 
-    meaning: Meaning
-    said: Said
+    meaning: RequestMeaning
+    forwarded: ForwardedHeaders
     passed: bytes
     misnamed: int
     takes_cookie: bool
 
 
-def _understood(block: bytes) -> tuple[Meaning, Said, bytes, int]:
-    """A cookie means nothing here and is its user's own, while all else is the same for many.
+def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, int]:
+    """Reads a block without its cookie, so that the rest, which is the same for many users, is found in the cache.
 
-    So it is looked at by itself, and goes on as the last line (RFC 9110 section 5.3: fields with different names have
-    no order).
+    The cookie means nothing to a proxy and is passed on as the last line (RFC 9110 section 5.3: the order of fields
+    with different names does not matter).
     """
     begin = block.find(COOKIE) + 2
     end = block.find(b"\r\n", begin) + 2
     if begin >= 2 and COOKIE_LINE.fullmatch(block, begin, end):
-        meaning, said, passed, misnamed, takes_cookie = _shared[block[:begin] + block[end:]]
+        meaning, forwarded, passed, misnamed, takes_cookie = _shared[block[:begin] + block[end:]]
         if takes_cookie:
-            return meaning, said, passed + block[begin:end], misnamed
+            return meaning, forwarded, passed + block[begin:end], misnamed
     return _shared[block][:4]
 
 
 def _understood_as_a_whole(block: bytes) -> Block:
     fields = _lines.read(block)
     meaning = _meanings[fields.meant]
-    said = Said.of(fields.of_way) if fields.of_way else NOTHING_SAID
+    forwarded = ForwardedHeaders.of(fields.forwarding) if fields.forwarding else NO_FORWARDED_HEADERS
     passed = fields.passed(meaning.stopped) + meaning.added
     takes_cookie = b"cookie" not in fields.names and not meaning.stopped
-    return Block(meaning, said, passed, fields.misnamed, takes_cookie)
+    return Block(meaning, forwarded, passed, fields.misnamed, takes_cookie)
 
 
-_shared = Memory(_understood_as_a_whole)
+_shared = Cache(_understood_as_a_whole)
 
 
 class RequestHead:
-    """A request's head up to and including its empty line. Raises Refusal. Nothing in it is of one request alone.
+    """A request's head up to and including its empty line. Raises ProtocolError. Equal requests share one, cached.
 
-    `plain`: the reply's body is what its fields say. `repeatable`: it may be sent a second time (RFC 9110 section
-    9.2.2), and all of it is known. `size` is in bytes. `misnamed` counts fields that stop here for their names.
+    `plain`: the reply has a body if its fields say so, and it may be chunked. `repeatable`: it may be sent twice (RFC
+    9110 section 9.2.2), and has no body. `size` is in bytes. `misnamed`: the number of fields dropped for their names.
     """
 
     __slots__ = (
         "_for_app",
-        "_said",
+        "_forwarded",
         "http_1_1",
         "keep_alive",
         "meaning",
@@ -165,21 +168,21 @@ class RequestHead:
         self.size = len(head)
         self.method, self.target, minor = line.groups()
         block = head[line.end() :]
-        meaning, self._said, passed, self.misnamed = _understood(block)
+        meaning, self._forwarded, passed, self.misnamed = _understood(block)
         self.meaning = meaning
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
             self.keep_alive = not meaning.close
             self.upgrade = meaning.upgrade
             if len(meaning.hosts) != 1:
-                raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
+                raise ProtocolError(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
         else:
             self.keep_alive = meaning.keep_alive and not meaning.close
             self.upgrade = b""
             if len(meaning.hosts) > 1:
-                raise Refusal(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
+                raise ProtocolError(HTTPStatus.BAD_REQUEST, "a request needs exactly one Host")
             if meaning.chunked:
-                raise Refusal(HTTPStatus.BAD_REQUEST, "Transfer-Encoding in an HTTP/1.0 request")
+                raise ProtocolError(HTTPStatus.BAD_REQUEST, "Transfer-Encoding in an HTTP/1.0 request")
         self.plain = self.http_1_1 and self.method != b"HEAD"
         self.repeatable = self.method in IDEMPOTENT and not meaning.has_body and not meaning.upgrade
         if self.target[0] != SLASH or self.method == b"CONNECT":
@@ -191,26 +194,26 @@ class RequestHead:
             self._for_app += b"Connection: upgrade\r\nUpgrade: %b\r\n" % self.upgrade
 
     def for_app(self, sender: Sender) -> tuple[bytes, bytes]:
-        """The head as the app gets it, always as HTTP/1.1, and the request's id in it."""
-        said = self._said
-        if said is NOTHING_SAID or not sender.trusted:
-            way, host, request_id = sender.way, self.meaning.host, next(fresh_ids)
+        """The head for the app, always HTTP/1.1, and the request's id in it."""
+        forwarded = self._forwarded
+        if forwarded is NO_FORWARDED_HEADERS or not sender.trusted:
+            lines, host, request_id = sender.lines, self.meaning.host, next(fresh_ids)
         else:
-            way, host, request_id = sender.pass_on(said, self.meaning.host)
-        return b"".join((self._for_app, way, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
+            lines, host, request_id = sender.pass_on(forwarded, self.meaning.host)
+        return b"".join((self._for_app, lines, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
 
     def _take_unusual_target(self) -> bytes:
-        """Those that do not begin with a slash (RFC 9112 section 3.2). Returns the host that stands in it, if one does.
+        """Handles targets that do not begin with a slash (RFC 9112 section 3.2). Returns the host in it, empty if none.
 
-        The app gets the path, and that host in place of the field's: some match no route otherwise (section 3.2.2).
+        The app gets the path alone, as some apps find no route otherwise, and that host as Host (section 3.2.2).
         """
         if self.method == b"CONNECT":
-            raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "this server is no forward proxy")
+            raise ProtocolError(HTTPStatus.NOT_IMPLEMENTED, "this server is no forward proxy")
         if self.target == b"*" and self.method == b"OPTIONS":
             return b""
         absolute = ABSOLUTE.fullmatch(self.target)
         if not absolute or not HOST.fullmatch(absolute[1]):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "malformed request target")
+            raise ProtocolError(HTTPStatus.BAD_REQUEST, "malformed request target")
         host, path = absolute.groups()
         if not path:
             self.target = b"*" if self.method == b"OPTIONS" else b"/"
@@ -219,11 +222,11 @@ class RequestHead:
         return bytes(host)
 
 
-def _not_a_request_line(head: bytes) -> Refusal:
+def _not_a_request_line(head: bytes) -> ProtocolError:
     if OTHER_VERSION.match(head):
-        return Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
-    return Refusal(HTTPStatus.BAD_REQUEST, "malformed request line")
+        return ProtocolError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
+    return ProtocolError(HTTPStatus.BAD_REQUEST, "malformed request line")
 
 
-known = Memory(RequestHead)
-"""By whole heads, so what is found here has nothing behind it."""
+known = Cache(RequestHead)
+"""By their bytes, so what is found here ends with its head."""
