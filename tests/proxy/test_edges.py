@@ -43,7 +43,7 @@ def test_tunnel_that_both_sides_closed_is_over(plane: Plane) -> None:
     connection.close()
     assert client.rest() == b"\x81\x01x"
     wait_until("the client is gone", lambda: plane.do(Measure()).clients == 0)
-    plane.do(Drained(app.upstream.id))
+    plane.do(Drained(app.upstream.run_id))
 
 
 def test_pipelining_costs_bounded_memory(plane: Plane) -> None:
@@ -152,7 +152,7 @@ def test_client_that_leaves_while_it_is_not_read_cancels_its_request(plane: Plan
     connection = app.accept()
     client.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     client.close()
-    plane.do(Drained(app.upstream.id))
+    plane.do(Drained(app.upstream.run_id))
     connection.rest()
 
 
@@ -161,7 +161,7 @@ def test_request_that_is_cut_before_its_reply_is_not_finished(plane: Plane) -> N
     client = plane.client(GET)
     app.accept().head()
     plane.do(Route(None))
-    counts = plane.do(Forget(app.upstream.id)).counts
+    counts = plane.do(Forget(app.upstream.run_id)).counts
     assert client.head().startswith(b"HTTP/1.1 502 ")
     assert counts
     assert (counts.finished, counts.cut) == (0, 1)

@@ -140,7 +140,7 @@ def test_counts_tell_what_was_replayed_after_the_switch(plane: Plane) -> None:
         answered(connection)
     client.until(b"ok")
 
-    counts = plane.do(Forget(app.upstream.id)).counts
+    counts = plane.do(Forget(app.upstream.run_id)).counts
     assert counts
     assert counts.replayed == 1
 

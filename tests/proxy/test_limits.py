@@ -40,7 +40,7 @@ def test_request_body_that_stalls_is_408_and_ends_the_claim(tmp_path: Path) -> N
         client = plane.client(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe")
         app.accept().until(b"he")
         assert client.rest().startswith(b"HTTP/1.1 408 ")
-        plane.do(Drained(app.upstream.id))
+        plane.do(Drained(app.upstream.run_id))
 
 
 def test_app_that_takes_its_time_over_a_reply_is_left_alone(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
         with pytest.raises(ConnectionError):
             connection.send(b"x" * 100_000_000)
-        plane.do(Drained(app.upstream.id))
+        plane.do(Drained(app.upstream.run_id))
 
 
 def test_slow_reader_of_a_gigabyte_costs_less_than_a_megabyte(plane: Plane) -> None:

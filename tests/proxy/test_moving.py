@@ -30,7 +30,7 @@ def die(app: App, connection: Connection) -> None:
 
 
 def counted(plane: Plane, app: App) -> Counts:
-    counts = plane.do(Forget(app.upstream.id)).counts
+    counts = plane.do(Forget(app.upstream.run_id)).counts
     assert counts
     return counts
 
@@ -45,7 +45,7 @@ def total_in_flight(plane: Plane) -> int:
 def test_request_goes_to_the_next_version_when_the_old_one_dies(plane: Plane, reused: bool) -> None:
     old, client, connection = in_flight(plane, reused)
     new = plane.app()
-    draining = plane.begin(Drained(old.upstream.id))
+    draining = plane.begin(Drained(old.upstream.run_id))
     assert plane.control_is_silent()
 
     die(old, connection)
@@ -72,7 +72,7 @@ def test_request_of_an_app_that_hangs_goes_to_the_next_version_when_it_is_over(p
 def test_request_waits_for_the_next_version_during_a_hold(plane: Plane, comes: bool) -> None:
     old, client, connection = in_flight(plane, reused=True)
     plane.do(Hold())
-    draining = plane.begin(Drained(old.upstream.id))
+    draining = plane.begin(Drained(old.upstream.run_id))
     assert plane.control_is_silent()
 
     die(old, connection)
@@ -166,7 +166,7 @@ def test_request_whose_connection_to_the_old_app_never_opened_goes_to_the_next_v
         client = plane.client(POST)
         wait_until("it is in flight", lambda: total_in_flight(plane) == 1)
         new = plane.app()
-        counts = plane.do(Forget(old.id)).counts
+        counts = plane.do(Forget(old.run_id)).counts
         assert counts == Counts(replayed=1)
         connection = new.accept()
         connection.until(b"hi")

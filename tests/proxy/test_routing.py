@@ -93,7 +93,7 @@ class Routing(RuleBasedStateMachine):
 
     @rule(upstream=st.sampled_from(UPSTREAMS))
     def forget(self, upstream: Upstream) -> None:
-        self.router.forget(upstream.id)
+        self.router.forget(upstream.run_id)
         if upstream == self.current:
             self.current = None
         assert self.in_flight(upstream) == 0
@@ -102,7 +102,7 @@ class Routing(RuleBasedStateMachine):
     def drained_means_nothing_in_flight(self) -> None:
         for upstream in UPSTREAMS:
             drained: list[bool] = []
-            self.router.when_drained(upstream.id, partial(drained.append, True))
+            self.router.when_drained(upstream.run_id, partial(drained.append, True))
             assert bool(drained) == (self.in_flight(upstream) == 0)
 
     @invariant()

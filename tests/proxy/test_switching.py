@@ -54,14 +54,14 @@ def test_drained_is_answered_when_the_last_request_in_flight_is(plane: Plane) ->
     connection = old.accept()
     connection.head()
     plane.app()
-    draining = plane.begin(Drained(old.upstream.id))
+    draining = plane.begin(Drained(old.upstream.run_id))
     assert plane.control_is_silent()
 
     connection.send(OK)
 
     assert plane.reply().id == draining
     client.until(b"ok")
-    counts = plane.do(Forget(old.upstream.id)).counts
+    counts = plane.do(Forget(old.upstream.run_id)).counts
     assert counts
     assert (counts.finished, counts.cut) == (1, 0)
 
@@ -74,10 +74,10 @@ def test_tunnels_count_as_in_flight_and_are_cut_by_forget(plane: Plane) -> None:
     connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
     client.head()
     plane.do(Route(None))
-    draining = plane.begin(Drained(old.upstream.id))
+    draining = plane.begin(Drained(old.upstream.run_id))
     assert plane.control_is_silent()
 
-    plane.begin(Forget(old.upstream.id))
+    plane.begin(Forget(old.upstream.run_id))
 
     replies = [plane.reply(), plane.reply()]
     assert draining in {reply.id for reply in replies}
@@ -126,7 +126,7 @@ def test_refused_is_what_the_app_failed_at_after_the_switch(plane: Plane) -> Non
     connection.close()
     assert failing.head().startswith(b"HTTP/1.1 502 ")
 
-    counts = plane.do(Forget(app.upstream.id)).counts
+    counts = plane.do(Forget(app.upstream.run_id)).counts
 
     assert counts
     assert counts.refused == 1
@@ -254,7 +254,7 @@ def test_client_that_leaves_cancels_the_apps_side(plane: Plane) -> None:
     client.close()
 
     assert connection.rest() == b""
-    plane.do(Drained(app.upstream.id))
+    plane.do(Drained(app.upstream.run_id))
 
 
 def test_kept_alive_connection_that_the_app_closed_is_no_error(plane: Plane) -> None:

@@ -59,7 +59,7 @@ def test_client_that_is_ended_with_its_slot_while_the_app_does_not_read(hasty: P
     app, before = hasty.app(), files(hasty)
     client, _ = websocket(hasty, app)
     fill(client.raw)
-    hasty.do(Unwind(app.upstream.id, 0.0))
+    hasty.do(Unwind(app.upstream.run_id, 0.0))
     client.rest()
     client.close()
     all_given_back(hasty, before)

@@ -25,7 +25,7 @@ class Address(msgspec.Struct, frozen=True):
 class Upstream(msgspec.Struct, frozen=True):
     """One start of the app. `addresses` says, per listener (`public`, `internal`), where this start listens."""
 
-    id: int
+    run_id: int = msgspec.field(name="id")
     slot: str
     addresses: dict[str, Address]
 

@@ -52,13 +52,13 @@ class ControlConnection(asyncio.Protocol):
             case Hold():
                 router.hold()
                 self._reply(done)
-            case Drained(upstream_id):
-                router.when_drained(upstream_id, partial(self._reply, done))
-            case Unwind(upstream_id, over_s):
-                router.unwind(upstream_id, over_s)
+            case Drained(run_id):
+                router.when_drained(run_id, partial(self._reply, done))
+            case Unwind(run_id, over_s):
+                router.unwind(run_id, over_s)
                 self._reply(done)
-            case Forget(upstream_id):
-                self._reply(Reply(request.id, counts=router.forget(upstream_id)))
+            case Forget(run_id):
+                self._reply(Reply(request.id, counts=router.forget(run_id)))
             case Measure():
                 self._reply(Reply(request.id, totals=router.measure(), clients=len(self._server.clients)))
             case Introduce():

@@ -58,14 +58,14 @@ class Remote:
     async def hold(self) -> None:
         await self._call(Hold())
 
-    async def drained(self, upstream_id: int) -> None:
-        await self._call(Drained(upstream_id))
+    async def drained(self, run_id: int) -> None:
+        await self._call(Drained(run_id))
 
-    async def unwind(self, upstream_id: int, over_s: float) -> None:
-        await self._call(Unwind(upstream_id, over_s))
+    async def unwind(self, run_id: int, over_s: float) -> None:
+        await self._call(Unwind(run_id, over_s))
 
-    async def forget(self, upstream_id: int) -> Counts:
-        return (await self._call(Forget(upstream_id))).counts or Counts()
+    async def forget(self, run_id: int) -> Counts:
+        return (await self._call(Forget(run_id))).counts or Counts()
 
     async def measure(self) -> Reply:
         return await self._call(Measure())

@@ -212,16 +212,16 @@ class Router:
             self._gauge[0] -= 1
             self._counts.refused += refused
 
-    def when_drained(self, upstream_id: int, callback: Callable[[], None]) -> None:
-        route = self._routes.get(upstream_id)
+    def when_drained(self, run_id: int, callback: Callable[[], None]) -> None:
+        route = self._routes.get(run_id)
         if route:
             route.when_drained(callback)
         else:
             callback()
 
-    def unwind(self, upstream_id: int, over_s: float) -> None:
+    def unwind(self, run_id: int, over_s: float) -> None:
         """Ends what would go on forever, spread evenly over that time so that the clients don't all return at once."""
-        route = self._routes.get(upstream_id)
+        route = self._routes.get(run_id)
         if not route:
             return
         route.unwinds_at_s = time.monotonic() + over_s
@@ -229,9 +229,9 @@ class Router:
         for number, claim in enumerate(endless, 1):
             claim.wind_up(over_s * number / len(endless))
 
-    def forget(self, upstream_id: int) -> Counts:
+    def forget(self, run_id: int) -> Counts:
         """Cuts what is left of an upstream and returns what was counted of it. Nothing is live if it was current."""
-        route = self._routes.pop(upstream_id, None)
+        route = self._routes.pop(run_id, None)
         if not route:
             return Counts()
         if route is self._current:
@@ -267,6 +267,8 @@ class Router:
                 pool.retire(now_s)
 
     def _route_to(self, upstream: Upstream) -> Route:
-        if upstream.id not in self._routes:
-            self._routes[upstream.id] = Route(upstream, self.totals.setdefault(upstream.slot, Totals()), self._gauge)
-        return self._routes[upstream.id]
+        route = self._routes.get(upstream.run_id)
+        if route is None:
+            totals = self.totals.setdefault(upstream.slot, Totals())
+            route = self._routes[upstream.run_id] = Route(upstream, totals, self._gauge)
+        return route

@@ -57,7 +57,7 @@ class Hold(msgspec.Struct, frozen=True, tag="hold"):
 class Drained(msgspec.Struct, frozen=True, tag="drained"):
     """Answered once nothing claimed from this upstream is in flight."""
 
-    upstream: int
+    run_id: int = msgspec.field(name="upstream")
 
 
 class Unwind(msgspec.Struct, frozen=True, tag="unwind"):
@@ -66,14 +66,14 @@ class Unwind(msgspec.Struct, frozen=True, tag="unwind"):
     They are told so even if the app dies before.
     """
 
-    upstream: int
+    run_id: int = msgspec.field(name="upstream")
     over_s: float
 
 
 class Forget(msgspec.Struct, frozen=True, tag="forget"):
     """The upstream's processes are gone: cut what is left of it. The reply carries its final counts."""
 
-    upstream: int
+    run_id: int = msgspec.field(name="upstream")
 
 
 class Measure(msgspec.Struct, frozen=True, tag="measure"):

@@ -152,13 +152,13 @@ class DataPlane:
         await self._each(Remote.hold)
 
     async def drained(self, upstream: Upstream) -> None:
-        await self._each(lambda remote: remote.drained(upstream.id), limit_s=None)
+        await self._each(lambda remote: remote.drained(upstream.run_id), limit_s=None)
 
     async def unwind(self, upstream: Upstream, over_s: float) -> None:
-        await self._each(lambda remote: remote.unwind(upstream.id, over_s))
+        await self._each(lambda remote: remote.unwind(upstream.run_id, over_s))
 
     async def forget(self, upstream: Upstream) -> Counts | None:
-        counted = await self._each(lambda remote: remote.forget(upstream.id))
+        counted = await self._each(lambda remote: remote.forget(upstream.run_id))
         return reduce(add, counted) if counted else None
 
     async def measure(self) -> Measured:

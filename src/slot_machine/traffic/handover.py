@@ -110,7 +110,7 @@ class Handover:
 
     async def route(self, upstream: Upstream | None) -> None:
         """Raises Unsteerable and KeeperGone for a version beside the live one, which then keeps the visitors."""
-        number = upstream.id if upstream else None
+        number = upstream.run_id if upstream else None
         try:
             live = await self._connected().promote(number)
         except (KeeperGone, Unsteerable) as obstacle:
@@ -129,14 +129,14 @@ class Handover:
         await self.route(None)
 
     async def drained(self, upstream: Upstream) -> None:
-        await self._tell(lambda remote: remote.drained(upstream.id))
+        await self._tell(lambda remote: remote.drained(upstream.run_id))
         await self.unwind(upstream)
 
     async def unwind(self, upstream: Upstream, _: float = 0) -> None:
-        await self._tell(lambda remote: remote.relay(upstream.id))
+        await self._tell(lambda remote: remote.relay(upstream.run_id))
 
     async def forget(self, upstream: Upstream) -> None:
-        await self._tell(lambda remote: remote.forget(upstream.id))
+        await self._tell(lambda remote: remote.forget(upstream.run_id))
 
     async def stop(self) -> None:
         self._stopping = True
