@@ -105,10 +105,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """`error` is empty on success."""
-
     id: int
-    error: str = ""
     counts: Counts | None = None
     totals: dict[str, Totals] | None = None
     clients: int = 0
