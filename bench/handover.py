@@ -248,7 +248,7 @@ def call(api_port: int, method: str, path: str) -> dict[str, object]:
 def table(slot_machine: str) -> list[str]:
     ways = {"handover": [slot_machine], "drain, start": [sys.executable, str(DENIED), "pidfd_getfd", slot_machine]}
     lines = [
-        f"| {SWAPS} swaps under load | way | requests | refused | reset | wrong version | kept alive | swap ms |",
+        f"| {SWAPS} swaps under load | mode | requests | refused | reset | wrong version | kept alive | swap ms |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for app in APPS:
