@@ -17,7 +17,7 @@ from demo.load import until_stopped
 from spec.ports import free_port
 
 from slot_machine.handover.remote import wrapped
-from slot_machine.handover.steering import MARK
+from slot_machine.handover.steering import HEALTH_CHECK_TOS
 from slot_machine.handover.wire import Drained, Forget, Listens, Op, Promote, Relay, Reply, Request
 
 TIMEOUT_S = 10
@@ -25,10 +25,10 @@ HERE = Path(__file__).parent
 
 
 class Version:
-    """One start of an app; `number` is what it answers with, and what the keeper knows it by."""
+    """One start of an app; `run_id` is what it answers with, and what the keeper knows it by."""
 
-    def __init__(self, number: int, process: "subprocess.Popen[bytes]") -> None:
-        self.number = number
+    def __init__(self, run_id: int, process: "subprocess.Popen[bytes]") -> None:
+        self.run_id = run_id
         self.process = process
 
     def end(self) -> int:
@@ -77,12 +77,12 @@ class Stage:
         self.versions.append(Version(number, process))
         return self.versions[-1]
 
-    def wrapped(self, command: list[str], number: int = 0) -> list[str]:
-        return wrapped(self.path, command, number, {self.port})
+    def wrapped(self, command: list[str], run_id: int = 0) -> list[str]:
+        return wrapped(self.path, command, run_id, {self.port})
 
     def start(self, *command: str, **env: str) -> Version:
         version = self.launch(*command, **env)
-        assert self.order(Listens(version.number)).error == ""
+        assert self.order(Listens(version.run_id)).error == ""
         return version
 
     def first(self, *command: str, **env: str) -> Version:
@@ -91,14 +91,14 @@ class Stage:
         return version
 
     def promote(self, version: Version) -> None:
-        reply = self.order(Promote(version.number))
-        assert (reply.error, reply.live) == ("", version.number)
+        reply = self.order(Promote(version.run_id))
+        assert (reply.error, reply.live) == ("", version.run_id)
 
     def retire(self, version: Version) -> None:
-        self.order(Drained(version.number))
-        self.order(Relay(version.number))
+        self.order(Drained(version.run_id))
+        self.order(Relay(version.run_id))
         version.end()
-        self.order(Forget(version.number))
+        self.order(Forget(version.run_id))
 
     def swap(self, old: Version, *command: str) -> Version:
         new = self.start(*command)
@@ -106,10 +106,10 @@ class Stage:
         self.retire(old)
         return new
 
-    def ask(self, path: str = "/", host: str = "127.0.0.1", mark: int = 0) -> str:
-        """A connection of its own; with the mark, it is a health check."""
+    def ask(self, path: str = "/", host: str = "127.0.0.1", tos: int = 0) -> str:
+        """A connection of its own; with the tos, it is a health check."""
         connection = HTTPConnection(host, self.port, timeout=TIMEOUT_S)
-        connection.sock = dial(host, self.port, mark)
+        connection.sock = dial(host, self.port, tos)
         try:
             connection.request("GET", path, headers={"Connection": "close"})
             return connection.getresponse().read().decode()
@@ -117,7 +117,7 @@ class Stage:
             connection.close()
 
     def check(self, host: str = "127.0.0.1") -> str:
-        return self.ask(host=host, mark=MARK)
+        return self.ask(host=host, tos=HEALTH_CHECK_TOS)
 
     def close(self) -> None:
         for version in self.versions:
@@ -129,12 +129,12 @@ class Stage:
         self.keeper.wait()
 
 
-def dial(host: str, port: int, mark: int = 0) -> socket.socket:
+def dial(host: str, port: int, tos: int = 0) -> socket.socket:
     six = ":" in host
     connection = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
     connection.settimeout(TIMEOUT_S)
     level, option = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if six else (socket.IPPROTO_IP, socket.IP_TOS)
-    connection.setsockopt(level, option, mark)
+    connection.setsockopt(level, option, tos)
     try:
         connection.connect((host, port))
     except OSError:

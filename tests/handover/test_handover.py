@@ -68,7 +68,7 @@ def test_no_visitor_is_lost_over_swaps(stage: Stage, program: str) -> None:
             wait_until("visitors go on", partial(visitors.reached, goal))
 
     assert visitors.failures == []
-    assert set(visitors.answers) == {str(version.number) for version in stage.versions}
+    assert set(visitors.answers) == {str(version.run_id) for version in stage.versions}
 
 
 def test_requests_in_flight_hold_the_drain(stage: Stage) -> None:
@@ -92,7 +92,7 @@ def test_connection_that_nobody_accepted_is_passed_on(stage: Stage) -> None:
         old.process.kill()
         old.process.wait()
 
-        stage.order(Forget(old.number))
+        stage.order(Forget(old.run_id))
 
         assert waiting.makefile("rb").read().endswith(b"\r\n\r\n2")
 
@@ -102,7 +102,7 @@ def test_app_that_still_accepts_shares_with_the_relay(stage: Stage) -> None:
     old = stage.first(*app("ipv4"))
     stage.promote(stage.start(*app("ipv4")))
 
-    stage.order(Relay(old.number))
+    stage.order(Relay(old.run_id))
 
     assert stage.order(Inspect()).live == 2
     assert {stage.ask() for _ in range(20)} == {"2"}
@@ -114,7 +114,7 @@ def test_another_address_is_refused_and_takes_no_visitor(stage: Stage, first: st
     candidate = stage.launch(*app(second))
 
     assert candidate.process.wait(TIMEOUT_S) == 1
-    assert "where the live version listens on" in stage.order(Listens(candidate.number)).error
+    assert "where the live version listens on" in stage.order(Listens(candidate.run_id)).error
     assert {stage.ask() for _ in range(20)} == {"1"}
 
 
@@ -126,7 +126,7 @@ def test_another_program_on_the_port_is_found(stage: Stage) -> None:
         stranger.listen()
         candidate = stage.launch(*app("ipv4"))
 
-        assert "another program" in stage.order(Listens(candidate.number)).error
+        assert "another program" in stage.order(Listens(candidate.run_id)).error
 
 
 def test_app_that_listens_on_what_is_no_socket_takes_nothing_of_the_keeper(stage: Stage) -> None:
@@ -163,10 +163,10 @@ def test_candidate_that_crashes_leaves_visitors_alone(stage: Stage) -> None:
             candidate.process.kill()
             candidate.process.wait()
         new = stage.swap(old, *app("ipv4"))
-        wait_until("the new version serves", lambda: visitors.answers[str(new.number)])
+        wait_until("the new version serves", lambda: visitors.answers[str(new.run_id)])
 
     assert visitors.failures == []
-    assert set(visitors.answers) == {str(old.number), str(new.number)}
+    assert set(visitors.answers) == {str(old.run_id), str(new.run_id)}
 
 
 def test_socket_that_outlives_the_process_that_listened_serves_on(stage: Stage) -> None:
@@ -194,9 +194,9 @@ def test_promotion_can_be_taken_back(stage: Stage) -> None:
 def test_nobody_to_hand_over_to_is_no_reason_to_wait(stage: Stage) -> None:
     live = stage.first(*app("ipv4"))
     with dial("127.0.0.1", stage.port):
-        stage.order(Drained(live.number))
+        stage.order(Drained(live.run_id))
         stage.order(Promote(None))
-        stage.order(Drained(live.number))
+        stage.order(Drained(live.run_id))
 
 
 def test_keeper_without_a_daemon_serves_the_app_and_ends_after_it(stage: Stage) -> None:
@@ -205,7 +205,7 @@ def test_keeper_without_a_daemon_serves_the_app_and_ends_after_it(stage: Stage) 
 
     assert stage.ask("/bind") == "1"
     stage.connect()
-    assert stage.order(Inspect()).live == old.number
+    assert stage.order(Inspect()).live == old.run_id
     live = stage.swap(old, *app("ipv4"))
     stage.disconnect()
     live.process.send_signal(signal.SIGKILL)

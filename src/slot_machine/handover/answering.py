@@ -27,7 +27,7 @@ class Answering:
         if notify.hung_up(app.notifications):
             self._loop.remove_reader(app.notifications)
             os.close(app.notifications)
-            self._keeper.abandoned(app)
+            self._keeper.processes_ended(app)
             return
         try:
             notification = Notification.receive(app.notifications)
@@ -38,7 +38,7 @@ class Answering:
         except OSError as failure:
             error = None
             if not isinstance(failure, Gone):
-                self._refuse(app, str(failure))
+                self._deny(app, str(failure))
         except Exception:
             notification.let_pass()
             raise
@@ -58,7 +58,7 @@ class Answering:
                 return None
             error = notify.bind(duplicate, address)
         if error == errno.EADDRINUSE:
-            self._refuse(app, f"port {port} can't be bound beside what is bound to it")
+            self._deny(app, f"port {port} can't be bound beside what is bound to it")
         return error
 
     def _listen(self, app: App, notification: Notification) -> int | None:
@@ -71,9 +71,9 @@ class Answering:
             return None
         if obstacle := self._obstacle(app, shape, duplicate):
             duplicate.close()
-            self._refuse(app, obstacle)
+            self._deny(app, obstacle)
             return errno.EADDRINUSE
-        self._keeper.bury_forgotten()
+        self._keeper.remove_forgotten()
         try:
             duplicate.listen(notification.backlog)
         except OSError as failure:
@@ -84,13 +84,13 @@ class Answering:
 
     def _obstacle(self, app: App, shape: Shape, duplicate: socket.socket) -> str:
         live = self._keeper.live
-        if live and live is not app and not live.fits(shape):
+        if live and live is not app and not live.has_room_for(shape):
             return f"it listens on {shape}, where the live version listens on {live}"
         if connections.listening(shape.port) - self._keeper.inodes - {inode(duplicate)}:
             return f"another program is bound to port {shape.port}"
         return ""
 
-    def _refuse(self, app: App, obstacle: str) -> None:
+    def _deny(self, app: App, obstacle: str) -> None:
         """The first one counts: what comes after it may come of it."""
-        app.refusal = app.refusal or obstacle
+        app.obstacle = app.obstacle or obstacle
         self._keeper.changed()

@@ -7,7 +7,7 @@ from slot_machine.handover.relay import Relay
 from slot_machine.handover.steering import Shape
 
 
-class Refused(Exception):
+class Denied(Exception):
     """The message says what makes a handover impossible."""
 
 
@@ -18,13 +18,13 @@ class App:
     connections. `forgotten`: its processes are gone, so what it left goes on to the live one.
     """
 
-    def __init__(self, number: int, ports: tuple[int, ...], leader: int, notifications: int) -> None:
-        self.number = number
+    def __init__(self, run_id: int, ports: tuple[int, ...], leader: int, notifications: int) -> None:
+        self.run_id = run_id
         self.ports = ports
         self.leader = leader
         self.notifications = notifications
         self.listeners: list[Listener] = []
-        self.refusal = ""
+        self.obstacle = ""
         self.retired = False
         self.forgotten = False
 
@@ -32,7 +32,7 @@ class App:
     def shapes(self) -> set[Shape]:
         return {listener.shape for listener in self.listeners}
 
-    def fits(self, shape: Shape) -> bool:
+    def has_room_for(self, shape: Shape) -> bool:
         """Whether another app may listen on that: another address of the same port could take connections from here."""
         return shape in self.shapes or all(own.port != shape.port for own in self.shapes)
 

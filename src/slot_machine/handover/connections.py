@@ -36,7 +36,7 @@ def carries_any(session: int, port: int) -> bool:
     return bool(inodes) and any(not inodes.isdisjoint(sockets_of(pid)) for pid in members_of(session))
 
 
-def holder(session: int, inode: int) -> int:
+def process_with(session: int, inode: int) -> int:
     """A process of that session which has the socket; 0 if none has."""
     return next((pid for pid in members_of(session) if inode in sockets_of(pid)), 0)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from slot_machine.handover.answering import Answering
-from slot_machine.handover.apps import App, Refused
+from slot_machine.handover.apps import App, Denied
 from slot_machine.handover.keeper import Keeper
 from slot_machine.handover.wire import Attend, Drained, Forget, Inspect, Listens, Promote, Relay, Reply, Request
 
@@ -84,42 +84,42 @@ class ControlConnection:
 
     def _attend(self, op: Attend, notifications: int) -> None:
         credentials = self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        self._control.answering.attend(App(op.app, op.ports, struct.unpack("3i", credentials)[0], notifications))
+        self._control.answering.attend(App(op.run_id, op.ports, struct.unpack("3i", credentials)[0], notifications))
 
     async def _answer(self, request: Request) -> None:
         error = ""
         try:
             await self._obey(request)
-        except (Refused, OSError) as refusal:
-            error = str(refusal)
+        except (Denied, OSError) as denied:
+            error = str(denied)
         except Exception as defect:
             log.exception("cannot obey %s", request)
             error = f"unexpected {type(defect).__name__}: {defect}"
         live = self._keeper.live
-        reply = Reply(request.id, error, live.number if live and live.listeners else 0, os.getpid())
+        reply = Reply(request.id, error, live.run_id if live and live.listeners else 0, os.getpid())
         self._connection.send(msgspec.json.encode(reply) + b"\n")
 
     async def _obey(self, request: Request) -> None:
         keeper = self._keeper
         match request.op:
-            case Listens(app):
-                await keeper.listens(app)
-            case Promote(app):
-                keeper.promote(app)
-            case Drained(app):
-                await keeper.drained(app)
-            case Relay(app):
-                keeper.relay(app)
-            case Forget(app):
-                keeper.forget(app)
-            case Inspect(app):
-                self._inspect(app)
+            case Listens(run_id):
+                await keeper.listens(run_id)
+            case Promote(run_id):
+                keeper.promote(run_id)
+            case Drained(run_id):
+                await keeper.drained(run_id)
+            case Relay(run_id):
+                keeper.relay(run_id)
+            case Forget(run_id):
+                keeper.forget(run_id)
+            case Inspect(run_id):
+                self._inspect(run_id)
             case Attend():
                 pass
 
-    def _inspect(self, number: int) -> None:
-        if obstacle := self._control.obstacle or self._keeper.refusal(number):
-            raise Refused(obstacle)
+    def _inspect(self, run_id: int) -> None:
+        if obstacle := self._control.obstacle or self._keeper.obstacle(run_id):
+            raise Denied(obstacle)
 
     def _close(self) -> None:
         for task in self._tasks:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from slot_machine.handover import connections, retirement
-from slot_machine.handover.apps import App, Listener, Refused
+from slot_machine.handover.apps import App, Denied, Listener
 from slot_machine.handover.relay import Relay, can_share
 from slot_machine.handover.steering import Group, Shape
 
@@ -35,81 +35,81 @@ class Keeper:
         return {listener.inode for group in self._groups.values() for listener in group.members}
 
     def add(self, app: App) -> None:
-        self.apps[app.number] = app
+        self.apps[app.run_id] = app
         self.changed()
 
-    async def listens(self, number: int) -> None:
-        """Raises Refused."""
-        await self._until(lambda: number in self.apps)
-        app = self.apps[number]
-        await self._until(lambda: bool(app.refusal) or (bool(app.shapes) and self._covers(app)))
-        if app.refusal:
-            raise Refused(app.refusal)
+    async def listens(self, run_id: int) -> None:
+        """Raises Denied."""
+        await self._until(lambda: run_id in self.apps)
+        app = self.apps[run_id]
+        await self._until(lambda: bool(app.obstacle) or (bool(app.shapes) and self._covers(app)))
+        if app.obstacle:
+            raise Denied(app.obstacle)
 
-    def refusal(self, number: int) -> str:
+    def obstacle(self, run_id: int) -> str:
         """Why that app can't take over from the live one, as far as it can be seen by now."""
-        app = self.apps.get(number)
+        app = self.apps.get(run_id)
         if not app:
             return ""
-        if not app.refusal and app.shapes and not self._covers(app):
+        if not app.obstacle and app.shapes and not self._covers(app):
             return f"it listens on {app}, where the live version listens on {self.live}"
-        return app.refusal
+        return app.obstacle
 
-    def promote(self, number: int | None) -> None:
-        """Raises Refused."""
-        app = self.apps.get(number) if number is not None else None
+    def promote(self, run_id: int | None) -> None:
+        """Raises Denied."""
+        app = self.apps.get(run_id) if run_id is not None else None
         if app and not app.retired and not self._covers(app):
-            raise Refused(self.refusal(app.number) or "it listens nowhere")
+            raise Denied(self.obstacle(app.run_id) or "it listens nowhere")
         if self.live:
             self.live.retired = True
         if app:
             app.retired = False
         self.live = app
         if not app:
-            self.bury_forgotten()
+            self.remove_forgotten()
         for group in self._groups.values():
             self._steer(group)
         self.changed()
 
-    async def drained(self, number: int) -> None:
+    async def drained(self, run_id: int) -> None:
         """Returns at once where there is no other version to take over."""
-        app = self.apps.get(number)
+        app = self.apps.get(run_id)
         if app and self._another_is_live(app):
             await retirement.drained(app)
 
-    def relay(self, number: int) -> None:
-        app = self.apps.get(number)
+    def relay(self, run_id: int) -> None:
+        app = self.apps.get(run_id)
         if app and self._another_is_live(app):
             app.retired = True
             for listener in app.listeners:
                 if not listener.relay and can_share(listener.socket):
                     listener.relay = Relay(listener.socket)
 
-    def forget(self, number: int) -> None:
-        app = self.apps.get(number)
+    def forget(self, run_id: int) -> None:
+        app = self.apps.get(run_id)
         if not app:
             return
         for listener in app.listeners:
             listener.socket.setblocking(False)
-        self.relay(number)
+        self.relay(run_id)
         app.forgotten = True
         if self._another_is_live(app):
-            self._loop.call_later(LINGER_S, self._bury, app)
+            self._loop.call_later(LINGER_S, self._remove, app)
         else:
-            self._bury(app)
+            self._remove(app)
 
-    def abandoned(self, app: App) -> None:
+    def processes_ended(self, app: App) -> None:
         """No process of it is left."""
         app.notifications = -1
         if not app.retired:
-            self._bury(app)
+            self._remove(app)
         self.changed()
 
-    def bury_forgotten(self) -> None:
+    def remove_forgotten(self) -> None:
         """Before another joins, so that only the last one of a group ever has to move; and when nobody takes over."""
         for app in [*self.apps.values()]:
             if app.forgotten:
-                self._bury(app)
+                self._remove(app)
 
     def join(self, listener: Listener, process: int) -> None:
         """A socket on which `process` has begun to listen."""
@@ -149,8 +149,8 @@ class Keeper:
         app = listener.app
         if (app.retired and self._another_is_live(app)) or listener not in app.listeners:
             return
-        if heir := connections.holder(app.leader, listener.inode):
-            self._watch(listener, heir)
+        if successor := connections.process_with(app.leader, listener.inode):
+            self._watch(listener, successor)
         else:
             self._close(listener)
 
@@ -175,11 +175,11 @@ class Keeper:
         candidates = [member for member in group.members if member.app is not self.live and not member.app.retired]
         group.steer(serving or candidates or group.members, candidates)
 
-    def _bury(self, app: App) -> None:
+    def _remove(self, app: App) -> None:
         for listener in [*app.listeners]:
             self._close(listener)
-        if app.notifications == -1 and (app.forgotten or not app.refusal):
-            self.apps.pop(app.number, None)
+        if app.notifications == -1 and (app.forgotten or not app.obstacle):
+            self.apps.pop(app.run_id, None)
         self.changed()
 
     def _another_is_live(self, app: App) -> bool:

@@ -16,9 +16,9 @@ HUNG_S = 5.0
 decode = msgspec.json.Decoder(Reply).decode
 
 
-def wrapped(path: Path, argv: list[str], app: int, ports: set[int], become: str = "") -> list[str]:
+def wrapped(path: Path, argv: list[str], run_id: int, ports: set[int], become: str = "") -> list[str]:
     """The command that starts an app under the eyes of the keeper at `path`. For `become`, see the wrapper."""
-    line = msgspec.json.encode(Request(0, Attend(app, tuple(sorted(ports))))).decode()
+    line = msgspec.json.encode(Request(0, Attend(run_id, tuple(sorted(ports))))).decode()
     return [sys.executable, "-I", "-S", str(WRAPPER), str(path), line, become, *argv]
 
 
@@ -43,25 +43,25 @@ class Remote:
         """The app that is live and was seen to listen; 0 if there is none."""
         return (await self._call(Inspect())).live
 
-    async def inspect(self, app: int) -> None:
+    async def inspect(self, run_id: int) -> None:
         """Raises Unsteerable if the app could not be bound beside the live one."""
-        await self._call(Inspect(app))
+        await self._call(Inspect(run_id))
 
-    async def listens(self, app: int) -> None:
-        await self._call(Listens(app), limit_s=None)
+    async def listens(self, run_id: int) -> None:
+        await self._call(Listens(run_id), limit_s=None)
 
-    async def promote(self, app: int | None) -> int:
+    async def promote(self, run_id: int | None) -> int:
         """Returns the app if it was seen to listen, else 0."""
-        return (await self._call(Promote(app))).live
+        return (await self._call(Promote(run_id))).live
 
-    async def drained(self, app: int) -> None:
-        await self._call(Drained(app), limit_s=None)
+    async def drained(self, run_id: int) -> None:
+        await self._call(Drained(run_id), limit_s=None)
 
-    async def relay(self, app: int) -> None:
-        await self._call(Relay(app))
+    async def relay(self, run_id: int) -> None:
+        await self._call(Relay(run_id))
 
-    async def forget(self, app: int) -> None:
-        await self._call(Forget(app))
+    async def forget(self, run_id: int) -> None:
+        await self._call(Forget(run_id))
 
     async def disconnected(self) -> None:
         await self._caller.disconnected()

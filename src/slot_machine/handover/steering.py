@@ -13,7 +13,7 @@ LOAD, LOAD_RANDOM, AND, MODULO, JUMP, JUMP_EQUAL, RETURN = 0x20, 0x20, 0x54, 0x9
 NETWORK_HEADER = 0xFFF00000
 RANDOM = 0xFFFFF000 + 56
 
-MARK = 0x54
+HEALTH_CHECK_TOS = 0x54
 """The type of service (ip(7), ipv6(7): traffic class) of a health check: DSCP 21, which is free for local use."""
 
 IPV6_V6ONLY = socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
@@ -67,9 +67,9 @@ class Group(Generic[M]):
         if member is not last:
             self.members[index] = last
 
-    def steer(self, visitors: list[M], marked: list[M]) -> None:
-        """In force when it returns: new connections go to `visitors`, those of health checks to `marked`."""
-        code = program(self._indexes(visitors), self._indexes(marked))
+    def steer(self, visitors: list[M], health_checks: list[M]) -> None:
+        """In force when it returns: new connections go to `visitors`, those of health checks to `health_checks`."""
+        code = program(self._indexes(visitors), self._indexes(health_checks))
         buffer = ctypes.create_string_buffer(code)
         attached = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
         self.members[0].socket.setsockopt(socket.SOL_SOCKET, ATTACH_REUSEPORT_CBPF, attached)
@@ -78,11 +78,11 @@ class Group(Generic[M]):
         return [index for index, member in enumerate(self.members) if member in members]
 
 
-def program(visitors: list[int], marked: list[int]) -> bytes:
-    """`marked` may be empty: then health checks are visitors."""
+def program(visitors: list[int], health_checks: list[int]) -> bytes:
+    """`health_checks` may be empty: then health checks are visitors."""
     code = _pick(visitors)
-    if marked:
-        code = [*_unless_marked(len(code)), *code, *_pick(marked)]
+    if health_checks:
+        code = [*_unless_health_check(len(code)), *code, *_pick(health_checks)]
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
 
 
@@ -96,18 +96,18 @@ def _pick(indexes: list[int]) -> list[Instruction]:
     return [*code, (RETURN, 0, 0, indexes[-1])]
 
 
-def _unless_marked(skip: int) -> list[Instruction]:
+def _unless_health_check(skip: int) -> list[Instruction]:
     """Skips that many instructions for a packet with the mark from 127.0.0.0/8 or ::1."""
     return [
         (LOAD, 0, 0, NETWORK_HEADER),
         (AND, 0, 0, 0xF0FF0000),
-        (JUMP_EQUAL, 0, 3, 4 << 28 | MARK << 16),
+        (JUMP_EQUAL, 0, 3, 4 << 28 | HEALTH_CHECK_TOS << 16),
         (LOAD, 0, 0, NETWORK_HEADER + 12),
         (AND, 0, 0, 0xFF000000),
         (JUMP_EQUAL, 11, 12, 127 << 24),
         (LOAD, 0, 0, NETWORK_HEADER),
         (AND, 0, 0, 0xFFF00000),
-        (JUMP_EQUAL, 0, 9, 6 << 28 | MARK << 20),
+        (JUMP_EQUAL, 0, 9, 6 << 28 | HEALTH_CHECK_TOS << 20),
         (LOAD, 0, 0, NETWORK_HEADER + 8),
         (JUMP_EQUAL, 0, 7, 0),
         (LOAD, 0, 0, NETWORK_HEADER + 12),

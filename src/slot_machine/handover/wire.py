@@ -7,51 +7,48 @@ true, which can be never. An app is one start of a version, under the number of 
 import msgspec
 
 
-class Attend(msgspec.Struct, frozen=True, tag="attend"):
+class OfRun(msgspec.Struct, frozen=True, rename={"run_id": "app"}):
+    """A message about one run. Keepers of earlier releases know `run_id` as `app`."""
+
+    run_id: int
+
+
+class Attend(OfRun, frozen=True, tag="attend"):
     """Sent by the wrapper, which leads the app's session, with the file descriptor that notifications come from."""
 
-    app: int
     ports: tuple[int, ...]
     """Those that are handed over from one version to the next."""
 
 
-class Listens(msgspec.Struct, frozen=True, tag="listens"):
+class Listens(OfRun, frozen=True, tag="listens"):
     """Answered when the app listens wherever the live one does, so that health checks reach it and no other.
 
     `error` says that this can't be.
     """
 
-    app: int
 
-
-class Promote(msgspec.Struct, frozen=True, tag="promote"):
+class Promote(msgspec.Struct, frozen=True, tag="promote", rename={"run_id": "app"}):
     """From the reply on, every new connection goes to `app`. None: there is no live one."""
 
-    app: int | None
+    run_id: int | None
 
 
-class Drained(msgspec.Struct, frozen=True, tag="drained"):
+class Drained(OfRun, frozen=True, tag="drained"):
     """Answered when an app that is no longer live has no connection left."""
 
-    app: int
 
-
-class Relay(msgspec.Struct, frozen=True, tag="relay"):
+class Relay(OfRun, frozen=True, tag="relay"):
     """The app is about to stop: pass on to the live one what still arrives at it."""
 
-    app: int
 
-
-class Forget(msgspec.Struct, frozen=True, tag="forget"):
+class Forget(OfRun, frozen=True, tag="forget"):
     """The app's processes are gone: pass on what they left, and let go of the port."""
 
-    app: int
 
-
-class Inspect(msgspec.Struct, frozen=True, tag="inspect"):
+class Inspect(OfRun, frozen=True, tag="inspect"):
     """`error` says why this machine allows no handover, or why that app could not be bound beside the live one."""
 
-    app: int = 0
+    run_id: int = 0
 
 
 Op = Attend | Listens | Promote | Drained | Relay | Forget | Inspect

@@ -12,7 +12,7 @@ from socket import socket
 from slot_machine.core.config import Config
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.phases import Phase
-from slot_machine.handover.steering import MARK
+from slot_machine.handover.steering import HEALTH_CHECK_TOS
 from slot_machine.host.network import ports
 from slot_machine.host.network.listeners import Listeners, Run
 from slot_machine.host.process.containment import owner
@@ -216,7 +216,7 @@ class NoProxy(Mode):
     def start_beside(self, run_id: int) -> Start:
         return replace(
             self._start(run_id),
-            tos=MARK,
+            tos=HEALTH_CHECK_TOS,
             reachable=lambda: self._handover.listens(run_id),
             explain_failure=lambda: self._handover.check(run_id),
         )
