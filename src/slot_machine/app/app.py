@@ -70,10 +70,10 @@ class App:
 
 async def keep_orphans() -> None:
     """Runs until cancelled."""
-    undertaker = containment.Undertaker()
+    reaper = containment.OrphanReaper()
     while True:
         await asyncio.sleep(REAP_INTERVAL_S)
         try:
-            undertaker.reap(session.leaders())
+            reaper.reap(session.leaders())
         except OSError as error:
             log.error("cannot look for children that have ended: %s", error)

@@ -66,6 +66,6 @@ def _with_free_ports(config: Config) -> Config:
 def _free(name: str, port: int) -> int:
     chosen = ports.free_from(port)
     if chosen != port:
-        by = ports.holder(port)
+        by = ports.used_by(port)
         printing.note(f"{name} is {chosen}, as {port} is in use{by and f' by {by}'}")
     return chosen

@@ -85,7 +85,7 @@ def test_daemon_that_finds_another_listening_beside_it_is_told_by_whom() -> None
 def test_port_that_was_tried_in_vain_is_named_with_its_holder(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setattr(random, "randrange", lambda *_: port)
-    monkeypatch.setattr(ports, "holder", lambda tried: f"pid 7 (other {tried})")
+    monkeypatch.setattr(ports, "used_by", lambda tried: f"pid 7 (other {tried})")
     with (
         closing(bound("127.0.0.1", port)),
         pytest.raises(OSError, match=rf"no free port .*; {port}, .* is held by pid 7 \(other {port}\)"),

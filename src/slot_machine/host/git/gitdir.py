@@ -57,7 +57,7 @@ def lock_of_user(tree: Path, common: Path) -> str | None:
 def clear_stale_locks(folder: Path) -> None:
     """A git that was killed leaves them, and every later one refuses to begin. Others' may be held: they stay."""
     for lock in map(str, _locks(folder)):
-        if proc.holder({lock}) is None:
+        if proc.find_with_open({lock}) is None:
             Path(lock).unlink(missing_ok=True)
 
 

@@ -103,26 +103,26 @@ class Listeners:
         """The likeliest first."""
         seen = {self._run.pid}
         yield self._run.pid
-        for pid in proc.descendants(self._run.pid):
+        for pid in proc.child_tree(self._run.pid):
             seen.add(pid)
             yield pid
         yield from (pid for pid in self._run.members() if pid not in seen)
 
     def _judge(self, socket: Found, port: int, uids: set[int], *, hidden: bool) -> None:
         """Of one that no process of the app's was seen to have. Raises Foreign."""
-        holder = proc.holder({f"socket:[{socket.inode}]"})
-        mark = containment.mark_of(holder) if holder else ""
+        pid = proc.find_with_open({f"socket:[{socket.inode}]"})
+        mark = containment.mark_of(pid) if pid else ""
         if socket.uid in uids and mark.startswith(self._siblings):
             return
         trusted = socket.uid in uids or socket.uid == ROOT
-        if trusted and (publisher := _publisher(holder, port)):
+        if trusted and (publisher := _publisher(pid, port)):
             self._doubt(port, f"process {proc.named(publisher)} has it, it seems for a container")
-        elif holder and socket.uid in uids and not mark and _came_of(holder, os.getpid()):
-            self._doubt(port, f"process {proc.named(holder)} has it, and may have left the app")
-        elif not holder and (hidden or socket.uid in uids):
+        elif pid and socket.uid in uids and not mark and _came_of(pid, os.getpid()):
+            self._doubt(port, f"process {proc.named(pid)} has it, and may have left the app")
+        elif not pid and (hidden or socket.uid in uids):
             self._doubt(port, f"a process of uid {socket.uid} has it, whose descriptors can't be read")
         else:
-            raise Foreign(*_in_words(socket, port, holder))
+            raise Foreign(*_in_words(socket, port, pid))
 
 
 def sockets_of(pid: int) -> set[int]:
@@ -130,14 +130,15 @@ def sockets_of(pid: int) -> set[int]:
     return {int(name[8:-1]) for name in proc.open_files(pid) if name.startswith("socket:[")}
 
 
-def _publisher(holder: int | None, port: int) -> int:
-    """The process that publishes the port of a container: the holder, or where that can't be seen, by what it was told.
+def _publisher(listening: int | None, port: int) -> int:
+    """The pid of the process that publishes this port for a container; 0 if there is none.
 
-    0 if there is none.
+    `listening` is the process that has the socket. If it can't be seen, a publisher is found by the port among its
+    arguments.
     """
-    for pid in [holder] if holder else (pid for pid, _ in proc.stats()):
+    for pid in [listening] if listening else (pid for pid, _ in proc.stats()):
         words = proc.command_line(pid).split()
-        if words and os.path.basename(words[0]) in PUBLISHERS and (holder or str(port) in words):
+        if words and os.path.basename(words[0]) in PUBLISHERS and (listening or str(port) in words):
             return pid
     return 0
 
@@ -149,9 +150,9 @@ def _came_of(pid: int, ancestor: int) -> bool:
     return pid == ancestor
 
 
-def _in_words(socket: Found, port: int, holder: int | None) -> tuple[str, str]:
-    who = f"pid {proc.named(holder)}" if holder else "a process"
+def _in_words(socket: Found, port: int, pid: int | None) -> tuple[str, str]:
+    who = f"pid {proc.named(pid)}" if pid else "a process"
     does = "listens on" if socket.state == LISTEN else "is bound to"
     host = f"[{socket.host}]" if socket.host.version == 6 else str(socket.host)
-    end = f"process {holder}" if holder else f"that process (as root, `ss -ltnp sport = :{port}` tells which it is)"
+    end = f"process {pid}" if pid else f"that process (as root, `ss -ltnp sport = :{port}` tells which it is)"
     return f"port {port} is not the app's: {who} of uid {socket.uid} {does} {host}:{port}", f"end {end}, and try again"

@@ -30,7 +30,7 @@ def fresh(avoid: set[int]) -> int:
         port = random.randrange(LOWEST, highest)
         if port not in avoid and _can_bind(port, reuse=False):
             return port
-    by = holder(port) or "somebody who can't be seen"
+    by = used_by(port) or "somebody who can't be seen"
     raise OSError(errno.EADDRINUSE, f"no free port between {LOWEST} and {highest}; {port}, for one, is held by {by}")
 
 
@@ -122,7 +122,7 @@ def listen(listener: socket.socket) -> None:
 
 def _refusal(port: int, error: OSError) -> StartRefused:
     hint = f"free port {port}, or choose another in slot-machine.json"
-    by = holder(port) if error.errno == errno.EADDRINUSE else ""
+    by = used_by(port) if error.errno == errno.EADDRINUSE else ""
     return StartRefused(f"cannot listen on port {port}: {error.strerror}{by and f' by {by}'}", hint)
 
 
@@ -133,13 +133,13 @@ def _ephemeral_start() -> int:
         return 32_768
 
 
-def holder(port: int) -> str:
+def used_by(port: int) -> str:
     """Who is bound to it, as `pid 123 (node server.js)`, or `a process of uid 33`; empty where that can't be seen."""
     with contextlib.suppress(OSError):
         own = {*proc.open_files(os.getpid())}
         others = {f"socket:[{found.inode}]": found for found in sockdiag.of_port(port, HELD)}
         others = {name: found for name, found in others.items() if name not in own}
         if others:
-            pid = proc.holder({*others})
+            pid = proc.find_with_open({*others})
             return f"pid {proc.named(pid)}" if pid else f"a process of uid {next(iter(others.values())).uid}"
     return ""

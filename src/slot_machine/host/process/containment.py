@@ -184,7 +184,7 @@ async def _killed(pid: int, mark: str) -> bool:
     return False
 
 
-def kin(leader: int | None, run: Identity, seeds: Mapping[int, int]) -> dict[int, int]:
+def descendants(leader: int | None, run: Identity, seeds: Mapping[int, int]) -> dict[int, int]:
     """The processes of the leader's session, those with the run's mark, the seeds, and what descends from any of them.
 
     Zombies left out. Seeds and result are process ids, with when each began. None is older than the run.
@@ -211,7 +211,7 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def strays(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
+def orphans(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Orphans that bear nothing of where they came from, each with when it started, in ticks since the boot."""
     known = set(leaders)
     for pid, fields in proc.stats():
@@ -220,7 +220,7 @@ def strays(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
             yield pid, proc.start_ticks(fields)
 
 
-class Undertaker:
+class OrphanReaper:
     """Reaps children that nobody waits for: orphans, and what the daemon started before a reload."""
 
     def __init__(self) -> None:

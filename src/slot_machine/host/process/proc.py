@@ -90,7 +90,7 @@ def no_new_privileges() -> bool:
     return "\nNoNewPrivs:\t1\n" in Path("/proc/self/status").read_text()
 
 
-def descendants(pid: int) -> Iterator[int]:
+def child_tree(pid: int) -> Iterator[int]:
     """Without a look at all of the machine's processes; those that may not be seen are among them. proc_pid_task(5)
 
     Orphans are not, and with a kernel without CONFIG_PROC_CHILDREN nobody is.
@@ -146,7 +146,7 @@ def open_files(pid: int) -> Iterator[str]:
                 yield os.readlink(f"/proc/{pid}/fd/{fd}")
 
 
-def holder(files: set[str]) -> int | None:
+def find_with_open(files: set[str]) -> int | None:
     """A process that has one of these open."""
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
     return next((pid for pid in pids if not files.isdisjoint(open_files(pid))), None)

@@ -22,7 +22,7 @@ KILLED_WITHIN_S = 10.0
 
 SURVIVES = "it belongs to another user, or hangs in the kernel; it was left running, so end it by hand"
 
-UNSEEN = 1 << 16
+UNKNOWN_EXIT = 1 << 16
 """In place of an exit code: the process was another daemon's child, and only a parent is told."""
 
 _open: dict[int, "Session"] = {}
@@ -50,12 +50,12 @@ class Session:
         """
         self.identity = identity
         self.pid = identity.pid
-        self.loses_strays = contained and not identity.cgroup
+        self.may_lose_orphans = contained and not identity.cgroup
         self._pidfd = pidfd
         self._leader = leader
         self._cgroup = Cgroup(Path(identity.cgroup)) if identity.cgroup else None
         self._reaped = pidfd is None
-        self._exit_code = UNSEEN
+        self._exit_code = UNKNOWN_EXIT
         self._seen: dict[int, int] = {}
         self._latest: list[int] = []
         self.survivors: list[str] = []
@@ -125,13 +125,13 @@ class Session:
 
     @property
     def exit_code(self) -> int | None:
-        """Of the leader; None while it runs, negative for the signal that ended it (as in `subprocess`), or UNSEEN."""
+        """Of the leader; None while it runs, negative for a signal (as in `subprocess`), or UNKNOWN_EXIT."""
         if self._reaped or self._pidfd is None:
             return self._exit_code
         try:
             result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
-            return UNSEEN if proc.is_readable(self._pidfd) else None
+            return UNKNOWN_EXIT if proc.is_readable(self._pidfd) else None
         if result is None:
             return None
         return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
@@ -148,30 +148,30 @@ class Session:
         """All that came of it and runs, as far as it may be seen."""
         if self.identity.boot_id != proc.boot_id():
             return []
-        grouped = self._grouped()
-        seeds = self._seen | {pid: proc.start_ticks(fields) for pid in grouped if (fields := proc.stat(pid))}
+        in_cgroup = self._in_cgroup()
+        seeds = self._seen | {pid: proc.start_ticks(fields) for pid in in_cgroup if (fields := proc.stat(pid))}
         # Once found, a process stays one of it, though its parent may end before it.
-        self._seen = containment.kin(self.pid if self._holds_its_number else None, self.identity, seeds)
+        self._seen = containment.descendants(self.pid if self._owns_pid else None, self.identity, seeds)
         hidden = {self.pid} if self.exit_code is None else set()
-        self._latest = [*self._seen, *(hidden.union(grouped) - self._seen.keys()), *self._strays()]
+        self._latest = [*self._seen, *(hidden.union(in_cgroup) - self._seen.keys()), *self._orphans()]
         return self._latest
 
     def signal(self, signum: signal.Signals) -> None:
         """Sends to the process group at once, then to all others; to another user's only where that is allowed."""
         with contextlib.ExitStack() as stack:
-            held = {pid: _held(pid, stack) for pid in self.members()}
+            held = {pid: _pidfd_of(pid, stack) for pid in self.members()}
             in_group: set[int] = set()
-            if self._holds_its_number:
+            if self._owns_pid:
                 in_group = {pid for pid in held if _group(pid) == self.pid}
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signum)
-            for pid in self._still(held.keys() - in_group):
+            for pid in self._still_members(held.keys() - in_group):
                 pidfd = held[pid]
                 if pidfd is not None:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         signal.pidfd_send_signal(pidfd, signum)
 
-    def _still(self, pids: set[int]) -> set[int]:
+    def _still_members(self, pids: set[int]) -> set[int]:
         """Those of them that are members, now that they are held: a number may have come to mean another process."""
         same = {pid for pid in pids if (fields := proc.stat(pid)) and proc.start_ticks(fields) == self._seen.get(pid)}
         return same | (pids & set(self.members()) if pids - same else set())
@@ -200,11 +200,11 @@ class Session:
         """SIGKILL to all of it. Ends with `reap`. `survivors` are what it could not end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KILLED_WITHIN_S):
-                while mortal := self._mortal():
+                while killable := self._killable():
                     if self._cgroup:
                         self._cgroup.kill()
                     self.signal(signal.SIGKILL)
-                    for pid in mortal:
+                    for pid in killable:
                         await proc.gone(pid)
         self.survivors = [f"process {pid} ({proc.command_line(pid) or '?'})" for pid in self.members()]
         if self.survivors:
@@ -215,7 +215,7 @@ class Session:
         """Lets go of the leader. One that has ended and is the daemon's child is waited for."""
         if not self._reaped and self._pidfd is not None:
             code = self.exit_code
-            self._exit_code = UNSEEN if code is None else code
+            self._exit_code = UNKNOWN_EXIT if code is None else code
             self._reaped = True
             if code is not None:
                 self._wait()
@@ -238,25 +238,27 @@ class Session:
             with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
 
-    def _mortal(self) -> list[int]:
+    def _killable(self) -> list[int]:
         """A control group ends even what is another user's."""
-        grouped = self._grouped()
-        return [pid for pid in self.members() if pid in grouped or proc.may_signal(pid)]
+        in_cgroup = self._in_cgroup()
+        return [pid for pid in self.members() if pid in in_cgroup or proc.may_signal(pid)]
 
-    def _grouped(self) -> set[int]:
+    def _in_cgroup(self) -> set[int]:
         return set(self._cgroup.processes()) if self._cgroup else set()
 
     @property
-    def _holds_its_number(self) -> bool:
+    def _owns_pid(self) -> bool:
         """Whether `pid` can't be another's by now."""
         return not self._reaped and (self._leader is not None or self.exit_code is None)
 
-    def _strays(self) -> list[int]:
+    def _orphans(self) -> list[int]:
         """Those that can't be another session's, as they started before all others that run."""
-        if not self.loses_strays:
+        if not self.may_lose_orphans:
             return []
-        others = [other.identity.start_ticks for other in _open.values() if other is not self and other.loses_strays]
-        return [pid for pid, started in containment.strays(_open) if not others or started < min(others)]
+        others = [
+            other.identity.start_ticks for other in _open.values() if other is not self and other.may_lose_orphans
+        ]
+        return [pid for pid, started in containment.orphans(_open) if not others or started < min(others)]
 
 
 def leaders() -> set[int]:
@@ -266,7 +268,7 @@ def leaders() -> set[int]:
 
 def describe_exit(code: int) -> str:
     """`exit code 3`, or `killed by SIGTERM`."""
-    if code == UNSEEN:
+    if code == UNKNOWN_EXIT:
         return "ended, after it outlived the daemon that would have been told how"
     if code < 0:
         return f"killed by {_signal_name(-code)}"
@@ -274,7 +276,7 @@ def describe_exit(code: int) -> str:
     return f"exit code {code}" if code <= 128 else f"exit code {code}, killed by {_signal_name(code - 128)}"
 
 
-def _held(pid: int, stack: contextlib.ExitStack) -> int | None:
+def _pidfd_of(pid: int, stack: contextlib.ExitStack) -> int | None:
     """A pidfd until the stack is left, None for a process that is gone."""
     try:
         pidfd = os.pidfd_open(pid)
