@@ -209,7 +209,7 @@ class NoProxy(Mode):
     def start(self, run_id: int) -> Start:
         for port in {self._config.port, self._config.internal_port}:
             if not ports.is_free(port):
-                by = ports.holder(port) or "another program"
+                by = ports.used_by(port) or "another program"
                 raise StageFailed(Phase.START, f"port {port} is in use by {by}, so the app can't have it")
         return self._start(run_id)
 

@@ -1,1 +1,1 @@
-"""Git: how it is called, and what it keeps where."""
+"""Git: how it is called, and where it keeps what."""

@@ -1,4 +1,4 @@
-"""How git is called: in which environment, with which settings, for how long; and what its errors say."""
+"""Calls git: its environment, settings and time limit, and the messages for its errors."""
 
 import asyncio
 import os
@@ -15,18 +15,18 @@ from slot_machine.host.process.environment import of_commands
 from slot_machine.host.user import rights
 
 LIMIT_S = 600.0
-"""For one command of git, with all that it starts: transfers, filters, ssh."""
+"""For one git command with all that it starts: transfers, filters, ssh."""
 
 MOST_LINES = 20
-"""Of git's output in an error; the last ones."""
+"""An error message shows so many lines of git's output, the last ones."""
 
 SETTINGS = {
-    # The user's hooks are not for the slots, and no clean-up of git's may run into a deploy.
+    # No hooks of the user in slots; no garbage collection during a deploy.
     "core.hooksPath": "/dev/null",
     "gc.auto": "0",
     "maintenance.auto": "0",
     "advice.detachedHead": "false",
-    # A slot is the whole commit, byte for byte, however the user's own working tree is set up.
+    # A slot is the whole commit, byte for byte, whatever settings the user's own working tree has.
     "core.sparseCheckout": "false",
     "core.autocrlf": "false",
     "core.eol": "lf",
@@ -34,19 +34,19 @@ SETTINGS = {
     "core.symlinks": "true",
     "core.ignoreCase": "false",
     "submodule.recurse": "false",
-    # Each edit is noticed.
+    # Git must notice every edit.
     "core.ignoreStat": "false",
     "core.trustctime": "true",
     "core.checkStat": "default",
     "core.fsmonitor": "false",
     "core.splitIndex": "false",
-    # A server that sends less than 1 byte/s for 60 s is given up.
+    # Git gives up on a server that sends less than 1 byte/s for 60 s.
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
 }
 
 NO_QUESTIONS = {"GIT_TERMINAL_PROMPT": "0", "SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
-"""A desktop sets SSH_ASKPASS; nobody sits before the daemon. GIT_ASKPASS is the operator's, and stays."""
+"""Nobody can answer git's questions. A desktop sets SSH_ASKPASS, so it is cleared; GIT_ASKPASS is set on purpose."""
 
 SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
@@ -56,13 +56,13 @@ FILTER = "(smudge|clean) filter .* failed"
 DUBIOUS = "dubious ownership in repository at '(.*)'"
 
 NOT_THE_SLOTS_FAULT = re.compile("|".join((NO_ROOM, UNREACHABLE, FILTER)))
-"""Errors that would be the same in a slot that is begun anew."""
+"""Errors that a new worktree would not mend."""
 
 PASSWORD = re.compile(r"(?<=://)[^/\s']*@")
 
 
 class Git:
-    """Every call raises GitFailed: for an error, without git, after `limit_s`."""
+    """All calls raise GitFailed: if git fails or is missing, or GitTimedOut after `limit_s`."""
 
     def __init__(self, data: Path, limit_s: float = LIMIT_S) -> None:
         self._data = data
@@ -84,14 +84,14 @@ class Git:
         env: Mapping[str, str] | None = None,
         on_output: Callable[[bytes], None] | None = None,
     ) -> tuple[int, str, str]:
-        """As `commands.run`. `config` and `env` are for this call and what it starts."""
+        """Like `commands.run`. `config` and `env` hold for this call and for what it starts."""
         if not folder.is_dir():
             return 128, "", f"{folder} is not a folder"
         settings = [word for pair in (SETTINGS | dict(config or {})).items() for word in ("-c", "=".join(pair))]
         environment = of_commands() | TRUE_HISTORY | NO_QUESTIONS | {"LC_ALL": "C"} | dict(env or {})
         try:
             async with asyncio.timeout(self._limit_s):
-                # Another user must go there with its own rights.
+                # With `user`, git itself changes to the folder, with that user's rights.
                 cwd, place = (commands.ROOT, ["-C", str(folder)]) if rights.other() else (folder, [])
                 argv = ["git", *place, *settings, *args]
                 return await commands.run(argv, cwd, environment, owner(self._data), on_output)
@@ -107,7 +107,7 @@ class Git:
         return GitFailed(f"git {command} failed: {what}", self._hint(output))
 
     async def remote_environment(self, folder: Path) -> dict[str, str]:
-        """For a call that asks a remote. What the user says of ssh counts."""
+        """Variables for a call that contacts a remote: ssh with limits, unless the user has configured ssh."""
         if {"GIT_SSH", "GIT_SSH_COMMAND"} & of_commands().keys():
             return {}
         code, _, _ = await self.attempt(folder, "config", "--get", "core.sshCommand")

@@ -1,4 +1,4 @@
-"""Git dirs of linked worktrees and of their submodules, as they lie on disk (gitrepository-layout(5))."""
+"""The git dirs of worktrees and submodules, as files on disk (gitrepository-layout(5))."""
 
 import os
 import re
@@ -11,22 +11,22 @@ from slot_machine.host.process import proc
 from slot_machine.host.user.rights import acting
 
 KEPT_INDEX = "slot-machine.index"
-"""The index as a checkout of ours left it. What a setup or a person does to the other one, such as `git update-index
---assume-unchanged`, hides no edit and spoils no checkout."""
+"""A copy of the index from right after the checkout. Nobody else changes it, so that `git update-index
+--assume-unchanged` in a setup hides no edit and spoils no checkout."""
 
 LONGEST = 65_536
-"""Of the files that are read here, each of which has a path or a line of text."""
+"""In bytes, for the files read here. Each contains a path or a line of text."""
 
 HALF_MADE = "initializing"
-"""How git locks a worktree while it adds it."""
+"""Git's reason for the lock of a worktree that it has not finished adding."""
 
 WORKS_ELSEWHERE = re.compile(r"\[core\](?:[^\[]*\n)?\s*worktree\s*=", re.IGNORECASE)
-"""With `core.worktree` in the worktree's own configuration, a checkout and a clean-up are of that folder."""
+"""`core.worktree` in the worktree's own configuration would turn checkout and clean-up to another folder."""
 
 
 @acting()
 def of_worktree(tree: Path, common: Path) -> Path | None:
-    """None unless tree and git dir name each other, and belong to the repository with this common git dir."""
+    """The worktree's git dir. None unless both name each other and belong to the repository of git dir `common`."""
     git_dir = named_by(tree / ".git")
     if git_dir is None or _reason_of_lock(git_dir) == HALF_MADE:
         return None
@@ -38,14 +38,14 @@ def of_worktree(tree: Path, common: Path) -> Path | None:
 
 @acting()
 def named_by(file: Path) -> Path | None:
-    """The git dir that a `.git` file leads to."""
+    """The git dir that a `.git` file names. None if it names none."""
     text = _read(file)
     return Path(os.path.realpath(file.parent / text.removeprefix("gitdir: "))) if text.startswith("gitdir: ") else None
 
 
 @acting()
 def lock_of_user(tree: Path, common: Path) -> str | None:
-    """The reason for which a user locked the registration of this worktree (`git worktree lock`), None without one."""
+    """The reason with which a user locked this worktree (`git worktree lock`). None if it is not locked."""
     for file in (common / "worktrees").glob("*/locked"):
         reason = _reason_of_lock(file.parent)
         if reason not in (None, HALF_MADE) and _is_of(file.parent, tree):
@@ -55,7 +55,7 @@ def lock_of_user(tree: Path, common: Path) -> str | None:
 
 @acting()
 def clear_stale_locks(folder: Path) -> None:
-    """A git that was killed leaves them, and every later one refuses to begin. Others' may be held: they stay."""
+    """Deletes lock files that no process has open: a killed git leaves them, and later calls fail because of them."""
     for lock in map(str, _locks(folder)):
         if proc.find_with_open({lock}) is None:
             Path(lock).unlink(missing_ok=True)
@@ -63,16 +63,16 @@ def clear_stale_locks(folder: Path) -> None:
 
 @acting()
 def keep_index(git_dir: Path) -> None:
-    """Git never writes to an index that is there: it puts another one in its place."""
+    """Copies the index by a hard link. That is safe, because git replaces an index and never writes into it."""
     kept = git_dir / KEPT_INDEX
     kept.unlink(missing_ok=True)
-    with suppress(OSError):  # There may be no index, or no hard links.
+    with suppress(OSError):  # There may be no index, or the file system has no hard links.
         os.link(git_dir / "index", kept)
 
 
 @acting()
 def kept_index(git_dir: Path) -> dict[str, str]:
-    """The environment in which git uses it."""
+    """The environment in which git uses the kept index. Empty if there is none."""
     kept = git_dir / KEPT_INDEX
     return {"GIT_INDEX_FILE": str(kept)} if kept.is_file() else {}
 
@@ -88,7 +88,7 @@ def restore_index(git_dir: Path) -> None:
 
 
 def _may_skip_entries(index: Path) -> bool:
-    """Those of version 2 have no bit for it (gitformat-index(5))."""
+    """Whether the index may mark files to be skipped. Version 2 has no bit for that (gitformat-index(5))."""
     with os.fdopen(open_regular(index), "rb") as file:
         return file.read(8) != b"DIRC\0\0\0\2"
 
@@ -109,7 +109,7 @@ def _reason_of_lock(git_dir: Path) -> str | None:
 
 
 def _read(path: Path) -> str:
-    """Empty for what is no file, or is not there; a FIFO in its place makes nobody wait."""
+    """Empty if there is no file, or not a regular one. Never waits for a FIFO."""
     try:
         with os.fdopen(open_regular(path), errors="surrogateescape") as file:
             return file.read(LONGEST).strip()

@@ -1,4 +1,4 @@
-"""Names of files in a tree, as git lists them."""
+"""Lists of files in a tree, made by git."""
 
 import os
 import re
@@ -10,10 +10,10 @@ from slot_machine.core.errors import SlotMachineError
 from slot_machine.host.files import mounts
 
 PACKAGES = ("node_modules", ".venv", "vendor/bundle")
-"""Installed packages: they stay in a tree whether git ignores them or not."""
+"""Folders of installed packages. They stay in a tree, whether git ignores them or not."""
 
 COMPILED = "__pycache__"
-"""Python writes it beside what it imports: nobody misses it."""
+"""Python's cache beside the modules that it imports. It may be lost."""
 
 QUOTED = ("-c", "core.quotePath=true")
 LS = (*QUOTED, "ls-files")
@@ -31,57 +31,57 @@ class Git(Protocol):
 
 
 class CannotList(SlotMachineError):
-    """Git can't, in this tree."""
+    """Git can't list the files of this tree."""
 
 
 class Listing:
-    """Of one tree. Nothing, where git can't list it; what was asked for with `checked` raises CannotList."""
+    """Lists files of one tree. If git fails, a list is empty, or with `checked`, CannotList is raised."""
 
     def __init__(self, git: Git, tree: Path) -> None:
         self._git = git
         self._tree = tree
 
     async def changed(self, *options: str, checked: bool = False) -> list[str]:
-        """Files of the commit that differ from it."""
+        """Tracked files that differ from the commit."""
         return await self._names(*CHANGED, *options, "HEAD", checked=checked)
 
     async def added(self, commit: str) -> list[str]:
-        """Files that this commit has and the one that is checked out has not."""
+        """Files that `commit` has and the commit checked out does not have."""
         return await self._names(*CHANGED, "--diff-filter=A", "HEAD", commit)
 
     async def tracked(self) -> list[str]:
         return await self._names(*LS)
 
     async def others(self, *, checked: bool = False) -> list[str]:
-        """What is in no commit, and git does not ignore."""
+        """Untracked files that git does not ignore."""
         return await self._untracked(*OTHERS, checked=checked)
 
     async def folders(self, *, checked: bool = False) -> list[str]:
-        """As `others`, but a folder in which nothing is tracked is one name."""
+        """Like `others`, but a folder without tracked files is one name."""
         return await self._untracked(*FOLDERS, checked=checked)
 
     async def ignored(self) -> list[str]:
-        """A folder in which nothing is tracked is one name. Packages and mounts count."""
+        """Ignored files. A folder without tracked files is one name."""
         return await self._untracked(*IGNORED)
 
     async def ending(self, *suffixes: str) -> list[str]:
-        """What is in no commit, and ends so."""
+        """Untracked files whose names end with one of these."""
         return await self._untracked("--", *(f"*{suffix}" for suffix in suffixes))
 
     async def below(self, folders: list[str]) -> list[str]:
-        """All that is in no commit and in one of these."""
+        """All untracked files in these folders."""
         return await self._names(*LS, "--others", "--", *(f":(literal){name}" for name in folders)) if folders else []
 
     async def everything(self) -> list[str]:
-        """All that is in no commit, ignored or not. Raises CannotList."""
+        """All untracked files, ignored or not. A folder without tracked files is one name. Raises CannotList."""
         return await self._untracked("--directory", checked=True)
 
     async def submodules(self) -> list[str]:
-        """Those that are checked out, with the nested ones."""
+        """The paths of submodules that are checked out, nested ones included."""
         return await self._names(*SUBMODULES) if (self._tree / ".gitmodules").exists() else []
 
     async def empty_submodules(self) -> list[str]:
-        """Those that are not: git takes what lies there for the submodule's and names none of it."""
+        """The paths of submodules that are not checked out. Git lists none of the files in there."""
         if not (self._tree / ".gitmodules").exists():
             return []
         code, out, _ = await self._git(self._tree, *LS, "--stage")
@@ -90,7 +90,7 @@ class Listing:
         return [name for name in names if not os.path.lexists(self._tree / name / ".git")]
 
     async def _untracked(self, *args: str, checked: bool = False) -> list[str]:
-        """But packages and mounts."""
+        """Untracked files, without packages and mounts."""
         return await self._names(*LS, "--others", *excluded(self._tree), *args, checked=checked)
 
     async def _names(self, *args: str, checked: bool = False) -> list[str]:
@@ -101,13 +101,13 @@ class Listing:
 
 
 def excluded(tree: Path) -> list[str]:
-    """What git is asked to leave, whether it ignores that or not: installed packages, and what is mounted."""
+    """Git options that exclude installed packages and mounts."""
     mounted = (re.sub(r"([\\*?\[ ])", r"\\\1", str(point.relative_to(tree))) for point in mounts.below(tree))
     return [*(f"--exclude={name}" for name in PACKAGES), *(f"--exclude=/{name}" for name in mounted)]
 
 
 def unquoted(name: str) -> str:
-    """A name as git prints it, in C's way if it is unusual."""
+    """The name of a path that git printed. Git quotes unusual names like C strings (core.quotePath)."""
     if name.startswith('"'):
         name = os.fsdecode(name[1:-1].encode("ascii").decode("unicode_escape").encode("latin-1"))
     return name.rstrip("/")

@@ -1,4 +1,4 @@
-"""Submodules of a slot. Their git dirs lie in that of the slot's worktree, so that slots share none."""
+"""The submodules of a tree. Their git dirs lie in the git dir of its worktree, so no two trees share any."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from slot_machine.host.git.git import Git, without_password
 from slot_machine.host.user import rights
 
 UPDATES_THAT_MERGE = ("merge", "rebase")
-"""Values of `submodule.NAME.update` with which what is checked out is not always what the commit says."""
+"""Values of `submodule.NAME.update` that may check out something else than the commit names."""
 
 FIELDS = r"^submodule\..*\.(path|url|update)$"
 
@@ -22,7 +22,7 @@ Clean = Callable[[Path], Sequence[str]]
 class Submodule(NamedTuple):
     name: str
     parent: Path
-    """The working tree that it is in; `path` is relative to that."""
+    """The working tree that contains it. `path` is relative to this one."""
     path: str
     git_dir: Path
     url: str
@@ -37,25 +37,25 @@ class Submodule(NamedTuple):
         return self.is_in_place and gitdir.named_by(self.folder / ".git") == self.git_dir
 
     @property
-    def ways(self) -> list[Path]:
-        """The folders between the working tree and it, the outermost first."""
+    def leading_folders(self) -> list[Path]:
+        """The folders between the working tree and the submodule, the outermost first."""
         return [self.parent / folder for folder in reversed(Path(self.path).parents[:-1])]
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the way to it follows no symlink."""
+        """Whether no symlink leads to it."""
         return self.folder.resolve() == self.parent.resolve() / self.path
 
 
 class Submodules:
-    """Of the slots with this git. Every call raises GitFailed."""
+    """Updates submodules. Every call raises GitFailed."""
 
     def __init__(self, git: Git, owner: str) -> None:
         self._git = git
         self._owner = owner
 
     async def all(self, tree: Path, git_dir: Path) -> list[Submodule]:
-        """The nested ones after the one that they are in."""
+        """All submodules of a tree. Nested ones follow the one that contains them."""
         found = []
         for submodule in await self._of(tree, git_dir):
             found.append(submodule)
@@ -64,7 +64,7 @@ class Submodules:
         return found
 
     async def forget(self, former: Sequence[Submodule], tree: Path, git_dir: Path) -> None:
-        """Those of this tree that its commit has no more: git leaves their `.git`, which hides what is in there."""
+        """Deletes the `.git` of submodules that the commit no longer has. With it, git would not see the files there."""
         candidates = [submodule for submodule in former if submodule.parent == tree]
         now = {submodule.folder for submodule in await self._of(tree, git_dir)} if candidates else set()
         for submodule in candidates:
@@ -72,7 +72,7 @@ class Submodules:
                 await remove(submodule.folder / ".git", self._owner)
 
     async def update(self, former: Sequence[Submodule], tree: Path, git_dir: Path, clean: Clean) -> None:
-        """Makes them what the commit says, nested ones too. `clean` is what git is asked for in each of them."""
+        """Checks out the submodules of the commit, nested ones too. `clean` makes the arguments of git clean."""
         submodules = await self._of(tree, git_dir)
         if not submodules:
             return
@@ -87,7 +87,7 @@ class Submodules:
             await self.update(former, submodule.folder, submodule.git_dir, clean)
 
     async def _of(self, tree: Path, git_dir: Path) -> list[Submodule]:
-        """What `.gitmodules` names and the index has: the index only has paths that lead nowhere else."""
+        """Submodules that both `.gitmodules` and the index name. Paths in the index never lead out of the tree."""
         file = tree / ".gitmodules"
         if not file.is_file() or file.is_symlink():
             return []
@@ -106,7 +106,7 @@ class Submodules:
         return found
 
     async def _make_way(self, submodule: Submodule) -> None:
-        """Git clones into an empty folder only, and never mends a clone that was killed."""
+        """Removes what would stop git: it clones only into an empty folder, and never repairs an unfinished clone."""
         _clear_links(submodule)
         whole = await self._is_whole(submodule)
         if not whole:
@@ -138,12 +138,12 @@ class Submodules:
 
 @rights.acting()
 def _clear_links(submodule: Submodule) -> None:
-    while link := next(filter(Path.is_symlink, submodule.ways), None):
+    while link := next(filter(Path.is_symlink, submodule.leading_folders), None):
         link.unlink()
 
 
 def _values(listing: str) -> dict[tuple[str, str], str]:
-    """What `git config -z` prints, by name and key."""
+    """Parses the output of `git config -z`: values by submodule and key."""
     found = {}
     for entry in filter(None, listing.split("\0")):
         variable, _, value = entry.partition("\n")
@@ -153,5 +153,5 @@ def _values(listing: str) -> dict[tuple[str, str], str]:
 
 
 def _is_below(*paths: str) -> bool:
-    """Git, too, takes no name and no path that would lead out of its folder."""
+    """Whether none of the paths leads out of its folder. Git refuses such, too."""
     return not any(".." in Path(path).parts or Path(path).is_absolute() for path in paths)

@@ -1,4 +1,4 @@
-"""The trees: the folders that the slots are links to. A data folder of before has the slots' folders themselves."""
+"""Trees, the folders that the slots `slot-a` and `slot-b` link to. In early releases the slots were folders."""
 
 import ctypes
 import errno
@@ -13,7 +13,7 @@ from slot_machine.host.git import gitdir
 from slot_machine.host.user import rights
 
 TREE_OF_SLOT: dict[Slot, int] = {"a": 1, "b": 2}
-"""Which tree the folder of a slot becomes."""
+"""Which tree the folder of a slot becomes when it is converted."""
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def name(tree: int) -> str:
-    """Not in a folder of their own, so that `..` leads from a tree to where it always led from a slot."""
+    """The name of a tree's folder. It lies beside the slots, so that `..` in the app means the same as ever."""
     return f"tree-{tree}"
 
 
@@ -31,7 +31,7 @@ def slot_name(slot: str) -> str:
 
 
 def of_slot(data: Path, slot: Slot) -> int:
-    """The tree that the slot's link leads to; 0 for none."""
+    """The tree that the slot links to. 0 if there is none."""
     link = data / slot_name(slot)
     found = re.fullmatch(r"tree-(\d)", os.readlink(link)) if link.is_symlink() else None
     return int(found[1]) if found else 0
@@ -45,9 +45,9 @@ def link_slots(data: Path, state: State) -> None:
 
 
 def adopt_slots(data: Path) -> None:
-    """Makes trees of slots that are folders. The app that runs in one does not notice.
+    """Converts slots that are folders to trees and links. An app that runs in one does not notice.
 
-    Killed at any step, it is done by the next start. Raises OSError.
+    If the daemon is killed in between, the next start completes it. Raises OSError.
     """
     for slot, tree in TREE_OF_SLOT.items():
         folder, place = data / slot_name(slot), data / name(tree)
@@ -55,20 +55,20 @@ def adopt_slots(data: Path) -> None:
             links.point(place, place.name)
             try:
                 _exchange(folder, place)
-            except OSError as error:  # A slot may be the root of a file system.
+            except OSError as error:  # For instance, if the slot is a mount point.
                 log.error("cannot make %s a link: %s", folder, error)
                 links.point(place, folder.name)
 
 
 def made_as_slot(tree: Path) -> bool:
-    """Whether it was set up under a slot's name, which what is installed in it may contain, and git's submodules do."""
+    """Whether it was set up as a slot. Installed packages may, and submodules do, contain that path."""
     registration = gitdir.named_by(tree / ".git")
     return registration is not None and registration.name.startswith("slot-")
 
 
 @rights.acting()
 def register(tree: Path, registration: Path) -> None:
-    """Tells git where the worktree is now. Raises OSError."""
+    """Tells git the new path of the worktree. Raises OSError."""
     pointer = registration / "gitdir"
     if pointer.read_text().strip() != str(tree / ".git"):
         fresh = pointer.with_name("gitdir.new")
@@ -78,13 +78,13 @@ def register(tree: Path, registration: Path) -> None:
 
 
 def make(tree: Path) -> None:
-    """An empty one of the user's, who can't make it in the daemon's folder. Raises OSError."""
+    """With `user`, makes the empty folder, because that user can't make one in the data folder. Raises OSError."""
     if rights.other():
         rights.make_theirs(tree, 0o777 & ~rights.umask())
 
 
 def _exchange(folder: Path, link: Path) -> None:
-    """Each gets the other's name; for a moment the folder has none where that can't be one step. Raises OSError."""
+    """Swaps their names. Where that can't be one step, the folder has no name for a moment. Raises OSError."""
     if not _exchanged(folder, link):
         link.unlink()
         folder.rename(link)
@@ -92,7 +92,7 @@ def _exchange(folder: Path, link: Path) -> None:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """In one step, renameat2(2); False where the file system has none. Raises OSError."""
+    """Swaps two names in one step, by renameat2(2). False if the file system can't do that. Raises OSError."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     paths = os.fsencode(one), os.fsencode(other)
     if renameat2 and renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0:

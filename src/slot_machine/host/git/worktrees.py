@@ -1,4 +1,4 @@
-"""The trees: git worktrees, detached."""
+"""The trees as git worktrees: what is checked out where."""
 
 import codecs
 import errno
@@ -21,11 +21,11 @@ from slot_machine.host.user import access, rights
 OWN_REFS = "refs/slot-machine"
 
 Protected = Literal["next", "previous"]
-"""Refs in `refs/slot-machine/`: what is being prepared, and where a rollback goes to."""
+"""Refs in `refs/slot-machine/`: the commit that is being prepared, and the target of a rollback."""
 
 
 class Clearing(Protocol):
-    """Takes what a checkout of a tree would destroy out of its way, before each step that does."""
+    """Keeps files that a checkout would destroy. Called before each step that destroys some."""
 
     async def before(self, commit: str) -> None: ...
     async def after(self) -> None: ...
@@ -47,7 +47,7 @@ class Worktrees:
         return await measure(self.path(tree), owner(self.data))
 
     async def resolve(self, commitish: str) -> str:
-        """The full hash of one commit. An option, a range or an exclusion is none. Raises CommitNotFound, GitFailed."""
+        """The full hash of a commit. Takes no option, range or exclusion. Raises CommitNotFound, GitFailed."""
         commit = ""
         if re.fullmatch(r"[^-^\0\n][^\0\n]*", commitish):
             argv = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
@@ -61,11 +61,11 @@ class Worktrees:
         return commit.strip()
 
     async def check_repository(self) -> None:
-        """Raises GitFailed."""
+        """Raises GitFailed if git can't use the repository."""
         await self._git.run(self._repo, "rev-parse", "--git-dir")
 
     async def check_writable(self) -> None:
-        """Whether `user` may make worktrees and refs. Raises GitFailed."""
+        """Raises GitFailed if `user` may not make worktrees and refs."""
         user = rights.other()
         if user:
             common = await self._common()
@@ -76,7 +76,7 @@ class Worktrees:
                 raise GitFailed(what, f"give it to that user: `chown -R {user.name}:{user.gid} {common}`")
 
     async def adopt_slots(self) -> None:
-        """Makes trees of slots that are folders, as an earlier slot-machine left them. Raises OSError."""
+        """Converts slots that are folders, as early releases made them, to trees. Raises OSError."""
         trees.adopt_slots(self.data)
         for tree in trees.TREE_OF_SLOT.values():
             path = self.path(tree)
@@ -85,9 +85,9 @@ class Worktrees:
                 trees.register(path, registration)
 
     async def checkout(self, tree: int, commit: str, clearing: Clearing | None = None) -> None:
-        """Makes the tree that commit, plus what git ignores and installed packages. Raises GitFailed.
+        """Makes the tree exactly that commit. Ignored files and installed packages stay. Raises GitFailed.
 
-        One that was made as a slot begins anew: its packages may contain paths that lead to another tree by now.
+        A tree that was set up as a slot is replaced by a new one, because installed packages may contain its old path.
         """
         path = self.path(tree)
         former: list[Submodule] = []
@@ -110,7 +110,7 @@ class Worktrees:
         await self._submodules.update(former, path, git_dir, _clean)
 
     async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]:
-        """In a tree, or in a submodule of one. Refused where `.git` leads elsewhere. Raises GitFailed."""
+        """Runs git in a tree or a submodule. Exit code 128 if its `.git` leads to anything else. Raises GitFailed."""
         of_tree = await self._git_dir(self.data / folder.relative_to(self.data).parts[0])
         own = gitdir.named_by(folder / ".git")
         if not of_tree or not own or not (own == of_tree or own.is_relative_to(of_tree / "modules")):
@@ -118,14 +118,14 @@ class Worktrees:
         return await self._git.attempt(folder, *args, env=gitdir.kept_index(own))
 
     async def protect(self, role: Protected, commit: str) -> None:
-        """Keeps a commit from `git gc` though no branch and no slot may hold it, or hold it yet. Raises GitFailed."""
+        """Protects a commit from `git gc` by a ref, because no branch or worktree may contain it. Raises GitFailed."""
         gitdir.clear_stale_locks(await self._common() / OWN_REFS)
         await self._git.run(self._repo, "update-ref", f"{OWN_REFS}/{role}", commit)
 
     async def fingerprint(self, tree: int) -> str | None:
-        """A digest of how tracked files differ from the checked-out commit.
+        """A digest of the differences between tracked files, also in submodules, and the commit checked out.
 
-        Empty where they don't, None where git can't tell. Submodules count with theirs.
+        Empty if there are none. None if git can't tell.
         """
         path = self.path(tree)
         git_dir = await self._git_dir(path)
@@ -142,7 +142,7 @@ class Worktrees:
         return hashlib.sha256("\0".join(digests).encode()).hexdigest() if any(digests[1:]) else digests[0]
 
     async def head(self, tree: int) -> str:
-        """The commit that is checked out, empty where there is none."""
+        """The commit that is checked out. Empty if there is none."""
         path = self.path(tree)
         if not await self._git_dir(path):
             return ""
@@ -160,9 +160,9 @@ class Worktrees:
         return gitdir.of_worktree(path, await self._common())
 
     async def _moved(self, path: Path, commit: str) -> bool:
-        """Whether the worktree could be made that commit. Raises GitFailed where a new one would not help.
+        """Checks the commit out. False if git refused, for instance because an ignored folder is where a file goes.
 
-        An ignored folder can stand where the commit has a file; git then refuses.
+        Raises GitFailed if it would fail in a new worktree, too.
         """
         code, _, err = await self._git.attempt(path, "checkout", "--quiet", "--force", "--detach", commit)
         if code and NOT_THE_SLOTS_FAULT.search(err):
@@ -184,7 +184,7 @@ class Worktrees:
         return git_dir
 
     async def _digest(self, tree: Path, git_dir: Path) -> str:
-        """Of how tracked files differ from HEAD, empty where they don't. Raises GitFailed."""
+        """A digest of `git diff HEAD`. Empty if there are no differences. Raises GitFailed."""
         digest, text = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")("replace")
         changed = False
 
@@ -206,7 +206,7 @@ def _clean(folder: Path) -> list[str]:
 
 
 async def _done(clearing: Awaitable[None]) -> bool:
-    """Whether it could be: not where git can't list, a path is too long, or in somebody else's folder."""
+    """False if it failed because git can't list files, a path is too long, or a folder is somebody else's."""
     try:
         await clearing
     except CannotList:

@@ -1,4 +1,4 @@
-"""The API's Unix socket in the data folder: whoever may write to the file may do all that the API can."""
+"""The API's Unix socket in the data folder. Whoever may write to that file may use the whole API."""
 
 import logging
 import socket
@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 
 def taken_over(data: Path, handed: socket.socket | None) -> socket.socket | None:
-    """What an earlier image of the daemon `handed` over, if clients find it; else a new one, in place of a stale one.
+    """The socket that the daemon `handed` over to itself in a reload, if its file still exists. Else a new one.
 
-    None where there can't be one, which is logged.
+    None if none can be made; that is logged.
     """
     path = data / NAME
     if handed and path.is_socket():

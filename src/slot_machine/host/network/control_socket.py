@@ -1,7 +1,6 @@
 """Unix sockets in the data folder, over which the daemon controls its other processes.
 
-One JSON object a line each way, answered in any order. Addresses go by way of /proc, as a socket's path may only have
-107 bytes (unix(7)).
+Requests and replies are one JSON object a line. Replies may come in any order.
 """
 
 import asyncio
@@ -29,7 +28,7 @@ R = TypeVar("R", bound=Numbered)
 
 @contextmanager
 def reachable(path: Path) -> Iterator[str]:
-    """A short address for the socket at that path. Raises OSError."""
+    """A short address for the socket at that path: addresses have at most 107 bytes (unix(7)). Raises OSError."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"
@@ -38,18 +37,18 @@ def reachable(path: Path) -> Iterator[str]:
 
 
 def listening(path: Path) -> socket.socket:
-    """In place of what there is at that path. Raises OSError."""
+    """A listening socket, in place of what is at that path. Raises OSError."""
     control = bound(path)
     control.listen()
     return control
 
 
 def bound(path: Path) -> socket.socket:
-    """In place of what there is at that path, and at no moment for others to use. Raises OSError."""
+    """A bound socket, in place of what is at that path. At no moment may other users connect. Raises OSError."""
     path.unlink(missing_ok=True)
     control = socket.socket(socket.AF_UNIX)
     try:
-        # Linux makes the file with the mode of the socket; the second time is for file systems that do not.
+        # Linux gives the file the mode of the socket. Some file systems do not, so `chmod` follows.
         os.fchmod(control.fileno(), MODE)
         with reachable(path) as address:
             control.bind(address)
@@ -61,7 +60,7 @@ def bound(path: Path) -> socket.socket:
 
 
 class Caller(Generic[R]):
-    """The asking end. All calls raise `gone` when the other end is."""
+    """The end that sends requests. Every call raises `gone` if the other end is gone."""
 
     def __init__(
         self,
@@ -88,7 +87,7 @@ class Caller(Generic[R]):
         return cls(reader, writer, decode, gone)
 
     async def call(self, request: Callable[[int], msgspec.Struct]) -> R:
-        """`request` is made from its id."""
+        """Sends what `request` makes from a new id, and waits for the reply."""
         if self._listening.done():
             raise self._gone("the connection is gone")
         self._last_id += 1

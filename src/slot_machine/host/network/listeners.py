@@ -1,7 +1,7 @@
-"""Whose the sockets are that a connection to the app's port reaches.
+"""Checks that the sockets which listen on the app's port belong to the app.
 
-Any program may bind to a port that the app was given and has not begun to listen on, and the kernel then lets the first
-of them listen (socket(7), SO_REUSEADDR). Once one listens, no other user's can, as far as their addresses overlap.
+Until the app listens on its port, any program may bind to it, too. The kernel lets the first one of them listen
+(socket(7), SO_REUSEADDR). From then on, no process of another user can listen on an overlapping address.
 """
 
 import os
@@ -13,7 +13,7 @@ from slot_machine.host.network.sockdiag import BOUND, LISTEN, Found
 from slot_machine.host.process import containment, proc
 
 PUBLISHERS = ("docker-proxy", "rootlesskit", "rootlessport", "conmon")
-"""They listen for a container, and are no children of the command that started it."""
+"""Programs that listen for a container. They are no descendants of the command that started it."""
 
 ROOT = 0
 
@@ -26,7 +26,7 @@ class Run(Protocol):
 
 
 class Foreign(Exception):
-    """A socket of another program, where the app's should be."""
+    """Another program has a socket on the app's port."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -34,10 +34,10 @@ class Foreign(Exception):
 
 
 class Listeners:
-    """Those of one start of the app. What was found out of a socket holds for as long as that socket does.
+    """Knows the listening sockets of one run. A socket that was found to be the app's is not checked again.
 
-    Runs with a mark that begins with `siblings` may share the port; then they have what is `known` in common, inodes.
-    `doubts` says what could not be told.
+    Runs whose mark begins with one of `siblings` may share the port. Such runs share the set `known` of checked inodes.
+    `doubts` are messages about what could not be checked.
     """
 
     def __init__(self, run: Run, siblings: tuple[str, ...] = (), known: set[int] | None = None) -> None:
@@ -47,9 +47,9 @@ class Listeners:
         self._known = set() if known is None else known
 
     def at(self, host: str, port: int, states: tuple[int, ...] = (LISTEN,)) -> set[int]:
-        """The inodes of all that a connection to there may reach. Raises Foreign unless all are the app's.
+        """The inodes of all sockets that a connection to `host` may reach. Raises Foreign unless all are the app's.
 
-        With BOUND, those too that do not listen yet; for these the kernel looks through all ports, which takes 20 ms.
+        `states` may include BOUND, for sockets that do not listen yet. That takes the kernel 20 ms.
         """
         found = self._found(host, port, states)
         unknown = {socket.inode: socket for socket in found if socket.inode not in self._known}
@@ -58,11 +58,11 @@ class Listeners:
         return {socket.inode for socket in found}
 
     def seen(self, hosts: tuple[str, ...], port: int) -> set[int]:
-        """Like `at`, whosever they are."""
+        """The inodes of all sockets that listen there, without a check whose they are."""
         return {socket.inode for host in hosts for socket in self._found(host, port, (LISTEN,))}
 
     def answered(self, host: str, port: int) -> set[int]:
-        """Like `at`, where something accepted a connection."""
+        """Like `at`, after a connection was accepted there: a doubt is noted if no socket is listed."""
         found = self.at(host, port)
         if not found and not self.doubts:
             self._doubt(port, "something answers there, but the kernel lists no socket")
@@ -93,14 +93,14 @@ class Listeners:
             uids |= its
             hidden = hidden or (not its and not proc.may_signal(pid))
         if own != unknown.keys():
-            # Again, as some may have been closed meanwhile.
+            # Listed again, because some may have been closed since.
             still = {socket.inode for socket in sockdiag.of_port(port, (LISTEN, BOUND))}
             for inode in unknown.keys() & still - own:
                 self._judge(unknown[inode], port, uids, hidden=hidden)
         self._known |= unknown.keys()
 
     def _processes(self) -> Iterator[int]:
-        """The likeliest first."""
+        """The pids of the run, those that most likely listen first."""
         seen = {self._run.pid}
         yield self._run.pid
         for pid in proc.child_tree(self._run.pid):
@@ -109,7 +109,7 @@ class Listeners:
         yield from (pid for pid in self._run.members() if pid not in seen)
 
     def _judge(self, socket: Found, port: int, uids: set[int], *, hidden: bool) -> None:
-        """Of one that no process of the app's was seen to have. Raises Foreign."""
+        """Decides about a socket that no visible process of the app has. Raises Foreign."""
         pid = proc.find_with_open({f"socket:[{socket.inode}]"})
         mark = containment.mark_of(pid) if pid else ""
         if socket.uid in uids and mark.startswith(self._siblings):
@@ -126,7 +126,7 @@ class Listeners:
 
 
 def sockets_of(pid: int) -> set[int]:
-    """The inodes of its sockets, as far as they may be read."""
+    """The inodes of its sockets. Empty if they may not be read."""
     return {int(name[8:-1]) for name in proc.open_files(pid) if name.startswith("socket:[")}
 
 

@@ -1,4 +1,4 @@
-"""Who is at the other end of a TCP connection from this machine."""
+"""Which user is at the other end of a TCP connection within this machine."""
 
 import socket
 import sys
@@ -11,21 +11,21 @@ from slot_machine.host.network.sockdiag import ESTABLISHED, Address
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 MAPPED = bytes(10) + b"\xff\xff"
-"""Begins an IPv4 address of an IPv6 socket (RFC 4291, section 2.5.5.2)."""
+"""The first bytes of an IPv4 address in IPv6 form (RFC 4291, section 2.5.5.2)."""
 
 
 class Owned(NamedTuple):
-    """A socket, as the kernel lists it. One that its process has closed has neither."""
+    """User and inode of a socket. `inode` is 0 once its process has closed it; `uid` then means nothing."""
 
     uid: int
     inode: int
 
 
 def uid(connection: socket.socket) -> int | None:
-    """The user who made the socket at the other end of an IPv4 connection. None if that can't be told. Blocks.
+    """The user who made the socket at the other end of an IPv4 connection. None if unknown. Blocks.
 
-    While this end is established, no other socket can have the address of the other one. So what the kernel said in
-    between is true: a client that is gone is never taken for the one that has its port next.
+    While this end is established, no other socket can have the address of the other end. So this end is checked before
+    and after the kernel is asked: a client is never mistaken for another one that got its port later.
     """
     try:
         if not _is_established(connection):
@@ -37,13 +37,13 @@ def uid(connection: socket.socket) -> int | None:
 
 
 def owner(found: Iterable[Owned]) -> int | None:
-    """Of the only one among these sockets, if it is in use by a user whom this user namespace has."""
+    """The uid of the only socket in `found`. None if there are several, it is closed, or its uid is not mapped here."""
     users = [one.uid if one.inode else None for one in found]
     return users[0] if len(users) == 1 and users[0] != _overflow_uid() else None
 
 
 def sockets(local: Address, remote: Address) -> list[Owned]:
-    """The established ones with these addresses. Raises OSError."""
+    """The established sockets with these addresses. Raises OSError."""
     try:
         return diagnosed(local, remote)
     except OSError:
@@ -51,13 +51,13 @@ def sockets(local: Address, remote: Address) -> list[Owned]:
 
 
 def diagnosed(local: Address, remote: Address) -> list[Owned]:
-    """Raises OSError, also where there is none with these ports."""
+    """From sock_diag. Raises OSError, also if there is no such socket."""
     found = sockdiag.between(local, remote)
     return [Owned(found.uid, found.inode)] if found.state == ESTABLISHED else []
 
 
 def listed(table: Path, local: Address, remote: Address) -> list[Owned]:
-    """Slower, and everywhere (proc_pid_net(5): the eighth and the tenth field). Raises OSError."""
+    """From a table in /proc, which is slower but always there (proc_pid_net(5), fields 8 and 10). Raises OSError."""
     if not table.exists():
         return []
     wide = table.name == "tcp6"
@@ -67,7 +67,7 @@ def listed(table: Path, local: Address, remote: Address) -> list[Owned]:
 
 
 def _is_established(connection: socket.socket) -> bool:
-    """Whether neither end has closed it (tcp(7): TCP_INFO)."""
+    """Whether neither end has closed the connection (tcp(7), TCP_INFO)."""
     return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
 
 
@@ -79,5 +79,5 @@ def _shown(address: Address, wide: bool) -> str:
 
 
 def _overflow_uid() -> int:
-    """Stands for all users whom this user namespace does not have (proc_sys_kernel(5))."""
+    """The uid that the kernel shows for users which this user namespace does not map (proc_sys_kernel(5))."""
     return int(Path("/proc/sys/kernel/overflowuid").read_text())

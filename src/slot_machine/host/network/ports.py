@@ -1,4 +1,4 @@
-"""TCP ports: fresh ones for an app, listening sockets for the daemon."""
+"""TCP ports: free ones for an app, listening sockets for the daemon."""
 
 import contextlib
 import errno
@@ -20,10 +20,10 @@ HOSTS = tuple(host for _, host in FAMILIES)
 
 
 def fresh(avoid: set[int]) -> int:
-    """A port to which nobody is bound, outside of the range from which the kernel serves outgoing connections.
+    """A port to which nobody is bound, outside of the range that the kernel uses for outgoing connections.
 
-    It can't be held for an app: a second socket on it keeps out an app that does not set SO_REUSEADDR, and no neighbour
-    that does. Raises OSError.
+    The port is not reserved until the app binds it. A socket of ours on it would keep out an app that does not set
+    SO_REUSEADDR, but not another program that does. Raises OSError.
     """
     highest = max(LOWEST + 1000, _ephemeral_start())
     for _ in range(1000):
@@ -35,7 +35,7 @@ def fresh(avoid: set[int]) -> int:
 
 
 def free_from(port: int) -> int:
-    """The first one from there on that nobody holds. Raises OSError."""
+    """The first free port from `port` on. Raises OSError if there is none."""
     for candidate in range(port, 65_536):
         if is_free(candidate):
             return candidate
@@ -43,9 +43,10 @@ def free_from(port: int) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether an app could listen on it, on all interfaces of both families. Raises OSError if that can't be tried.
+    """Whether an app could listen on it, on all interfaces, with IPv4 and IPv6. Raises OSError if that can't be tried.
 
-    What is left of connections does not count, nor does, before Linux 6.8 and beside such, who does not listen yet.
+    Connections in TIME_WAIT and the like do not count. Where there are such, a socket that is bound and does not listen
+    yet is only noticed from Linux 6.8 on.
     """
     if _can_bind(port, reuse=False):
         return True
@@ -57,7 +58,7 @@ def is_free(port: int) -> bool:
 
 
 def _can_bind(port: int, *, reuse: bool) -> bool:
-    """Without `reuse` it takes a port on which there is no socket in any state: with it, sockets that don't listen."""
+    """With `reuse`, sockets that do not listen may be on the port. Without it, none at all."""
     try:
         for family, _ in FAMILIES:
             with socket.socket(family) as probe:
@@ -74,7 +75,7 @@ def _can_bind(port: int, *, reuse: bool) -> bool:
 
 
 def listening_host(port: int) -> str | None:
-    """The loopback address on which somebody listens: `127.0.0.1`, `::1` or None."""
+    """The loopback address that accepts a connection to the port: `127.0.0.1`, `::1` or None. Blocks."""
     for family, host in FAMILIES:
         with contextlib.suppress(OSError), socket.socket(family) as probe:
             probe.settimeout(1)
@@ -84,7 +85,7 @@ def listening_host(port: int) -> str | None:
 
 
 def bind_public(port: int) -> socket.socket:
-    """A socket for all interfaces, of both families where the machine has IPv6. Raises StartRefused."""
+    """A socket for all interfaces, with IPv4 and, if the machine has it, IPv6. Raises StartRefused."""
     if socket.has_dualstack_ipv6():
         try:
             return _bind(socket.AF_INET6, "::", port)
@@ -113,7 +114,7 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 
 
 def listen(listener: socket.socket) -> None:
-    """Raises StartRefused, as where somebody who was bound beside it has come to listen first."""
+    """Raises StartRefused, for instance if another program was bound to the port, too, and listened first."""
     try:
         listener.listen(BACKLOG)
     except OSError as error:
@@ -134,7 +135,7 @@ def _ephemeral_start() -> int:
 
 
 def used_by(port: int) -> str:
-    """Who is bound to it, as `pid 123 (node server.js)`, or `a process of uid 33`; empty where that can't be seen."""
+    """Who is bound to the port: `pid 123 (node server.js)`, `a process of uid 33`, or an empty string if unknown."""
     with contextlib.suppress(OSError):
         own = {*proc.open_files(os.getpid())}
         others = {f"socket:[{found.inode}]": found for found in sockdiag.of_port(port, HELD)}

@@ -1,4 +1,4 @@
-"""TCP sockets of whatever process and user, as the kernel lists them. sock_diag(7)"""
+"""The TCP sockets of all processes and users, as the kernel lists them. sock_diag(7)"""
 
 import os
 import socket
@@ -13,17 +13,18 @@ REQUEST, REQUEST_DUMP = 1, 0x301
 REQ_BYTECODE, SOURCE_PORT_EQUALS, ONLY_IPV6 = 1, 11, 11
 
 ESTABLISHED, SYN_RECV, CLOSED, CLOSE_WAIT, LISTEN, NEW_SYN_RECV, BOUND = 1, 3, 7, 8, 10, 12, 13
-"""BOUND does not listen yet. Linux lists such from 6.8 on, as CLOSED."""
+"""A BOUND socket does not listen yet. Linux lists these since 6.8, as CLOSED."""
 EVERY_STATE = range(1, 14)
 
 HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")
 QUESTION = struct.Struct("=BBBxI48s")
-"""struct inet_diag_req_v2: family, protocol, attributes asked for, states, and the socket's identity."""
+"""struct inet_diag_req_v2: family, protocol, wanted attributes, wanted states, and IDENTITY."""
 IDENTITY = struct.Struct("!HH16s16s4x")
+"""The head of struct inet_diag_sockid: both ports, both addresses."""
 ANY_COOKIE = b"\xff" * 8
 MESSAGE = struct.Struct("=BB2x40s8x12xII")
-"""struct inet_diag_msg, with the addresses and ports as they stand."""
+"""struct inet_diag_msg: family, state, packed ports and addresses, uid, inode."""
 
 FAMILIES = socket.AF_INET, socket.AF_INET6
 
@@ -31,7 +32,7 @@ Address = tuple[str, int]
 
 
 class Found(NamedTuple):
-    """`ends` are its addresses and ports as the kernel packs them; `inode` is 0 until the app has accepted it."""
+    """One socket. `ends` are its ports and addresses as the kernel packs them. `inode` is 0 until it is accepted."""
 
     family: int
     state: int
@@ -42,12 +43,12 @@ class Found(NamedTuple):
 
     @property
     def host(self) -> IPv4Address | IPv6Address:
-        """An IPv6 socket at an IPv4 address has that one."""
+        """The local address. For an IPv6 socket with a mapped IPv4 address, that IPv4 address."""
         packed = ip_address(self.ends[4:8] if self.family == socket.AF_INET else self.ends[4:20])
         return getattr(packed, "ipv4_mapped", None) or packed
 
     def is_reached_by(self, host: str) -> bool:
-        """Whether a connection to that address may end there, as to its own, or to all addresses."""
+        """Whether this listening socket may get connections to the address `host`."""
         wanted = ip_address(host)
         if self.host.is_unspecified and self.host.version == 6:
             return wanted.version == 6 or not self.only_ipv6
@@ -55,13 +56,13 @@ class Found(NamedTuple):
 
 
 def of_port(port: int, states: Iterable[int]) -> list[Found]:
-    """Raises OSError."""
+    """All sockets with this local port, in these states. Raises OSError."""
     mask = sum(1 << state for state in states)
     return [found for family in FAMILIES for found in _dump(family, port, mask)]
 
 
 def between(local: Address, remote: Address) -> Found:
-    """The IPv4 socket with these ends; the kernel looks for that one only. Raises OSError, also where there is none."""
+    """The one established IPv4 connection with these addresses. Raises OSError, also if there is none."""
     ends = IDENTITY.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]))
     question = QUESTION.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 1 << ESTABLISHED, ends + ANY_COOKIE)
     return next(_answers(REQUEST, question))
@@ -88,12 +89,12 @@ def _answers(flags: int, question: bytes) -> Iterator[Found]:
 
 
 def _only(port: int) -> bytes:
-    """An attribute with a program of two operations; the second is the argument of the first."""
+    """A filter attribute: a program of two operations, of which the second is the argument of the first."""
     return struct.pack("=HHBBHBBH", 12, REQ_BYTECODE, SOURCE_PORT_EQUALS, 8, 12, 0, 0, port)
 
 
 def _parts(header: struct.Struct, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Messages of netlink, or attributes of one: each has its length and its kind in front. netlink(7)"""
+    """Splits netlink messages, or the attributes of one. Each begins with its length and its kind. netlink(7)"""
     while data:
         length, kind, *_ = header.unpack_from(data)
         yield kind, data[header.size : length]

@@ -15,11 +15,11 @@ from slot_machine.host.process.proc import Identity
 from slot_machine.host.process.session import Session
 
 ROOT = Path("/")
-"""Where a command begins that goes to a folder of the user's by itself, with that user's rights."""
+"""The current folder of a command that enters a folder of `user` itself, with the rights of `user`."""
 
 PIECE = 65_536
 MOST_STDOUT = 134_217_728
-"""The names of a million files."""
+"""Enough for the names of a million files."""
 
 MOST_STDERR = 16_384
 
@@ -33,10 +33,10 @@ async def run(
     *,
     as_daemon: bool = False,
 ) -> tuple[int, str, str]:
-    """Returns exit code, stdout and the end of stderr. A cancelled command is killed. `owner` is one of `containment`.
+    """Returns the exit code, stdout and the end of stderr. Kills the command if it is cancelled.
 
-    It has the rights of `user`, unless `as_daemon`. With `on_output`, stdout goes there and is not returned. Raises
-    OSError, also for more stdout than MOST_STDOUT.
+    The command has the rights of `user`, or those of the daemon with `as_daemon`. `owner`: `containment.owner`. With
+    `on_output`, stdout is passed to it and not returned. Raises OSError, also for more than MOST_STDOUT bytes.
     """
     out, err = bytearray(), bytearray()
 
@@ -80,9 +80,9 @@ async def run_shell(
     on_start: Callable[[Identity], None],
     on_output: Callable[[bytes], None],
 ) -> int:
-    """Runs `command` with /bin/sh, hands over what it prints, and returns its exit code.
+    """Runs `command` with /bin/sh, passes its output to `on_output`, and returns its exit code.
 
-    Whatever it leaves running is killed: a setup has no say once it is over. So is a cancelled one.
+    Processes that it leaves running are killed. The command is killed if it is cancelled. Raises OSError.
     """
     with _pipe(on_output) as output:
         session = Session.start(["/bin/sh", "-c", command], cwd=cwd, env=env, output=output, owner=owner)
@@ -95,7 +95,7 @@ async def run_shell(
 
 @contextmanager
 def _pipe(on_output: Callable[[bytes], None]) -> Iterator[int]:
-    """The end to write to. In the end, what is in the pipe by then is read: somebody may hold it open for ever."""
+    """A pipe's writing end. On exit it reads the rest, but not until EOF, which never comes if a process stays."""
     loop = asyncio.get_running_loop()
     source, target = os.pipe()
     loop.add_reader(source, lambda: on_output(os.read(source, PIECE)))

@@ -1,9 +1,11 @@
-"""What came of a process, whatever it did to get away: double-forked, setsid, daemonised.
+"""Finds all descendants of a run, even those that double-forked, called setsid or became daemons of their own.
 
-A control group of its own holds all of it but what moves itself out, as root may (cgroup v2, cgroups(7)). So the kin
-of a process are also found by their session, by a mark in their environment and by their parents. Where the daemon may
-make no groups, it is the parent of orphans (PR_SET_CHILD_SUBREAPER, prctl(2)): one that left its session *and* cleared
-its environment is a stray, and goes with the first session of which all others are younger.
+Each run gets a control group (cgroup v2, cgroups(7)). A process with root's rights can move itself out of it. So
+descendants are also found by their session, by a mark in their environment and by their parents.
+
+Where the daemon may not make control groups, it becomes the parent of orphans (PR_SET_CHILD_SUBREAPER, prctl(2)). An
+orphan that left its session *and* cleared its environment can't be attributed to a run. It is killed together with the
+oldest one.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ from slot_machine.host.process import proc
 from slot_machine.host.process.proc import Identity
 
 MARK = "SLOT_MACHINE_RUN"
-"""In the environment of all that a daemon starts: whose it is, and which start it came of."""
+"""A variable in the environment of every process that a daemon starts. Its value names the daemon and the run."""
 
 GROUP_PREFIX = "slot-machine-"
 DYING_S = 1.0
@@ -31,7 +33,7 @@ DYING_POLL_S = 0.001
 
 PR_SET_CHILD_SUBREAPER = 36
 WAIT = 'read -r _ && exec "$@" < /dev/null'
-"""The shell becomes the command once it has been moved, so that nothing is ever started outside."""
+"""The shell waits until it was moved into the group and then becomes the command: nothing runs outside the group."""
 
 
 class Cgroup:
@@ -42,21 +44,21 @@ class Cgroup:
 
     @classmethod
     def make(cls, mark: str) -> "Cgroup | None":
-        """None where the daemon may not."""
+        """None where the daemon may not make one. Raises OSError."""
         parent = usable_parent()
         if parent is None:
             return None
         path = parent / group_of(mark)
         path.mkdir()
-        path.chmod(0o755)  # Programs look there for how much memory they may take.
+        path.chmod(0o755)  # Programs read their memory limit there.
         return cls(path)
 
     def waiting(self, argv: list[str]) -> list[str]:
-        """A command that becomes `argv`, under the same pid, when it has been admitted. Its stdin is a pipe."""
+        """A command that becomes `argv`, with the same pid, after `admit`. Its stdin must be a pipe."""
         return ["/bin/sh", "-c", WAIT, "sh", *argv]
 
     def admit(self, process: "subprocess.Popen[bytes]") -> None:
-        """Into the group, by the daemon: the user of the command may not. Kills it where that fails. Raises OSError."""
+        """Moves the process into the group and lets it go on. Kills it if that fails. Raises OSError."""
         assert process.stdin
         with process.stdin as gate:
             try:
@@ -68,7 +70,7 @@ class Cgroup:
                 raise
 
     def processes(self) -> list[int]:
-        """Zombies left out."""
+        """Pids, without zombies."""
         return [pid for group in self._groups() for pid in _pids(group)]
 
     def kill(self) -> None:
@@ -76,15 +78,15 @@ class Cgroup:
             (self.path / "cgroup.kill").write_text("1")
 
     def remove(self) -> None:
-        """Together with those that the app made in it."""
+        """Removes the group, with those that the app made inside."""
         for group in self._groups():
             with contextlib.suppress(OSError):
                 group.rmdir()
 
     async def emptied(self) -> None:
-        """Waits for processes that are in no list any more, but still hold the group while they die."""
+        """Waits, at most DYING_S, for dying processes: they are in no list, but keep the group in use."""
         deadline_s = time.monotonic() + DYING_S
-        while self._is_populated() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - nothing in the loop tells
+        while self._is_populated() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(DYING_POLL_S)
 
     def _is_populated(self) -> bool:
@@ -100,7 +102,7 @@ class Cgroup:
 
 @functools.cache
 def usable_parent() -> Path | None:
-    """The daemon's own group, if a group can be made, entered and killed in it (Linux 5.14)."""
+    """The daemon's own group, if it can make, enter and kill groups in there (Linux 5.14). None else."""
     mount = _cgroup_mount()
     own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
     if mount is None or not own:
@@ -137,27 +139,27 @@ def _pids(group: Path) -> list[int]:
 
 
 def owner(data: Path) -> str:
-    """Stands for the daemon with this data folder in the marks of what it starts."""
+    """An id of the daemon with this data folder. The marks of its runs begin with it."""
     return hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
 
 
 def new_mark(whose: str) -> str:
-    """A secret: whoever knows it can pass a process off as one of the run."""
+    """Secret, because a process that bears the mark counts as one of the run."""
     return f"{whose}-{secrets.token_hex(8)}"
 
 
 def group_of(mark: str) -> str:
-    """The name of its control group, which all users can see: it does not tell the mark."""
+    """The name of the run's control group. All users can see it, so it holds only a hash of the mark."""
     return f"{GROUP_PREFIX}{mark.partition('-')[0]}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}"
 
 
 async def end_unknown(whose: str, known: set[str]) -> list[int]:
-    """Kills what bears a mark of this owner, but none of the known ones. Returns the pids.
+    """Kills all processes that bear a mark of this owner which is not among the known ones. Returns their pids.
 
-    A daemon that is killed right after it started something could not write that down.
+    There are such if a daemon was killed after it had started a process and before it had saved that.
     """
-    known = known | {mark_of(os.getpid())}  # A daemon may have been started from within an app.
-    # Groups of an earlier slot-machine have the marks themselves as their names.
+    known = known | {mark_of(os.getpid())}  # The daemon itself may have been started by an app.
+    # Earlier releases named the group by the mark itself.
     groups = {name for mark in known for name in (group_of(mark), f"{GROUP_PREFIX}{mark}")}
     parent = usable_parent()
     for path in parent.glob(f"{GROUP_PREFIX}{whose}-*") if parent else ():
@@ -172,11 +174,11 @@ async def end_unknown(whose: str, known: set[str]) -> list[int]:
 
 
 async def _killed(pid: int, mark: str) -> bool:
-    """Kills a process with that mark; False if it is gone by now, or another user's."""
+    """Kills a process with that mark. Returns False if it is gone, or may not be signalled."""
     with contextlib.ExitStack() as stack, contextlib.suppress(ProcessLookupError, PermissionError):
         pidfd = os.pidfd_open(pid)
         stack.callback(os.close, pidfd)
-        # Asked again, as the number may have come to mean another process before it was held.
+        # Checked again: before the pidfd was opened, the kernel may have given the pid to another process.
         if mark_of(pid) == mark:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             await proc.readable(pidfd)
@@ -185,9 +187,10 @@ async def _killed(pid: int, mark: str) -> bool:
 
 
 def descendants(leader: int | None, run: Identity, seeds: Mapping[int, int]) -> dict[int, int]:
-    """The processes of the leader's session, those with the run's mark, the seeds, and what descends from any of them.
+    """The processes of the leader's session, those with the run's mark, the seeds, and all descendants of these.
 
-    Zombies left out. Seeds and result are process ids, with when each began. None is older than the run.
+    Seeds and result map pids to start times, in ticks since the boot. Zombies, and processes that are older than the
+    run, are left out.
     """
     living = {pid: fields for pid, fields in proc.stats() if not proc.is_zombie(fields)}
     young = {pid: ticks for pid, fields in living.items() if (ticks := proc.start_ticks(fields)) >= run.start_ticks}
@@ -199,20 +202,20 @@ def descendants(leader: int | None, run: Identity, seeds: Mapping[int, int]) -> 
 
 
 def mark_of(pid: int) -> str:
-    """Empty where there is none."""
+    """Empty for a process without a mark, and where the environment may not be read."""
     name = f"{MARK}=".encode()
     found = next((pair for pair in proc.environ(pid).split(b"\0") if pair.startswith(name)), b"")
     return found[len(name) :].decode(errors="replace")
 
 
 def adopt_orphans() -> None:
-    """Makes the daemon the parent of the app's orphans, where no control group holds them."""
+    """Makes the daemon the parent of orphans, where there are no control groups to find them."""
     if usable_parent() is None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def orphans(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Orphans that bear nothing of where they came from, each with when it started, in ticks since the boot."""
+    """The pid and start ticks of each child of the daemon that bears no mark and is in none of these sessions."""
     known = set(leaders)
     for pid, fields in proc.stats():
         is_orphan = proc.parent(fields) == os.getpid() and not proc.is_zombie(fields)
@@ -221,13 +224,13 @@ def orphans(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 class OrphanReaper:
-    """Reaps children that nobody waits for: orphans, and what the daemon started before a reload."""
+    """Reaps children that nobody waits for: orphans, and those that the daemon started before a reload."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
 
     def reap(self, leaders: Iterable[int]) -> None:
-        """Those that were dead at the time before already, so that whoever waits for a child of his own was first."""
+        """Reaps zombies that the previous call has seen already. So whoever waits for its own child comes first."""
         known = set(leaders)
         dead = {
             pid

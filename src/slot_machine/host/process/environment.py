@@ -16,38 +16,41 @@ from slot_machine.host.files.regular import open_owned
 from slot_machine.host.user import rights
 
 LONGEST_BYTES = 131_071
-"""Of `NAME=value`: MAX_ARG_STRLEN in execve(2), less the NUL at its end."""
+"""Of `NAME=value`: MAX_ARG_STRLEN in execve(2), without the NUL at its end."""
 POINTER_BYTES = 8
 SPARED_BYTES = 16_384
-"""For the command line, and for the variables that are added to every start."""
+"""Kept free for the command line and for the variables that each start adds."""
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class BadLine(Exception):
-    """A line of an env file that no process could get; the message names it, never a value."""
+    """A line of an env file that can't become a variable. The message never contains a value."""
 
 
 def inherited() -> dict[str, str]:
-    """The daemon's own. A daemon that was started from a hook of git's does not hand on which repository that was."""
+    """The daemon's environment, without the variables by which a git hook binds its children to one repository."""
     return git_variables.unbound(os.environ)
 
 
 def of_commands() -> dict[str, str]:
-    """What commands of the repository begin with: the daemon's own, or a clean one where `user` is set."""
+    """The environment of the app's and git's commands: the daemon's, or a clean one if `user` is set."""
     account = rights.account()
     return account.environment(os.environ) if account else inherited()
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """A name without `=` is skipped; `$` in values stands for itself. Raises BadLine, OSError, UnicodeDecodeError."""
+    """Skips names without `=`. Expands no `$`. Raises BadLine, OSError, UnicodeDecodeError."""
     with os.fdopen(open_owned(path), encoding="utf-8-sig") as stream:
         variables = dict(_variable(binding) for binding in parse_stream(stream) if binding.key or binding.error)
     return {name: value for name, value in variables.items() if value is not None}
 
 
 def compose(version: Version, env_file: Path | None, ports: dict[str, int], stage: str) -> dict[str, str]:
-    """`ports` are the variables that carry ports, none for the setup. Raises StageFailed for a bad `env_file`."""
+    """Precedence: `ports`, then `env_file`, then the daemon's environment. Raises StageFailed for a bad `env_file`.
+
+    `ports` maps the names of variables to ports; it is empty for the setup.
+    """
     env = of_commands()
     if env_file:
         try:
@@ -67,9 +70,9 @@ def compose(version: Version, env_file: Path | None, ports: dict[str, int], stag
 
 
 def dropped_by_the_shell(env: Iterable[str]) -> list[str]:
-    """Names that are not the daemon's own, and that /bin/sh does not hand on to what it starts. Raises OSError.
+    """Names, apart from the daemon's own, that /bin/sh does not pass on to the commands it runs. Raises OSError.
 
-    dash drops names that are not identifiers, bash does not.
+    dash drops names that are not identifiers. bash keeps them.
     """
     odd = [name for name in env if name not in os.environ and not IDENTIFIER.fullmatch(name)]
     return odd if odd and not _shell_keeps_odd_names() else []
@@ -88,7 +91,7 @@ def _variable(binding: Binding) -> tuple[str, str | None]:
         raise BadLine(f"line {line}: {name} contains a NUL character")
     if len(name.encode()) + 1 + len(value.encode()) > LONGEST_BYTES:
         raise BadLine(f"line {line}: {name} is longer than the {LONGEST_BYTES} bytes that a variable can have")
-    # The bytes of the file, whatever the locale's encoding.
+    # The process gets the bytes of the file, whatever encoding the locale has.
     return os.fsdecode(name.encode()), os.fsdecode(value.encode())
 
 

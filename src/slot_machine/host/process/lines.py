@@ -1,4 +1,4 @@
-"""What a command prints, in lines that are never longer than a bound."""
+"""Splits the output of a command into lines of a limited length."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ LONGEST_LINE_BYTES = 16_384
 
 
 class Lines:
-    """Of a longer line, the rest is left out. No byte is looked at twice, so a line without an end costs no more."""
+    """Cuts longer lines off. It looks at each byte once, so that an endless line costs no more time than others."""
 
     def __init__(self) -> None:
         self._begun = bytearray()
         self._left_out = 0
 
     def feed(self, piece: bytes) -> Iterator[str]:
-        """The lines that end in this piece."""
+        """Yields the lines that end in this piece."""
         *ended, last = piece.split(b"\n")
         for part in ended:
             self._add(part)
@@ -21,7 +21,7 @@ class Lines:
         self._add(last)
 
     def rest(self) -> Iterator[str]:
-        """The last line, if it has no end."""
+        """Yields the last line, if it does not end with a line feed."""
         if self._begun:
             yield self._taken()
 

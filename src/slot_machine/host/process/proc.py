@@ -1,4 +1,7 @@
-"""What /proc tells of the machine's processes, and waiting for them through pidfds."""
+"""Reads /proc, and waits for processes through pidfds.
+
+psutil takes 17 times as long to look at all processes (40 ms for 180), adds 0.9 MB to the daemon, and has no pidfds.
+"""
 
 import asyncio
 import functools
@@ -11,15 +14,16 @@ from pathlib import Path
 import msgspec
 
 LONGEST_NAME = 200
-"""Of a process in a message, in characters."""
+"""Of a command line in a message, in characters."""
 
 OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """A session beyond its leader's pid, which the kernel uses again: `start_ticks` since the boot with this `boot_id`.
+    """Identifies a session even after the kernel has used the pid of its leader again.
 
-    `mark` is in the environment of all that came of it, `cgroup` the folder of its control group where it has one.
+    The leader started `start_ticks` after the boot with this `boot_id`. `mark` is in the environment of all its
+    processes. `cgroup` is the folder of its control group, empty if it has none.
     """
 
     pid: int
@@ -30,7 +34,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def identify(pid: int, mark: str = "", cgroup: str = "") -> Identity:
-    """With `start_ticks` of 0 for a process that may not be seen. Raises ProcessLookupError."""
+    """`start_ticks` is 0 for a process that the daemon may not see (`hidepid`). Raises ProcessLookupError."""
     fields = stat(pid)
     if fields is None and may_signal(pid):
         raise ProcessLookupError(f"no process {pid}")
@@ -52,9 +56,9 @@ def boot_id() -> str:
 
 
 def stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from `state` on (field 3 in proc(5)); the name before them may contain anything.
+    """The fields of /proc/PID/stat from `state` on (field 3 in proc(5)). The name before them may contain spaces.
 
-    None for a process that is gone, or that may not be seen (`hidepid`).
+    None for a process that is gone, or that the daemon may not see (`hidepid`).
     """
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
@@ -64,6 +68,7 @@ def stat(pid: int) -> list[str] | None:
 
 
 def stats() -> Iterator[tuple[int, list[str]]]:
+    """The pid and `stat` of every visible process."""
     for name in os.listdir("/proc"):
         if name.isdigit() and (fields := stat(int(name))):
             yield int(name), fields
@@ -86,14 +91,15 @@ def start_ticks(fields: list[str]) -> int:
 
 
 def no_new_privileges() -> bool:
-    """Whether it is set for the daemon, and so for all that it starts (PR_SET_NO_NEW_PRIVS, prctl(2))."""
+    """Whether the daemon, and so all that it starts, can gain no rights by exec (PR_SET_NO_NEW_PRIVS, prctl(2))."""
     return "\nNoNewPrivs:\t1\n" in Path("/proc/self/status").read_text()
 
 
 def child_tree(pid: int) -> Iterator[int]:
-    """Without a look at all of the machine's processes; those that may not be seen are among them. proc_pid_task(5)
+    """The children of a process, their children and so on, without a look at all processes. proc_pid_task(5)
 
-    Orphans are not, and with a kernel without CONFIG_PROC_CHILDREN nobody is.
+    Includes processes that the daemon may not see otherwise. Leaves out orphans. Empty on a kernel without
+    CONFIG_PROC_CHILDREN.
     """
     waiting = [pid]
     while waiting:
@@ -110,7 +116,7 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def uids(pid: int) -> set[int]:
-    """Real, effective, saved, and of file access. Empty for a process that is gone, or that may not be seen."""
+    """Real, effective, saved and file system uid. Empty for a process that is gone or hidden."""
     with suppress(*OUT_OF_SIGHT):
         for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
             if line.startswith(b"Uid:"):
@@ -119,7 +125,7 @@ def uids(pid: int) -> set[int]:
 
 
 def environ(pid: int) -> bytes:
-    """`NAME=value` pairs as they were at the process's start, each ended by a NUL. Empty where it may not be read."""
+    """`NAME=value` pairs from the start of the process, each ended by a NUL. Empty if they may not be read."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -134,12 +140,12 @@ def command_line(pid: int) -> str:
 
 
 def named(pid: int) -> str:
-    """Its number and command line, in one line that can be printed: `123 (node server.js)`."""
+    """Pid and command line, as one printable line: `123 (node server.js)`."""
     return f"{pid} ({''.join(char if char.isprintable() else '?' for char in command_line(pid)[:LONGEST_NAME])})"
 
 
 def open_files(pid: int) -> Iterator[str]:
-    """What its file descriptors stand for: a path, or such as `socket:[INODE]`. Nothing where it may not be read."""
+    """The targets of its file descriptors: paths, or such as `socket:[INODE]`. None if they may not be read."""
     with suppress(OSError):
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with suppress(OSError):
@@ -147,13 +153,13 @@ def open_files(pid: int) -> Iterator[str]:
 
 
 def find_with_open(files: set[str]) -> int | None:
-    """A process that has one of these open."""
+    """The first process that has one of these open, named as by `open_files`."""
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
     return next((pid for pid in pids if not files.isdisjoint(open_files(pid))), None)
 
 
 def resident_bytes(pid: int) -> int:
-    """0 for a process that is gone, or that may not be seen."""
+    """0 for a process that is gone or hidden."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OUT_OF_SIGHT:
@@ -162,7 +168,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def may_signal(pid: int) -> bool:
-    """False for another user's process. True for one that is gone."""
+    """False for a process of another user. True for one that is gone."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -173,7 +179,7 @@ def may_signal(pid: int) -> bool:
 
 
 async def gone(pid: int) -> None:
-    """Waits for any process of this machine to end."""
+    """Waits until the process ends. It need not be a child."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -185,7 +191,7 @@ async def gone(pid: int) -> None:
 
 
 async def readable(fd: int) -> None:
-    """Waits on a file descriptor of its own copy, so that several can wait for the same process."""
+    """Waits on a copy of the file descriptor, because the event loop takes one waiter per descriptor."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     copy = os.dup(fd)

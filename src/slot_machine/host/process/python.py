@@ -1,12 +1,12 @@
-"""Python programs of our own: found where the daemon's own code was, never in a folder that they run in."""
+"""How our own Python programs are started: they import the daemon's code and nothing from their current folder."""
 
 import sys
 from pathlib import Path
 
 FOLDER = Path("/")
-"""Where they run. An empty or relative entry of PYTHONPATH would make modules of what lies in a folder of the app's."""
+"""Where they run. An empty or relative entry in PYTHONPATH would import from the current folder."""
 
 
 def module(name: str, *args: str) -> list[str]:
-    """-P, not -I: slot-machine may be installed in the user's site-packages, or be found by PYTHONPATH."""
+    """Uses -P, not -I, because slot-machine may lie in the user's site-packages or on PYTHONPATH."""
     return [sys.executable, "-P", "-m", name, *args]

@@ -1,4 +1,4 @@
-"""Processes in sessions of their own: started or taken over, watched, stopped with all that came of them."""
+"""Sessions: a command and all its descendants, started or adopted, watched, and stopped together."""
 
 import asyncio
 import contextlib
@@ -18,22 +18,22 @@ from slot_machine.host.user import rights
 log = logging.getLogger(__name__)
 
 KILLED_WITHIN_S = 10.0
-"""What does not die of SIGKILL by then is left: it hangs in the kernel."""
+"""A process that survives SIGKILL for longer hangs in the kernel: it is left running."""
 
 SURVIVES = "it belongs to another user, or hangs in the kernel; it was left running, so end it by hand"
 
 UNKNOWN_EXIT = 1 << 16
-"""In place of an exit code: the process was another daemon's child, and only a parent is told."""
+"""Stands for an exit code that nobody can know: an earlier daemon was the parent, and only a parent is told."""
 
 _open: dict[int, "Session"] = {}
-"""By pid, every session that this daemon holds."""
+"""Every session of this daemon that is not reaped yet, by the pid of its leader."""
 
 
 class Session:
-    """A session (setsid) led by process `pid`, and every process that came of it.
+    """A session (setsid(2)) led by process `pid`, with all descendants of that process.
 
-    A leader that is the daemon's child stays unreaped until `reap`, so that its pid can't come to mean another session
-    meanwhile.
+    A leader that is the daemon's child stays a zombie until `reap`, so that the kernel can't give its pid to another
+    process before that.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Session:
         contained: bool,
         leader: "subprocess.Popen[bytes] | None" = None,
     ) -> None:
-        """`pidfd` is None for a leader that has ended; something that it started may still run.
+        """`pidfd` is None for a leader that has ended; its descendants may still run.
 
-        `contained`: what it starts may try to get away.
+        `contained`: descendants that leave the session must be found, too. An app's may do that, git's do not.
         """
         self.identity = identity
         self.pid = identity.pid
@@ -75,7 +75,7 @@ class Session:
         contained: bool = True,
         as_daemon: bool = False,
     ) -> Self:
-        """`output` is the file descriptor for stdout and, without `errors`, for stderr; `owner` one of `containment`.
+        """`output` is the file descriptor for stdout and, without `errors`, for stderr. `owner`: `containment.owner`.
 
         `as_daemon`: with the daemon's rights, not with those of `user`. Raises OSError.
         """
@@ -114,7 +114,7 @@ class Session:
 
     @classmethod
     def adopt(cls, identity: Identity, *, contained: bool = True) -> Self:
-        """Takes over what an earlier daemon started, or what is left of it."""
+        """Takes over a session that an earlier daemon started. Its leader may have ended."""
         pidfd = None
         with contextlib.suppress(ProcessLookupError):
             pidfd = os.pidfd_open(identity.pid)
@@ -125,7 +125,7 @@ class Session:
 
     @property
     def exit_code(self) -> int | None:
-        """Of the leader; None while it runs, negative for a signal (as in `subprocess`), or UNKNOWN_EXIT."""
+        """The leader's: None while it runs, negative for a signal (as in `subprocess`), or UNKNOWN_EXIT."""
         if self._reaped or self._pidfd is None:
             return self._exit_code
         try:
@@ -145,19 +145,19 @@ class Session:
         return code
 
     def members(self) -> list[int]:
-        """All that came of it and runs, as far as it may be seen."""
+        """The pids of all its running processes that the daemon can see."""
         if self.identity.boot_id != proc.boot_id():
             return []
         in_cgroup = self._in_cgroup()
         seeds = self._seen | {pid: proc.start_ticks(fields) for pid in in_cgroup if (fields := proc.stat(pid))}
-        # Once found, a process stays one of it, though its parent may end before it.
+        # A process that was found once stays a member, even if its parent ends first.
         self._seen = containment.descendants(self.pid if self._owns_pid else None, self.identity, seeds)
         hidden = {self.pid} if self.exit_code is None else set()
         self._latest = [*self._seen, *(hidden.union(in_cgroup) - self._seen.keys()), *self._orphans()]
         return self._latest
 
     def signal(self, signum: signal.Signals) -> None:
-        """Sends to the process group at once, then to all others; to another user's only where that is allowed."""
+        """Signals the leader's process group in one step, then each other member that may be signalled."""
         with contextlib.ExitStack() as stack:
             held = {pid: _pidfd_of(pid, stack) for pid in self.members()}
             in_group: set[int] = set()
@@ -172,12 +172,12 @@ class Session:
                         signal.pidfd_send_signal(pidfd, signum)
 
     def _still_members(self, pids: set[int]) -> set[int]:
-        """Those of them that are members, now that they are held: a number may have come to mean another process."""
+        """Checks again after the pidfds were opened, because the kernel may have given a pid to another process."""
         same = {pid for pid in pids if (fields := proc.stat(pid)) and proc.start_ticks(fields) == self._seen.get(pid)}
         return same | (pids & set(self.members()) if pids - same else set())
 
     async def ended(self) -> None:
-        """Waits until nothing of it is left, as far as it was seen at the latest look, and then at another."""
+        """Waits for the members that were seen last, then looks again, until there are none."""
         pids = self._latest
         while pids:
             for pid in pids:
@@ -185,7 +185,7 @@ class Session:
             pids = self.members()
 
     async def stop(self, grace_s: float) -> bool:
-        """SIGTERM, after `grace_s` SIGKILL. Returns whether it took the SIGKILL. Ends with `reap`."""
+        """Sends SIGTERM, and SIGKILL after `grace_s`. Returns whether SIGKILL was needed. Reaps."""
         self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
@@ -197,7 +197,7 @@ class Session:
         return False
 
     async def kill(self) -> None:
-        """SIGKILL to all of it. Ends with `reap`. `survivors` are what it could not end."""
+        """Sends SIGKILL to all members and reaps. Afterwards, `survivors` names those that could not be ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KILLED_WITHIN_S):
                 while killable := self._killable():
@@ -212,7 +212,7 @@ class Session:
         await self._let_go()
 
     def reap(self) -> None:
-        """Lets go of the leader. One that has ended and is the daemon's child is waited for."""
+        """Gives up the leader and its pid; reads the exit code of one that has ended. Removes the control group."""
         if not self._reaped and self._pidfd is not None:
             code = self.exit_code
             self._exit_code = UNKNOWN_EXIT if code is None else code
@@ -239,7 +239,7 @@ class Session:
                 os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
 
     def _killable(self) -> list[int]:
-        """A control group ends even what is another user's."""
+        """Members that can be killed: a control group kills even processes of other users."""
         in_cgroup = self._in_cgroup()
         return [pid for pid in self.members() if pid in in_cgroup or proc.may_signal(pid)]
 
@@ -248,17 +248,15 @@ class Session:
 
     @property
     def _owns_pid(self) -> bool:
-        """Whether `pid` can't be another's by now."""
+        """Whether `pid` is sure to mean the leader still."""
         return not self._reaped and (self._leader is not None or self.exit_code is None)
 
     def _orphans(self) -> list[int]:
-        """Those that can't be another session's, as they started before all others that run."""
+        """Orphans that must be this session's, because every other session that may lose some is younger."""
         if not self.may_lose_orphans:
             return []
-        others = [
-            other.identity.start_ticks for other in _open.values() if other is not self and other.may_lose_orphans
-        ]
-        return [pid for pid, started in containment.orphans(_open) if not others or started < min(others)]
+        others = [other.identity for other in _open.values() if other.may_lose_orphans and other is not self]
+        return [pid for pid, ticks in containment.orphans(_open) if all(ticks < other.start_ticks for other in others)]
 
 
 def leaders() -> set[int]:
@@ -272,12 +270,12 @@ def describe_exit(code: int) -> str:
         return "ended, after it outlived the daemon that would have been told how"
     if code < 0:
         return f"killed by {_signal_name(-code)}"
-    # A shell says so of a program that it ran.
+    # /bin/sh exits with 128 + N if the program that it ran was killed by signal N.
     return f"exit code {code}" if code <= 128 else f"exit code {code}, killed by {_signal_name(code - 128)}"
 
 
 def _pidfd_of(pid: int, stack: contextlib.ExitStack) -> int | None:
-    """A pidfd until the stack is left, None for a process that is gone."""
+    """A pidfd that the stack closes; None for a process that is gone."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -5,7 +5,7 @@ import sys
 
 
 def ensure() -> None:
-    """Opens /dev/null in place of those that are closed: else the next socket would be taken for one of them."""
+    """Opens /dev/null for those that are closed, because the next socket would get the number of one of them."""
     for fd in range(3):
         try:
             os.fstat(fd)

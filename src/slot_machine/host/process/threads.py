@@ -1,4 +1,4 @@
-"""Work that would block the loop."""
+"""Blocking work, done in a thread."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,9 +10,9 @@ Result = TypeVar("Result")
 
 
 async def finished(work: Callable[[], Result]) -> Result:
-    """Runs it in a thread, whose file accesses are those of `user`.
+    """Runs `work` in a thread, with the file access rights of `user`.
 
-    A cancellation waits for its end: nothing goes on behind the back of what comes next.
+    If it is cancelled, it first waits for the thread: whatever follows must not run beside it.
     """
     running = asyncio.ensure_future(asyncio.to_thread(rights.acting()(work)))
     try:
