@@ -9,7 +9,7 @@ import click
 from slot_machine import SPEC_VERSION, __version__
 from slot_machine.cli import progress, render
 from slot_machine.cli.client import Client
-from slot_machine.cli.render import CONFIG_NAME, DATA_NAME
+from slot_machine.core.defaults import DATA_NAME, FILE_NAME, LARGEST_PORT
 from slot_machine.core.errors import ConfigError, SlotMachineError
 from slot_machine.host import printing
 
@@ -51,7 +51,7 @@ def init_(force: bool) -> None:
 
 @commands.command()
 @click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), default=CONFIG_NAME, help="Default: ./slot-machine.json"
+    "--config", "config_file", type=click.Path(path_type=Path), default=FILE_NAME, help="Default: ./slot-machine.json"
 )
 @click.option(
     "--repo", type=click.Path(path_type=Path), help="The app's git repository. Default: the folder of the config"
@@ -61,7 +61,7 @@ def init_(force: bool) -> None:
     type=click.Path(path_type=Path),
     help="The data folder. Default: `data` in the config, else <repo>/.slot-machine",
 )
-@click.option("--port", type=click.IntRange(1, 65535), help="The API's port instead of api_port")
+@click.option("--port", type=click.IntRange(1, LARGEST_PORT), help="The API's port instead of api_port")
 @click.option("--no-proxy", is_flag=True, help="The app owns its port; nothing stands in the data path.")
 @click.option("--check", is_flag=True, help="Only read the configuration, and print what would be used.")
 @click.option(
@@ -203,10 +203,10 @@ def _read_config(path: Path) -> bytes:
         with os.fdopen(open_regular(path), "rb") as file:
             return file.read()
     except FileNotFoundError:
-        where = f"in {path.parent.resolve()}" if path.name == CONFIG_NAME else f"at {path}"
-        raise ConfigError(f"there is no {CONFIG_NAME} {where}", "run `slot-machine init` to write one") from None
+        where = f"in {path.parent.resolve()}" if path.name == FILE_NAME else f"at {path}"
+        raise ConfigError(f"there is no {FILE_NAME} {where}", "run `slot-machine init` to write one") from None
     except OSError as error:
-        raise ConfigError(f"cannot read {path} ({CONFIG_NAME}): {error.strerror}") from None
+        raise ConfigError(f"cannot read {path} ({FILE_NAME}): {error.strerror}") from None
 
 
 def _warn_of_config(config_file: Path, user: "Account | None") -> None:

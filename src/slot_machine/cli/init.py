@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 
 from slot_machine.cli import detect
-from slot_machine.core.config import FILE_NAME, Config, render
+from slot_machine.core.config import Config, render
+from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.host import printing
 from slot_machine.host.files.regular import open_own

@@ -5,16 +5,13 @@ import os
 import sys
 
 from slot_machine.cli.client import Client, Json
+from slot_machine.core.defaults import API_PORT, DATA_NAME, FILE_NAME, LARGEST_PORT
 from slot_machine.core.errors import ConfigError, SlotMachineError
 from slot_machine.host import printing
 
 TYPE_CHECKING = False  # typing's own takes 3 ms to import.
 if TYPE_CHECKING:
     from typing import NoReturn
-
-CONFIG_NAME = "slot-machine.json"
-DATA_NAME = ".slot-machine"
-DEFAULT_API_PORT = 9100
 
 
 def main() -> None:
@@ -41,7 +38,7 @@ def client() -> Client:
     """For the daemon that the nearest slot-machine.json names, here or in a parent folder. Raises ConfigError."""
     path = _nearest()
     if not path:
-        return Client(DEFAULT_API_PORT)
+        return Client(API_PORT)
     config = _config(path)
     data = str(config.get("data") or DATA_NAME)
     return Client(_api_port(config, path), os.path.join(os.path.dirname(path), data))
@@ -63,7 +60,7 @@ def here() -> str:
 
 def _nearest() -> str:
     folder = here()
-    while not os.path.isfile(path := os.path.join(folder, CONFIG_NAME)):
+    while not os.path.isfile(path := os.path.join(folder, FILE_NAME)):
         parent = os.path.dirname(folder)
         if parent == folder:
             return ""
@@ -107,9 +104,9 @@ def _config(path: str) -> Json:
 
 
 def _api_port(config: Json, path: str) -> int:
-    port = config.get("api_port", DEFAULT_API_PORT)
-    if not isinstance(port, int) or not 1 <= port <= 65535:
-        raise ConfigError(f"{path}: api_port: expected a port from 1 to 65535, got {port!r}")
+    port = config.get("api_port", API_PORT)
+    if not isinstance(port, int) or not 1 <= port <= LARGEST_PORT:
+        raise ConfigError(f"{path}: api_port: expected a port from 1 to {LARGEST_PORT}, got {port!r}")
     return port
 
 

@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from slot_machine.core.defaults import API_PORT, FILE_NAME, LARGEST_PORT
 from slot_machine.core.errors import ConfigError
 
-FILE_NAME = "slot-machine.json"
-
-Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PORT)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=86_400_000)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)]
 
@@ -35,7 +34,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The whole budget from the switch to SIGKILL."""
     env_file: str | None = ""
     """Relative to the configuration's folder."""
-    api_port: Port = 9100
+    api_port: Port = API_PORT
     api_auth: bool = True
     """Whether only the daemon's user, root, and who has the token may change anything over `api_port`."""
     strategy: Literal["overlap", "replace"] = "overlap"
