@@ -1,6 +1,5 @@
 """The command line: parse, render, exit codes. Results go to stdout, everything else to stderr."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,12 +9,8 @@ from slot_machine import SPEC_VERSION, __version__
 from slot_machine.cli import progress, render
 from slot_machine.cli.client import Client
 from slot_machine.core.defaults import DATA_NAME, FILE_NAME, LARGEST_PORT
-from slot_machine.core.errors import ConfigError, SlotMachineError
+from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from slot_machine.host.user.rights import Account
 
 RELOAD_POLL_S = 0.05
 
@@ -49,7 +44,7 @@ def init_(force: bool) -> None:
     init.run(DATA_NAME, force=force)
 
 
-@commands.command()
+@commands.command("start")
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), default=FILE_NAME, help="Default: ./slot-machine.json"
 )
@@ -61,56 +56,27 @@ def init_(force: bool) -> None:
     type=click.Path(path_type=Path),
     help="The data folder. Default: `data` in the config, else <repo>/.slot-machine",
 )
-@click.option("--port", type=click.IntRange(1, LARGEST_PORT), help="The API's port instead of api_port")
+@click.option("--port", "api_port", type=click.IntRange(1, LARGEST_PORT), help="The API's port instead of api_port")
 @click.option("--no-proxy", is_flag=True, help="The app owns its port; nothing stands in the data path.")
 @click.option("--check", is_flag=True, help="Only read the configuration, and print what would be used.")
 @click.option(
     "--rebuild-state", is_flag=True, help="Replace a damaged database by one made from the slots; it is kept aside."
 )
-def start(
+def start_(
     config_file: Path,
     repo: Path | None,
     data: Path | None,
-    port: int | None,
+    api_port: int | None,
     no_proxy: bool,
     check: bool,
     rebuild_state: bool,
 ) -> None:
     """Run the daemon in the foreground."""
-    import asyncio
-    import json
-    import logging
-
-    from slot_machine.app import opening
-    from slot_machine.core import config
-    from slot_machine.daemon import reload, run
-    from slot_machine.host.user import rights
+    from slot_machine.cli import start
 
     printing.log_to_stderr()
-    options, warnings = config.parse(_read_config(config_file), config_file.name)
-    for warning in warnings:
-        logging.warning("%s", warning)
-    if port:
-        options = config.replaced(options, api_port=port)
-    if no_proxy and options.strategy == "replace":
-        raise ConfigError(
-            'strategy "replace" needs the proxy, which holds the requests', "leave out --no-proxy, or strategy"
-        )
-    folder = config_file.resolve().parent
-    repo = (repo or folder).resolve()
-    data = (data or (folder / options.data if options.data else repo / DATA_NAME)).resolve()
-    known = opening.Options(options, folder, repo, data, not no_proxy, rebuild_state)
-    user = rights.find(options.user_name, options.group_name) if os.geteuid() == 0 else None
-    _check_access_log(folder, options.access_log or "", user)
-    if check:
-        reload.check_data_plane()
-        shown = json.loads(config.render(options)) | known.fixed | reload.abilities()
-        print(json.dumps(shown, indent=2), flush=True)
-        return
-    _warn_of_config(config_file, user)
-    handed = asyncio.run(run.run(known))
-    if handed:
-        reload.again(handed)
+    options = start.options(config_file, repo, data, api_port, proxy=not no_proxy, rebuild_state=rebuild_state)
+    start.run(options, config_file, only_check=check)
 
 
 @commands.command()
@@ -194,51 +160,3 @@ def _reloads(client: Client) -> object:
     known = client.status()
     render.fail_if_refused(known)
     return known["reloads"]
-
-
-def _read_config(path: Path) -> bytes:
-    from slot_machine.host.files.regular import open_regular
-
-    try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        where = f"in {path.parent.resolve()}" if path.name == FILE_NAME else f"at {path}"
-        raise ConfigError(f"there is no {FILE_NAME} {where}", "run `slot-machine init` to write one") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read {path} ({FILE_NAME}): {error.strerror}") from None
-
-
-def _warn_of_config(config_file: Path, user: "Account | None") -> None:
-    import logging
-
-    from slot_machine.host.user import access
-
-    if user and not user.is_ours:
-        path = config_file.resolve()
-        if access.replaceable(path, user) or access.writable([path], user):
-            logging.warning(
-                "%s can change %s, and so whom the next start runs as: keep it where only root writes, and name it"
-                " with --config, and the repository with --repo",
-                user.name,
-                path,
-            )
-
-
-def _check_access_log(folder: Path, name: str, user: "Account | None") -> None:
-    from slot_machine.host.files.regular import check_appendable
-    from slot_machine.host.user import access
-
-    log = folder / name
-    # /dev itself is root's; /dev/shm is everybody's.
-    checked = user if name and user and not user.is_ours and log.parent != Path("/dev") else None
-    if checked and (changed := access.replaceable(log, checked)):
-        raise ConfigError(
-            f"{checked.name} can lead access_log {log} elsewhere: {changed} is writable for {checked.name}",
-            "name one in a folder that only root can change, such as /var/log",
-        )
-    if name:
-        try:
-            check_appendable(folder / name)
-        except OSError as error:
-            raise ConfigError(f"cannot use access_log {folder / name}: {error.strerror}", "name another file") from None

@@ -107,19 +107,23 @@ def parse(text: bytes | str, name: str = FILE_NAME) -> tuple[Config, list[str]]:
     return config, [_unknown(field, name) for field in raw if field not in FIELDS]
 
 
-def replaced(config: Config, *, api_port: int) -> Config:
+def with_api_port(config: Config, api_port: int) -> Config:
     """Raises ConfigError."""
     changed = msgspec.structs.replace(config, api_port=api_port)
     _check(changed, FILE_NAME)
     return changed
 
 
-def render(config: Config) -> str:
-    """The configuration as a file with every field written out, but for an `internal_port` that follows `port`."""
+def to_fields(config: Config) -> dict[str, object]:
+    """All fields of the file, but for an `internal_port` that follows `port`."""
     fields: dict[str, object] = msgspec.to_builtins(config)
     if config.internal_port == config.port:
         del fields["internal_port"]
-    return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode() + "\n"
+    return fields
+
+
+def render(config: Config) -> str:
+    return msgspec.json.format(msgspec.json.encode(to_fields(config)), indent=2).decode() + "\n"
 
 
 def _named(value: str | int | None) -> str:

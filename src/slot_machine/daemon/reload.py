@@ -10,6 +10,8 @@ from typing import NoReturn, Self
 
 import msgspec
 
+from slot_machine.app.opening import Options
+from slot_machine.core.config import to_fields
 from slot_machine.core.errors import ConfigError, StartRefused
 from slot_machine.host.process import commands, environment
 from slot_machine.host.process.containment import owner
@@ -94,9 +96,10 @@ async def check(fixed: dict[str, object]) -> frozenset[str]:
     return frozenset(map(str, handed)) if isinstance(handed, list) else frozenset()
 
 
-def abilities() -> dict[str, object]:
-    """Of this code, for `check` by another image of the daemon: what it can be handed, and which database it reads."""
-    return {"handed": Handed.__struct_fields__, "schema": SCHEMA_VERSION}
+def answer(options: Options) -> dict[str, object]:
+    """What `start --check` prints, and what `check` of another image of the daemon reads."""
+    abilities = {"handed": Handed.__struct_fields__, "schema": SCHEMA_VERSION}
+    return to_fields(options.config) | options.fixed | abilities
 
 
 def check_data_plane() -> None:

@@ -1,0 +1,88 @@
+"""`start`: what the file and the command line say is checked, then this process becomes the daemon."""
+
+import asyncio
+import json
+import logging
+import os
+from pathlib import Path
+
+from slot_machine.app.opening import Options
+from slot_machine.core.config import parse, with_api_port
+from slot_machine.core.defaults import DATA_NAME, FILE_NAME
+from slot_machine.core.errors import ConfigError
+from slot_machine.daemon import reload
+from slot_machine.daemon.run import run as run_daemon
+from slot_machine.host.files.regular import check_appendable, open_regular
+from slot_machine.host.user import access, rights
+from slot_machine.host.user.rights import Account
+
+
+def options(
+    config_file: Path, repo: Path | None, data: Path | None, api_port: int | None, *, proxy: bool, rebuild_state: bool
+) -> Options:
+    """Paths and `api_port` from the command line override those of the file. Raises ConfigError."""
+    config, warnings = parse(_read(config_file), config_file.name)
+    for warning in warnings:
+        logging.warning("%s", warning)
+    if api_port:
+        config = with_api_port(config, api_port)
+    if not proxy and config.strategy == "replace":
+        raise ConfigError(
+            'strategy "replace" needs the proxy, which holds the requests', "leave out --no-proxy, or strategy"
+        )
+    folder = config_file.resolve().parent
+    repo = (repo or folder).resolve()
+    data = (data or (folder / config.data if config.data else repo / DATA_NAME)).resolve()
+    return Options(config, folder, repo, data, proxy, rebuild_state)
+
+
+def run(options: Options, config_file: Path, *, only_check: bool) -> None:
+    """Raises ConfigError, StartRefused."""
+    config = options.config
+    user = rights.find(config.user_name, config.group_name) if os.geteuid() == 0 else None
+    other_user = user if user and not user.is_ours else None
+    if config.access_log:
+        _check_access_log(options.folder / config.access_log, other_user)
+    if only_check:
+        reload.check_data_plane()
+        print(json.dumps(reload.answer(options), indent=2), flush=True)
+        return
+    if other_user:
+        _warn_of_writable(config_file.resolve(), other_user)
+    handed = asyncio.run(run_daemon(options))
+    if handed:
+        reload.again(handed)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        where = f"in {path.parent.resolve()}" if path.name == FILE_NAME else f"at {path}"
+        raise ConfigError(f"there is no {FILE_NAME} {where}", "run `slot-machine init` to write one") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path} ({FILE_NAME}): {error.strerror}") from None
+
+
+def _check_access_log(log: Path, other_user: Account | None) -> None:
+    # Only root writes to /dev itself, but everybody may write to /dev/shm.
+    if other_user and log.parent != Path("/dev") and (changed := access.replaceable(log, other_user)):
+        raise ConfigError(
+            f"{other_user.name} can lead access_log {log} elsewhere: {changed} is writable for {other_user.name}",
+            "name one in a folder that only root can change, such as /var/log",
+        )
+    try:
+        check_appendable(log)
+    except OSError as error:
+        raise ConfigError(f"cannot use access_log {log}: {error.strerror}", "name another file") from None
+
+
+def _warn_of_writable(config_file: Path, other_user: Account) -> None:
+    if access.replaceable(config_file, other_user) or access.writable([config_file], other_user):
+        logging.warning(
+            "%s can change %s, and so whom the next start runs as: keep it where only root writes, and name it"
+            " with --config, and the repository with --repo",
+            other_user.name,
+            config_file,
+        )
