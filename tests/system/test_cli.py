@@ -175,6 +175,16 @@ def test_folder_that_was_removed_is_no_place_for_a_command(site: Site, tmp_path:
     assert done.stderr == "error: the current folder was removed\nhint: go to another one, such as by `cd`\n"
 
 
+@pytest.mark.parametrize("option", ["--api-port", "--port"])
+def test_option_for_the_port_of_the_api(site: Site, option: str) -> None:
+    (site.repo / "slot-machine.json").write_text(json.dumps(site.config))
+
+    shown = json.loads(site.run("start", "--check", option, "1234").stdout)
+
+    assert (shown["api_port"], shown["port"]) == (1234, site.port)
+    assert "is also the app's port" in site.run("start", "--check", option, str(site.port)).stderr
+
+
 def test_where_there_is_no_configuration_the_folder_of_one_is_asked_for(tmp_path: Path) -> None:
     start = "run `slot-machine start` first"
     hints = {

@@ -56,7 +56,12 @@ def init_(force: bool) -> None:
     type=click.Path(path_type=Path),
     help="The data folder. Default: `data` in the config, else <repo>/.slot-machine",
 )
-@click.option("--port", "api_port", type=click.IntRange(1, LARGEST_PORT), help="The API's port instead of api_port")
+@click.option(
+    "--api-port",
+    "--port",
+    type=click.IntRange(1, LARGEST_PORT),
+    help="The port of the daemon's API, not of the app. Default: api_port in the config",
+)
 @click.option("--no-proxy", is_flag=True, help="The app owns its port; nothing stands in the data path.")
 @click.option("--check", is_flag=True, help="Only read the configuration, and print what would be used.")
 @click.option(
