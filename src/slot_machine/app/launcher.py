@@ -19,6 +19,7 @@ from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host.git import trees
 from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network import health, ports
+from slot_machine.host.network.health import Probe
 from slot_machine.host.network.listeners import Foreign
 from slot_machine.host.process import environment, proc
 from slot_machine.host.process.session import Session, describe_exit
@@ -76,7 +77,7 @@ class Launcher:
             return health.Answer(0, f"nothing of its own ({foreign})")
         address = release.upstream.addresses[INTERNAL]
         limit_s = min(max(self._config.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
-        return await health.probe(address.host, address.port, self._config.health_endpoint, limit_s)
+        return await health.ask_once(address.host, address.port, self._config.health_endpoint, limit_s)
 
     def dropped_variables(self, version: Version, stage: Phase) -> list[str]:
         """Names of `env_file` that /bin/sh does not hand on. Raises StageFailed if the file is bad."""
@@ -155,12 +156,9 @@ class Launcher:
             hosts = await health.wait_healthy(
                 release.session,
                 release.listeners,
-                start.internal_port,
-                config.health_endpoint,
+                Probe(start.internal_port, config.health_endpoint, begin=start.reachable, tos=start.tos),
                 start.required_port,
                 config.health_timeout_s,
-                start.reachable,
-                start.tos,
             )
         except Foreign as foreign:
             raise StageFailed(Phase.HEALTH, str(foreign), slot_log.tail(), foreign.hint) from None

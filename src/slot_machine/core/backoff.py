@@ -1,4 +1,6 @@
-"""How long to wait before a crashed app is started again."""
+"""How long to wait: before a crashed app is started again, and between two looks at something."""
+
+from collections.abc import Iterator
 
 FIRST_S = 1.0
 LONGEST_S = 30.0
@@ -10,3 +12,11 @@ def next_delay_s(last_delay_s: float, healthy_s: float) -> float:
     if last_delay_s == 0 or healthy_s >= RESET_AFTER_S:
         return FIRST_S
     return min(last_delay_s * 2, LONGEST_S)
+
+
+def growing(first_s: float, longest_s: float) -> Iterator[float]:
+    """Endless. Each wait is half as long again as the one before."""
+    wait_s = first_s
+    while True:
+        yield wait_s
+        wait_s = min(wait_s * 1.5, longest_s)

@@ -1,4 +1,4 @@
-"""The health check: of a start, polled from the first milliseconds on; of the live app, one probe at a time."""
+"""The health check: a start is polled from its first milliseconds on, a live app is asked one question at a time."""
 
 import asyncio
 import errno
@@ -8,25 +8,29 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-import aiohttp
+import h11
 
+from slot_machine.core.backoff import growing
 from slot_machine.host.network.listeners import Listeners
-from slot_machine.host.network.ports import FAMILIES, HOSTS, listening_host
+from slot_machine.host.network.ports import HOSTS, listening_host
 
 FIRST_INTERVAL_S = 0.01
 LONGEST_INTERVAL_S = 0.5
 PROBE_TIMEOUT_S = 5.0
+MOST_BYTES = 65_536
+"""What is read of a reply at most. It must hold the status line and all header fields."""
+FIRST_BYTES = b"HTTP/"
 
 OUR_OWN_FAULTS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
-"""Of a connection: it is the daemon that lacks something."""
+"""If a connection fails with one of these, the daemon lacks something, and the app may be well."""
 
 
 class Unhealthy(Exception):
-    """No 200 in time; the message says what came instead."""
+    """No 200 came in time; the message says what came instead."""
 
 
 class Answer(NamedTuple):
-    """What a probe came to: `status` is 0 where no status came."""
+    """The result of one question. `status` is 0 if no status came."""
 
     status: int
     words: str
@@ -42,27 +46,39 @@ class Exited(Exception):
         self.code = code
 
 
-async def nothing_first() -> None:
+class NotConnected(Exception):
+    """Nobody accepted the connection, or it could not be made."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(os.strerror(reason.errno).lower() if reason.errno else str(reason))
+        self.reason = reason
+
+
+async def at_once() -> None:
     pass
 
 
-async def wait_healthy(
-    app: Exiting,
-    listeners: Listeners,
-    port: int,
-    endpoint: str,
-    also_port: int,
-    timeout_s: float,
-    first: Callable[[], Awaitable[None]] = nothing_first,
-    mark: int = 0,
-) -> dict[int, str]:
-    """Waits for `first`, for a 200 of `endpoint` on `port`, and for somebody to listen on `also_port`.
+class Probe(NamedTuple):
+    """How an app is asked for its health."""
 
-    The requests carry `mark` as their type of service (ip(7)). Returns the loopback address on which each port listens.
-    Raises Unhealthy, Exited as soon as the app exits, Foreign where somebody else listens, and what `first` raises.
+    port: int
+    endpoint: str
+    begin: Callable[[], Awaitable[None]] = at_once
+    """Awaited before the first question."""
+    tos: int = 0
+    """The type of service of the connections (ip(7)). It steers them where two versions listen on one port."""
+
+
+async def wait_healthy(
+    app: Exiting, listeners: Listeners, probe: Probe, also_port: int, timeout_s: float
+) -> dict[int, str]:
+    """Waits for a 200, and until somebody listens on `also_port`.
+
+    Returns the loopback address on which each port listens. Raises Unhealthy, Exited as soon as the app exits, Foreign
+    if another program listens there, and what `probe.begin` raises.
     """
     exited = asyncio.create_task(app.exited())
-    healthy = asyncio.create_task(_poll(listeners, port, endpoint, also_port, timeout_s, first, mark))
+    healthy = asyncio.create_task(_poll(listeners, probe, also_port, timeout_s))
     try:
         await asyncio.wait({exited, healthy}, return_when=asyncio.FIRST_COMPLETED)
         if exited.done():
@@ -74,26 +90,18 @@ async def wait_healthy(
         await asyncio.gather(exited, healthy, return_exceptions=True)
 
 
-async def probe(host: str, port: int, endpoint: str, limit_s: float) -> Answer:
-    """A single one, on a connection of its own. Raises OSError where it could not be sent."""
-    async with _session(0) as session:
-        try:
-            return await _ask(session, host, port, endpoint, limit_s)
-        except aiohttp.ClientConnectorError as error:
-            if error.os_error.errno in OUR_OWN_FAULTS:
-                raise error.os_error from None
-            return Answer(0, _no_connection(error))
+async def ask_once(host: str, port: int, endpoint: str, limit_s: float) -> Answer:
+    """Raises OSError if the daemon lacks what it takes to ask."""
+    try:
+        return await _ask(host, Probe(port, endpoint), limit_s)
+    except NotConnected as error:
+        if error.reason.errno in OUR_OWN_FAULTS:
+            raise error.reason from None
+        return Answer(0, str(error))
 
 
-async def _poll(
-    listeners: Listeners,
-    port: int,
-    endpoint: str,
-    also_port: int,
-    timeout_s: float,
-    first: Callable[[], Awaitable[None]],
-    mark: int,
-) -> dict[int, str]:
+async def _poll(listeners: Listeners, probe: Probe, also_port: int, timeout_s: float) -> dict[int, str]:
+    port, endpoint = probe.port, probe.endpoint
     seen = f"nothing listens on port {port}; does the app read $PORT?"
     if port != also_port:
         seen = (
@@ -101,72 +109,91 @@ async def _poll(
             " does the app listen on $INTERNAL_PORT as well?"
         )
     answers: Counter[str] = Counter()
-    interval_s = FIRST_INTERVAL_S
     try:
-        async with asyncio.timeout(timeout_s), _session(mark) as session:
-            await first()
-            while True:
+        async with asyncio.timeout(timeout_s):
+            await probe.begin()
+            for interval_s in growing(FIRST_INTERVAL_S, LONGEST_INTERVAL_S):
                 before = listeners.seen(HOSTS, port)
-                host, answer = await _probe(session, port, endpoint)
+                host, answer = await _ask_either(probe)
                 answers[answer.words.partition(" (")[0]] += 1
                 # A socket that is newer than the question may not be the one that answered it.
                 is_asked = bool(host) and listeners.answered(host, port) <= before
                 if answer.status == 200 and is_asked:
-                    other_host = host if also_port == port else listening_host(also_port)
-                    if other_host:
+                    if other_host := host if also_port == port else listening_host(also_port):
                         listeners.answered(other_host, also_port)
                         return {also_port: other_host, port: host}
                     seen = f"{endpoint} is healthy, but nothing listens on port {also_port}; does the app read $PORT?"
                 elif host:
                     seen = f"{endpoint} on port {port} answered {answer.words}, not 200"
                 await asyncio.sleep(interval_s)
-                interval_s = min(interval_s * 1.5, LONGEST_INTERVAL_S)
     except TimeoutError:
-        probes = ", ".join(f"{count} x {words}" for words, count in answers.items())
-        raise Unhealthy(f"not healthy within {timeout_s:g} s: {seen}{probes and f' ({probes})'}") from None
+        pass
+    counts = ", ".join(f"{count} x {words}" for words, count in answers.items())
+    raise Unhealthy(f"not healthy within {timeout_s:g} s: {seen}{counts and f' ({counts})'}")
 
 
-def _session(mark: int) -> aiohttp.ClientSession:
-    def connection(address: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, *_ = address
-        raw = socket.socket(family, kind, protocol)
-        if family == socket.AF_INET6:
-            raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, mark)
-        else:
-            raw.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, mark)
-        return raw
-
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=connection))
-
-
-async def _probe(session: aiohttp.ClientSession, port: int, endpoint: str) -> tuple[str, Answer]:
-    """Returns the address that accepted the connection (empty: none did) and what came."""
+async def _ask_either(probe: Probe) -> tuple[str, Answer]:
+    """Tries IPv4, then IPv6. Returns the address that accepted the connection, empty if none did, and the answer."""
     refusals = []
-    for _, host in FAMILIES:
+    for host in HOSTS:
         try:
-            return host, await _ask(session, host, port, endpoint, PROBE_TIMEOUT_S)
-        except aiohttp.ClientConnectorError as error:
-            refusals.append(_no_connection(error))
+            return host, await _ask(host, probe, PROBE_TIMEOUT_S)
+        except NotConnected as error:
+            refusals.append(str(error))
     return "", Answer(0, refusals[0])
 
 
-async def _ask(session: aiohttp.ClientSession, host: str, port: int, endpoint: str, limit_s: float) -> Answer:
-    """Raises ClientConnectorError."""
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}{endpoint}"
+async def _ask(host: str, probe: Probe, limit_s: float) -> Answer:
+    """Asks on a connection of its own. Raises NotConnected."""
     try:
-        timeout = aiohttp.ClientTimeout(total=limit_s)
-        async with session.get(url, allow_redirects=False, timeout=timeout) as reply:
-            return Answer(reply.status, str(reply.status))
-    except aiohttp.ClientConnectorError:
-        raise
+        async with asyncio.timeout(limit_s):
+            with await _connected(host, probe) as connection:
+                return await _exchanged(connection, host, probe)
     except TimeoutError:
         return Answer(0, f"nothing within {limit_s:g} s")
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+    except OSError:
         return Answer(0, "nothing (it closed the connection)")
-    except aiohttp.ClientError as error:
+    except h11.RemoteProtocolError as error:
         return Answer(0, f"what is not HTTP ({' '.join(str(error).split())})")
 
 
-def _no_connection(error: aiohttp.ClientConnectorError) -> str:
-    number = error.os_error.errno
-    return os.strerror(number).lower() if number else str(error.os_error)
+async def _connected(host: str, probe: Probe) -> socket.socket:
+    is_ipv6 = ":" in host
+    connection = None
+    try:
+        connection = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET)
+        connection.setblocking(False)
+        option = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if is_ipv6 else (socket.IPPROTO_IP, socket.IP_TOS)
+        connection.setsockopt(*option, probe.tos)
+        await asyncio.get_running_loop().sock_connect(connection, (host, probe.port))
+    except BaseException as error:
+        if connection:
+            connection.close()
+        if isinstance(error, OSError):
+            raise NotConnected(error) from None
+        raise
+    return connection
+
+
+async def _exchanged(connection: socket.socket, host: str, probe: Probe) -> Answer:
+    """Sends the question and reads the head of the final reply. Raises OSError, RemoteProtocolError."""
+    loop = asyncio.get_running_loop()
+    http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_BYTES)
+    authority = f"[{host}]:{probe.port}" if ":" in host else f"{host}:{probe.port}"
+    headers = [("Host", authority), ("Accept", "*/*"), ("Connection", "close")]
+    target = probe.endpoint.partition("#")[0]
+    question = h11.Request(method="GET", target=target, headers=headers)
+    await loop.sock_sendall(connection, (http.send(question) or b"") + (http.send(h11.EndOfMessage()) or b""))
+    room = MOST_BYTES
+    while not isinstance(event := http.next_event(), h11.Response):
+        if event is h11.NEED_DATA:
+            if not room:
+                raise h11.RemoteProtocolError(f"no head ended within {MOST_BYTES} bytes")
+            if not (data := await loop.sock_recv(connection, room)):
+                raise ConnectionResetError
+            room -= len(data)
+            http.receive_data(data)
+            begun = http.trailing_data[0][: len(FIRST_BYTES)]
+            if not FIRST_BYTES.startswith(begun):
+                raise h11.RemoteProtocolError(f"it begins with {begun!r}")
+    return Answer(event.status_code, str(event.status_code))
