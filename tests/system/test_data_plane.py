@@ -13,7 +13,7 @@ import pytest
 from slot_machine.core.upstream import PUBLIC
 from slot_machine.host.process.session import Session
 from slot_machine.proxy.wire import Settings
-from slot_machine.traffic import dataplane
+from slot_machine.traffic import worker
 from slot_machine.traffic.dataplane import DataPlane
 
 LIMIT_S = 60
@@ -22,7 +22,7 @@ LIMIT_S = 60
 @pytest.fixture
 def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataPlane]:
     """Not started yet."""
-    monkeypatch.setattr(dataplane, "SHORT_LIFE_S", 0.5)
+    monkeypatch.setattr(worker, "SHORT_LIFE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield DataPlane(tmp_path, {PUBLIC: listener}, Settings(), 1)
 

@@ -8,8 +8,8 @@ from slot_machine.core.config import Config
 from slot_machine.host.process import containment
 from slot_machine.host.process.session import Session
 from slot_machine.state.store import Store
-from slot_machine.traffic.dataplane import Left
 from slot_machine.traffic.handover import end_keeper
+from slot_machine.traffic.worker import Left
 
 log = logging.getLogger(__name__)
 

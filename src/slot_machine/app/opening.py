@@ -13,8 +13,8 @@ from slot_machine.host.git.worktrees import Worktrees
 from slot_machine.state.rebuild import rebuild
 from slot_machine.state.soundness import open_sound
 from slot_machine.state.store import Store
-from slot_machine.traffic import dataplane, listening
-from slot_machine.traffic.dataplane import Left
+from slot_machine.traffic import listening, worker
+from slot_machine.traffic.worker import Left
 
 DATABASE = "state.db"
 
@@ -64,7 +64,7 @@ async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> 
     stack.callback(store.close)
     store.take_room()
     await worktrees.adopt_slots()
-    left = dataplane.left_running(options.data)
+    left = worker.left_running(options.data)
     await leftovers.end(store, options.config, options.data, left, proxy=options.proxy)
     store.interrupt_unfinished()
     return Found(store, worktrees, left)

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Handover:
-    """Implements Traffic for an app that owns its port. Where there is no handover, no call has an effect.
+    """Implements Traffic for an app that owns its port. Without a keeper, no call has an effect.
 
     `reason` says why the next deploy must stop the old version first; empty if it need not.
     """
@@ -45,7 +45,7 @@ class Handover:
         self._stopping = False
 
     async def start(self) -> None:
-        """Goes on with the keeper that an earlier daemon left, or starts one."""
+        """Connects to the keeper that an earlier daemon left, or starts one."""
         try:
             self._remote = await self._left() or await self._launch()
         except (Unsteerable, KeeperGone, OSError) as obstacle:
@@ -55,7 +55,7 @@ class Handover:
                 await self._session.stop(STOP_GRACE_S)
 
     async def keep(self) -> None:
-        """Starts another keeper when one ends. Runs until there is none, or it is cancelled."""
+        """Starts another keeper when one ends. Runs until no keeper can be started, or until it is cancelled."""
         while remote := self._remote:
             await remote.disconnected()
             if self._stopping:
@@ -76,18 +76,18 @@ class Handover:
         return "" if live else str(Unsteerable(self.reason or NOTHING_RUNS))
 
     def launch(
-        self, argv: list[str], app: int, ports: set[int], *, cwd: Path, env: Mapping[str, str], output: int
+        self, argv: list[str], run_id: int, ports: set[int], *, cwd: Path, env: Mapping[str, str], output: int
     ) -> Session:
         """Starts `argv` so that its port can be handed over later. Raises OSError."""
         whose = containment.owner(self._data)
         user = rights.other()
         if not self._remote or not user:
-            argv = wrapped(self._path, argv, app, ports) if self._remote else argv
+            argv = wrapped(self._path, argv, run_id, ports) if self._remote else argv
             return Session.start(argv, cwd=cwd, env=env, output=output, owner=whose)
         with _in_memory(env) as fd:
             become = f"{user.uid}:{user.gid}:{','.join(map(str, user.groups))}:{fd}"
             return Session.start(
-                wrapped(self._path, argv, app, ports, become),
+                wrapped(self._path, argv, run_id, ports, become),
                 cwd=cwd,
                 env=environment.inherited(),
                 output=output,
@@ -96,25 +96,25 @@ class Handover:
                 as_daemon=True,
             )
 
-    async def listens(self, app: int) -> None:
-        """Waits until the app listens wherever the live one does. Raises Unsteerable if it can't, KeeperGone."""
-        self._beside = app
-        await self._connected().listens(app)
+    async def listens(self, run_id: int) -> None:
+        """Waits until the run listens wherever the live one does. Raises Unsteerable if it can't, KeeperGone."""
+        self._beside = run_id
+        await self._connected().listens(run_id)
 
-    async def check(self, app: int) -> None:
-        """Of an app that failed and is gone: raises Unsteerable if it failed because of the live one on its port."""
+    async def explain_failure(self, run_id: int) -> None:
+        """For a run that failed and has ended: raises Unsteerable if it failed because the live one has its port."""
         try:
-            await self._ask(lambda remote: remote.inspect(app))
+            await self._ask(lambda remote: remote.inspect(run_id))
         finally:
-            await self._ask(lambda remote: remote.forget(app))
+            await self._ask(lambda remote: remote.forget(run_id))
 
     async def route(self, upstream: Upstream | None) -> None:
-        """Raises Unsteerable and KeeperGone for a version beside the live one, which then keeps the visitors."""
-        number = upstream.run_id if upstream else None
+        """Raises Unsteerable, KeeperGone if a candidate can't take over; then visitors still reach the live version."""
+        run_id = upstream.run_id if upstream else None
         try:
-            live = await self._connected().promote(number)
+            live = await self._connected().promote(run_id)
         except (KeeperGone, Unsteerable) as obstacle:
-            if number is not None and number == self._beside:
+            if run_id is not None and run_id == self._beside:
                 raise
             log.error("cannot tell the keeper of the handover what is live: %s", obstacle)
             self._routed = upstream is not None
@@ -125,7 +125,7 @@ class Handover:
             self.reason = "" if live else NOT_SEEN
 
     async def hold(self) -> None:
-        """The old version keeps its port to itself until it stops."""
+        """Nobody holds requests here: the old version has its port to itself until it stops."""
         await self.route(None)
 
     async def drained(self, upstream: Upstream) -> None:
@@ -165,14 +165,14 @@ class Handover:
             return None
 
     async def _tell(self, order: Callable[[Remote], Awaitable[None]]) -> None:
-        """What concerns a version that was replaced already: it fails nothing any more."""
+        """For orders about a version that was replaced already. A refusal is logged: no deploy fails over it."""
         try:
             await self._ask(order)
         except Unsteerable as refusal:
             log.error("the keeper of the handover refused: %s", refusal.reason)
 
     async def _left(self) -> Remote | None:
-        """One without an app may be about to end. One that can't be talked to is ended."""
+        """None if there is no keeper, or if it does not answer; then it is ended. One without an app may be exiting."""
         try:
             remote, pid = await self._introduced()
             self._session = Session.adopt(proc.identify(pid, containment.mark_of(pid)), contained=False)
@@ -196,7 +196,7 @@ class Handover:
         return (await self._introduced())[0]
 
     async def _introduced(self) -> tuple[Remote, int]:
-        """With the keeper's process id."""
+        """Returns the keeper's process id, too. Raises KeeperGone, Unsteerable."""
         remote = await Remote.connect(self._path)
         try:
             return remote, await remote.introduce()
@@ -207,7 +207,7 @@ class Handover:
 
 @contextmanager
 def _in_memory(env: Mapping[str, str]) -> Iterator[int]:
-    """As a file that only those can read who get its descriptor."""
+    """In a file without a name, which only those can read who get its descriptor."""
     fd = os.memfd_create("environment")
     try:
         os.pwrite(fd, b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in env.items()), 0)
@@ -217,7 +217,7 @@ def _in_memory(env: Mapping[str, str]) -> Iterator[int]:
 
 
 async def end_keeper(data: Path) -> None:
-    """Of an earlier daemon, if there is one: while it lives, its socket is there."""
+    """Ends the keeper of an earlier daemon, if its socket is there."""
     path = data / SOCKET_NAME
     if path.exists():
         await containment.end_unknown(handover_owner(data), set())
@@ -225,5 +225,5 @@ async def end_keeper(data: Path) -> None:
 
 
 def handover_owner(data: Path) -> str:
-    """In the keeper's mark. No daemon's, so that none ends a keeper that is of use."""
+    """The owner in the keeper's mark. It is not the daemon's, so no daemon ends the keeper with its other processes."""
     return f"handover-{containment.owner(data)}"

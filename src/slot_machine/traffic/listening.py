@@ -10,18 +10,21 @@ from slot_machine.core.config import Config
 from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.host.network import ports
 from slot_machine.proxy.wire import Limits, Settings
-from slot_machine.traffic.dataplane import Left
+from slot_machine.traffic.worker import Left
 
 
 def listeners(config: Config, left: Sequence[Left]) -> dict[str, socket.socket]:
-    """Those of the workers that are left, so that nothing that waits on them is lost; else new ones."""
+    """Takes the listeners of workers that are left, so that no connection in their queues is lost; else binds new ones.
+
+    Raises StartRefused.
+    """
     wanted = {PUBLIC: config.port}
     if config.internal_port != config.port:
         wanted[INTERNAL] = config.internal_port
     for found in left:
         listeners = found.introduction.listeners
         if {name: listener.getsockname()[1] for name, listener in listeners.items()} == wanted:
-            # Not by socket.dup(), which makes the socket block, for the workers as well.
+            # socket.dup() would make the socket blocking, for the workers too.
             return {name: socket.socket(fileno=os.dup(listener.fileno())) for name, listener in listeners.items()}
     return {
         name: ports.bind_public(port) if name == PUBLIC else ports.bind_loopback(port) for name, port in wanted.items()

@@ -18,9 +18,10 @@ from slot_machine.host.network.listeners import Listeners, Run
 from slot_machine.host.process.containment import owner
 from slot_machine.host.process.session import Session
 from slot_machine.traffic import listening
-from slot_machine.traffic.dataplane import DataPlane, Left, Measured
+from slot_machine.traffic.dataplane import DataPlane, Measured
 from slot_machine.traffic.handover import Handover, handover_owner
 from slot_machine.traffic.protocol import Traffic
+from slot_machine.traffic.worker import Left
 
 
 async def _nothing() -> None:
@@ -218,7 +219,7 @@ class NoProxy(Mode):
             self._start(run_id),
             tos=HEALTH_CHECK_TOS,
             reachable=lambda: self._handover.listens(run_id),
-            explain_failure=lambda: self._handover.check(run_id),
+            explain_failure=lambda: self._handover.explain_failure(run_id),
         )
 
     def _start(self, run_id: int) -> Start:

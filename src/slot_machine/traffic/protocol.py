@@ -1,4 +1,4 @@
-"""How requests reach the app: what the deployer needs of the proxy, and of the handover under `--no-proxy`."""
+"""How requests reach the app: what the deployer needs of the data plane, and of the handover with `--no-proxy`."""
 
 import asyncio
 from contextlib import suppress
@@ -11,9 +11,9 @@ class Traffic(Protocol):
     """Each call is in force when it returns."""
 
     async def route(self, upstream: Upstream | None, /) -> Counts | None:
-        """Sends every new request to `upstream`, and those held before; with none, they are answered 503.
+        """Sends new requests, and held ones, to `upstream`. With None, the proxy answers 503.
 
-        The counts say how many were held. Under `--no-proxy` there is no one to answer 503: the app's port is its own.
+        The counts say how many were held. With `--no-proxy` nobody answers 503: the app owns its port.
         """
 
     async def hold(self) -> None:
@@ -26,14 +26,14 @@ class Traffic(Protocol):
         """Begins to end the WebSockets and event streams of an upstream that is about to stop."""
 
     async def keep(self) -> None:
-        """Starts again what ends of the processes behind it. Runs until they are stopped, or it is cancelled."""
+        """Replaces processes behind it that end. Runs until they are stopped, or until it is cancelled."""
 
     async def forget(self, upstream: Upstream, /) -> Counts | None:
-        """Cuts what is left of an upstream whose processes are gone. None: nobody counted."""
+        """Ends the requests that are left of an upstream whose processes are gone. Returns None if nobody counted."""
 
 
 async def drained_within(traffic: Traffic, upstream: Upstream, limit_s: float) -> bool:
-    """Whether the requests in flight finished in time."""
+    """Whether the requests in flight finished within `limit_s`."""
     try:
         async with asyncio.timeout(limit_s):
             await traffic.drained(upstream)
@@ -43,7 +43,7 @@ async def drained_within(traffic: Traffic, upstream: Upstream, limit_s: float) -
 
 
 async def unwinding_within(traffic: Traffic, upstream: Upstream, over_s: float, limit_s: float) -> None:
-    """Waits no longer than that for `unwind` to begin: what hangs must not cost a version its time to end."""
+    """Waits at most `limit_s` for `unwind`: a worker that hangs must not take the time that a version has to end."""
     with suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
             await traffic.unwind(upstream, over_s)
