@@ -1,4 +1,4 @@
-"""One app of this machine, wired: its state, its trees, its running versions, and how visitors reach them."""
+"""One app of this machine: its state, its trees, its releases and its traffic, put together."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ REAP_INTERVAL_S = 2.0
 
 
 class App:
-    """Its tasks run in `tasks`, until `stop` or `let_go`."""
+    """Its tasks run in `tasks` until `stop` or `let_go`."""
 
     def __init__(
         self,
@@ -44,21 +44,21 @@ class App:
         self.deployer = Deployer(config, worktrees, slots, store, self._launcher, self.mode, self.supervisor, tasks)
 
     def start(self) -> "asyncio.Task[None]":
-        """Begins to recover what was live, once `mode` is open. The task ends when that is done."""
+        """After `mode.open`. The task that it returns ends when the live version serves, or is being tried again."""
         logs, reserve = self._launcher.logs, self._store.reserve
         for task in (self.mode.traffic.keep(), keep_orphans(), logs.keep_small(), reserve.keep()):
             self._keeping.append(self._tasks.create_task(task))
         return self.deployer.recover()
 
     async def stop(self) -> None:
-        """Drains and ends the live version; then nothing of the app is left."""
+        """Drains and stops the live version. Then no process of the app or of its traffic is left."""
         await self.mode.close()
         await self.deployer.stop()
         await self.mode.stop()
         self._end_tasks()
 
     async def let_go(self) -> None:
-        """Ends all of it but what runs, for the daemon that takes over."""
+        """Leaves all processes to the next daemon."""
         await self.deployer.let_go()
         await self.mode.let_go()
         self._end_tasks()
@@ -69,7 +69,7 @@ class App:
 
 
 async def keep_orphans() -> None:
-    """Runs until cancelled."""
+    """Reaps orphans that have ended. Runs until cancelled."""
     reaper = containment.OrphanReaper()
     while True:
         await asyncio.sleep(REAP_INTERVAL_S)

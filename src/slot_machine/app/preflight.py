@@ -14,16 +14,16 @@ from slot_machine.host.process import proc
 from slot_machine.state.store import Store
 
 MARGIN = Size(bytes=16_000_000, inodes=200)
-"""For logs, the database, and what the app writes when it runs; on top of a tenth of what the slot takes."""
+"""Kept free for logs, the database, and what the app writes; on top of a tenth of what the tree takes."""
 
 MEASURED_AFTER_S = 1.0
-"""Left to the app that has just begun, and to a deploy that follows at once."""
+"""Measuring waits this long, so that it slows down neither an app that has just started nor the next deploy."""
 
 log = logging.getLogger(__name__)
 
 
 class Preflight:
-    """Knows what the trees took up when they had been prepared, so that no deploy waits for a count of their files."""
+    """Measures each tree in the background after its deploy, so that no deploy waits for a count of files."""
 
     def __init__(self, worktrees: Trees, store: Store, tasks: asyncio.TaskGroup) -> None:
         self._worktrees = worktrees
@@ -43,7 +43,7 @@ class Preflight:
             )
 
     def lack(self, version: Version) -> str:
-        """What is missing for it in its tree; empty if nothing is. It is taken to be as large as the live one."""
+        """What room it lacks, in words; empty if there is enough. It is assumed to be as large as the live version."""
         growth = self._growth(version.tree)
         free = capacity.free(self._worktrees.data)
         wanted = Size(_with_margin(growth.bytes, MARGIN.bytes), _with_margin(growth.inodes, MARGIN.inodes))
@@ -68,7 +68,7 @@ class Preflight:
         return free.bytes < MARGIN.bytes or free.inodes < MARGIN.inodes
 
     def memory_warning(self, live: Release) -> str:
-        """Empty if a second copy of the app fits into memory."""
+        """Empty if a second copy of the app fits into memory, which is assumed to be as large as the live one."""
         pids, available = live.session.members(), capacity.available_memory()
         if sum(map(proc.resident_bytes, pids)) < available:
             return ""
@@ -78,13 +78,13 @@ class Preflight:
         return f"the app takes {megabytes(used)} of memory, and {megabytes(available)} are left for a second one"
 
     def measure(self, tree: int) -> None:
-        """In the background."""
+        """Later, in the background."""
         self._due.add(tree)
         self.cancel()
         self._measuring = self._tasks.create_task(self._measure_soon())
 
     def measure_unknown(self) -> None:
-        """In the background: trees that an earlier daemon prepared and did not get to measure."""
+        """Like `measure`, for trees that an earlier daemon has prepared and not measured."""
         for tree in TREES:
             if self._store.contents(tree) and not self._store.size(tree):
                 self.measure(tree)
@@ -94,7 +94,7 @@ class Preflight:
             self._measuring.cancel()
 
     async def measure_again(self, tree: int) -> None:
-        """What the room for it depends on: since it was measured, somebody may have removed files."""
+        """At once: this tree, and those whose sizes its room depends on. Somebody may have removed files from them."""
         state = self._store.state()
         self._due |= {tree, *(version.tree for version in (state.live, state.previous) if version)}
         await self._measure_due()
@@ -112,7 +112,7 @@ class Preflight:
             self._due.discard(tree)
 
     def _growth(self, tree: int) -> Size:
-        """Beyond what the tree holds already. Nothing where nothing is known."""
+        """What a version may add to what the tree holds already. Zero if no version was measured yet."""
         state = self._store.state()
         known = [self._store.size(version.tree) for version in (state.live, state.previous) if version]
         template = next(filter(None, known), Size(0, 0))

@@ -1,4 +1,4 @@
-"""What the deployer and the supervisor need of the machine; tests put a fake one in its place."""
+"""What deploys and the supervisor need of the machine, as protocols; tests implement them in memory."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
