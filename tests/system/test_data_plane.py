@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,11 +20,10 @@ LIMIT_S = 60
 
 
 @pytest.fixture
-def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataPlane]:
+def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataPlane:
     """Not started yet."""
     monkeypatch.setattr(worker, "SHORT_LIFE_S", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield DataPlane(tmp_path, {PUBLIC: listener}, Settings(), 1)
+    return DataPlane(tmp_path, Settings(), 1)
 
 
 async def runs(plane: DataPlane, really: bool) -> None:
@@ -36,7 +35,7 @@ async def runs(plane: DataPlane, really: bool) -> None:
 @asynccontextmanager
 async def whose_worker_ended(plane: DataPlane) -> AsyncIterator[None]:
     """Kept to the end of its listeners. Its worker has ended just now, and is not started again yet."""
-    await plane.start()
+    await plane.start({PUBLIC: socket.create_server(("127.0.0.1", 0))})
     (pid,) = (await plane.measure()).pids
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - nothing else runs yet

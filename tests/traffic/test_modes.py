@@ -9,11 +9,12 @@ from spec.ports import free_port
 
 from slot_machine.core.config import Config
 from slot_machine.core.errors import KeeperGone, StageFailed
-from slot_machine.traffic.modes import Mode, NoProxy, Overlap, Replace, mode_of
+from slot_machine.traffic.mode import Mode
+from slot_machine.traffic.modes import NoProxy, Overlap, Replace, mode_of
 
 
 def mode(data: Path, config: Config, *, proxy: bool) -> Mode:
-    return mode_of(config, data, data, {}, proxy=proxy)
+    return mode_of(config, data, data, proxy=proxy)
 
 
 def test_strategy_decides_whether_the_old_version_stops_first(tmp_path: Path) -> None:

@@ -2,19 +2,14 @@
 
 import asyncio
 import logging
-import socket
-from collections.abc import Mapping
 
 from slot_machine.app.custody import Custody
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.launcher import Launcher
-from slot_machine.app.opening import Options
+from slot_machine.app.opening import Found, Options
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
-from slot_machine.host.git.worktrees import Worktrees
 from slot_machine.host.process import containment, session
-from slot_machine.state.store import Store
-from slot_machine.traffic import modes
 
 log = logging.getLogger(__name__)
 
@@ -24,20 +19,12 @@ REAP_INTERVAL_S = 2.0
 class App:
     """Its tasks run in `tasks` until `stop` or `let_go`."""
 
-    def __init__(
-        self,
-        options: Options,
-        store: Store,
-        worktrees: Worktrees,
-        listeners: Mapping[str, socket.socket],
-        tasks: asyncio.TaskGroup,
-    ) -> None:
-        """`listeners` are the public ones; there are none without the proxy."""
-        config = options.config
+    def __init__(self, options: Options, found: Found, tasks: asyncio.TaskGroup) -> None:
+        config, store, worktrees = options.config, found.store, found.worktrees
         self._store = store
         self._tasks = tasks
         self._keeping: list[asyncio.Task[None]] = []
-        self.mode = modes.mode_of(config, options.folder, options.data, listeners, proxy=options.proxy)
+        self.mode = found.mode
         self._launcher = Launcher(config, options.folder, options.data, store, self.mode)
         self.supervisor = Supervisor(config, self._launcher, self.mode.traffic, tasks)
         slots = Slots(config, worktrees, store, self._launcher, Custody(worktrees, store))

@@ -25,7 +25,7 @@ from slot_machine.host.process import environment, proc
 from slot_machine.host.process.session import Session, describe_exit
 from slot_machine.host.user import rights
 from slot_machine.state.store import Store
-from slot_machine.traffic.modes import Mode, Start
+from slot_machine.traffic.mode import Mode, Start
 
 CANDIDATE_GRACE_S = 1.0
 """What a version that never served a request gets between SIGTERM and SIGKILL."""

@@ -1,6 +1,5 @@
 """What an app stands on: its database, its repository, and what an earlier daemon left running."""
 
-import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +12,9 @@ from slot_machine.host.git.worktrees import Worktrees
 from slot_machine.state.rebuild import rebuild
 from slot_machine.state.soundness import open_sound
 from slot_machine.state.store import Store
-from slot_machine.traffic import listening, worker
-from slot_machine.traffic.worker import Left
+from slot_machine.traffic.mode import Mode
+from slot_machine.traffic.modes import mode_of
+from slot_machine.traffic.worker import Left, left_running
 
 DATABASE = "state.db"
 
@@ -45,11 +45,12 @@ class Options(NamedTuple):
 
 
 class Found(NamedTuple):
-    """`left`: workers of the data plane that an earlier daemon left running."""
+    """`left` are workers of the data plane that an earlier daemon left running."""
 
     store: Store
     worktrees: Worktrees
     left: Sequence[Left]
+    mode: Mode
 
 
 async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> Found:
@@ -64,21 +65,17 @@ async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> 
     stack.callback(store.close)
     store.take_room()
     await worktrees.adopt_slots()
-    left = worker.left_running(options.data)
-    await leftovers.end(store, options.config, options.data, left, proxy=options.proxy)
+    left = left_running(options.data)
+    mode = mode_of(options.config, options.folder, options.data, proxy=options.proxy)
+    await leftovers.end(store, options.config, options.data, left, mode)
     store.interrupt_unfinished()
-    return Found(store, worktrees, left)
+    return Found(store, worktrees, left, mode)
 
 
 async def check(options: Options) -> None:
     """Whether `opened` would find what it needs. Raises StartRefused."""
     await _worktrees(options)
     open_sound(options.data / DATABASE).close()
-
-
-def listeners(options: Options, found: Found) -> dict[str, socket.socket]:
-    """The public ones. Raises StartRefused."""
-    return listening.listeners(options.config, found.left) if options.proxy else {}
 
 
 async def _worktrees(options: Options) -> Worktrees:

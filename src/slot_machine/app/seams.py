@@ -37,7 +37,7 @@ class Starter(Protocol):
 
 
 class TrafficMode(Protocol):
-    """What a deploy needs to know of the traffic mode, as `traffic.modes.Mode` knows it."""
+    """What a deploy needs to know of the traffic mode, as `traffic.mode.Mode` knows it."""
 
     @property
     def traffic(self) -> Traffic: ...

@@ -13,7 +13,7 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.upstream import LATENCY_BOUNDS_S
 from slot_machine.host.process.proc import resident_bytes
 from slot_machine.traffic.dataplane import Measured
-from slot_machine.traffic.modes import Mode
+from slot_machine.traffic.mode import Mode
 
 PREFIX = "slot_machine"
 STATUS_CLASSES = {0: "none", **{digit: f"{digit}xx" for digit in range(1, 6)}}

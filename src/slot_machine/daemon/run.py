@@ -82,7 +82,7 @@ async def run(options: Options) -> reload.Handed | None:
         found = await opening.opened(options, stack, rebuild_state=options.rebuild_state and not before)
         token.ensure(options.data)
         api_sockets = [stack.enter_context(listener) for listener in _api_sockets(options, before)]
-        listeners = before.listeners() if before else opening.listeners(options, found)
+        listeners = before.listeners() if before else found.mode.bind(found.left)
         for listener in listeners.values():
             stack.enter_context(listener)
         reloads = before.reloads if before else 0
@@ -110,8 +110,8 @@ async def _serve(
     ending: Ending,
 ) -> None:
     containment.adopt_orphans()
-    app = App(options, found.store, found.worktrees, listeners, tasks := asyncio.TaskGroup())
-    await app.mode.open(found.left, renew=reloads > 0)
+    app = App(options, found, tasks := asyncio.TaskGroup())
+    await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
 
         async def reload_now() -> None:
@@ -140,9 +140,8 @@ async def _serve(
             for listener in api_sockets:
                 await Admission(runner, listener, api).start()
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
-            mode = "proxy" if options.proxy else "no-proxy"
             config = options.config
-            log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, mode, config.api_port)
+            log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, app.mode.name, config.api_port)
         await end
         if on_signal:
             on_signal.cancel()

@@ -45,10 +45,10 @@ class DataPlane:
     send requests.
     """
 
-    def __init__(self, data: Path, listeners: Mapping[str, socket.socket], settings: Settings, workers: int) -> None:
+    def __init__(self, data: Path, settings: Settings, workers: int) -> None:
         """The file descriptors and the route in `settings` are filled in for each worker that starts."""
         self._data = data
-        self._listeners = listeners
+        self._listeners: Mapping[str, socket.socket] = {}
         self._settings = settings
         self._size = workers
         self._routed: Upstream | None = None
@@ -56,13 +56,16 @@ class DataPlane:
         self._workers: list[Worker] = []
         self._retiring: list[Worker] = []
 
-    async def start(self, left: Sequence[Left] = (), *, renew: bool = False) -> None:
+    async def start(
+        self, listeners: Mapping[str, socket.socket], left: Sequence[Left] = (), *, renew: bool = False
+    ) -> None:
         """Takes over the workers in `left` that have the current settings, starts the missing ones, retires the others.
 
         With `renew`, all are replaced, because their code is older; if no new worker answers, they keep serving.
         Raises StartRefused if then there would be no worker.
         """
-        for listener in self._listeners.values():
+        self._listeners = listeners
+        for listener in listeners.values():
             # All workers share it. If it blocked, all but one of them would hang in accept() for each connection.
             listener.setblocking(False)
             ports.listen(listener)

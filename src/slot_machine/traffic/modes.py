@@ -1,11 +1,7 @@
-"""The traffic mode: which ports a start of the app gets, and whether two versions can run at the same time.
+"""The three traffic modes. With Overlap and Replace the proxy owns the app's port. With NoProxy the app owns it."""
 
-With Overlap and Replace the proxy owns the app's port. With NoProxy the app owns it.
-"""
-
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from socket import socket
 
@@ -19,95 +15,9 @@ from slot_machine.host.process.containment import owner
 from slot_machine.host.process.session import Session
 from slot_machine.traffic import listening
 from slot_machine.traffic.dataplane import DataPlane, Measured
-from slot_machine.traffic.handover import Handover, handover_owner
-from slot_machine.traffic.protocol import Traffic
+from slot_machine.traffic.handover import Handover, end_keeper, handover_owner
+from slot_machine.traffic.mode import Mode, Start
 from slot_machine.traffic.worker import Left
-
-
-async def _nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Start:
-    """One start of a version, as its traffic mode arranges it."""
-
-    run_id: int
-    port: int
-    internal_port: int
-    required_port: int
-    """The health check does not count before somebody listens there."""
-    tos: int = 0
-    """Type of service (ip(7)) of the connections that ask for its health."""
-    reachable: Callable[[], Awaitable[None]] = _nothing
-    """Waits until a health check reaches this start, not the live version. Raises Unsteerable, KeeperGone."""
-    explain_failure: Callable[[], Awaitable[None]] = _nothing
-    """For a start that failed and has ended. Raises Unsteerable if it failed because the live version has its port."""
-
-
-class Mode(ABC):
-    """Opens and closes the way from the visitors to the app."""
-
-    name: str
-    """`proxy` or `no-proxy`, as `status` says it."""
-
-    def __init__(self, config: Config, data: Path, traffic: Traffic) -> None:
-        self.traffic = traffic
-        self._config = config
-        self._data = data
-
-    @property
-    @abstractmethod
-    def hands_over(self) -> bool:
-        """Whether the next version can listen on the live version's port while that serves."""
-
-    @property
-    @abstractmethod
-    def handover_reason(self) -> str:
-        """Why it can't; empty with the proxy."""
-
-    @abstractmethod
-    async def open(self, left: Sequence[Left], *, renew: bool) -> None:
-        """`left` and `renew` are those of `DataPlane.start`. Raises StartRefused."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Accepts no more connections; requests in flight go on."""
-
-    @abstractmethod
-    async def stop(self) -> None:
-        """Ends the processes behind it."""
-
-    @abstractmethod
-    async def let_go(self) -> None:
-        """Leaves the processes behind it to the next daemon."""
-
-    @abstractmethod
-    async def measure(self) -> Measured | None:
-        """None where nobody counts requests."""
-
-    @abstractmethod
-    async def reason_to_stop_first(self) -> str:
-        """Why the live version must stop before the next one starts; empty if it need not."""
-
-    @abstractmethod
-    def start(self, run_id: int) -> Start:
-        """For a version that starts while no other one runs. Raises StageFailed, OSError."""
-
-    @abstractmethod
-    def start_beside(self, run_id: int) -> Start:
-        """For a version that starts while the live one serves. Raises OSError."""
-
-    @abstractmethod
-    def spawn(self, start: Start, argv: list[str], *, cwd: Path, env: Mapping[str, str], output: int) -> Session:
-        """Raises OSError, ValueError."""
-
-    @abstractmethod
-    def listeners(self, run: Run) -> Listeners: ...
-
-    @abstractmethod
-    def can_adopt(self, port: int, internal_port: int) -> bool:
-        """Whether a version that an earlier daemon started on these ports can serve in this mode."""
 
 
 class Proxy(Mode):
@@ -121,8 +31,17 @@ class Proxy(Mode):
         super().__init__(config, data, plane)
         self._plane = plane
 
-    async def open(self, left: Sequence[Left], *, renew: bool) -> None:
-        await self._plane.start(left, renew=renew)
+    def is_in_the_way(self, port: int) -> bool:
+        return port == self._config.port
+
+    async def end_other(self, _: Sequence[Left]) -> None:
+        await end_keeper(self._data)
+
+    def bind(self, left: Sequence[Left]) -> dict[str, socket]:
+        return listening.listeners(self._config, left)
+
+    async def open(self, listeners: Mapping[str, socket], left: Sequence[Left], *, renew: bool) -> None:
+        await self._plane.start(listeners, left, renew=renew)
 
     async def close(self) -> None:
         await self._plane.close_listeners()
@@ -189,7 +108,20 @@ class NoProxy(Mode):
     def handover_reason(self) -> str:
         return self._handover.reason
 
-    async def open(self, left: Sequence[Left], *, renew: bool) -> None:  # noqa: ARG002 - there are no workers
+    def is_in_the_way(self, _: int) -> bool:
+        return False
+
+    async def end_other(self, left: Sequence[Left]) -> None:
+        for found in left:
+            for listener in found.introduction.listeners.values():
+                listener.close()
+            await found.session.kill()
+            found.path.unlink(missing_ok=True)
+
+    def bind(self, _: Sequence[Left]) -> dict[str, socket]:
+        return {}
+
+    async def open(self, *_: object, **__: object) -> None:
         await self._handover.start()
 
     async def close(self) -> None:
@@ -239,10 +171,9 @@ class NoProxy(Mode):
         return (port, internal_port) == (self._config.port, self._config.internal_port)
 
 
-def mode_of(config: Config, folder: Path, data: Path, listeners: Mapping[str, socket], *, proxy: bool) -> Mode:
-    """`listeners` are the public ones, if there is a proxy; `folder` is that of the configuration."""
+def mode_of(config: Config, folder: Path, data: Path, *, proxy: bool) -> Mode:
+    """`folder` is that of the configuration."""
     if not proxy:
         return NoProxy(config, data, Handover(data))
-    settings = listening.settings(config, folder, data)
-    plane = DataPlane(data, listeners, settings, listening.workers(config))
+    plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config))
     return (Replace if config.strategy == "replace" else Overlap)(config, data, plane)
