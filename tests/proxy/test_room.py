@@ -40,7 +40,7 @@ class App:
     def connections(self) -> int:
         return self.in_flight + self.at_rest
 
-    def give_up_connection(self) -> bool:
+    def close_idle_connection(self) -> bool:
         rested, self.at_rest = self.at_rest, max(0, self.at_rest - 1)
         return rested > 0
 

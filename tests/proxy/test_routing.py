@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
-from slot_machine.proxy.routing import Route, Router
+from slot_machine.proxy.route import Route
+from slot_machine.proxy.routing import Router
 
 UPSTREAMS = [Upstream(number, "a", {PUBLIC: Address("127.0.0.1", number)}) for number in range(1, 4)]
 
@@ -14,7 +15,8 @@ UPSTREAMS = [Upstream(number, "a", {PUBLIC: Address("127.0.0.1", number)}) for n
 class Claim:
     """A request; `answers` is what the router handed out: exactly one, and one more each time that it is `moved`."""
 
-    def __init__(self) -> None:
+    def __init__(self, listener: str = PUBLIC) -> None:
+        self.listener = listener
         self.answers: list[Route | None] = []
         self.moved = 0
         self.released = False
@@ -83,7 +85,7 @@ class Routing(RuleBasedStateMachine):
     def move(self, claim: Claim) -> None:
         if claim.waiting or claim.released or not (route := claim.answers[-1]):
             return
-        elsewhere = self.router.goes_elsewhere(route)
+        elsewhere = self.router.goes_elsewhere(claim, route)
         assert elsewhere == (self.holding or self.current not in (None, route.upstream))
         if elsewhere:
             claim.moved += 1

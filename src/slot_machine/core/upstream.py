@@ -30,6 +30,13 @@ class Upstream(msgspec.Struct, frozen=True):
     addresses: dict[str, Address]
 
 
+class Target(msgspec.Struct, frozen=True):
+    """An upstream that gets a share of a listener's requests, in proportion to `weight`, which is at least 1."""
+
+    upstream: Upstream
+    weight: int = 1
+
+
 class Counts(msgspec.Struct):
     """What became of the requests of one upstream, from the switch away from it on."""
 

@@ -20,7 +20,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     server = DataPlaneServer(settings)
     loop.add_signal_handler(signal.SIGTERM, server.stopped.set)
-    server.router.route(settings.upstream)
+    server.router.route(settings.upstream, settings.targets)
     if settings.holding:
         server.router.hold()
     await server.listen({name: socket.socket(fileno=fd) for name, fd in settings.listener_fds.items()})

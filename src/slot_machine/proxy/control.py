@@ -47,8 +47,8 @@ class ControlConnection(asyncio.Protocol):
         router = self._server.router
         done = Reply(request.id)
         match request.op:
-            case Route(upstream):
-                self._reply(Reply(request.id, counts=router.route(upstream)))
+            case Route(upstream, targets):
+                self._reply(Reply(request.id, counts=router.route(upstream, targets)))
             case Hold():
                 router.hold()
                 self._reply(done)

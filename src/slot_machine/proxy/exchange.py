@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from slot_machine.core.upstream import CUT
 from slot_machine.proxy import pages
 from slot_machine.proxy.heads.request import RequestHead
-from slot_machine.proxy.routing import NO_SLOT, Route
+from slot_machine.proxy.route import Route
+from slot_machine.proxy.routing import NO_SLOT
 
 if TYPE_CHECKING:
     from slot_machine.proxy.heads.reply import ReplyHead
@@ -56,6 +57,7 @@ class Exchange:
         "head",
         "held",
         "keep_client",
+        "listener",
         "received",
         "request_id",
         "route",
@@ -66,6 +68,7 @@ class Exchange:
 
     def __init__(self, client: "ClientConnection", head: RequestHead, began_s: float) -> None:
         self.client = client
+        self.listener = client.listener
         self.head = head
         self.began_s = began_s
         self.body = b""
@@ -104,7 +107,7 @@ class Exchange:
                 self._open(route)
                 return
             now_s = monotonic()
-        app = route.pools[self.client.listener].take(now_s, self.head.repeatable)
+        app = route.pools[self.listener].take(now_s, self.head.repeatable)
         if app is None:
             self._open(route)
         else:
@@ -116,7 +119,7 @@ class Exchange:
 
     def waits_for(self, pool: "Pool[AppConnection]") -> bool:
         """Whether it still wants a connection that was opened for it."""
-        return not self.ended and self.route is not None and self.route.pools[self.client.listener] is pool
+        return not self.ended and self.route is not None and self.route.pools[self.listener] is pool
 
     def opened(self, app: "AppConnection") -> None:
         """The connection to the app is there: everything known of the request goes out."""
@@ -177,7 +180,7 @@ class Exchange:
             return
         self._drop_app()
         client = self.client
-        client.server.router.give_up(self, refused=True)
+        client.server.router.abandon(self, refused=True)
         if self.route and status >= 500:
             self.route.refused()
         self.status = status
@@ -193,7 +196,7 @@ class Exchange:
     def client_left(self) -> None:
         if self.ended:
             return
-        self.client.server.router.give_up(self, refused=False)
+        self.client.server.router.abandon(self, refused=False)
         self._drop_app()
         self._end(monotonic(), finished=True, whole=self.endless)
 
@@ -216,7 +219,7 @@ class Exchange:
         """Goes to where new requests go, if that is somewhere else: once, or if the app never got it."""
         route, router = self.route, self.client.server.router
         never_sent = self.app is None and not self.status
-        if not route or not (never_sent or self._repeatable) or not router.goes_elsewhere(route):
+        if not route or not (never_sent or self._repeatable) or not router.goes_elsewhere(self, route):
             return False
         self._drop_app()
         self._repeats = self.held = True
@@ -237,7 +240,7 @@ class Exchange:
         return True
 
     def _open(self, route: Route) -> None:
-        self.client.server.connect(route.pools[self.client.listener], self)
+        self.client.server.connect(route.pools[self.listener], self)
 
     def _orphan(self) -> None:
         """Goes on without the app until its time comes to end."""

@@ -106,8 +106,8 @@ class Pool(Generic[C]):
     def at_rest(self) -> int:
         return len(self._idle)
 
-    def give_up(self) -> bool:
-        """Closes the one that has rested for longest, if one does."""
+    def close_longest_idle(self) -> bool:
+        """Whether there was one to close."""
         if self._idle:
             self._idle.pop(0).cut()
             return True

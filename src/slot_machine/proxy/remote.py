@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from slot_machine.core.errors import DataPlaneGone
-from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.core.upstream import Counts
 from slot_machine.host.network.control_socket import Caller, reachable
 from slot_machine.proxy.wire import (
     Close,
@@ -52,8 +52,8 @@ class Remote:
     async def connect(cls, path: Path) -> Self:
         return cls(await Caller.connect(path, decode, DataPlaneGone))
 
-    async def route(self, upstream: Upstream | None) -> Counts:
-        return (await self._call(Route(upstream))).counts or Counts()
+    async def route(self, order: Route) -> Counts:
+        return (await self._call(order)).counts or Counts()
 
     async def hold(self) -> None:
         await self._call(Hold())

@@ -41,7 +41,7 @@ class App(Protocol):
     @property
     def connections(self) -> int: ...
 
-    def give_up_connection(self) -> bool:
+    def close_idle_connection(self) -> bool:
         """False if none is at rest."""
 
 
@@ -58,7 +58,7 @@ class Room:
 
     def made(self, now_s: float) -> bool:
         """Whether there is a place for another one."""
-        if len(self._clients) + self._app.connections < self._most or self._app.give_up_connection():
+        if len(self._clients) + self._app.connections < self._most or self._app.close_idle_connection():
             return True
         self._say(now_s)
         if self._one_makes_way():

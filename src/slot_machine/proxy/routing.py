@@ -1,11 +1,13 @@
-"""Where requests go: upstreams, claims on them, and requests that wait. Synchronous, so each call is one step."""
+"""Where new requests go. Nothing here awaits, so each call is one step."""
 
 import time
-from collections.abc import Callable, MutableSequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING
 
-from slot_machine.core.upstream import Counts, Totals, Upstream
+from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.route import Claim, Route
 
 if TYPE_CHECKING:
     from slot_machine.proxy.outbound import AppConnection
@@ -15,180 +17,68 @@ NO_SLOT = ""
 """Stands for the slot of requests that reached none."""
 
 
-class Claim(Protocol):
-    """A request in flight."""
-
-    def claimed(self, route: "Route | None", /) -> None:
-        """It counts on `route` from now on; with None, nothing is live."""
-
-    def waits(self) -> None:
-        """It will be told a route later."""
-
-    def cut(self) -> None:
-        """Its upstream is gone: it must release its claim, or move it."""
-
-    def wind_up(self, within_s: float, /) -> None:
-        """Its upstream stops: if it would go on forever, it ends cleanly within that time."""
-
-    @property
-    def endless(self) -> bool:
-        """Whether it is a WebSocket or an event stream."""
-
-
-class Route:
-    """An upstream with what is in flight to it: its claims are the requests handed out and not yet released."""
-
-    __slots__ = (
-        "_gauge",
-        "_switched_away_s",
-        "_when_drained",
-        "claims",
-        "counts",
-        "pools",
-        "totals",
-        "unwinds_at_s",
-        "upstream",
-    )
-
-    def __init__(self, upstream: Upstream, totals: Totals, gauge: MutableSequence[int]) -> None:
-        self.upstream = upstream
-        self._gauge = gauge
-        self.claims: set[Claim] = set()
-        self.counts = Counts()
-        self.totals = totals
-        self.pools: dict[str, Pool[AppConnection]] = {
-            name: Pool(address) for name, address in upstream.addresses.items()
-        }
-        self.unwinds_at_s: float | None = None
-        """When what goes on forever is to be over."""
-        self._switched_away_s: float | None = None
-        self._when_drained: list[Callable[[], None]] = []
-
-    @property
-    def current(self) -> bool:
-        return self._switched_away_s is None
-
-    def release(self, claim: Claim, finished: bool) -> None:
-        """Ends a claim; a second time does nothing. Counted once the traffic has moved on."""
-        try:
-            self.claims.remove(claim)
-        except KeyError:
-            return
-        self._gauge[0] -= 1
-        if self._switched_away_s is not None:
-            self._count(claim, self._switched_away_s, finished=finished)
-        if not self.claims and self._when_drained:
-            self._tell_drained()
-
-    def hand_over(self, claim: Claim) -> None:
-        """Ends a claim that counts elsewhere by now: here it is neither finished nor cut."""
-        self.claims.remove(claim)
-        self._gauge[0] -= 1
-        if not self.claims:
-            self._tell_drained()
-
-    def replayed(self) -> None:
-        if not self.current:
-            self.counts.replayed += 1
-
-    def refused(self) -> None:
-        if not self.current:
-            self.counts.refused += 1
-
-    def leave(self) -> None:
-        """The traffic has moved on."""
-        if self._switched_away_s is None:
-            self._switched_away_s = time.monotonic()
-        self.close_pools()
-
-    def close_pools(self) -> None:
-        """It gets no more requests. Some apps end only when their idle connections have."""
-        for pool in self.pools.values():
-            pool.close()
-
-    def back(self) -> None:
-        self._switched_away_s = None
-        for pool in self.pools.values():
-            pool.open()
-
-    def when_drained(self, callback: Callable[[], None]) -> None:
-        if self.claims:
-            self._when_drained.append(callback)
-        else:
-            callback()
-
-    def _tell_drained(self) -> None:
-        waiting, self._when_drained = self._when_drained, []
-        for callback in waiting:
-            callback()
-
-    def _count(self, claim: Claim, since_s: float, *, finished: bool) -> None:
-        counts = self.counts
-        counts.longest_drain_s = max(counts.longest_drain_s, time.monotonic() - since_s)
-        if finished:
-            counts.finished += 1
-        else:
-            counts.cut += 1
-            counts.cut_streams += claim.endless
-
-
 class Router:
-    """`claim` and `route` await nothing: a request is routed and counted in one step."""
+    """Routes and counts a request in one step, in `claim`.
+
+    A listener with `targets` of its own sends its requests there; all other listeners send theirs to one upstream.
+    """
 
     def __init__(self, gauge: MutableSequence[int], most_held: int = MOST_HELD) -> None:
-        """`gauge` is kept at the number of requests in flight, those that wait included."""
+        """`gauge` is kept at the number of requests in flight, including held ones."""
         self._most_held = most_held
         self._gauge = gauge
         self.totals: dict[str, Totals] = {NO_SLOT: Totals()}
         self._routes: dict[int, Route] = {}
-        self._current: Route | None = None
+        """By run id."""
+        self._live: set[Route] = set()
+        """Those that get new requests."""
         self.holding = False
         self._counts = Counts()
-        """Of the hold that goes on."""
+        """Of the current hold."""
         self._waiting: dict[Claim, None] = {}
+        self._send(None, {})
 
     @property
     def upstream(self) -> Upstream | None:
-        """Where new requests go."""
-        return self._current.upstream if self._current else None
+        """Where new requests go from listeners without targets of their own."""
+        return self._others[0].upstream if self._others else None
 
-    def route(self, upstream: Upstream | None) -> Counts:
-        """Makes `upstream` the one for new requests, and lets held ones go on: the counts say what the hold did."""
-        replaced = self._current
-        self._current = self._route_to(upstream) if upstream else None
-        if replaced and replaced is not self._current:
-            replaced.leave()
-        if self._current:
-            self._current.back()
+    def route(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]] | None = None) -> Counts:
+        """Sends new requests to `upstream`, or to the `targets` of their listener. None, no target: they get a 503.
+
+        Ends a hold, of which it returns the counts: held requests are routed now.
+        """
+        self._send(upstream, targets or {})
         self.holding = False
         counts, self._counts = self._counts, Counts()
         waiting, self._waiting = self._waiting, {}
         self._gauge[0] -= len(waiting)
-        if upstream is None:
-            counts.refused += len(waiting)
+        counts.refused += sum(not self._targets_of(claim) for claim in waiting)
         for claim in waiting:
             self.claim(claim)
         return counts
 
     def hold(self) -> None:
+        """New requests wait for the next `route`."""
         self.holding = True
         self.close_pools()
 
     def close_pools(self) -> None:
-        """The current upstream is about to stop."""
-        if self._current:
-            self._current.close_pools()
+        """What is live is about to stop."""
+        for route in self._live:
+            route.close_pools()
 
     def claim(self, claim: Claim) -> None:
-        """Tells `claim` a route on which it counts already, or None when nothing is live. At once, or after a hold."""
-        route = self._current
-        if self.holding:
-            if len(self._waiting) < self._most_held:
-                self._waiting[claim] = None
-                self._counts.held += 1
-                self._gauge[0] += 1
-                claim.waits()
-                return
+        """Tells `claim` a route on which it counts already, or None if nothing is live. At once, or after a hold."""
+        if not self.holding:
+            route = next(self._turns.get(claim.listener, self._turns_of_others))
+        elif len(self._waiting) < self._most_held:
+            self._waiting[claim] = None
+            self._counts.held += 1
+            self._gauge[0] += 1
+            claim.waits()
+            return
+        else:
             self._counts.refused += 1
             route = None
         if route is not None:
@@ -196,17 +86,18 @@ class Router:
             self._gauge[0] += 1
         claim.claimed(route)
 
-    def goes_elsewhere(self, route: Route) -> bool:
+    def goes_elsewhere(self, claim: Claim, route: Route) -> bool:
         """Whether a request of `route` that is claimed again gets another one, or waits for it."""
-        return self.holding or self._current not in (None, route)
+        ids = [target.upstream.run_id for target in self._targets_of(claim)]
+        return self.holding or (bool(ids) and route.upstream.run_id not in ids)
 
     def move(self, claim: Claim, route: Route) -> None:
         """Claims anew in place of `route`. In this order, so that it is in flight at every moment."""
         self.claim(claim)
         route.hand_over(claim)
 
-    def give_up(self, claim: Claim, *, refused: bool) -> None:
-        """Takes a request out that waits no longer, if it did."""
+    def abandon(self, claim: Claim, *, refused: bool) -> None:
+        """The request is over: it waits no longer, if it did."""
         if claim in self._waiting:
             del self._waiting[claim]
             self._gauge[0] -= 1
@@ -220,7 +111,7 @@ class Router:
             callback()
 
     def unwind(self, run_id: int, over_s: float) -> None:
-        """Ends what would go on forever, spread evenly over that time so that the clients don't all return at once."""
+        """Ends WebSockets and event streams one by one over that time, so that clients don't all return at once."""
         route = self._routes.get(run_id)
         if not route:
             return
@@ -230,12 +121,17 @@ class Router:
             claim.wind_up(over_s * number / len(endless))
 
     def forget(self, run_id: int) -> Counts:
-        """Cuts what is left of an upstream and returns what was counted of it. Nothing is live if it was current."""
-        route = self._routes.pop(run_id, None)
+        """Cuts the requests that are left of an upstream, and returns its counts. It gets no new ones."""
+        route = self._routes.get(run_id)
         if not route:
             return Counts()
-        if route is self._current:
-            self._current = None
+        if route in self._live:
+            others = _without(run_id, self._others)
+            self._send(
+                others[0].upstream if others else None,
+                {listener: _without(run_id, targets) for listener, targets in self.targets.items()},
+            )
+        del self._routes[run_id]
         route.leave()
         for claim in list(route.claims):
             claim.cut()
@@ -252,19 +148,43 @@ class Router:
 
     @property
     def connections(self) -> int:
-        """To the app, at rest or of a request in flight. Each request that waits is about to want one."""
-        current = self._current.pools.values() if self._current else ()
-        return self._gauge[0] + sum(pool.at_rest for pool in current)
+        """To the app, idle ones and those of requests in flight. A held request counts, as it is about to need one."""
+        return self._gauge[0] + sum(pool.at_rest for pool in self._pools())
 
-    def give_up_connection(self) -> bool:
-        """Closes one at rest, if there is one."""
-        return self._current is not None and any(pool.give_up() for pool in self._current.pools.values())
+    def close_idle_connection(self) -> bool:
+        """Whether there was one to close."""
+        return any(pool.close_longest_idle() for pool in self._pools())
 
     def retire_idle(self, now_s: float) -> None:
-        """Closes the app's connections that it is about to close itself."""
-        if self._current:
-            for pool in self._current.pools.values():
-                pool.retire(now_s)
+        """Closes idle connections that the app is about to close."""
+        for pool in self._pools():
+            pool.retire(now_s)
+
+    def _pools(self) -> "Iterator[Pool[AppConnection]]":
+        return (pool for route in self._live for pool in route.pools.values())
+
+    def _send(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]]) -> None:
+        """From now on, new requests go there."""
+        self.targets = targets
+        self._others: Sequence[Target] = (Target(upstream),) if upstream else ()
+        live = {self._route_to(target.upstream) for some in (self._others, *targets.values()) for target in some}
+        for route in self._live - live:
+            route.leave()
+        for route in live:
+            route.back()
+        self._live = live
+        self._turns_of_others = self._in_turn(self._others)
+        self._turns = {listener: self._in_turn(own) for listener, own in targets.items()}
+
+    def _targets_of(self, claim: Claim) -> Sequence[Target]:
+        return self.targets.get(claim.listener, self._others)
+
+    def _in_turn(self, targets: Sequence[Target]) -> Iterator[Route | None]:
+        """The routes of a listener's requests, one after the other."""
+        weights = {self._route_to(target.upstream): target.weight for target in targets}
+        if len(weights) > 1:
+            return in_proportion(weights)
+        return repeat(next(iter(weights), None))
 
     def _route_to(self, upstream: Upstream) -> Route:
         route = self._routes.get(upstream.run_id)
@@ -272,3 +192,19 @@ class Router:
             totals = self.totals.setdefault(upstream.slot, Totals())
             route = self._routes[upstream.run_id] = Route(upstream, totals, self._gauge)
         return route
+
+
+def in_proportion(weights: Mapping[Route, int]) -> Iterator[Route]:
+    """Each as often as its weight says, evenly spread (smooth weighted round-robin, as in nginx)."""
+    due = dict.fromkeys(weights, 0)
+    total = sum(weights.values())
+    while True:
+        for route, weight in weights.items():
+            due[route] += weight
+        route = max(due, key=due.__getitem__)
+        due[route] -= total
+        yield route
+
+
+def _without(run_id: int, targets: Sequence[Target]) -> Sequence[Target]:
+    return [target for target in targets if target.upstream.run_id != run_id]

@@ -84,6 +84,7 @@ class DataPlaneServer:
             self._settings,
             listener_fds={} if self.closing else self._settings.listener_fds,
             upstream=self.router.upstream,
+            targets={name: tuple(targets) for name, targets in self.router.targets.items()},
             holding=self.router.holding,
         )
 

@@ -6,7 +6,7 @@ order: `Drained` is answered when it is true, which can be never.
 
 import msgspec
 
-from slot_machine.core.upstream import Counts, Totals, Upstream
+from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -36,18 +36,21 @@ class Settings(msgspec.Struct, frozen=True):
     access_log: str = ""
     access_log_mode: int = 0o640
     upstream: Upstream | None = None
-    """What is routed from the first connection on."""
+    """What is routed from the first connection on, as in `Route`."""
+    targets: dict[str, tuple[Target, ...]] = {}
     holding: bool = False
     """As after a `Hold`."""
 
 
-class Route(msgspec.Struct, frozen=True, tag="route"):
-    """From the reply on, every new request goes to `upstream`; with none, it is answered 503. Ends a `Hold`.
+class Route(msgspec.Struct, frozen=True, tag="route", omit_defaults=True):
+    """From the reply on, every new request goes to `upstream`, or to those in `targets` for its listener.
 
-    The reply counts what was held.
+    Without an upstream, or with an empty list, it is answered 503. Ends a `Hold`, and the reply counts what was held.
+    Older workers, which a daemon may adopt to let them retire, ignore `targets`.
     """
 
     upstream: Upstream | None
+    targets: dict[str, tuple[Target, ...]] = {}
 
 
 class Hold(msgspec.Struct, frozen=True, tag="hold"):

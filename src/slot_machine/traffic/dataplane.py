@@ -13,10 +13,10 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from slot_machine.core.errors import StartRefused
-from slot_machine.core.upstream import Counts, Totals, Upstream
+from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 from slot_machine.host.network import ports
 from slot_machine.proxy.remote import Remote
-from slot_machine.proxy.wire import Settings
+from slot_machine.proxy.wire import Route, Settings
 from slot_machine.traffic.worker import ANSWER_S, Left, Worker
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class DataPlane:
         self._listeners: Mapping[str, socket.socket] = {}
         self._settings = settings
         self._size = workers
-        self._routed: Upstream | None = None
+        self._routed = Route(None)
         self._holding = False
         self._workers: list[Worker] = []
         self._retiring: list[Worker] = []
@@ -73,7 +73,7 @@ class DataPlane:
         self._holding = True
         if left:
             last = left[-1].introduction.settings
-            self._routed, self._holding = last.upstream, last.holding
+            self._routed, self._holding = Route(last.upstream, last.targets), last.holding
         taken = {self._worker(found.path): found for found in left}
         await asyncio.gather(*itertools.starmap(Worker.take_over, taken.items()))
         current = [] if renew else [worker for worker, found in taken.items() if self._is_current(found)][: self._size]
@@ -101,14 +101,17 @@ class DataPlane:
             for worker in self._all:
                 tasks.create_task(worker.keep())
 
-    async def route(self, upstream: Upstream | None) -> Counts:
-        self._routed, self._holding = upstream, False
-        retiring = asyncio.gather(*(worker.ask(lambda remote: remote.route(upstream)) for worker in self._retiring))
-        counted = await asyncio.gather(*(worker.route(upstream) for worker in self._workers))
+    async def route(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]] | None = None) -> Counts:
+        """`targets`: by listener, those that get its requests in place of `upstream`."""
+        own = {listener: tuple(shares) for listener, shares in (targets or {}).items()}
+        self._routed, self._holding = Route(upstream, own), False
+        order = self._routed
+        retiring = asyncio.gather(*(worker.ask(lambda remote: remote.route(order)) for worker in self._retiring))
+        counted = await asyncio.gather(*(worker.route(order) for worker in self._workers))
         return reduce(add, filter(None, [*counted, *await retiring]))
 
     async def hold(self) -> None:
-        self._routed, self._holding = None, True
+        self._routed, self._holding = Route(None), True
         await self._each(Remote.hold)
 
     async def drained(self, upstream: Upstream) -> None:
@@ -158,6 +161,7 @@ class DataPlane:
             gauge_fd=settings.gauge_fd,
             listener_fds=settings.listener_fds,
             upstream=settings.upstream,
+            targets=settings.targets,
             holding=settings.holding,
         )
         return as_now == settings and self._accepts(found)
@@ -172,7 +176,10 @@ class DataPlane:
         return self._data / f"proxy-{number}.sock"
 
     def _current(self) -> Settings:
-        return msgspec.structs.replace(self._settings, upstream=self._routed, holding=self._holding)
+        routed = self._routed
+        return msgspec.structs.replace(
+            self._settings, upstream=routed.upstream, targets=routed.targets, holding=self._holding
+        )
 
     async def _each(self, ask: Callable[[Remote], Awaitable[T]], limit_s: float | None = ANSWER_S) -> list[T]:
         """The answers of the workers that gave one within `limit_s`."""

@@ -15,14 +15,14 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from slot_machine.core.errors import DataPlaneGone
-from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.core.upstream import Counts
 from slot_machine.host.network.control_socket import listening
 from slot_machine.host.process import environment, proc, python
 from slot_machine.host.process.containment import mark_of, owner
 from slot_machine.host.process.session import Session, describe_exit
 from slot_machine.proxy import gauge
 from slot_machine.proxy.remote import Introduction, Remote, introduce
-from slot_machine.proxy.wire import Settings
+from slot_machine.proxy.wire import Route, Settings
 
 log = logging.getLogger(__name__)
 
@@ -183,22 +183,22 @@ class Worker:
         session.reap()
         self._session = None
 
-    async def route(self, upstream: Upstream | None) -> Counts:
+    async def route(self, order: Route) -> Counts:
         """Waits until the process has confirmed. One that hangs is killed: the next one starts with this route."""
         try:
             async with asyncio.timeout(HUNG_S):
-                return await self._route(upstream)
+                return await self._route(order)
         except TimeoutError:
             self._end_hung()
             return Counts()
 
-    async def _route(self, upstream: Upstream | None) -> Counts:
+    async def _route(self, order: Route) -> Counts:
         while self._session or not self.to_end:
             await self._up.wait()
             remote = self._remote
             assert remote
             try:
-                return await remote.route(upstream)
+                return await remote.route(order)
             except DataPlaneGone:
                 if remote is self._remote:
                     self._up.clear()
