@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 import h11
 
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
-from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.server import DataPlaneServer
+from slot_machine.proxy.shared import Shared
 from slot_machine.proxy.wire import Settings
 from tests.proxy.in_memory import Wire
 
@@ -36,11 +37,12 @@ TURNS = 30
 """Of the event loop: more than a conversation needs to go as far as it can."""
 
 
-class Talk(DataPlaneServer):
+class Talk(Shared):
     """A client's connection, and an app that answers what h11 takes for a whole request: `replies` say with which."""
 
     def __init__(self, replies: list[int], cuts: list[int]) -> None:
         super().__init__(Settings())
+        self.server = DataPlaneServer(Settings(), self)
         self.understood: list[tuple[bytes, bytes, bytes]] = []
         self._replies = itertools.cycle(replies)
         self._cuts = cuts
@@ -48,7 +50,7 @@ class Talk(DataPlaneServer):
         self.router.route(Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)}))
         self.client = Wire()
 
-    def connect(self, pool: "Pool[AppConnection]", exchange: Exchange) -> None:
+    def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
         app, wire = AppConnection(pool), Wire()
         app.connection_made(wire)
         self._apps.append((app, wire, h11.Connection(h11.SERVER)))

@@ -5,11 +5,12 @@ import socket
 from types import SimpleNamespace
 
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
-from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.server import DataPlaneServer
+from slot_machine.proxy.shared import Shared
 from slot_machine.proxy.wire import Settings
 from tests.proxy.talk import GET, SWITCHED, UPGRADE
 
@@ -74,17 +75,18 @@ class Idle:
 SIZED = b"Content-Length: 1000000"
 
 
-class Ends(DataPlaneServer):
+class Ends(Shared):
     """A client's connection, and the one to the app that goes with it."""
 
     def __init__(self) -> None:
         super().__init__(Settings())
+        self.server = DataPlaneServer(Settings(), self)
         self.router.route(Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)}))
         self.client_wire, self.app_wire = Wire(), Wire()
         self.client = ClientConnection(self, PUBLIC)
         self.client.connection_made(self.client_wire)
 
-    def connect(self, pool: "Pool[AppConnection]", exchange: Exchange) -> None:
+    def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
         self.app = AppConnection(pool)
         self.app.connection_made(self.app_wire)
         asyncio.get_running_loop().call_soon(exchange.opened, self.app)

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tests.proxy.conftest import DEFAULTS, Plane, running
 from tests.proxy.talk import GET, OK
 
 LIMIT_S = 10
+LINE = access_log.Finished(0.0, "", "", 400, 1)
 TURNS = 10
 """Of the event loop: more than a task needs to get where it waits."""
 
@@ -94,7 +94,7 @@ def test_lines_that_wait_for_a_thread_at_the_stop_are_written(tmp_path: Path, mo
         loop.set_default_executor(ThreadPoolExecutor(1))
         free = threading.Event()
         busy = loop.run_in_executor(None, free.wait)
-        log.add_refusal(HTTPStatus.BAD_REQUEST, 1)
+        log.add(LINE)
         keeping = asyncio.create_task(log.keep())
         for _ in range(TURNS):
             await asyncio.sleep(0)
@@ -114,7 +114,7 @@ def test_lines_that_a_slow_disk_leaves_no_room_for_are_lost_and_said_to_be(
     monkeypatch.setattr(access_log, "MOST_WAITING_BYTES", 1)
     log = access_log.AccessLog(str(tmp_path / "access.log"))
     for _ in range(3):
-        log.add_refusal(HTTPStatus.BAD_REQUEST, 1)
+        log.add(LINE)
     log.flush()
     assert len(lines(tmp_path / "access.log", 1)) == 1
     assert "lost 2 lines" in caplog.text

@@ -130,7 +130,7 @@ def test_limit_of_a_connection_at_rest_ends_none_with_a_request_that_was_not_rea
         plane, wire = Talk([0], []), Wire(os.eventfd(1))
         client = ClientConnection(plane, PUBLIC)
         client.connection_made(wire)
-        plane.sweep(client.deadline_s + 1)
+        plane.server.sweep(client.deadline_s + 1)
         assert not wire.closed
         client.data_received(GET)
         await asyncio.sleep(0)
@@ -156,11 +156,11 @@ def test_limit_of_a_connection_at_rest_holds_for_one_with_empty_lines(
     client.connection_made(wire)
     theirs.send(b"\r\n")
     now_s = client.deadline_s + 1
-    plane.sweep(now_s)
+    plane.server.sweep(now_s)
     assert client.idleness
     assert client.idleness.since_s <= now_s, "it makes way for others as before"
     client.data_received(ours.recv(FEW_BYTES))
-    plane.sweep(now_s + 1)
+    plane.server.sweep(now_s + 1)
     assert wire.closed
 
 
@@ -216,12 +216,12 @@ def test_last_reply_is_given_up_only_when_its_client_takes_no_more(ends: tuple[s
     for _ in range(3):
         ours.send(LONG)
     for _ in range(2):
-        plane.sweep(client.deadline_s + 1)
+        plane.server.sweep(client.deadline_s + 1)
         assert not wire.closed
         theirs.recv(len(LONG))
     for _ in range(2):
         assert not wire.closed
-        plane.sweep(client.deadline_s + 1)
+        plane.server.sweep(client.deadline_s + 1)
     assert wire.closed
 
 
@@ -239,17 +239,17 @@ def test_worker_that_retires_waits_for_a_client_that_it_has_just_accepted() -> N
     async def main() -> None:
         plane = Talk([0], [])
         client = ClientConnection(plane, PUBLIC)
-        plane.retire()
-        plane.sweep(time.monotonic())
-        assert not plane.stopped.is_set(), "uvloop has accepted a client and tells so in the next turn"
+        plane.server.retire()
+        plane.server.sweep(time.monotonic())
+        assert not plane.server.stopped.is_set(), "uvloop has accepted a client and tells so in the next turn"
         client.connection_made(Wire())
         for _ in range(2):
-            plane.sweep(time.monotonic())
-        assert not plane.stopped.is_set()
+            plane.server.sweep(time.monotonic())
+        assert not plane.server.stopped.is_set()
         client.connection_lost(None)
         for _ in range(2):
-            plane.sweep(time.monotonic())
-        assert plane.stopped.is_set()
+            plane.server.sweep(time.monotonic())
+        assert plane.server.stopped.is_set()
 
     asyncio.run(main())
 

@@ -6,6 +6,7 @@ import pytest
 from spec.waiting import wait_until
 
 from slot_machine.core.upstream import PUBLIC, Address
+from slot_machine.proxy import exchange
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import LONGEST_IDLE_S, MARGIN, Pool
 from slot_machine.proxy.wire import Forget, Hold, Route
@@ -160,7 +161,7 @@ def test_post_that_was_held_goes_by_the_time_that_the_connection_rested(plane: P
 
 
 def test_connection_that_says_what_nobody_asked_serves_nobody() -> None:
-    pool: Pool[AppConnection] = Pool(Address(PUBLIC, 1))
+    pool: Pool[exchange.Connection] = Pool(Address(PUBLIC, 1))
     connection = AppConnection(pool)
     connection.connection_made(Wire())
     pool.put(connection, 0.0, 60.0)

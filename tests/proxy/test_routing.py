@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
+from slot_machine.proxy.pool import AppLink
 from slot_machine.proxy.route import Route
 from slot_machine.proxy.routing import Router
 
@@ -17,12 +18,12 @@ class Claim:
 
     def __init__(self, listener: str = PUBLIC) -> None:
         self.listener = listener
-        self.answers: list[Route | None] = []
+        self.answers: list[Route[AppLink] | None] = []
         self.moved = 0
         self.released = False
         self.endless = False
 
-    def claimed(self, route: Route | None) -> None:
+    def claimed(self, route: Route[AppLink] | None) -> None:
         self.answers.append(route)
 
     @property
@@ -47,7 +48,7 @@ class Routing(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.gauge = [0]
-        self.router = Router(self.gauge)
+        self.router: Router[AppLink] = Router(self.gauge)
         self.current: Upstream | None = None
         self.holding = False
         self.made: list[Claim] = []

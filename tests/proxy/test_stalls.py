@@ -30,7 +30,7 @@ def pass_limit(ends: Ends) -> None:
     """With a sweep each time that one may have something to do."""
     began_s = monotonic()
     for passed_s in (0.0, LINGER_S, ends.limits.stall_s, LINGER_S + ends.limits.stall_s + SWEEP_INTERVAL_S):
-        ends.sweep(began_s + passed_s + SWEEP_INTERVAL_S)
+        ends.server.sweep(began_s + passed_s + SWEEP_INTERVAL_S)
 
 
 @pytest.mark.parametrize("from_app", [True, False])
@@ -40,7 +40,7 @@ def test_tunnel_that_went_on_after_one_side_had_ended(from_app: bool) -> None:
         silent, other = (ends.client_wire, ends.app_wire) if from_app else (ends.app_wire, ends.client_wire)
         protocol(silent).eof_received()
         protocol(other).data_received(HELLO)
-        ends.sweep(monotonic() + SWEEP_INTERVAL_S)
+        ends.server.sweep(monotonic() + SWEEP_INTERVAL_S)
         protocol(other).data_received(HELLO)
         pass_limit(ends)
         assert ends.app_wire.closed
@@ -53,7 +53,7 @@ def test_client_that_took_some_before_its_reply_was_complete() -> None:
         ends = await downloading(SIZED)
         wire = ends.client.transport = Stuck(1_000_000)
         ends.client.pause_writing()
-        ends.sweep(monotonic())
+        ends.server.sweep(monotonic())
         wire.left = 500_000
         ends.app.data_received(b"x" * 1_000_000)
         pass_limit(ends)

@@ -7,6 +7,7 @@ import msgspec
 
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Target, Upstream
 from slot_machine.proxy import wire
+from slot_machine.proxy.pool import AppLink
 from slot_machine.proxy.route import Route
 from slot_machine.proxy.routing import Router
 
@@ -21,10 +22,10 @@ class Claim:
 
     def __init__(self, listener: str) -> None:
         self.listener = listener
-        self.routes: list[Route | None] = []
+        self.routes: list[Route[AppLink] | None] = []
         self.held = False
 
-    def claimed(self, route: Route | None) -> None:
+    def claimed(self, route: Route[AppLink] | None) -> None:
         self.routes.append(route)
 
     def waits(self) -> None:
@@ -42,13 +43,13 @@ class Claim:
         return route.upstream if route else None
 
 
-def claimed(router: Router, listener: str) -> Claim:
+def claimed(router: Router[AppLink], listener: str) -> Claim:
     claim = Claim(listener)
     router.claim(claim)
     return claim
 
 
-def released(router: Router, listener: str) -> Upstream | None:
+def released(router: Router[AppLink], listener: str) -> Upstream | None:
     """Where a request goes that is over at once."""
     claim = claimed(router, listener)
     if route := claim.routes[-1]:
@@ -56,8 +57,8 @@ def released(router: Router, listener: str) -> Upstream | None:
     return claim.upstream
 
 
-def routed(upstream: Upstream | None, **targets: list[Target]) -> Router:
-    router = Router([0])
+def routed(upstream: Upstream | None, **targets: list[Target]) -> Router[AppLink]:
+    router: Router[AppLink] = Router([0])
     router.route(upstream, targets)
     return router
 

@@ -12,17 +12,19 @@ import uvloop
 from slot_machine.host import printing
 from slot_machine.proxy.control import ControlConnection
 from slot_machine.proxy.server import DataPlaneServer
+from slot_machine.proxy.shared import Shared
 from slot_machine.proxy.wire import Settings
 
 
 async def serve(settings: Settings) -> None:
     """Returns on SIGTERM, and once it has retired."""
     loop = asyncio.get_running_loop()
-    server = DataPlaneServer(settings)
+    shared = Shared(settings)
+    server = DataPlaneServer(settings, shared)
     loop.add_signal_handler(signal.SIGTERM, server.stopped.set)
-    server.router.route(settings.upstream, settings.targets)
+    shared.router.route(settings.upstream, settings.targets)
     if settings.holding:
-        server.router.hold()
+        shared.router.hold()
     await server.listen({name: socket.socket(fileno=fd) for name, fd in settings.listener_fds.items()})
     control = socket.socket(fileno=settings.control_fd)
     # Kept, as uvloop closes a server that nobody refers to: another daemon may connect at any time.

@@ -44,7 +44,7 @@ class ControlConnection(asyncio.Protocol):
             self._obey(decode(line))
 
     def _obey(self, request: Request) -> None:
-        router = self._server.router
+        router = self._server.shared.router
         done = Reply(request.id)
         match request.op:
             case Route(upstream, targets):
@@ -60,7 +60,7 @@ class ControlConnection(asyncio.Protocol):
             case Forget(run_id):
                 self._reply(Reply(request.id, counts=router.forget(run_id)))
             case Measure():
-                self._reply(Reply(request.id, totals=router.measure(), clients=len(self._server.clients)))
+                self._reply(Reply(request.id, totals=router.measure(), clients=len(self._server.shared.clients)))
             case Introduce():
                 self._introduce(request.id)
             case Retire():

@@ -1,52 +1,109 @@
-"""One request and its reply: claimed, sent to the app, answered or cut."""
+"""One request and its reply: claims an upstream, is sent to the app, is answered or cut."""
 
 import asyncio
+import time
 from http import HTTPStatus
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from slot_machine.core.upstream import CUT
 from slot_machine.proxy import pages
+from slot_machine.proxy.access_log import AccessLog, Finished, shown
+from slot_machine.proxy.framing import Framing
+from slot_machine.proxy.heads.forwarded import Sender
+from slot_machine.proxy.heads.reply import ReplyHead
 from slot_machine.proxy.heads.request import RequestHead
+from slot_machine.proxy.pool import AppLink, Pool
 from slot_machine.proxy.route import Route
-from slot_machine.proxy.routing import NO_SLOT
-
-if TYPE_CHECKING:
-    from slot_machine.proxy.heads.reply import ReplyHead
-    from slot_machine.proxy.inbound import ClientConnection
-    from slot_machine.proxy.outbound import AppConnection
-    from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.routing import NO_SLOT, Router
+from slot_machine.proxy.wire import Limits
 
 
 class AppSide(Protocol):
-    """A connection to the app, while it is an exchange's."""
+    """What carries an exchange to the app: a connection to it, or a tunnel. `reused`: it has carried one before."""
 
     transport: asyncio.Transport
 
     @property
-    def reused(self) -> bool:
-        """Whether it has carried requests before."""
+    def reused(self) -> bool: ...
 
     @property
     def silent(self) -> bool:
-        """Whether nothing has come back on it so far."""
+        """Whether nothing has come back on it for this exchange."""
 
     def cut(self) -> None: ...
 
     def clean_ending(self) -> bytes | None:
-        """What ends the reply so that the client understands it; None if nothing does."""
+        """The bytes that end the reply so that the client knows it is over; None if nothing does."""
+
+
+class Connection(AppLink, AppSide, Protocol):
+    """A connection to the app. `congested`: the app reads more slowly than the client sends."""
+
+    congested: bool
+
+    def begin(self, exchange: "Exchange", request: bytes, /) -> None:
+        """Sends the request, and its reply to the exchange's client."""
+
+
+class Common(Protocol):
+    """What all exchanges of a data plane share. `closing`: each reply says that its connection closes after it."""
+
+    limits: Limits
+    router: Router[Connection]
+    access_log: AccessLog | None
+    closing: bool
+
+    def connect(self, pool: Pool[Connection], exchange: "Exchange", /) -> None:
+        """Opens a connection for the exchange, and tells it the outcome."""
+
+
+class ClientSide(Protocol):
+    """A client's connection, as the app's side knows it.
+
+    `request_framing` is that of the request's body until all of it has come. `congested`: the client reads more
+    slowly than the app writes. `half_closed`: one side of its tunnel sends no more.
+    """
+
+    transport: asyncio.Transport
+    listener: str
+    sender: Sender
+    request_framing: Framing | None
+    congested: bool
+    half_closed: bool
+
+    @property
+    def shared(self) -> Common: ...
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def update_deadline(self) -> None: ...
+    def ended(self, exchange: "Exchange", now_s: float, /) -> None: ...
+    def linger(self) -> None: ...
+    def reset(self) -> None: ...
+
+    # For a tunnel.
+
+    def upgraded(self) -> bytes: ...
+    def half_closes(self) -> None: ...
+    def pause_tunnel(self) -> None: ...
+    def end_turn(self, nbytes: int, /) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self, exc: Exception | None, /) -> None: ...
 
 
 class Exchange:
-    """Claims its upstream, and releases it in `_end`, whatever happens in between. Implements Claim.
+    """A request's claim on an upstream. `_end` releases it, whatever happens in between. Implements Claim.
 
-    `body` is what has come of the request's body and was not sent on yet, as it came. `held`: it waits for a
-    route. `received` and `sent` count the client's bytes, `status` is 0 until the reply begins.
+    `body` is the part of the request's body that has come and was not sent on yet. `held`: it waits for a route.
+    `received` and `sent` count the client's bytes. `status` is 0 until the reply begins. `endless`: a WebSocket or an
+    event stream. `winding_up`: it is to end cleanly, because its upstream stops.
     """
 
     __slots__ = (
+        "_detached",
         "_ending",
-        "_orphaned",
         "_repeats",
         "app",
         "began_s",
@@ -66,7 +123,7 @@ class Exchange:
         "winding_up",
     )
 
-    def __init__(self, client: "ClientConnection", head: RequestHead, began_s: float) -> None:
+    def __init__(self, client: ClientSide, head: RequestHead, began_s: float) -> None:
         self.client = client
         self.listener = client.listener
         self.head = head
@@ -76,25 +133,25 @@ class Exchange:
         self.request_id = b""
         self.sent = 0
         self.status = 0
-        self.route: Route | None = None
+        self.route: Route[Connection] | None = None
         self.app: AppSide | None = None
         self.keep_client = head.keep_alive
         self.endless = False
         self.ended = False
         self.held = False
         self.winding_up = False
-        self._orphaned = False
+        self._detached = False
         self._repeats = False
         self._ending: bytes | None = None
 
     @property
     def connection_field(self) -> bytes:
-        """What the client must be told of its connection: by default HTTP/1.1 keeps it open, HTTP/1.0 closes it."""
+        """The reply's Connection field, empty for none: by default HTTP/1.1 keeps a connection open, 1.0 closes it."""
         if not self.keep_client:
             return b"close"
         return b"" if self.head.http_1_1 else b"keep-alive"
 
-    def claimed(self, route: Route | None) -> None:
+    def claimed(self, route: Route[Connection] | None) -> None:
         if route is None:
             self.fail(HTTPStatus.SERVICE_UNAVAILABLE, "nothing is live here right now")
             return
@@ -102,7 +159,7 @@ class Exchange:
         now_s = self.began_s
         if self.held:
             self.held = False
-            self.client.goes_on()
+            self.client.update_deadline()
             if self._repeats:
                 self._open(route)
                 return
@@ -115,14 +172,14 @@ class Exchange:
 
     def waits(self) -> None:
         self.held = True
-        self.client.goes_on()
+        self.client.update_deadline()
 
-    def waits_for(self, pool: "Pool[AppConnection]") -> bool:
-        """Whether it still wants a connection that was opened for it."""
+    def waits_for(self, pool: Pool[Connection]) -> bool:
+        """Whether it still needs a connection that was opened for it."""
         return not self.ended and self.route is not None and self.route.pools[self.listener] is pool
 
-    def opened(self, app: "AppConnection") -> None:
-        """The connection to the app is there: everything known of the request goes out."""
+    def opened(self, app: Connection) -> None:
+        """Sends what has come of the request on this connection."""
         self.app = app
         data, self.request_id = self.head.for_app(self.client.sender)
         if self.body:
@@ -136,14 +193,14 @@ class Exchange:
             self.fail(HTTPStatus.BAD_GATEWAY, f"the app refused the connection: {why}")
 
     def more_body(self, data: bytes) -> None:
-        """A part of the request's body as it came."""
+        """A part of the request's body has come."""
         if self.app:
             self.app.transport.write(data)
         elif not self.ended:
             self.body += data
 
-    def answered(self, head: "ReplyHead") -> None:
-        """The reply's head goes to the client: from here on nothing else can be said to it."""
+    def answered(self, head: ReplyHead) -> None:
+        """The reply's head is sent to the client: from here on there can be no other reply."""
         self.status = head.status
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
             self.keep_client = False
@@ -154,7 +211,7 @@ class Exchange:
                 self.wind_up(max(0.0, unwinds_at_s - monotonic()))
 
     def finished(self, now_s: float) -> None:
-        """The reply is complete, and the connection to the app belongs to somebody else now."""
+        """The reply is complete, and the connection to the app is free for other requests."""
         self.app = None
         self._end(now_s, True, True)
         self.client.ended(self, now_s)
@@ -165,14 +222,14 @@ class Exchange:
             return
         if self.status:
             if self.winding_up:
-                self._orphan()
+                self._detach()
             else:
                 self._cut_off()
         elif not (self._move() or self._repeat()):
             self.fail(HTTPStatus.BAD_GATEWAY, why)
 
     def fail(self, status: HTTPStatus, why: str, *, finished: bool = True) -> None:
-        """Answers in the app's place; cuts the client off if the app has begun to."""
+        """Replies in place of the app, or cuts the client off if the app's reply has begun."""
         if self.ended:
             return
         if self.status:
@@ -180,11 +237,11 @@ class Exchange:
             return
         self._drop_app()
         client = self.client
-        client.server.router.abandon(self, refused=True)
+        client.shared.router.abandon(self, refused=True)
         if self.route and status >= 500:
             self.route.refused()
         self.status = status
-        self.keep_client = self.keep_client and client.request_framing is None and not client.server.closing
+        self.keep_client = self.keep_client and client.request_framing is None and not client.shared.closing
         head_only = self.head.method == b"HEAD"
         page = pages.reply(status, why, self.head.meaning.accept, connection=self.connection_field, head_only=head_only)
         self.sent += len(page)
@@ -196,13 +253,13 @@ class Exchange:
     def client_left(self) -> None:
         if self.ended:
             return
-        self.client.server.router.abandon(self, refused=False)
+        self.client.shared.router.abandon(self, refused=False)
         self._drop_app()
         self._end(monotonic(), finished=True, whole=self.endless)
 
     def cut(self) -> None:
         if self.winding_up and not self.ended:
-            self._orphan()
+            self._detach()
         elif not self._move():
             self.fail(HTTPStatus.BAD_GATEWAY, "the app stopped before it answered", finished=False)
 
@@ -212,12 +269,12 @@ class Exchange:
 
     @property
     def _repeatable(self) -> bool:
-        """Whether it may go out once more, though an app has it."""
+        """Whether it may be sent once more, though an app has got it."""
         return self.app is not None and self.app.silent and self.head.repeatable and not self._repeats
 
     def _move(self) -> bool:
-        """Goes to where new requests go, if that is somewhere else: once, or if the app never got it."""
-        route, router = self.route, self.client.server.router
+        """Claims again if new requests go elsewhere: once, or at any time if no app has got the request."""
+        route, router = self.route, self.client.shared.router
         never_sent = self.app is None and not self.status
         if not route or not (never_sent or self._repeatable) or not router.goes_elsewhere(self, route):
             return False
@@ -229,7 +286,7 @@ class Exchange:
         return True
 
     def _repeat(self) -> bool:
-        """Goes out once more if a connection at rest may have ended before the app saw the request."""
+        """Sends it once more if an idle connection may have been closed before the app saw the request."""
         route, app = self.route, self.app
         if not (route and app and app.reused and self._repeatable):
             return False
@@ -239,23 +296,23 @@ class Exchange:
         self._open(route)
         return True
 
-    def _open(self, route: Route) -> None:
-        self.client.server.connect(route.pools[self.listener], self)
+    def _open(self, route: Route[Connection]) -> None:
+        self.client.shared.connect(route.pools[self.listener], self)
 
-    def _orphan(self) -> None:
-        """Goes on without the app until its time comes to end."""
+    def _detach(self) -> None:
+        """Goes on without the app until `end_cleanly`."""
         assert self.app
-        self._orphaned = True
+        self._detached = True
         self._ending = self.app.clean_ending()
         self._drop_app()
         self._end(monotonic(), finished=False, whole=False)
 
     def end_cleanly(self) -> None:
-        """For a WebSocket or an event stream. Does nothing where its time never came, or it ended by itself."""
+        """Ends a WebSocket or an event stream, if it has not ended by itself."""
         if not self.ended:
-            self._orphan()
+            self._detach()
         transport = self.client.transport
-        if not self._orphaned or transport.is_closing():
+        if not self._detached or transport.is_closing():
             return
         if self._ending is None:
             transport.abort()
@@ -280,13 +337,13 @@ class Exchange:
             app.cut()
 
     def _end(self, now_s: float, finished: bool, whole: bool) -> None:
-        """`finished`: not for want of time at a switch. `whole`: the client got all of the reply."""
+        """`finished` is false if a switch cut the request short. `whole`: the client got all of the reply."""
         if self.ended:
             return
         self.ended = True
-        route, server = self.route, self.client.server
+        route, shared = self.route, self.client.shared
         if route is None:
-            totals = server.router.totals[NO_SLOT]
+            totals = shared.router.totals[NO_SLOT]
         else:
             route.release(self, finished)
             totals = route.totals
@@ -294,5 +351,10 @@ class Exchange:
         totals.observe(self.status if whole else CUT, seconds, self.received, self.sent)
         if self.head.misnamed:
             totals.misnamed_fields += self.head.misnamed
-        if server.access_log is not None:
-            server.access_log.add(self, seconds)
+        if shared.access_log is not None:
+            shared.access_log.add(self._record(seconds))
+
+    def _record(self, seconds: float) -> Finished:
+        method, target, request_id = map(shown, (self.head.method, self.head.target, self.request_id))
+        slot = self.route.upstream.slot if self.route else NO_SLOT
+        return Finished(time.time(), method, target, self.status, self.sent, seconds, slot, request_id)

@@ -5,29 +5,21 @@ import mmap
 import re
 import socket
 import struct
-from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import cast
 
 from slot_machine.proxy import pages
 from slot_machine.proxy.exchange import Exchange
 from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
 from slot_machine.proxy.heads import request
 from slot_machine.proxy.heads.fields import MOST_CACHED_BYTES, MOST_HEAD_BYTES, ProtocolError
-from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.request import RequestHead
-from slot_machine.proxy.pool import Pool
-from slot_machine.proxy.room import Idleness, Room
-from slot_machine.proxy.routing import Router
+from slot_machine.proxy.room import Idleness
+from slot_machine.proxy.shared import Shared
 from slot_machine.proxy.sockets import ended_by_peer, fileno, readable, unsent
 from slot_machine.proxy.turns import end_turn
-from slot_machine.proxy.wire import Limits
-
-if TYPE_CHECKING:
-    from slot_machine.proxy.access_log import AccessLog
-    from slot_machine.proxy.outbound import AppConnection
 
 MOST_EARLY_BYTES = 65_536
 READ_BYTES = 262_144
@@ -47,25 +39,6 @@ EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 """Ignored before a request (RFC 9112 section 2.2)."""
 
 NO_BEGINNING = (b"", b"\r")
-
-
-class Server(Protocol):
-    """What the connections of a data plane share.
-
-    `closing`: each reply is the last of its connection, and its head says so. `ending`: connections at rest are closed.
-    """
-
-    router: Router
-    limits: Limits
-    closing: bool
-    ending: bool
-    clients: "set[ClientConnection]"
-    room: Room
-    sender: Callable[[str], Sender]
-    access_log: "AccessLog | None"
-
-    def connect(self, pool: "Pool[AppConnection]", exchange: Exchange, /) -> None: ...
-    def observe_refusal(self, status: HTTPStatus, bytes_in: int, bytes_out: int, /) -> None: ...
 
 
 class ClientConnection(asyncio.BufferedProtocol):
@@ -88,15 +61,15 @@ class ClientConnection(asyncio.BufferedProtocol):
         "paused",
         "request_framing",
         "sender",
-        "server",
+        "shared",
         "transport",
     )
 
-    def __init__(self, server: Server, listener: str) -> None:
-        self.server = server
+    def __init__(self, shared: Shared, listener: str) -> None:
+        self.shared = shared
         self.listener = listener
         self.exchange: Exchange | None = None
-        self.deadline_s = monotonic() + server.limits.idle_s
+        self.deadline_s = monotonic() + shared.limits.idle_s
         self.request_framing: Framing | None = None
         self._body_began = False
         self._early = b""
@@ -112,15 +85,15 @@ class ClientConnection(asyncio.BufferedProtocol):
         if not peer:
             self.transport.abort()
             return
-        if not self.server.room.made(monotonic()):
-            self.server.observe_refusal(HTTPStatus.SERVICE_UNAVAILABLE, 0, 0)
+        if not self.shared.room.made(monotonic()):
+            self.shared.observe_error(HTTPStatus.SERVICE_UNAVAILABLE, 0, 0)
             self.transport.abort()
             return
-        self.sender = self.server.sender(peer[0])
-        self.server.clients.add(self)
+        self.sender = self.shared.sender(peer[0])
+        self.shared.clients.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:
-        self.server.clients.discard(self)
+        self.shared.clients.discard(self)
         if self.exchange:
             self.exchange.client_left()
 
@@ -144,11 +117,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         now_s = monotonic()
         exchange = self.exchange = Exchange(self, head, now_s)
-        server = self.server
-        self.deadline_s = now_s + server.limits.response_s
+        shared = self.shared
+        self.deadline_s = now_s + shared.limits.response_s
         if head.meaning.has_body and not self._begin_body(exchange):
             return
-        server.router.claim(exchange)
+        shared.router.claim(exchange)
 
     def pause_writing(self) -> None:
         self.congested = True
@@ -182,7 +155,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """`nbytes`: what was read in it."""
         end_turn(self.transport, nbytes, lambda: self.paused)
 
-    def goes_on(self) -> None:
+    def update_deadline(self) -> None:
         """What its exchange waits for has changed."""
         self._set_deadline()
 
@@ -197,13 +170,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self.congested:
             self._set_deadline()
         else:
-            self.deadline_s = now_s + self.server.limits.idle_s
+            self.deadline_s = now_s + self.shared.limits.idle_s
         if self.paused:
             if self._early:
                 asyncio.get_running_loop().call_soon(self._next)
             else:
                 self.resume()
-        if self.server.ending:
+        if self.shared.ending:
             self.close_if_idle()
 
     def linger(self) -> None:
@@ -267,7 +240,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def expired(self, now_s: float) -> None:
         """Ends what took too long."""
-        exchange, limits = self.exchange, self.server.limits
+        exchange, limits = self.exchange, self.shared.limits
         closing = self._lingering or self.transport.is_closing()
         self.deadline_s = inf
         if self.congested or ((closing or exchange is None) and self._unsent):
@@ -322,11 +295,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._seen_unsent >= seen:
             transport.abort()
         else:
-            self.deadline_s = now_s + self.server.limits.stall_s
+            self.deadline_s = now_s + self.shared.limits.stall_s
 
     def _set_deadline(self) -> None:
         """The limit that goes with what is going on. Most requests take a short cut, in `data_received` and `ended`."""
-        limits, exchange = self.server.limits, self.exchange
+        limits, exchange = self.shared.limits, self.exchange
         if self.congested:
             self._look_soon()
             return
@@ -396,7 +369,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Of a head. Its time runs from the first byte on, but for empty lines."""
         self.resume()
         if data not in NO_BEGINNING and self._early in NO_BEGINNING:
-            self.deadline_s = monotonic() + self.server.limits.head_s
+            self.deadline_s = monotonic() + self.shared.limits.head_s
         self._early = data
 
     def _begin_body(self, exchange: Exchange) -> bool:
@@ -437,7 +410,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def _refuse(self, error: ProtocolError, bytes_in: int = 0) -> None:
         """Takes nothing more from this client."""
         page = pages.reply(error.status, str(error), b"", connection=b"close", head_only=False)
-        self.server.observe_refusal(error.status, bytes_in, len(page))
+        self.shared.observe_error(error.status, bytes_in, len(page))
         self.transport.write(page)
         self.linger()
 

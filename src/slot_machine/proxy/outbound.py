@@ -7,7 +7,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import cast
 
-from slot_machine.proxy.exchange import Exchange
+from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.framing import LAST_CHUNK, MORE, REPLY_LINES, Chunked, Framing, Sized, UntilClose, chunk
 from slot_machine.proxy.heads import reply
 from slot_machine.proxy.heads.fields import MOST_HEAD_BYTES, ProtocolError, list_members
@@ -37,7 +37,7 @@ class AppConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, pool: "Pool[AppConnection]") -> None:
+    def __init__(self, pool: Pool[Connection]) -> None:
         self.idle_since_s = 0.0
         self._pool = pool
         self._exchange: Exchange | None = None
@@ -92,7 +92,7 @@ class AppConnection(asyncio.Protocol):
                 self._begin_reply(exchange, data, end)
                 return
             # Most replies: all of it is here and no more, the client understands it as it is, and has asked in full.
-            keep = exchange.keep_client = exchange.keep_client and not client.server.closing
+            keep = exchange.keep_client = exchange.keep_client and not client.shared.closing
             exchange.status = head.status
             out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]
             exchange.sent += len(out)
@@ -168,7 +168,7 @@ class AppConnection(asyncio.Protocol):
         self._frame(exchange, head)
         client = exchange.client
         keep = exchange.keep_client
-        if keep and (client.server.closing or client.request_framing is not None):
+        if keep and (client.shared.closing or client.request_framing is not None):
             keep = exchange.keep_client = False
         if keep and exchange.head.http_1_1 and not self._encode:
             out = head.kept_alive
@@ -179,7 +179,7 @@ class AppConnection(asyncio.Protocol):
         # Once it is answered, nothing can be said to the client of a body that is malformed.
         body_end = framing.feed(data, end) if framing and end < len(data) else MORE
         exchange.answered(head)
-        client.goes_on()
+        client.update_deadline()
         if framing is None:
             self._write(exchange, out)
             # Some apps send the body all the same: it must not pass for the reply to the next request.

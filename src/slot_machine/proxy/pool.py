@@ -20,8 +20,8 @@ LOOK_AFTER_S = 0.05
 """A connection that rested for longer is looked at before it is used: the event loop may not know of its end yet."""
 
 
-class Connection(Protocol):
-    """A connection to the app, at rest."""
+class AppLink(Protocol):
+    """A connection to the app, while it is idle. `idle_since_s` is the pool's."""
 
     idle_since_s: float
 
@@ -29,10 +29,10 @@ class Connection(Protocol):
     def cut(self) -> None: ...
 
 
-C = TypeVar("C", bound=Connection)
+L = TypeVar("L", bound=AppLink)
 
 
-class Pool(Generic[C]):
+class Pool(Generic[L]):
     """The latest comes first, so that those in excess rest until they are closed. One per listener of an upstream.
 
     An app says how long it keeps idle connections (Keep-Alive: timeout), or shows it by closing one. It may have other
@@ -43,12 +43,12 @@ class Pool(Generic[C]):
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._idle: list[C] = []
+        self._idle: list[L] = []
         self._kept_s = LONGEST_IDLE_S
         self._promised = False
         self._closed = False
 
-    def take(self, now_s: float, repeatable: bool) -> C | None:
+    def take(self, now_s: float, repeatable: bool) -> L | None:
         """A connection that looks open.
 
         A request that can't be repeated gets none, unless the app promised to keep it open for at least as long again.
@@ -76,7 +76,7 @@ class Pool(Generic[C]):
             connection.cut()
         return None
 
-    def put(self, connection: C, now_s: float, promised_s: float | None, repeatable: bool = True) -> None:
+    def put(self, connection: L, now_s: float, promised_s: float | None, repeatable: bool = True) -> None:
         """`promised_s`: what the app's last reply said of this connection; `repeatable`: its request.
 
         One request after the other that can't take a connection from here would each add one, so only one is kept.
@@ -91,7 +91,7 @@ class Pool(Generic[C]):
         connection.idle_since_s = now_s
         self._idle.append(connection)
 
-    def lost(self, connection: C, now_s: float) -> None:
+    def lost(self, connection: L, now_s: float) -> None:
         """The app closed one that rested here."""
         if connection in self._idle:
             self._idle.remove(connection)

@@ -2,21 +2,18 @@
 
 import time
 from collections.abc import Callable, MutableSequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Generic, Protocol
 
 from slot_machine.core.upstream import Counts, Totals, Upstream
-from slot_machine.proxy.pool import Pool
-
-if TYPE_CHECKING:
-    from slot_machine.proxy.outbound import AppConnection
+from slot_machine.proxy.pool import L, Pool
 
 
-class Claim(Protocol):
+class Claim(Protocol[L]):
     """A request in flight. `listener` is the name of the listener at which its client came."""
 
     listener: str
 
-    def claimed(self, route: "Route | None", /) -> None:
+    def claimed(self, route: "Route[L] | None", /) -> None:
         """It counts as in flight to `route` from now on. None: no upstream is live."""
 
     def waits(self) -> None:
@@ -33,7 +30,7 @@ class Claim(Protocol):
         """Whether it is a WebSocket or an event stream."""
 
 
-class Route:
+class Route(Generic[L]):
     """An upstream with the requests in flight to it, its `claims`, and a pool of connections for each listener.
 
     `unwinds_at_s` is when its endless requests are to be over; None while it is not about to stop.
@@ -54,12 +51,10 @@ class Route:
     def __init__(self, upstream: Upstream, totals: Totals, gauge: MutableSequence[int]) -> None:
         self.upstream = upstream
         self._gauge = gauge
-        self.claims: set[Claim] = set()
+        self.claims: set[Claim[L]] = set()
         self.counts = Counts()
         self.totals = totals
-        self.pools: dict[str, Pool[AppConnection]] = {
-            name: Pool(address) for name, address in upstream.addresses.items()
-        }
+        self.pools: dict[str, Pool[L]] = {name: Pool(address) for name, address in upstream.addresses.items()}
         self.unwinds_at_s: float | None = None
         self._switched_away_s: float | None = None
         self._when_drained: list[Callable[[], None]] = []
@@ -68,7 +63,7 @@ class Route:
     def current(self) -> bool:
         return self._switched_away_s is None
 
-    def release(self, claim: Claim, finished: bool) -> None:
+    def release(self, claim: Claim[L], finished: bool) -> None:
         """Ends a claim, and counts it if the traffic has moved on. A second call does nothing."""
         try:
             self.claims.remove(claim)
@@ -80,7 +75,7 @@ class Route:
         if not self.claims and self._when_drained:
             self._tell_drained()
 
-    def hand_over(self, claim: Claim) -> None:
+    def hand_over(self, claim: Claim[L]) -> None:
         """Ends a claim that counts on another route by now: it is counted neither as finished nor as cut."""
         self.claims.remove(claim)
         self._gauge[0] -= 1
@@ -123,7 +118,7 @@ class Route:
         for callback in waiting:
             callback()
 
-    def _count(self, claim: Claim, since_s: float, *, finished: bool) -> None:
+    def _count(self, claim: Claim[L], since_s: float, *, finished: bool) -> None:
         counts = self.counts
         counts.longest_drain_s = max(counts.longest_drain_s, time.monotonic() - since_s)
         if finished:

@@ -3,21 +3,18 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import Generic
 
 from slot_machine.core.upstream import Counts, Target, Totals, Upstream
-from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.pool import L, Pool
 from slot_machine.proxy.route import Claim, Route
-
-if TYPE_CHECKING:
-    from slot_machine.proxy.outbound import AppConnection
 
 MOST_HELD = 10_000
 NO_SLOT = ""
 """Stands for the slot of requests that reached none."""
 
 
-class Router:
+class Router(Generic[L]):
     """Routes and counts a request in one step, in `claim`.
 
     A listener with `targets` of its own sends its requests there; all other listeners send theirs to one upstream.
@@ -28,14 +25,14 @@ class Router:
         self._most_held = most_held
         self._gauge = gauge
         self.totals: dict[str, Totals] = {NO_SLOT: Totals()}
-        self._routes: dict[int, Route] = {}
+        self._routes: dict[int, Route[L]] = {}
         """By run id."""
-        self._live: set[Route] = set()
+        self._live: set[Route[L]] = set()
         """Those that get new requests."""
         self.holding = False
         self._counts = Counts()
         """Of the current hold."""
-        self._waiting: dict[Claim, None] = {}
+        self._waiting: dict[Claim[L], None] = {}
         self._send(None, {})
 
     @property
@@ -68,7 +65,7 @@ class Router:
         for route in self._live:
             route.close_pools()
 
-    def claim(self, claim: Claim) -> None:
+    def claim(self, claim: Claim[L]) -> None:
         """Tells `claim` a route on which it counts already, or None if nothing is live. At once, or after a hold."""
         if not self.holding:
             route = next(self._turns.get(claim.listener, self._turns_of_others))
@@ -86,17 +83,17 @@ class Router:
             self._gauge[0] += 1
         claim.claimed(route)
 
-    def goes_elsewhere(self, claim: Claim, route: Route) -> bool:
+    def goes_elsewhere(self, claim: Claim[L], route: Route[L]) -> bool:
         """Whether a request of `route` that is claimed again gets another one, or waits for it."""
         ids = [target.upstream.run_id for target in self._targets_of(claim)]
         return self.holding or (bool(ids) and route.upstream.run_id not in ids)
 
-    def move(self, claim: Claim, route: Route) -> None:
+    def move(self, claim: Claim[L], route: Route[L]) -> None:
         """Claims anew in place of `route`. In this order, so that it is in flight at every moment."""
         self.claim(claim)
         route.hand_over(claim)
 
-    def abandon(self, claim: Claim, *, refused: bool) -> None:
+    def abandon(self, claim: Claim[L], *, refused: bool) -> None:
         """The request is over: it waits no longer, if it did."""
         if claim in self._waiting:
             del self._waiting[claim]
@@ -160,7 +157,7 @@ class Router:
         for pool in self._pools():
             pool.retire(now_s)
 
-    def _pools(self) -> "Iterator[Pool[AppConnection]]":
+    def _pools(self) -> Iterator[Pool[L]]:
         return (pool for route in self._live for pool in route.pools.values())
 
     def _send(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]]) -> None:
@@ -176,17 +173,17 @@ class Router:
         self._turns_of_others = self._in_turn(self._others)
         self._turns = {listener: self._in_turn(own) for listener, own in targets.items()}
 
-    def _targets_of(self, claim: Claim) -> Sequence[Target]:
+    def _targets_of(self, claim: Claim[L]) -> Sequence[Target]:
         return self.targets.get(claim.listener, self._others)
 
-    def _in_turn(self, targets: Sequence[Target]) -> Iterator[Route | None]:
+    def _in_turn(self, targets: Sequence[Target]) -> Iterator[Route[L] | None]:
         """The routes of a listener's requests, one after the other."""
         weights = {self._route_to(target.upstream): target.weight for target in targets}
         if len(weights) > 1:
             return in_proportion(weights)
         return repeat(next(iter(weights), None))
 
-    def _route_to(self, upstream: Upstream) -> Route:
+    def _route_to(self, upstream: Upstream) -> Route[L]:
         route = self._routes.get(upstream.run_id)
         if route is None:
             totals = self.totals.setdefault(upstream.slot, Totals())
@@ -194,7 +191,7 @@ class Router:
         return route
 
 
-def in_proportion(weights: Mapping[Route, int]) -> Iterator[Route]:
+def in_proportion(weights: Mapping[Route[L], int]) -> Iterator[Route[L]]:
     """Each as often as its weight says, evenly spread (smooth weighted round-robin, as in nginx)."""
     due = dict.fromkeys(weights, 0)
     total = sum(weights.values())

@@ -1,4 +1,4 @@
-"""After an upgrade: two connections that carry bytes for each other."""
+"""After an upgrade: two connections that pass on each other's bytes."""
 
 import asyncio
 from math import inf
@@ -24,7 +24,7 @@ class Tunnel:
         self._half_closed: asyncio.Transport | None = None
 
     def open(self, early: bytes) -> None:
-        """`early`: what the app sent right behind its reply."""
+        """`early`: bytes that the app sent right after its reply."""
         to_app = self.client.upgraded()
         self.exchange.app = self
         self.client.transport.set_protocol(_ClientEnd(self))
@@ -50,7 +50,7 @@ class Tunnel:
             self.client.end_turn(len(data))
 
     def eof(self, to: asyncio.Transport) -> bool:
-        """One side is done; the other half goes on. Whether it does: the second time the connections close."""
+        """One side has ended. Returns whether the connection stays open: it does until the other side ends, too."""
         if self._half_closed:
             return False
         self._half_closed = to
@@ -60,7 +60,7 @@ class Tunnel:
         return True
 
     def cut(self) -> None:
-        """What was written still goes out, as long as the app takes it."""
+        """Closes the app's connection once the app has read what was written, as long as it makes progress."""
         self.transport.close()
         self._flush(inf)
 
@@ -72,18 +72,18 @@ class Tunnel:
         return GOING_AWAY if self.frames.between_frames else None
 
     def _flush(self, left: float) -> None:
-        """`left`: bytes that the app had not taken the last time."""
+        """`left`: bytes that the app had not taken at the last look."""
         if not self.transport.get_write_buffer_size():
             return
         now_left = unsent(self.transport)
         if now_left >= left:
             self.transport.abort()
         else:
-            asyncio.get_running_loop().call_later(self.client.server.limits.stall_s, self._flush, now_left)
+            asyncio.get_running_loop().call_later(self.client.shared.limits.stall_s, self._flush, now_left)
 
     def _progress(self) -> None:
         if self.client.half_closed:
-            self.client.goes_on()
+            self.client.update_deadline()
 
 
 class _End(asyncio.Protocol):
@@ -113,7 +113,7 @@ class _AppEnd(_End):
         self._tunnel.from_app(data)
 
     def eof_received(self) -> bool:
-        """Once its slot stops, the client is told in its turn."""
+        """While its upstream stops, `Exchange.end_cleanly` tells the client."""
         return not self._tunnel.exchange.winding_up and self._tunnel.eof(self._tunnel.client.transport)
 
     def pause_writing(self) -> None:

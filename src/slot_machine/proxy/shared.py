@@ -1,0 +1,89 @@
+"""What the connections of a data plane share: limits, the way to the app, counts."""
+
+import asyncio
+import resource
+import time
+from functools import partial
+from http import HTTPStatus
+from math import inf
+from time import monotonic
+from typing import Protocol
+
+import msgspec
+
+from slot_machine.proxy import gauge, room
+from slot_machine.proxy.access_log import AccessLog, Finished
+from slot_machine.proxy.exchange import Connection, Exchange
+from slot_machine.proxy.heads.forwarded import TrustedProxies
+from slot_machine.proxy.outbound import AppConnection
+from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.room import Room
+from slot_machine.proxy.routing import MOST_HELD, NO_SLOT, Router
+from slot_machine.proxy.wire import Settings
+
+SPARE_FILES = 0.25
+"""The part of the file descriptors that is left to the daemon, to the log and to many that come at once."""
+
+
+class Client(room.Client, Protocol):
+    """A client's connection, as the server knows it.
+
+    `deadline_s` is when `expired` must be called: a sweep does it, so no request needs a timer.
+    `paused`: it is not read.
+    """
+
+    transport: asyncio.Transport
+    exchange: Exchange | None
+    deadline_s: float
+    paused: bool
+
+    def expired(self, now_s: float, /) -> None: ...
+    def left_unnoticed(self) -> bool: ...
+    def close_if_idle(self) -> None: ...
+
+
+class Shared:
+    """`closing`: each reply is the last of its connection, and says so. `ending`: idle connections are closed."""
+
+    def __init__(self, settings: Settings) -> None:
+        most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most_places = int(most_files * (1 - SPARE_FILES))
+        # When a hold ends, each held request needs a connection to the app at the same moment.
+        most_held = min(MOST_HELD, (most_files - most_places) // 2)
+        self.router: Router[Connection] = Router(gauge.attach(settings.gauge_fd), most_held)
+        limits = settings.limits
+        self.limits = msgspec.structs.replace(limits, response_s=limits.response_s or inf)
+        self.closing = False
+        self.ending = False
+        self.clients: set[Client] = set()
+        self.room = Room(self.clients, self.router, most_places)
+        self.sender = TrustedProxies(settings.trusted_proxies).sender
+        self.access_log = AccessLog(settings.access_log, settings.access_log_mode) if settings.access_log else None
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
+        """Opens a connection for an exchange, and tells it the outcome."""
+        self.room.made(monotonic())
+        task = asyncio.get_running_loop().create_task(self._connect(pool, exchange))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def observe_error(self, status: HTTPStatus, bytes_in: int, bytes_out: int) -> None:
+        """Counts and logs what could not be parsed as a request."""
+        self.router.totals[NO_SLOT].observe(status, 0.0, bytes_in, bytes_out)
+        if self.access_log:
+            self.access_log.add(Finished(time.time(), "", "", status, bytes_out))
+
+    async def _connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
+        loop = asyncio.get_running_loop()
+        address = pool.address
+        try:
+            _, app = await loop.create_connection(partial(AppConnection, pool), address.host, address.port)
+        except OSError as error:
+            if exchange.waits_for(pool):
+                exchange.not_opened(error.strerror or str(error))
+            return
+        if exchange.waits_for(pool):
+            exchange.opened(app)
+        else:
+            app.cut()
