@@ -1,4 +1,4 @@
-"""Deploys v1, then v2 and a rollback under load, and counts the requests. Usage: python -m demo PATH_OF_SLOT_MACHINE"""
+"""Deploys v1. Then deploys v2 and rolls back under load. Usage: python -m demo PATH_OF_SLOT_MACHINE"""
 
 import json
 import os
@@ -60,7 +60,7 @@ def main(slot_machine: str) -> int:
 
 
 def start(argv: list[str], repo: Path, api_port: int) -> "subprocess.Popen[bytes]":
-    """Returns once the API listens."""
+    """Returns when the API listens."""
     log = repo.with_name("daemon.log")
     with log.open("wb") as output:
         daemon = subprocess.Popen(argv, cwd=repo, stdout=output, stderr=output)
@@ -75,7 +75,7 @@ def start(argv: list[str], repo: Path, api_port: int) -> "subprocess.Popen[bytes
 
 
 def wait_for(load: Load, version: str) -> None:
-    """Until that version has answered a good number of requests."""
+    """Waits until that version has answered 200 requests, or 200 requests have failed."""
     while load.answers[version] < 200 and len(load.failures) < 200:
         time.sleep(0.01)
 

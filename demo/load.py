@@ -1,4 +1,4 @@
-"""Load that never stops: kept-alive clients, new connections, POSTs and slow requests, each in a thread."""
+"""Load without a pause: keep-alive clients, new connections, POSTs and slow requests, each in a thread."""
 
 import http.client
 import threading
@@ -18,7 +18,7 @@ CLIENTS = (
 
 @contextmanager
 def until_stopped(threads: list[threading.Thread], stopped: threading.Event) -> Iterator[None]:
-    """Runs the threads, and sets `stopped` at the end, which they must heed."""
+    """Runs the threads until the block is left. Then sets `stopped`, on which the threads must end."""
     for thread in threads:
         thread.start()
     try:
@@ -30,10 +30,10 @@ def until_stopped(threads: list[threading.Thread], stopped: threading.Event) -> 
 
 
 class Load:
-    """`answers` counts the replies by version; everything else is in `failures`."""
+    """`answers` counts the replies with status 200 by version. `failures` describes every other request."""
 
     def __init__(self, port: int, clients: tuple[tuple[str, str, bool], ...] = CLIENTS) -> None:
-        """`clients`: method, target, and whether to keep the connection."""
+        """Each of `clients` has a method, a target, and whether it keeps its connection open."""
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
         self._port = port
