@@ -1,1 +1,1 @@
-"""Speed and cost, as ratios in one run. `make bench`."""
+"""Measures speed and cost beside other proxies, as ratios within one run. `make bench`."""

@@ -46,10 +46,10 @@ def head(found: list[Contender]) -> list[str]:
         f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}."
         f" Python {platform.python_version()}, {versions}.",
         "",
-        "The app is nginx with a static reply; wrk, the app and the contender share the machine. Each figure is",
-        f"the median of {ROUNDS} rounds of {SECONDS} s in which all had a turn. There are 64 connections, and the",
-        "request is a browser's, of about 600 bytes. CPU is that of the contender's processes for each request.",
-        "The last two columns are ratios, slot-machine's figure by the row's: the median of those of the rounds.",
+        "The app is nginx with a static reply. wrk, the app and the contender share the machine. Each figure is",
+        f"the median of {ROUNDS} rounds. In a round, each contender is measured for {SECONDS} s, with 64 connections.",
+        "The request is that of a browser, with about 600 bytes. CPU is the contender's CPU time for a request.",
+        "The last two columns are slot-machine's figure divided by the row's figure: the median of the rounds' ratios.",
         "With `--no-proxy` the app owns its port.",
     ]
 
@@ -80,8 +80,8 @@ def uploads(found: list[Contender]) -> list[str]:
     lines = [
         "## Upload of 1 MB in chunks",
         "",
-        "CPU ms for each MB that the chunks carry, on 4 connections; in brackets slot-machine's figure by it.",
-        "nginx passes on what comes (`proxy_request_buffering off`), as the others do.",
+        "CPU ms for each MB of data, on 4 connections. In brackets: slot-machine's figure divided by this figure.",
+        "nginx does not buffer requests (`proxy_request_buffering off`), like the others.",
         "",
         f"| in front of the app | {' | '.join(f'chunks of {title}' for title in columns)} |",
         f"| --- |{' ---: |' * len(columns)}",
@@ -97,7 +97,7 @@ def idle_table(rows: list[tuple[Contender, single.Idle]]) -> list[str]:
     return [
         "## Idle clients",
         "",
-        "Keep-alive clients that had one reply each and do nothing.",
+        "Each client got one reply, keeps its connection open, and sends nothing.",
         "",
         "| in front of the app | clients | KB each | CPU % |",
         "| --- | ---: | ---: | ---: |",
@@ -120,11 +120,11 @@ def alone(site: Site, ours: Contender, idle_mb: float) -> list[str]:
         f"| p50 / p99 without switches | {moved.still.p50_ms:.2f} / {moved.still.p99_ms:.2f} ms |",
         f"| p50 / p99 during the switches | {moved.switching.p50_ms:.2f} / {moved.switching.p99_ms:.2f} ms |",
         f"| slowest request of a single client during the switches | {moved.slowest_ms:.1f} ms |",
-        f"| a deploy, all of it | {deploy.total_ms:.0f} ms |",
+        f"| a whole deploy | {deploy.total_ms:.0f} ms |",
         f"| a deploy beyond checkout, start and boot | {deploy.beyond_ms:.1f} ms |",
         f"| its stage `switch` | {deploy.switch_ms:.1f} ms |",
-        f"| `status` by `python3 -c pass` | {status_ms:.1f} / {python_ms:.1f} ms = {status_ms / python_ms:.1f} |",
-        f"| from the kill of the data plane to the next one's first reply | {restart_ms:.0f} ms |",
+        f"| `status`, by `python3 -c pass` | {status_ms:.1f} / {python_ms:.1f} ms = {status_ms / python_ms:.1f} |",
+        f"| from the kill of a worker to the first reply of the next worker | {restart_ms:.0f} ms |",
         f"| memory of daemon and data plane, idle | {idle_mb:.0f} MB |",
     ]
 

@@ -1,4 +1,4 @@
--- A browser's request, the same each time or with a new target and cookie each time.
+-- The request of a browser: always the same, or each time with a new target and cookie.
 local number = 0
 local distinct = false
 

@@ -1,4 +1,4 @@
-"""The app, and what stands in front of it: each a set of processes that listens on a port of its own."""
+"""The app and the proxies in front of it. Each is a set of processes that listens on its own port."""
 
 import json
 import os
@@ -60,7 +60,7 @@ backend app
 
 
 class Contender(NamedTuple):
-    """`pids` are the processes that carry traffic; for the app alone there are none."""
+    """`pids` are the processes that carry traffic. For the app alone, `pids` is empty."""
 
     name: str
     version: str
@@ -68,7 +68,7 @@ class Contender(NamedTuple):
     pids: list[int]
 
     def cpu_ns(self) -> int:
-        """Time on a CPU so far, of all threads."""
+        """CPU time so far, of all threads."""
         schedstats = [path for pid in self.pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
         return sum(int(path.read_text().split()[0]) for path in schedstats)
 
@@ -81,13 +81,13 @@ def resident_kb(pid: int) -> int:
 
 
 def missing() -> list[str]:
-    """What `make bench` needs and does not install."""
+    """Programs that `make bench` needs, does not install, and does not find on the PATH."""
     return [name for name in ("nginx", "haproxy", "wrk") if not shutil.which(name)]
 
 
 @contextmanager
 def contenders(slot_machine: str) -> Iterator[tuple[list[Contender], "Site"]]:
-    """All of them, running, in front of one app; slot-machine in front of its own start of the same."""
+    """Runs all contenders. All use one app, but slot-machine starts its own copy of it."""
     with tempfile.TemporaryDirectory(prefix="slot-machine-bench-") as name:
         folder = Path(name)
         running: list[subprocess.Popen[bytes]] = []
@@ -120,10 +120,10 @@ def contenders(slot_machine: str) -> Iterator[tuple[list[Contender], "Site"]]:
 
 
 class Site:
-    """A repository with the app in it and a daemon that has deployed it."""
+    """A repository with the app, and a daemon that has deployed it."""
 
     def __init__(self, slot_machine: str, folder: Path, *options: str) -> None:
-        """`options` are those of `start`."""
+        """`options` go to the command `start`."""
         self.slot_machine = slot_machine
         self.options = options
         self.repo = folder / "repo"
@@ -173,7 +173,7 @@ def nginx(
 
 
 def run(folder: Path, conf: str, port: int, app_port: int, argv: list[str]) -> "subprocess.Popen[bytes]":
-    """Returns once it listens."""
+    """Returns when it listens."""
     folder.mkdir(exist_ok=True)
     (folder / "conf").write_text(conf.replace("@PORT@", str(port)).replace("@APP@", str(app_port)))
     env = os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
@@ -191,7 +191,7 @@ def listening(port: int) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """Waits for the first."""
+    """Waits until there is at least one child."""
     while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
         pass
     return [int(child) for child in found]

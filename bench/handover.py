@@ -1,6 +1,6 @@
-"""What visitors of `--no-proxy` notice of 20 swaps, with the handover and without. Usage: python -m bench.handover PATH
+"""Measures what clients notice of 20 swaps under `--no-proxy`, with and without the handover.
 
-PATH is that of slot-machine. Of the apps, those are tried whose programs are on the PATH.
+Usage: python -m bench.handover PATH_OF_SLOT_MACHINE. An app is measured only if its programs are on the PATH.
 """
 
 import http.client
@@ -28,7 +28,7 @@ DENIED = Path("tests/handover/denied.py").resolve()
 
 
 class App(NamedTuple):
-    """Each answers with the number of its session, which is that of its start. `needs` are programs."""
+    """An app answers with its session id, which identifies its start. `needs` are the programs that it needs."""
 
     name: str
     needs: tuple[str, ...]
@@ -112,7 +112,7 @@ APPS = [
 
 
 class Row(NamedTuple):
-    """`wrong`: answers of a version after a later one had answered. `kept_alive`: failures after one retry."""
+    """`wrong` counts answers of a version after a later one had answered; `kept_alive`, failures after one retry."""
 
     requests: int
     refused: int
@@ -124,7 +124,7 @@ class Row(NamedTuple):
 
 
 class Visits:
-    """Connections of their own, and connections kept alive, each in a thread until it is stopped."""
+    """Clients with a new connection for each request, and keep-alive clients. Each runs in a thread until `stop`."""
 
     def __init__(self, port: int) -> None:
         self.refused = self.reset = self.kept_alive = self.kept_alive_requests = 0
@@ -142,7 +142,7 @@ class Visits:
             thread.join()
 
     def wrong(self) -> int:
-        """An answer is wrong if its connection began after another version, which came later, had answered one."""
+        """Counts answers on a connection that began after a later version had given its first answer."""
         first_s: dict[str, float] = {}
         for _, end_s, version in sorted(self.answers, key=lambda answer: answer[1]):
             first_s.setdefault(version, end_s)

@@ -1,4 +1,4 @@
-"""wrk in front of a contender: what it got, and what that cost."""
+"""Runs wrk against a contender, and measures throughput, latency, CPU and memory."""
 
 import re
 import subprocess
@@ -21,10 +21,10 @@ class Kind(NamedTuple):
     close: bool = False
     distinct: bool = False
     chunk_bytes: int = 0
-    """Where given, a request is an upload of 1 MB in such chunks."""
+    """If not 0, a request is an upload of 1 MB in chunks of this size."""
 
     def script(self) -> list[str]:
-        """For wrk: a file, and its arguments."""
+        """The Lua file for wrk, and its arguments."""
         if self.chunk_bytes:
             return [str(FOLDER / "upload.lua"), str(self.chunk_bytes)]
         options = ["close" if self.close else "keep", "distinct" if self.distinct else "same"]
@@ -55,7 +55,7 @@ class Result(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Medians of the rounds. The ratios are slot-machine's figure by this one's in the same round."""
+    """Medians of the rounds. A ratio is slot-machine's figure divided by this contender's, in the same round."""
 
     result: Result
     cpu_ratio: float | None
@@ -63,7 +63,10 @@ class Row(NamedTuple):
 
 
 def measure(contenders: list[Contender], kind: Kind) -> dict[str, Row]:
-    """In each round everybody has a turn, so that they share the machine's moods, and another one is first."""
+    """Measures each contender once in each round, so that a slow phase of the machine affects all of them.
+
+    Each round begins with another contender.
+    """
     rounds: dict[str, list[Result]] = {contender.name: [] for contender in contenders}
     for number in range(ROUNDS):
         first = number % len(contenders)

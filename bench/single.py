@@ -1,4 +1,4 @@
-"""What only slot-machine has: switches under load, the time that a deploy takes, `status`; and idle clients."""
+"""Measures what only slot-machine has: switches under load, deploys, `status`. Also measures idle clients."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ SWITCHES = 100
 CLIENTS = 10_000
 IDLE_S = 10
 LONG_LIFE_S = 1.5
-"""A data plane that ended sooner would be replaced with a delay."""
+"""The daemon delays the restart of a worker that lived less than 1 s."""
 
 
 class Idle(NamedTuple):
@@ -33,7 +33,7 @@ class Idle(NamedTuple):
 
 
 def idle_clients(contender: Contender) -> Idle:
-    """Clients that have had a reply each and keep their connections."""
+    """Measures clients that got one reply each and keep their connections open."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, CLIENTS + 1000), hard))
     before_kb = contender.memory_kb()
@@ -55,7 +55,7 @@ def idle_clients(contender: Contender) -> Idle:
 
 
 class Switches(NamedTuple):
-    """`still` and `switching`: latency without and with switches; `slowest_ms` of single requests, one at a time."""
+    """`still` is without switches, `switching` with them. `slowest_ms` is of a client with one request at a time."""
 
     still: Result
     switching: Result
@@ -64,7 +64,7 @@ class Switches(NamedTuple):
 
 
 def switches(site: Site, contender: Contender) -> Switches:
-    """Rollbacks there and back, one after the other, under load."""
+    """Rolls back again and again under load."""
     site.deploy()
     kind = Kind("", "/small", connections=8)
     still = one(contender, kind)
@@ -100,7 +100,7 @@ def ask_singly(port: int, stopped: threading.Event, slowest: list[float]) -> Non
 
 
 class Deploy(NamedTuple):
-    """Medians, in milliseconds. `beyond` is all but the checkout, and the start and boot of the app."""
+    """Medians, in milliseconds. `beyond_ms` leaves out the stages `checkout`, `start` and `health`."""
 
     total_ms: float
     beyond_ms: float
@@ -119,7 +119,7 @@ def deploys(site: Site, number: int = 15) -> Deploy:
 
 
 def status_ratio(site: Site, number: int = 21) -> tuple[float, float]:
-    """Milliseconds of `status`, and of a Python that does nothing."""
+    """Milliseconds that `status` takes, and that a Python takes which does nothing."""
     nothing = [sys.executable, "-c", "pass"]
     pairs = [(timed([site.slot_machine, "status"], site), timed(nothing, site)) for _ in range(number)]
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
@@ -132,14 +132,14 @@ def timed(argv: list[str], site: Site) -> float:
 
 
 def memory_mb(site: Site) -> float:
-    """Of the daemon and its data plane."""
+    """Resident memory of the daemon and its workers."""
     assert site.daemon
     planes = [pid for pid in children(site.daemon.pid) if "slot_machine.proxy" in command(pid)]
     return sum(map(resident_kb, [site.daemon.pid, *planes])) / 1024
 
 
 def restart_ms(site: Site, number: int = 5) -> float:
-    """From the kill of the data plane to the first reply of the next one, on a connection that waited for it."""
+    """Time from the kill of the worker to the first reply of the next worker, on a connection that waited for it."""
     assert site.daemon
     found = []
     for _ in range(number):
@@ -154,7 +154,7 @@ def restart_ms(site: Site, number: int = 5) -> float:
                 connection.getresponse().read()
                 break
             except ConnectionResetError:
-                continue  # The kill came after it was accepted.
+                continue  # The killed worker had accepted this connection.
             finally:
                 connection.close()
         found.append((time.monotonic() - began_s) * 1000)

@@ -1,4 +1,4 @@
--- 1 MB of a request's body, in chunks of as many bytes as the first argument says.
+-- A request with a body of 1 MB in chunks. The first argument is the size of a chunk in bytes.
 local SIZE = 1000000
 local chunked
 
