@@ -1,7 +1,7 @@
-"""Usage: python -m soak PATH_OF_SLOT_MACHINE [MINUTES] [SEED]. Prints an account; fails if anything is unexcused.
+"""Usage: python -m soak PATH_OF_SLOT_MACHINE [MINUTES] [SEED]. Prints a report.
 
-What it ran in is kept then, with the logs of every daemon. As root, the apps of even seeds are of another user, and
-attack their daemon.
+The exit code is 1 if there was a problem. Then the folder of the run is kept, with the logs of every daemon. As root
+and with an even seed, the app runs as another user and attacks its daemon.
 """
 
 import os
@@ -67,7 +67,7 @@ def soak(site: Site, minutes: float, seed: int) -> int:
 
 if __name__ == "__main__":
     for signum in (signal.SIGINT, signal.SIGTERM):
-        # A background job of a shell ignores SIGINT; the daemon is to be stopped in any case.
+        # A background job of a shell ignores SIGINT by default, but the daemon must be stopped.
         signal.signal(signum, signal.default_int_handler)
     _, path, *rest = sys.argv
     sys.exit(

@@ -1,4 +1,4 @@
-"""What came of it: as lines and as a Markdown table, and whether it may count as passed."""
+"""The report: Markdown tables, the problems, and whether the soak passed."""
 
 from collections import Counter
 from statistics import median
@@ -17,7 +17,7 @@ SPARE_MB = 30
 
 
 class Sample(NamedTuple):
-    """Of the workers: the largest. `daemon_mb` is 0 while none runs."""
+    """Memory and file descriptors of the daemon and of the largest worker. `daemon_mb` is 0 while no daemon runs."""
 
     daemon_mb: float
     daemon_fds: int
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
 
 
 class Samples:
-    """Taken without load at the begin and at the end, and with load after each step."""
+    """Samples without load, at the begin and at the end, and samples under load, after each step."""
 
     def __init__(self, site: Site) -> None:
         self.at_rest: list[Sample] = []
@@ -35,14 +35,14 @@ class Samples:
 
     def idle(self) -> None:
         most = self.at_rest[0].worker_fds + SPARE_FDS if self.at_rest else SPARE_FDS + 64
-        wait_until("the workers have let go of their clients", lambda: self._take().worker_fds <= most, 90)
+        wait_until("the workers have closed their clients' connections", lambda: self._take().worker_fds <= most, 90)
         self.at_rest.append(self._take())
 
     def loaded(self) -> None:
         self.under_load.append(self._take())
 
     def grown(self) -> list[str]:
-        """What grew out of proportion. A worker's size depends on its clients, so that it is compared without load."""
+        """What grew beyond its limit. Compares samples without load, because a worker's size depends on its clients."""
         first, last = self.at_rest[0], self.at_rest[-1]
         limit = Sample(
             first.daemon_mb + SPARE_MB,
@@ -74,11 +74,11 @@ class Soak(NamedTuple):
     sequence: Sequence
     samples: Samples
     exit_code: int
-    """Of the last daemon."""
+    """Exit code of the last daemon."""
 
 
 def give(site: Site, soak: Soak) -> int:
-    """Prints it and returns the exit code of the soak."""
+    """Prints the report and returns the exit code of the soak."""
     by_kill, unexcused = attributed(soak.load.failures, soak.sequence.killer.kills)
     excused = Counter(kill.what for kill, failures in by_kill for _ in failures)
     left = checks.leftovers(site)
@@ -100,12 +100,12 @@ def give(site: Site, soak: Soak) -> int:
 
 
 def _too_many(kill: Kill, failures: list[Failure]) -> bool:
-    """A worker that is started again costs each client at most the one request that was in flight."""
+    """A kill of a worker costs each client at most the one request that was in flight."""
     return kill.what == "worker" and len(failures) > CLIENTS
 
 
 def _alike(failures: list[Failure]) -> list[str]:
-    """One line for what failed in the same way within a second."""
+    """One line for all requests that failed in the same way within the same second."""
     groups: dict[tuple[int, str, int], list[Failure]] = {}
     for failure in failures:
         groups.setdefault((failure.status, failure.error, int(failure.ended_s)), []).append(failure)

@@ -1,4 +1,4 @@
-"""The app that is deployed: every reply can be checked. On SIGTERM it dies at once; `child.sh` gets away from it."""
+"""The app that the soak deploys. Every reply can be checked. It exits at once on SIGTERM. `child.sh` daemonises."""
 
 import hashlib
 import http.server

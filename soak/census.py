@@ -1,4 +1,4 @@
-"""What there is of one daemon: its processes, control groups, files and worktrees."""
+"""Lists what belongs to one daemon: processes, control groups, sockets, files and worktrees."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal"}
 
 
 class Process(NamedTuple):
-    """`role`: `daemon`, `worker`, `app`, `shell` (around an app), `child` (it got away from one), or a command line."""
+    """`role`: `daemon`, `worker`, `app`, `shell` (the parent of an app), `child` (left its app), or a command line."""
 
     pid: int
     role: str
@@ -38,7 +38,7 @@ class Process(NamedTuple):
 
 
 def processes(site: Site) -> list[Process]:
-    """All that has the mark of the daemon or of what it starts, or the soak's folder in its command line."""
+    """Processes with a mark of the daemon in their environment, or with the soak's folder in their command line."""
     return list(_processes(site))
 
 
@@ -70,7 +70,7 @@ def roles(site: Site) -> Counter[str]:
 
 
 def session(site: Site, commit: str) -> list[int]:
-    """An app with its shell."""
+    """The pids of an app and its shell."""
     return [found.pid for found in processes(site) if found.role in ("app", "shell") and found.commit == commit]
 
 
@@ -89,7 +89,7 @@ def sockets(site: Site) -> list[str]:
 
 
 def stray_files(site: Site) -> list[str]:
-    """In the data folder, among git's locks and in the folder for temporary files."""
+    """Unexpected files in the data folder and in the folder for temporary files, and lock files of git."""
     known = KEPT | DATABASE | set(sockets(site))
     data = [path.name for path in site.data.iterdir() if path.name not in known]
     return data + [str(path) for path in (*(site.repo / ".git").rglob("*.lock"), *(site.folder / "tmp").iterdir())]

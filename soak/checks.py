@@ -1,4 +1,4 @@
-"""What must be true of a daemon at rest: what answers, what `status` says, what is on disk and what runs agree."""
+"""Checks that a daemon at rest is consistent: replies, `status`, files and processes agree."""
 
 import json
 import os
@@ -20,7 +20,7 @@ OTHER_SLOT = {"a": "b", "b": "a"}
 ANSWERS = 4
 STRANGER = 54_321
 GONE = {"No such file or directory", "No such process"}
-"""Since the app was told what to attack."""
+"""Errors that mean that a target has ended since the app got the list of targets."""
 ASK = """
 import socket, sys
 head = b"POST /rollback HTTP/1.0\\r\\nHost: localhost\\r\\nContent-Length: 0\\r\\n"
@@ -34,7 +34,7 @@ for more in (None, b"\\r\\n", b"Via: 1.1 proxy\\r\\n\\r\\n"):
 
 
 class Expected(NamedTuple):
-    """Commits; `previous` may be empty. `children`: how many got away from the live version."""
+    """Commits; `previous` may be empty. `children` is the number of processes that left the live app."""
 
     live: str
     previous: str
@@ -90,7 +90,7 @@ def _of_processes(site: Site, status: dict[str, object], expected: Expected) -> 
         yield f"{dict(roles)} run, expected {wanted}"
     shells = [process for process in found if process.role == "child"]
     if bool(shells) != bool(expected.children) or len(shells) > 2 * expected.children:
-        yield f"{len(shells)} run that got away from an app, expected at most {2 * expected.children}"
+        yield f"{len(shells)} processes left their app, expected at most {2 * expected.children}"
     if others := {process.commit for process in found} - {"", str(status["live_commit"])}:
         yield f"processes of {others} run"
     if len(census.sockets(site)) != expected.workers:
@@ -100,19 +100,22 @@ def _of_processes(site: Site, status: dict[str, object], expected: Expected) -> 
 
 
 def _of_callers(site: Site) -> Iterator[str]:
-    """As root only: other users may not change anything."""
+    """Checks that other users may change nothing. Only root can try that."""
     if os.geteuid() == 0 and (statuses := strangers_answers(site)) != "401 401 ":
         yield f"another user's requests got {statuses}"
 
 
 def strangers_answers(site: Site) -> str:
-    """To two rollbacks, the second one by way of a proxy. One before them does not wait for its answer."""
+    """The statuses that another user gets for two rollbacks, of which the second one came through a proxy.
+
+    Before them, it sends a rollback and does not wait for the reply.
+    """
     command = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", sys.executable, "-ISc", ASK]
     return subprocess.run([*command, str(site.api_port)], cwd="/", capture_output=True, text=True, check=False).stdout
 
 
 def apps_attacks(site: Site) -> tuple[int, list[str]]:
-    """The live app attacks its daemon: how many attempts were refused, and what the others came to.
+    """The live app attacks its daemon. Returns how many attempts were refused, and the outcome of each other attempt.
 
     Raises OSError, AssertionError, HTTPException.
     """
@@ -135,7 +138,7 @@ def answer(port: int) -> tuple[int, str]:
 
 
 def leftovers(site: Site) -> dict[str, list[str]]:
-    """After the daemon's end."""
+    """What is left after the daemon's end."""
     return {
         "processes": [f"{process.pid} {process.role}" for process in census.processes(site)],
         "control groups": census.control_groups(site),

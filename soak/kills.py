@@ -1,4 +1,4 @@
-"""kill -9 of each part, at a moment somebody else chooses, and how long its outage lasts."""
+"""Kills a part (SIGKILL), and measures how long its outage lasts. The caller chooses the moment."""
 
 import http.client
 import os
@@ -18,7 +18,7 @@ from soak.outages import Kill
 
 POLL_S = 0.02
 MARGIN_S = 20.0
-"""Beyond the backoff: a boot on a busy machine, and a deploy that stops both versions and fails."""
+"""Allowed beyond the back-off, for a boot on a busy machine, and for a deploy that stops both versions and fails."""
 
 
 class Killer:
@@ -35,7 +35,7 @@ class Killer:
         process.wait()
 
     def app(self, *, with_daemon: bool = False) -> bool:
-        """Whether there was one to kill."""
+        """Returns whether there was an app to kill."""
         with suppress(OSError, AssertionError):
             status = self._site.status()
             known, restarts = status["pid"], int(str(status["restarts"]))
@@ -58,7 +58,7 @@ class Killer:
         return bool(pid)
 
     def join(self) -> None:
-        """Waits for the end of every outage."""
+        """Waits until every outage is over."""
         for watcher in self._watchers:
             watcher.join()
         self._watchers.clear()

@@ -1,4 +1,4 @@
-"""Clients that never stop, each in a thread, and that check every byte of what they get."""
+"""Clients that send requests all the time, each in a thread, and check every byte of the replies."""
 
 import hashlib
 import http.client
@@ -27,7 +27,7 @@ class Kind:
         self.name, self.method, self.path, self.clients, self.keep_alive = name, method, path, clients, keep_alive
 
     def request(self, number: int, rng: random.Random) -> tuple[str, bytes | None, Check]:
-        """A target, a body, and what tells whether the reply is the right one."""
+        """A target, a body, and a function that checks the body of the reply."""
         target = f"{self.path}?{number}"
         if self.method == "POST":
             body = rng.randbytes(rng.randrange(LARGEST_BODY))
@@ -52,7 +52,7 @@ CLIENTS = sum(kind.clients for kind in KINDS)
 
 
 class Load:
-    """`expect` says which versions may answer from now on; a reply of any other is a failure."""
+    """`expect` sets the versions that may answer from now on. A reply of another version is a failure."""
 
     def __init__(self, port: int, seed: int) -> None:
         self.requests: Counter[str] = Counter()
@@ -98,7 +98,7 @@ class Load:
             connection.close()
 
     def _one(self, kind: Kind, rng: random.Random, connection: http.client.HTTPConnection) -> tuple[int, str]:
-        """A status and what was wrong; a status of 0 where the connection broke."""
+        """Sends one request. Returns the status and what was wrong; the status is 0 if the connection broke."""
         expected = self._expected
         target, body, is_right = kind.request(next(self._numbers), rng)
         try:

@@ -1,18 +1,18 @@
-"""Failures of requests, and which of them a kill excuses."""
+"""Failed requests, and which of them are excused by a kill."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 NOTICED_S = 2.0
-"""A client whose worker was killed finds its connection reset at once, but may be slow to be scheduled."""
+"""Time in which a client notices that its worker was killed. The reset comes at once, but the client may run late."""
 
 WRONG_REPLY = 200
 """The status of a failure that nothing excuses."""
 
 
 class Failure(NamedTuple):
-    """All times are of the monotonic clock. `status` is 0 where the connection broke."""
+    """All times are of the monotonic clock. `status` is 0 if the connection broke."""
 
     kind: str
     connected_s: float
@@ -24,7 +24,7 @@ class Failure(NamedTuple):
 
 @dataclass
 class Kill:
-    """`until_s` is when its outage was over; `with_daemon`: nobody was there to start it again."""
+    """`until_s` is the end of the outage. `with_daemon`: the daemon was killed as well."""
 
     part: Literal["app", "worker"]
     at_s: float
@@ -48,7 +48,7 @@ class Kill:
 def attributed(
     failures: Iterable[Failure], kills: list[Kill]
 ) -> tuple[list[tuple[Kill, list[Failure]]], list[Failure]]:
-    """The failures that each kill excuses, and those that none does."""
+    """The failures that each kill excuses, and those that no kill excuses."""
     excused: list[tuple[Kill, list[Failure]]] = [(kill, []) for kill in kills]
     unexcused: list[Failure] = []
     for failure in failures:

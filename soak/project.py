@@ -1,4 +1,4 @@
-"""The versions that are deployed, and how a daemon is configured to do that."""
+"""The versions that the soak deploys, and the configuration of the daemon."""
 
 import json
 import random
@@ -22,7 +22,7 @@ STAGES: dict[Fault, tuple[str, ...]] = {
     "env": ("resolve",),
     "neighbour": ("health",),
 }
-"""Where a deploy with that fault may fail."""
+"""The stages in which a deploy with that fault may fail."""
 
 AWAY = "setsid sh -c 'while :; do sleep 5; done' {token}-marked &\n"
 AWAY_CLEANED = "env -i PATH=\"$PATH\" setsid sh -c 'while :; do sleep 5; done' {token}-cleaned &\n"
@@ -36,7 +36,7 @@ class Version(NamedTuple):
 
 
 def configure(site: Site, rng: random.Random) -> dict[str, int | str]:
-    """What a reload and a start may change: written down for the next of either."""
+    """Writes a random configuration for the next start or reload. It changes only what a reload may change."""
     site.config |= {
         "setup_command": "sh setup.sh",
         "setup_timeout_ms": 4000,

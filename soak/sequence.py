@@ -1,4 +1,4 @@
-"""A random sequence of deploys, rollbacks and reloads, most of them disturbed, with the state checked after each."""
+"""A random sequence of deploys, rollbacks and reloads. Most are disturbed. The state is checked after each."""
 
 import http.client
 import random
@@ -62,7 +62,7 @@ SETTLED_WITHIN_S = 90
 
 
 class Sequence:
-    """`outcomes` by kind and outcome; `problems` is what should not have been."""
+    """`outcomes` counts steps by action and outcome. `problems` describes what went wrong."""
 
     def __init__(self, site: Site, load: Load, rng: random.Random, say: Callable[[str], None]) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -94,7 +94,7 @@ class Sequence:
         self._check("begin")
 
     def step(self) -> None:
-        """One action with at most one disturbance, until all is at rest again."""
+        """Runs one action with at most one disturbance, and waits until the daemon is at rest again."""
         self._number += 1
         action, disturbance = self._pick(ACTIONS), self._pick(DISTURBANCES)
         what = f"step {self._number}: {action}, disturbed by {disturbance}"
@@ -113,7 +113,7 @@ class Sequence:
         self._check(what)
 
     def _act(self, action: str, disturbance: str, what: str, mended: ExitStack) -> int:
-        """Returns the exit code of the command. `mended` takes back what was spoilt for it."""
+        """Returns the exit code of the command. `mended` undoes what was broken for the action."""
         if action == "deploy with a bad env file":
             mended.enter_context(trouble.bad_env_file(self._site, self._rng))
         elif action == "rollback on a full disk":
@@ -134,7 +134,7 @@ class Sequence:
         return code
 
     def _cancel(self, client: "subprocess.Popen[bytes]") -> None:
-        """A client may have been killed with its daemon, or not have been heard yet."""
+        """Cancels again and again: the client may have lost its daemon, or the daemon may not have its request yet."""
 
         def cancelled() -> bool:
             return client.poll() is not None or self._command("cancel").wait() == 0
@@ -147,7 +147,7 @@ class Sequence:
         return f"{config['proxy_workers']} workers, {config['strategy']}"
 
     def _target(self, action: str) -> str:
-        """The commit that would be live then; empty if nothing is deployed."""
+        """The commit that the action would make live; empty if it deploys nothing."""
         if action.startswith("rollback"):
             return self._previous
         return self._commit(action).commit if action.startswith("deploy") else ""
@@ -207,7 +207,7 @@ class Sequence:
         return bool(status["healthy"]) and not status["running"]
 
     def _judge(self, what: str, action: str, target: str, code: int, *, killed: bool) -> None:
-        """Whether that came of it which had to; what is live then is taken from `status` only where both are right."""
+        """Checks the outcome. Asks `status` what is live only if both versions would be correct."""
         outcome = "succeeded" if code == 0 else "killed with the daemon" if killed else "failed"
         self.outcomes[action, outcome] += 1
         if action in FAULTS:
@@ -230,7 +230,7 @@ class Sequence:
             self.problems.append(f"{what}: {attempt}")
 
     def _check(self, what: str) -> None:
-        """What retires and what was killed may take a moment to be gone."""
+        """Waits until the checks pass, because processes that retire or were killed end a moment later."""
         live = self._versions[self._live]
         workers = int(self._site.config["proxy_workers"])
         expected = Expected(self._live, self._previous, workers, live.children)
@@ -240,7 +240,7 @@ class Sequence:
             try:
                 found[:] = checks.problems(self._site, expected)
             except (OSError, AssertionError, http.client.HTTPException) as error:
-                # A reload that had to wait may come only now.
+                # A reload that had to wait may happen only now.
                 found[:] = [repr(error)]
             return not found
 

@@ -1,4 +1,4 @@
-"""What goes wrong around the daemon: a full disk under its data folder, a bad env file, a neighbour."""
+"""Troubles from outside of the daemon: a full disk, a bad env file, another program on the app's port."""
 
 import os
 import random
@@ -15,12 +15,12 @@ from tests.world import Site
 DISK_MB = 192
 ENV_FILE = "app.env"
 IS_ROOT = os.geteuid() == 0
-"""So that it can mount file systems, and be another user."""
+"""Only root can mount file systems and start programs as another user."""
 
 
 @contextmanager
 def small_disk(site: Site) -> Iterator[None]:
-    """Mounts a file system of its own at the data folder, so that it can be filled. Without root, it does nothing."""
+    """Mounts a small file system at the data folder, so that the soak can fill it. Without root, it does nothing."""
     if not IS_ROOT:
         yield
         return
@@ -39,7 +39,7 @@ def small_disk(site: Site) -> Iterator[None]:
 
 @contextmanager
 def full_disk(site: Site) -> Iterator[None]:
-    """Leaves not a byte free on the file system of the data folder."""
+    """Fills the file system of the data folder to the last byte."""
     filler = site.data / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 20, 4096, 1):
@@ -56,8 +56,8 @@ def full_disk(site: Site) -> Iterator[None]:
 
 @contextmanager
 def neighbour(site: Site, commit: str) -> Iterator[None]:
-    """Another user's program listens on the port of that version as soon as it boots."""
-    port = wait_until("it boots", lambda: neighbours.port_of(site, commit))
+    """Waits until that version boots. Then a program of another user listens on its port."""
+    port = wait_until("the version boots", lambda: neighbours.port_of(site, commit))
     with neighbours.neighbour(port):
         yield
 
