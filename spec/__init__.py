@@ -1,1 +1,1 @@
-"""The contract of slot-machine as a suite that tests any implementation from the outside. See README.md."""
+"""The contract of slot-machine, as a test suite for any implementation. See README.md."""

@@ -1,10 +1,10 @@
 """The web app that the scenarios deploy: one file, standard library only, copied into every test repository.
 
-`behaviour.json`, beside it in the commit, says how it behaves. It is read relative to the current folder, so that an
-orchestrator that starts the app elsewhere than in its slot is found out.
+The file `behaviour.json` beside it in the commit says how it behaves. The app reads it from the current folder, and so
+detects an orchestrator that does not start the app in its slot.
 
-Everything the app lives through goes to the journal, a file outside the repository, one JSON object per line. The
-journal is how a scenario knows of processes that never answered a request, and how they were stopped.
+The app writes each event to the journal, a file outside of the repository: one JSON object on a line. The journal tells
+a scenario which processes never answered a request, and how they were stopped.
 """
 
 import json
@@ -28,7 +28,7 @@ def note(event: str) -> None:
 
 
 def start_time() -> int:
-    """The kernel's start time of this process: together with the pid it names one process for good."""
+    """The start time of this process in clock ticks. Together with the pid, it identifies one process."""
     return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
 
 
@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Not http.server's own class, which looks up the machine's name while it starts."""
+    """In place of `http.server.HTTPServer`, which looks up the machine's name when it starts."""
 
     allow_reuse_address = True
     daemon_threads = True

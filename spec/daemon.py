@@ -15,7 +15,7 @@ RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 
 
 MARK = "SPEC_DAEMON"
-"""In the environment of a daemon, and so of all that it starts: with it they are found when they are left behind."""
+"""A variable in the environment of a daemon and of all that it starts. It identifies processes that are left behind."""
 
 
 class Version(NamedTuple):
@@ -34,7 +34,7 @@ class Status(NamedTuple):
 
 
 class Daemon:
-    """A running `start`, in a session of its own."""
+    """A process that runs `start`, in a session of its own."""
 
     def __init__(self, command: Sequence[str | Path], cwd: Path, api_port: int, log: Path) -> None:
         self.api_port = api_port
@@ -80,13 +80,13 @@ class Daemon:
         )
 
     def stop(self) -> int:
-        """SIGTERM, and SIGKILL to its process group when that does not help. Answers the exit code."""
+        """Sends SIGTERM, then SIGKILL to what is left of its process group. Returns the exit code."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             try:
                 wait_until("the daemon exits after SIGTERM", self._exited)
             finally:
-                # Not reaped yet, so the number of its group is still its own.
+                # The process is not reaped yet, so no other process group can have its id.
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         return self.process.returncode

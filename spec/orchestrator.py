@@ -1,4 +1,4 @@
-"""The binary under test: where it is, and how it is run."""
+"""Finds the binary under test, and runs it."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def find() -> Path | None:
 
 
 def environment() -> dict[str, str]:
-    """Ours, without what would tell git or the app about another repository or another slot."""
+    """The suite's environment, without variables of another git repository or of another slot."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "SLOT_MACHINE"))}
     return inherited | GIT_ENVIRONMENT | {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A port outside of the range from which the kernel serves outgoing connections, or one of those could take it
+    """A port outside of the kernel's range for outgoing connections. A connection could take a port of that range
     between this check and its use."""
     while True:
         port = random.choice(_candidates())
@@ -13,7 +13,7 @@ def free_port() -> int:
 
 
 def is_free(port: int, *, reuse: bool = True) -> bool:
-    """With `reuse`, connections of the past that linger in TIME_WAIT do not count: only a listener does."""
+    """With `reuse`, only listeners count. Without it, connections in TIME_WAIT count as well."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         try:
@@ -24,7 +24,7 @@ def is_free(port: int, *, reuse: bool = True) -> bool:
 
 
 def _claimed(port: int) -> bool:
-    """For as long as this process lives, so that no run beside it is given the same one: an abstract name, unix(7)."""
+    """Reserves the port while this process lives, by an abstract name (unix(7)). A parallel run gets another port."""
     claim = socket.socket(socket.AF_UNIX)
     try:
         claim.bind(f"\0slot-machine-spec-port-{port}")

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 
 class Process(NamedTuple):
-    """A process by pid and start time, so that a later process with the same pid is never taken for it."""
+    """A process by pid and start time. A later process with the same pid is another one."""
 
     pid: int
     start_time: int
 
     def alive(self) -> bool:
-        """A zombie is dead: it serves nothing, and whoever is its parent may reap it late."""
+        """A zombie is not alive. Its parent may reap it late."""
         with suppress(FileNotFoundError, ProcessLookupError):
             state, start_time = _stat(self.pid)
             return state not in "ZX" and start_time == self.start_time
@@ -25,7 +25,7 @@ class Process(NamedTuple):
 
 
 def inheritors(variable: str, value: str) -> Iterator[Process]:
-    """Every process with this in its environment: all that descends from the one that was given it."""
+    """Every process that has this variable in its environment. Children inherit it."""
     entry = f"{variable}={value}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):

@@ -22,7 +22,7 @@ class Event(NamedTuple):
 
 
 class Project:
-    """A repository with the test app in it, and the daemon that was started for it."""
+    """A repository with the test app, and the daemon that runs for it."""
 
     def __init__(self, orchestrator: Orchestrator, folder: Path) -> None:
         self.orchestrator = orchestrator
@@ -52,7 +52,7 @@ class Project:
         ignore_sigterm: bool = False,
         stop_s: float = 0,
     ) -> str:
-        """Commit the app with this behaviour, and answer the full hash."""
+        """Commits the app with this behaviour, and returns the full hash."""
         behaviour = {
             "version": version,
             "journal": str(self._journal),
@@ -67,7 +67,7 @@ class Project:
         return self.git("rev-parse", "HEAD")
 
     def configure(self, **fields: str | int) -> None:
-        """Write a configuration by hand: what is not named here is left to the defaults."""
+        """Writes a configuration. Fields that are not given keep their defaults."""
         required: dict[str, str | int] = {
             "start_command": f"{PYTHON} app.py",
             "port": self.port,
@@ -76,7 +76,7 @@ class Project:
         (self.repo / "slot-machine.json").write_text(json.dumps(required | fields, indent=2))
 
     def start(self, **fields: str | int) -> Daemon:
-        """Run a daemon with these fields in the configuration, ready to take requests."""
+        """Starts a daemon with these fields in the configuration. Returns when it accepts requests."""
         self.configure(**fields)
         config = self.repo / "slot-machine.json"
         options = ("--no-proxy", "--config", config, "--repo", self.repo, "--data", self.data)

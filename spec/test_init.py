@@ -12,7 +12,7 @@ DEFAULTS = {
     "drain_timeout_ms": 5000,
 }
 PORTS = {"port": 3000, "api_port": 9100}
-"""Others where these are in use."""
+"""If one of these is in use, `init` takes another port."""
 
 
 @pytest.fixture

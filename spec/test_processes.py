@@ -5,10 +5,10 @@ from .project import PYTHON, Project
 from .waiting import wait_until
 
 DOUBTED_FOR_S = 2
-"""An app that crashed does not count as healthy for at least so long, whether or not it is back."""
+"""After a crash, the app does not count as healthy for at least this time, even if it runs again."""
 
 BEHIND_A_SHELL = f"{PYTHON} app.py; exit $?"
-"""The shell stays as the app's parent and dies of the first SIGTERM: what counts is the whole process group."""
+"""The shell stays the app's parent and dies of the first SIGTERM. But the whole process group counts."""
 
 
 def test_process_crash_detected(project: Project) -> None:

@@ -6,7 +6,7 @@ T = TypeVar("T")
 
 
 def wait_until(what: str, condition: Callable[[], T], limit_s: float = 15) -> T:
-    """Return the first truthy answer of `condition`, and fail when there is none within the limit."""
+    """Returns the first truthy result of `condition`. Fails if there is none within `limit_s`."""
     deadline = time.monotonic() + limit_s
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"waited {limit_s} s, in vain, until {what}"

@@ -1,4 +1,4 @@
-"""Plain HTTP to this machine. `http.client` knows nothing of proxies, whatever the environment says."""
+"""HTTP to this machine. `http.client` ignores proxies that the environment names."""
 
 import json
 from contextlib import closing
@@ -13,7 +13,7 @@ class Reply(NamedTuple):
     body: Body
 
     def says(self, status: int, fields: Body) -> bool:
-        """Whether it has that status and at least these fields."""
+        """Whether the reply has this status and at least these fields."""
         return self.status == status and fields.items() <= self.body.items()
 
 
