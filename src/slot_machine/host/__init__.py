@@ -1,1 +1,1 @@
-"""One concern of the operating system a file: processes, worktrees, ports, health, the database."""
+"""The operating system: one concern a file."""

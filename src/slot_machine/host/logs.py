@@ -1,4 +1,4 @@
-"""The logs of the slots: the output of setup and app, as it comes."""
+"""The log file of each slot: the output of the setup and of the app."""
 
 import asyncio
 import errno
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 class SlotLogs:
     def __init__(self, data: Path, max_bytes: int, keep: int) -> None:
-        """They are never rotated if `max_bytes` is 0."""
+        """With `max_bytes` 0, logs are never rotated."""
         self._rotated = max_bytes > 0
         self._files = {slot: LogFile(data / f"slot-{slot}.log", max_bytes, keep) for slot in SLOTS}
 
@@ -29,14 +29,14 @@ class SlotLogs:
         return SlotLog(self._files[slot])
 
     async def keep_small(self) -> None:
-        """Rotates, in a thread, what has grown too large. Runs until it is cancelled, or finds that it can't rotate."""
-        told = ""
+        """Rotates large logs, in a thread. Runs until cancelled, or until the file system turns out unable."""
+        logged = ""
         while self._rotated:
             try:
                 await asyncio.to_thread(self.rotate)
-                told = ""
+                logged = ""
             except OSError as error:
-                if told != (told := str(error)):
+                if logged != (logged := str(error)):
                     log.error("cannot rotate the logs of the slots: %s", error)
                 if error.errno == errno.EOPNOTSUPP:
                     return
@@ -49,20 +49,20 @@ class SlotLogs:
 
 
 class SlotLog:
-    """One start's part of a slot's log file. The app writes to `fd` itself; nothing stands between."""
+    """The part of a slot's log file that belongs to one run. The app itself writes to `fd`."""
 
     def __init__(self, file: LogFile) -> None:
         self.path = file.path
         self.fd = open_regular(file.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.failure: OSError | None = None
-        """Of what could not be written latest."""
+        """The error of the last write that failed."""
         self._file = file
         self._unended = False
         with file.lock:
             self._start = os.fstat(self.fd).st_size + file.shifted
 
     def write(self, data: bytes) -> None:
-        """Raises nothing, as whoever printed it goes on: look at `failure` in the end."""
+        """Raises nothing, so that whoever prints can continue. Sets `failure` instead."""
         self._unended = not data.endswith(b"\n")
         try:
             while data:
@@ -71,7 +71,7 @@ class SlotLog:
             self.failure = error
 
     def tail(self, without: re.Pattern[str] | None = None) -> tuple[str, ...]:
-        """The last lines of this start, but for those in which `without` is found."""
+        """The last lines of this run, without those that match `without`."""
         with self._file.lock, os.fdopen(open_regular(self.path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._start - self._file.shifted, size - TAIL_BYTES, 0))
@@ -79,7 +79,7 @@ class SlotLog:
         return tuple(line for line in lines if line.strip() and not (without and without.search(line)))[-TAIL_LINES:]
 
     def close(self) -> None:
-        """What is written next begins a line of its own."""
+        """Completes the last line, so that the next run begins with a new one."""
         if self._unended:
             self.write(b"\n")
         os.close(self.fd)

@@ -1,4 +1,4 @@
-"""All that is printed passes here: an app, a commit or git may have put into it what a terminal would obey."""
+"""Filters all output: text from an app, a commit or git may contain control characters that a terminal obeys."""
 
 import io
 import re
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 CONTROL = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))
 """C0 but tab and line feed, DEL, C1."""
 DIRECTION = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-"""What changes the direction of text or ends its line, in Unicode."""
+"""Unicode characters that change the direction of text or end its line."""
 NO_TEXT = range(0xDC80, 0xDD00)
 """Bytes that could not be decoded (PEP 383)."""
 COLOUR = r"(\x1b\[[0-9;]{0,32}m)"
@@ -20,33 +20,33 @@ RESET = "\x1b[0m"
 
 
 def shown(text: str) -> str:
-    """With every control character but tab and line feed made visible, such as `^[` for an escape."""
+    """Makes all control characters but tab and line feed visible: `^[` for an escape."""
     return text.replace("\r\n", "\n").translate(NAMES)
 
 
 def coloured(text: str) -> str:
-    """The same, but colours pass, and end with their line."""
+    """Like `shown`, but colours pass, and end with their line."""
     return "\n".join(_line(line) for line in text.replace("\r\n", "\n").split("\n"))
 
 
 def continued(text: str) -> str:
-    """Indented from its second line on, so that no line of it looks like one that slot-machine printed."""
+    """Indents all lines but the first, so that none of them looks like a line of slot-machine's own."""
     first, *others = text.split("\n")
     return "\n".join([first, *(f"  {line}" if line[:1].strip() else line for line in others)])
 
 
 def result(text: str) -> None:
-    """To stdout. Raises OSError."""
+    """Prints to stdout. Raises OSError."""
     print(continued(text), flush=True)
 
 
 def note(text: str) -> None:
-    """To stderr. Raises OSError."""
+    """Prints to stderr. Raises OSError."""
     print(continued(text), file=sys.stderr, flush=True)
 
 
 def guard() -> None:
-    """Shows what is printed from now on, in place of sending it."""
+    """From now on, control characters in stdout and stderr are shown and never sent."""
     sys.stdout, sys.stderr = HarmlessText(sys.stdout), HarmlessText(sys.stderr)
 
 
@@ -65,7 +65,7 @@ def log_to_stderr() -> None:
 class HarmlessText(io.TextIOWrapper):
     def __init__(self, stream: "TextIO") -> None:
         super().__init__(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True)
-        self._below = stream  # Else it would close their buffer.
+        self._below = stream  # If it were deleted, it would close the buffer that both use.
         self._show = coloured if stream.isatty() else shown
 
     def write(self, text: str) -> int:

@@ -1,9 +1,9 @@
-"""Rotation under the hands of a writer: the head of a log file becomes `.1`, `.2` ... and is cut off in place.
+"""Rotates a log while the app writes to it: the head of the file is copied to `.1`, `.2` ... and cut off in place.
 
-The app holds the file open (O_APPEND), and nothing stands between it and the file. So the file stays the same file: its
-head is copied, and exactly that part is taken away. Where a file system has no way to do that (tmpfs, btrfs), the part
-becomes a hole, which takes no space and reads as NUL bytes. Whatever is written meanwhile stays untouched, and at no
-moment is a byte in none of the files, whenever the daemon is killed.
+The app has the file open (O_APPEND), so it must stay the same file. Its head is copied, then exactly that part is
+removed. If a file system can't remove a part (tmpfs, btrfs), the part becomes a hole, which takes no space and reads as
+NUL bytes. Bytes written during the rotation stay, and each byte is in a file at every moment, even if the daemon is
+killed.
 """
 
 import ctypes
@@ -15,10 +15,10 @@ from pathlib import Path
 from slot_machine.host.files.regular import open_regular
 
 SPARED_BYTES = 16_384
-"""What stays in the file in any case, for whoever looks at its end."""
+"""The end of the file, which is never cut off: deploys and people read it."""
 
 MOST_AT_ONCE = 1000
-"""Times `max_bytes` of a flood: of a file of holes, the kernel frees some thousand pieces a second."""
+"""Times `max_bytes`: the most that is deleted in one step. The kernel frees some thousand pieces a second."""
 
 KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE = 1, 2, 8  # linux/falloc.h
 
@@ -26,9 +26,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class LogFile:
-    """A log that another process appends to. `shifted`: by how many bytes its contents have moved to its beginning.
+    """A log to which another process appends.
 
-    Whoever relates an offset to `shifted` holds `lock` meanwhile.
+    `shifted` counts the bytes that were cut off at its beginning. Hold `lock` while you relate an offset to it.
     """
 
     def __init__(self, path: Path, max_bytes: int, keep: int) -> None:
@@ -39,9 +39,9 @@ class LogFile:
         self._keep = keep
 
     def rotate(self) -> None:
-        """Moves heads away until what is left is within `max_bytes`, as far as the writer lets it. Blocks.
+        """Cuts heads off until the file is within `max_bytes`, unless the app writes faster. Blocks.
 
-        Raises OSError; with EOPNOTSUPP, the file system can't do it at all.
+        Raises OSError; EOPNOTSUPP if the file system can neither remove a part nor make a hole.
         """
         try:
             fd = open_regular(self.path, os.O_RDWR)
@@ -54,7 +54,7 @@ class LogFile:
                 size = _data_size(fd)
                 if size <= self._max_bytes + SPARED_BYTES:
                     return
-                # What is further behind than that would be the next to go: no flood is copied only to be deleted.
+                # More than all numbered files can hold: the oldest part is deleted without a copy.
                 lost = min(max(-(-size // self._max_bytes) - most, 0), MOST_AT_ONCE)
                 end = _head_end(fd, max(lost, 1) * self._max_bytes, self._max_bytes // 2)
                 if not lost:
@@ -66,7 +66,7 @@ class LogFile:
             os.close(fd)
 
     def _complete(self, fd: int) -> None:
-        """After a daemon that was killed: what it copied is numbered if it was cut off already, else copied again."""
+        """Completes a rotation after a kill: number 0 becomes 1 if its bytes are cut off; else it is deleted."""
         copy = self._numbered(0)
         if not copy.exists():
             return
@@ -76,7 +76,7 @@ class LogFile:
             self._renumber()
 
     def _copy(self, fd: int, end: int) -> None:
-        """Number 0 is a whole copy, on disk, of what may or may not be cut off already."""
+        """Copies the head to number 0, synced to disk. It is complete whether or not the head is cut off yet."""
         self._numbered(self._keep).unlink(missing_ok=True)
         unfinished = self.path.with_name(f"{self.path.name}.part")
         unfinished.unlink(missing_ok=True)
@@ -91,7 +91,7 @@ class LogFile:
         unfinished.rename(self._numbered(0))
 
     def _cut_off(self, fd: int, end: int) -> None:
-        os.fdatasync(fd)  # Else the writer waits for that, as it is shut out during the cut.
+        os.fdatasync(fd)  # First, because writers wait during the cut.
         with self.lock:
             self.shifted += _cut_off(fd, end)
 
@@ -109,7 +109,7 @@ class LogFile:
 
 
 def _data_begin(fd: int) -> int:
-    """Where the hole ends that an earlier cut may have left."""
+    """The end of the hole that an earlier rotation may have left at the beginning."""
     try:
         return os.lseek(fd, 0, os.SEEK_DATA)
     except OSError as error:
@@ -123,7 +123,7 @@ def _data_size(fd: int) -> int:
 
 
 def _head_end(fd: int, max_bytes: int, within: int) -> int:
-    """A block boundary, as only whole blocks can be cut off: one where a line ends if there is such, else the last."""
+    """The last block boundary at which a line ends, else the last one at all. Only whole blocks can be cut off."""
     block = os.fstatvfs(fd).f_bsize
     last = (_data_begin(fd) + max_bytes) // block * block
     for end in range(last, last - within, -block):
@@ -138,7 +138,7 @@ def _append(target: int, source: int, begin: int, end: int) -> None:
 
 
 def _cut_off(fd: int, end: int) -> int:
-    """Returns by how many bytes the rest moved."""
+    """Removes the bytes before `end`. Returns by how many bytes the rest has moved: 0 if a hole was made."""
     try:
         _fallocate(fd, COLLAPSE_RANGE, end)
     except OSError as error:

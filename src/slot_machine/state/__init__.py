@@ -1,1 +1,1 @@
-"""What the daemon knows, on disk."""
+"""The state on disk: the database, its seal, and how it is checked and rebuilt."""

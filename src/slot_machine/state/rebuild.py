@@ -1,4 +1,4 @@
-"""A new database from what is on disk, when the old one is damaged or gone."""
+"""Makes a new database from the slots and links on disk, if the old one is damaged or missing."""
 
 import logging
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 async def rebuild(path: Path, worktrees: Worktrees) -> None:
-    """Raises StartRefused for a database that needs none, and when the links do not say what is live; OSError."""
+    """Raises StartRefused if the database is sound or the links do not tell what is live, and OSError."""
     try:
         open_sound(path).close()
     except StateDamaged as damage:
@@ -56,7 +56,7 @@ async def _linked(worktrees: Worktrees, name: str) -> Version | None:
 
 
 async def _trust(store: Store, worktrees: Worktrees, version: Version) -> None:
-    """A slot is linked only while it is whole. Where tracked files differ from the commit, it is prepared again."""
+    """Saves that the tree is complete, unless tracked files differ: then the next use prepares it again."""
     if await worktrees.fingerprint(version.tree) == "":
         store.save_contents(version.tree, Contents(version.commit, ""))
 

@@ -1,7 +1,7 @@
-"""The seal beside the database: how often it had been changed, and a digest of what it said then.
+"""The seal, a file beside the database: the number of changes, and a digest of the contents.
 
-SQLite opens a database whose write-ahead log was lost or cut short, or in which a letter has changed, and does not know
-that what it reads is old or wrong. The seal is set after each change, so a sound database is never behind it.
+SQLite does not notice if the write-ahead log was lost or cut short, or if a byte has changed: it returns old or wrong
+data. The seal is written after each change, so a sound database is never older than its seal.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def path_of(database: Path) -> Path:
 
 
 def read(path: Path) -> Seal | None:
-    """None where there is none. Raises ValueError."""
+    """None if there is no seal. Raises ValueError for a damaged one."""
     if not path.is_symlink():
         return None
     serial, _, digest = str(path.readlink()).partition("-")
@@ -28,5 +28,5 @@ def read(path: Path) -> Seal | None:
 
 
 def write(path: Path, seal: Seal) -> None:
-    """A symlink that leads nowhere: it is there as a whole or not at all. Raises OSError."""
+    """Writes the seal as the target of a symlink, which is never half written. Raises OSError."""
     links.point(path, f"{seal.serial}-{seal.digest}")

@@ -1,4 +1,4 @@
-"""Whether the database can be relied on: looked at before SQLite gets to change a byte of it."""
+"""Opens the database only if it is sound. The check comes before SQLite may write to it."""
 
 import sqlite3
 from pathlib import Path
@@ -27,17 +27,17 @@ UNREADABLE = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_AUTH,
 }
-"""What the machine is to blame for, not the file."""
+"""Errors that the machine causes, not a damaged file."""
 
 SEALED_SINCE_SCHEMA = 3
 SMALLEST_PAGE_BYTES = 512
-"""SQLite takes a file of one byte for an empty one, and then deletes its write-ahead log."""
+"""SQLite takes a file of one byte for an empty database, and deletes its write-ahead log."""
 
 
 def open_sound(path: Path) -> Store:
-    """Raises StateDamaged, and StartRefused for a database of a newer slot-machine or one that can't be read."""
+    """Raises StateDamaged, or StartRefused if the database can't be read or belongs to a newer slot-machine."""
     try:
-        # Before SQLite maps its shared memory, where it could not be told that the disk is full.
+        # Before SQLite maps its shared memory: a full disk would end the process with SIGBUS.
         Reserve(path.parent).give_up_if_full()
         if _has_content(path):
             _examine(path)
@@ -54,13 +54,13 @@ def open_sound(path: Path) -> Store:
 
 
 def parts(path: Path) -> list[Path]:
-    """All that belongs to a database, as far as it exists. Without the first ones, what is left is found damaged."""
+    """The existing files of a database. If only the first ones are moved, the rest counts as damaged."""
     names = [*(f"{path.name}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")), seal.path_of(path).name]
     return [part for part in map(path.with_name, names) if part.exists() or part.is_symlink()]
 
 
 def _has_content(path: Path) -> bool:
-    """False before the very first start. Raises StateDamaged when there must have been one."""
+    """False before the very first start. Raises StateDamaged if there was a database and it is gone."""
     if path.exists() and path.stat().st_size >= SMALLEST_PAGE_BYTES:
         return True
     log = path.with_name(f"{path.name}-wal")
@@ -71,14 +71,14 @@ def _has_content(path: Path) -> bool:
 
 
 def _traces(path: Path) -> list[str]:
-    """What only a database that says something leaves behind."""
+    """Names of files that exist only if the database had contents."""
     slots, worktrees = [trees.slot_name(slot) for slot in SLOTS], [trees.name(tree) for tree in TREES]
     names = [seal.path_of(path).name, "live", "previous", *slots, *worktrees]
     return [name for name in names if (file := path.with_name(name)).exists() or file.is_symlink()]
 
 
 def _examine(path: Path) -> None:
-    # A rollback journal stems from a kill in the midst of the very first start, and has to be played back.
+    # A rollback journal is left by a kill during the very first start. SQLite must be able to play it back.
     mode = "rw" if path.with_name(f"{path.name}-journal").exists() else "ro"
     db = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:

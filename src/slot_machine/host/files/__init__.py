@@ -1,1 +1,1 @@
-"""Files and folders: what may be opened, moved, measured and removed."""
+"""Files and folders: opened, moved, measured and removed safely."""

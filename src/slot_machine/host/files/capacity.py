@@ -1,4 +1,4 @@
-"""What there is of disk and memory, and what of it is in use."""
+"""How much disk space and memory is free, and how much is in use."""
 
 import asyncio
 import os
@@ -21,9 +21,9 @@ class Size(msgspec.Struct, frozen=True):
 
 
 def free(folder: Path) -> Size:
-    """For us, on the folder's file system. Raises OSError."""
+    """What the daemon may still use on the folder's file system. Raises OSError."""
     status = os.statvfs(folder)
-    # btrfs and others make inodes as they need them, and say 0 of 0.
+    # btrfs and others make inodes on demand, and report 0 of 0.
     inodes = status.f_favail if status.f_files else sys.maxsize
     return Size(status.f_bavail * status.f_frsize, inodes)
 
@@ -33,12 +33,12 @@ def megabytes(count: int) -> str:
 
 
 async def measure(folder: Path, owner: str, limit_s: float = MEASURED_WITHIN_S) -> Size | None:
-    """What a folder takes up; None for one that does not exist. Takes its time, in a process of its own.
+    """The size of a folder with all its files. None if it does not exist. Counts in a process of its own.
 
-    Raises OSError after `limit_s`: the user may stop a process that has its rights.
+    Raises OSError after `limit_s`: `user` may stop that process, which has its rights.
     """
     user = rights.other()
-    # The user may not be able to run this Python, but whoever runs it can become the user.
+    # `user` may have no access to this Python, so the daemon starts it and the program changes its user.
     argv = [sys.executable, "-IS", foldersize.__file__, str(folder), *([str(user.uid), str(user.gid)] if user else [])]
     try:
         async with asyncio.timeout(limit_s):
@@ -57,9 +57,9 @@ def available_memory() -> int:
 
 
 def proportional_bytes(pid: int) -> int:
-    """Memory of a process, with its share of what several have in common. 0 for one that is gone.
+    """The proportional set size (PSS) of a process. 0 if it is gone.
 
-    The kernel walks through all of it, which takes it some milliseconds a gigabyte.
+    The kernel needs some milliseconds for each gigabyte.
     """
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()

@@ -1,4 +1,4 @@
-"""SQLite databases that lie in the trees themselves, so that each version has its own."""
+"""Finds SQLite databases inside of trees: each version then has its own."""
 
 import os
 from collections.abc import Iterator
@@ -11,26 +11,26 @@ from slot_machine.host.git.listing import COMPILED
 
 MAGIC = b"SQLite format 3\0"
 SMALLEST_PAGE_BYTES = 512
-"""The size of a database is a multiple of it (https://www.sqlite.org/fileformat.html)."""
+"""The size of a database is a multiple of this (https://www.sqlite.org/fileformat.html)."""
 
 COMPANIONS = ("-wal", "-shm", "-journal")
-"""Of a SQLite database: without them it lacks what was committed last, and they harm another one of its name."""
+"""Suffixes of files that belong to a database. It loses commits without them, and they damage another database."""
 
 SKIPPED = {".git", "node_modules", ".venv", "venv", "bundle", "site-packages", COMPILED, ".cache", ".tox"}
 MOST_FILES = 20_000
-"""Are looked at; what lies deepest is not."""
+"""The search ends after so many files. It looks at the deepest ones last."""
 
 COMPARED_BYTES = 100_000_000
 PIECE_BYTES = 1_000_000
 
 
 def forked(old: Path, new: Path) -> list[str]:
-    """Names of databases in one tree that the other one has not, or has otherwise. Blocks."""
+    """The names of databases in `old` that are missing in `new`, or differ there. Blocks."""
     return [name for name in sorted(_databases(old)) if not _same(old / name, new / name)]
 
 
 def database_of(name: str) -> str:
-    """The one whose companion it is by its name, else that name."""
+    """The database to which a file belongs by its name. For other files, the name itself."""
     return next((name.removesuffix(suffix) for suffix in COMPANIONS if name.endswith(suffix)), name)
 
 
@@ -45,7 +45,7 @@ def _databases(tree: Path) -> Iterator[str]:
 
 
 def _files(tree: Path) -> Iterator["os.DirEntry[str]"]:
-    """Breadth first."""
+    """All files, breadth first."""
     folders = [str(tree)]
     for folder in folders:
         try:
@@ -60,7 +60,7 @@ def _files(tree: Path) -> Iterator["os.DirEntry[str]"]:
 
 
 def begins_as_one(path: str) -> bool:
-    """Waits for no FIFO that the app has put in its place. Raises OSError."""
+    """Whether the file begins like a SQLite database. Never waits for a FIFO. Raises OSError."""
     with _opened(path) as file:
         return file.read(len(MAGIC)) == MAGIC
 
@@ -75,7 +75,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _same_content(one: BinaryIO, other: BinaryIO) -> bool:
-    """Of what they begin with, as the app may go on writing."""
+    """Compares at most COMPARED_BYTES, because the app may still write."""
     for _ in range(0, COMPARED_BYTES, PIECE_BYTES):
         piece = one.read(PIECE_BYTES)
         if piece != other.read(PIECE_BYTES):

@@ -1,4 +1,4 @@
-"""Adds up a folder. A program of its own, as a walk through 100,000 files keeps a core busy for a second."""
+"""Adds up the size of a folder. Also a program, because 100,000 files take a second of CPU time."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def walk(folder: str) -> Iterator[os.stat_result]:
-    """Whatever lies on the folder's file system and still exists when it is looked at."""
+    """The status of every file and folder below, as far as it is on the same file system. Skips what disappears."""
     device = os.lstat(folder).st_dev
     folders = [folder]
     while folders:
@@ -23,9 +23,9 @@ def walk(folder: str) -> Iterator[os.stat_result]:
 
 
 def main() -> None:
-    """Prints bytes and inodes of a folder, as the user with the uid and gid after it sees it, if there are any.
+    """Prints the bytes and inodes of the folder in argument 1. Takes the uid and gid in arguments 2 and 3, if given.
 
-    Files with several names count nothing: they are linked from a cache of packages.
+    Does not count files with several hard links: package managers link them from a cache.
     """
     os.nice(10)
     if ids := [int(number) for number in sys.argv[2:]]:

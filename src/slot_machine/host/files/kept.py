@@ -1,4 +1,4 @@
-"""The folder `kept`: what the app wrote into its own tree, out of the way of the next version there."""
+"""The folder `kept`: files that the app wrote into its tree, moved there before the next version gets the tree."""
 
 import errno
 import itertools
@@ -17,13 +17,13 @@ from slot_machine.host.user.rights import acting
 
 MOST_FOLDERS = 20
 MOST_BYTES = 1_000_000_000
-"""Beyond either, the oldest ones are removed, but never the latest."""
+"""Beyond either limit, the oldest folders are removed, but never the latest one."""
 
 NAMED = 5
-"""So many files are named; of others, it is said how many."""
+"""A message names so many files and gives the number of the others."""
 
 NAME_SHOWN = 200
-"""Letters of a name."""
+"""A message shows so many characters of a name."""
 
 
 class Kept:
@@ -32,16 +32,16 @@ class Kept:
 
     @acting()
     def new_folder(self, slot: str) -> Path:
-        """A name for one that does not exist."""
+        """The path for a new folder, which does not exist yet."""
         name = f"{slot}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         taken = {path.name for path in self.root.iterdir()} if self.root.exists() else set()
         names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
         return self.root / next(free for free in names if free not in taken)
 
     def prune(self, latest: Path, removed: list[str]) -> None:
-        """Removes the oldest ones beyond the bounds; `removed` gets their names. Blocks.
+        """Removes the oldest folders beyond the limits, and appends their names to `removed`. Blocks.
 
-        Raises OSError in the end, for the last one that stays.
+        Goes on if one can't be removed, and raises the last OSError at the end.
         """
         older = sorted(set(self.root.iterdir()) - {latest}, key=lambda path: path.lstat().st_mtime_ns, reverse=True)
         left = MOST_BYTES - _size(latest)
@@ -59,7 +59,7 @@ class Kept:
 
 
 def move(tree: Path, names: Iterable[str], folder: Path, moved: list[str]) -> None:
-    """Files and folders of a tree; `moved` gets those that there were. Blocks. Raises OSError."""
+    """Moves files and folders of the tree to `folder`. Adds those that existed to `moved`. Blocks. Raises OSError."""
     mounted = mounts.below(tree)
     for name in names:
         in_the_way = (
@@ -76,12 +76,12 @@ def move(tree: Path, names: Iterable[str], folder: Path, moved: list[str]) -> No
 
 
 def move_tree(tree: Path, folder: Path) -> None:
-    """All of it. Its name is free then, and git makes a new worktree there. Blocks. Raises OSError."""
+    """Moves the whole tree to `folder`, so that git can make a new worktree in its place. Blocks. Raises OSError."""
     place = _free(folder, [tree.name])
     place.mkdir(parents=True, exist_ok=True)
     tree.rename(place / tree.name)
     git_file = place / tree.name / ".git"
-    if git_file.is_file() or git_file.is_symlink():  # It would lead to the new one.
+    if git_file.is_file() or git_file.is_symlink():  # It would make git take this folder for the new worktree.
         git_file.unlink()
 
 
@@ -91,7 +91,7 @@ def in_words(names: list[str]) -> str:
 
 
 def printable(name: str) -> str:
-    """Whatever bytes the name has, in one line of text. Of a long one, its end."""
+    """The name as one line of printable text. Of a long name, only its end."""
     text = os.fsencode(name).decode(errors="backslashreplace")
     text = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
     return text if len(text) <= NAME_SHOWN else f"...{text[-NAME_SHOWN:]}"
@@ -102,7 +102,7 @@ def _is_in(tree: Path, name: str) -> bool:
 
 
 def _free(folder: Path, names: list[str]) -> Path:
-    """The folder, or one in it: nothing that is kept is overwritten, and no link in there is followed."""
+    """`folder` or a numbered one in it: the first where no name is taken and no symlink would be followed."""
     places = (folder / str(number) if number > 1 else folder for number in itertools.count(1))
     return next(place for place in places if not any(_is_taken(place, name) for name in names))
 
@@ -130,14 +130,14 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _open(path: Path) -> None:
-    """A folder that moves is written to, as its parent is. Raises OSError."""
+    """Allows writing in a folder and its parent: a rename changes both. Raises OSError."""
     for folder in (path.parent, path):
         if folder.is_dir() and not folder.is_symlink():
             folder.chmod(0o700)
 
 
 def _copied(source: str, target: str) -> None:
-    """To another file system. A socket and a FIFO hold nothing that could be kept."""
+    """Copies to another file system. Skips sockets and FIFOs, which contain nothing."""
     mode = os.lstat(source).st_mode
     if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
         shutil.copy2(source, target, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""What lies in a tree and is in no commit: left there by a setup, by the app, or by hand."""
+"""Finds files in a tree that are in no commit, and tells whether a setup made them, or else the app or a person."""
 
 import asyncio
 import itertools
@@ -16,25 +16,26 @@ from slot_machine.host.process.threads import finished
 from slot_machine.host.user.rights import acting
 
 MOST_IGNORED = 20_000
-"""Files of a setup that are remembered though git ignores them; those beyond are taken for the app's."""
+"""At most so many ignored files of a setup are remembered. Further ones count as the app's."""
 
 BINARY_WITHIN_BYTES = 8000
-"""Where git looks for a NUL, too."""
+"""A file with a NUL in its first bytes is binary. Git uses the same limit."""
 
 LONGEST_BYTES = os.pathconf("/", "PC_PATH_MAX") - 256
 MOST_PARTS = 200
-"""Of a path; what lies deeper is kept with the folder at the top."""
+"""Of a path. For a deeper one, its topmost folder is kept as a whole."""
 
 BUT_SUBMODULES = "--ignore-submodules=all"
 
 GONE = (-1, 0)
-"""The state of what is not there."""
+"""The state of a file that does not exist."""
 
 
 class Leavings:
-    """Of one tree. `made` is what its latest setup made; without it, nothing is taken to be a setup's.
+    """Files of one tree that no commit has. `made` are those that its latest setup made, None for no setup.
 
-    An unfinished setup made, besides, what changed since `begun_ns` and git did not ignore before the checkout.
+    After a setup that did not finish, files also count as made by it if they changed since `begun_ns` and git did not
+    ignore them before the checkout.
     """
 
     def __init__(self, git: Git, tree: Path, made: Made | None, begun_ns: int = 0) -> None:
@@ -48,7 +49,7 @@ class Leavings:
         self._former_submodules: set[str] = set()
 
     async def edits(self) -> list[str]:
-        """Tracked files that differ from the commit, and from what the setup made of them, but for data."""
+        """Tracked files that the app or a person edited or deleted, without data files."""
         changed = await self._list.changed()
         found = await self._not_of_setup(changed)
         return await finished(
@@ -56,24 +57,24 @@ class Leavings:
         )
 
     def _removed(self, names: Iterable[str]) -> list[str]:
-        """Those that the setup did not remove, nor replaced by what a link leads to. Blocks."""
+        """Those that are gone, or behind a symlink, and were not so after the setup. Blocks."""
         gone = (name for name in names if _stat(self._tree / name) == GONE or _is_beyond_link(self._tree, name))
         return [name for name in gone if _stat(self._tree / name) != self._made.files.get(os.fsencode(name))]
 
     async def data_changed(self) -> bool:
-        """Whether the app wrote into data that the commit tracks."""
+        """Whether the app changed a tracked data file, such as a database."""
         changed = await self._not_of_setup(await self._list.changed(BUT_SUBMODULES))
         return bool(changed) and await finished(lambda: any(is_data(self._tree / name) for name in changed))
 
     async def in_use(self) -> list[str]:
-        """All that the app, or somebody by hand, wrote into the tree; but nothing that git ignores."""
+        """All files that the app or a person wrote into the tree, except for ignored ones."""
         changed, others, submodules = await asyncio.gather(
             self._list.changed(BUT_SUBMODULES), self._others(), self._in_submodules()
         )
         return await self._not_of_setup([*changed, *others, *submodules])
 
     async def before(self, commit: str) -> list[str]:
-        """What a checkout of that commit would overwrite, or part from its database. Raises CannotList."""
+        """Files that a checkout of the commit would overwrite or separate from their database. Raises CannotList."""
         changed = await self._list.changed(BUT_SUBMODULES, checked=True)
         added, submodules, logs = await asyncio.gather(
             self._list.added(commit),
@@ -91,12 +92,12 @@ class Leavings:
         return await self._not_of_setup([*changed, *submodules, *sorted(in_the_way), *logs])
 
     async def after(self) -> list[str]:
-        """What a clean-up would remove after the checkout. Raises CannotList."""
+        """Files that `git clean` would remove after the checkout. Raises CannotList."""
         others = await self._others(checked=True)
         return await self._not_of_setup(name for name in others if name not in self._former_submodules)
 
     async def everything(self) -> list[str]:
-        """All that is in no commit but installed packages; without git's help, all there is but them."""
+        """All files of the app, even ignored ones, but no packages. If git can't list them, all files at all."""
         try:
             names = await self._list.everything()
             changed = await self._list.changed(BUT_SUBMODULES, checked=True)
@@ -111,7 +112,7 @@ class Leavings:
         return [*sorted(deep), *await self._not_of_setup([*changed, *reachable, *sealed])]
 
     async def before_setup(self) -> None:
-        """Remembers which ignored files are the app's already: a setup may change them, or leave them as they are."""
+        """Remembers which ignored files exist before the setup: they are the app's, even if the setup changes them."""
         try:
             ignored = await self._ignored_files()
         except OSError:
@@ -121,12 +122,12 @@ class Leavings:
         self._ignored_of_app = set(await self._not_of_setup(ignored)) if few else None
 
     async def of_setup(self) -> Made:
-        """To be asked right after the setup."""
+        """The files that the setup made. Called right after it."""
         try:
             changed, others, ignored = await asyncio.gather(
                 self._list.changed(), self._list.others(), self._ignored_files()
             )
-        except OSError:  # More names than a command may print. Better too much is kept than too little.
+        except OSError:  # Too many names. Nothing counts as the setup's then, so all is kept.
             return Made()
         of_app = self._ignored_of_app
         below = [] if of_app is None else [name for name in ignored if name not in of_app][:MOST_IGNORED]
@@ -137,16 +138,16 @@ class Leavings:
         return Made(dict(stats))
 
     async def _ignored_files(self) -> list[str]:
-        """At most one more than twice MOST_IGNORED. Raises OSError."""
+        """The first 2 * MOST_IGNORED + 1 ignored files. Raises OSError."""
         ignored = await self._list.ignored()
         if not ignored:
             return []
         return await finished(lambda: list(itertools.islice(self._files(ignored), 2 * MOST_IGNORED + 1)))
 
     def _files(self, names: Iterable[str]) -> Iterator[str]:
-        """Those names, and in place of folders what is in them but packages and mounts; a repository is one thing.
+        """Those names, but folders are replaced by the files in them. Without packages and mounts. Blocks.
 
-        Blocks.
+        Another repository stays one name. So does a folder that is too deep or may not be read.
         """
         left, mounted = list(names), mounts.below(self._tree)
         while left:
@@ -160,12 +161,12 @@ class Leavings:
                 left += [f"{name}/{inner}" for inner in _listed(path)]
 
     def _sealed(self, tracked: Iterable[str]) -> list[str]:
-        """Folders of a commit that we may not look into: git names nothing in them. The outermost ones. Blocks."""
+        """Folders with tracked files that may not be read, so git lists nothing in them. Blocks."""
         parents = {str(parent) for name in tracked for parent in Path(name).parents[:-1]}
         return sorted(name for name in parents if _is_sealed(self._tree / name))
 
     async def _not_of_setup(self, names: Iterable[str]) -> list[str]:
-        """Those that are the app's; a database in place of its companions."""
+        """Those that the setup did not make. A `-wal` file and the like is replaced by its database."""
         found = list(names)
         return await finished(lambda: list(dict.fromkeys(self._of_app(found)))) if found else []
 
@@ -206,7 +207,7 @@ class Leavings:
         return found
 
     async def _others(self, *, checked: bool = False) -> list[str]:
-        """A folder is one name if all of it goes: the app may have written 200,000 files. Raises CannotList."""
+        """Untracked files. A folder is one name if none of its files stays: it may have 200,000. Raises CannotList."""
         if self._made.unfinished:
             return await self._list.others(checked=checked)
         others = await self._list.folders(checked=checked)
@@ -218,13 +219,13 @@ class Leavings:
 
 
 def is_too_deep(path: Path) -> bool:
-    """Whether it can't be named any more, here or in `kept`; or not without care."""
+    """Whether the path is too long for the kernel, here or in `kept`, or too deep to walk."""
     return len(path.parts) > MOST_PARTS or len(os.fsencode(path)) > LONGEST_BYTES
 
 
 @acting()
 def is_data(path: Path) -> bool:
-    """Whether a program wrote it, not a person: a file that is no text, and no program itself."""
+    """Whether it is a binary file that is not executable: a program wrote it, not a person."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -257,7 +258,7 @@ def _listed(folder: Path) -> list[str]:
 
 @acting()
 def _stat(path: Path) -> tuple[int, int]:
-    """Size and time of the last change."""
+    """Size in bytes and time of the last change in ns, or GONE."""
     try:
         status = path.lstat()
     except OSError:

@@ -1,11 +1,11 @@
-"""The symlinks `live` and `previous` in the data folder, for people and cron jobs."""
+"""Symlinks that are replaced in one step."""
 
 import os
 from pathlib import Path
 
 
 def point(link: Path, target: str | None) -> None:
-    """Makes `link` point to `target` in one step, or removes it when there is nothing to point to."""
+    """Makes `link` point to `target` in one step. Removes it for None. Raises OSError."""
     if target is None:
         link.unlink(missing_ok=True)
         return

@@ -1,4 +1,4 @@
-"""Takes back what a deploy that failed has written into its tree, where the disk is too small to let it lie."""
+"""Deletes what a failed deploy wrote into its tree, if the disk is too full to keep that for the next one."""
 
 import os
 import time
@@ -12,12 +12,12 @@ from slot_machine.host.git.listing import PACKAGES
 from slot_machine.host.user.rights import acting
 
 NEW_TREE_NS = 1
-"""Older than any file."""
+"""The mark of a tree that did not exist: older than any file."""
 
 
 @acting()
 def mark(tree: Path) -> int:
-    """The moment from which on what is written into the tree is the deploy's, by the clock of its file system, in ns.
+    """The present time in ns, by the clock of the tree's file system: files of the deploy are not older.
 
     Raises OSError.
     """
@@ -28,10 +28,10 @@ def mark(tree: Path) -> int:
 
 
 def reclaim(tree: Path, begun_ns: int) -> None:
-    """Removes what was written since; packages as a whole, as a part of them is of no use. Blocks. Raises OSError.
+    """Removes files that were written since `begun_ns`. Blocks. Raises OSError.
 
-    What was there before stays, though the deploy gave it another mode or owner; so does what is mounted, and a
-    database: it may be older.
+    Removes a folder of packages as a whole if any of it is new. Keeps older files even if the deploy has changed their
+    mode or owner, mounts, and databases, which the app may have had before.
     """
     until_ns = time.time_ns()
     for path in list(_files(tree)):

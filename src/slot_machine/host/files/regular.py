@@ -1,4 +1,4 @@
-"""Opening what may be no file at all: a FIFO makes whoever opens it wait, a device may do anything."""
+"""Opens paths that may not be regular files: opening a FIFO waits, and a device may do anything."""
 
 import errno
 import os
@@ -17,12 +17,12 @@ KINDS = {
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-    """A file descriptor. Never waits. Raises OSError, for whatever is not a regular file as well."""
+    """Returns a file descriptor. Never waits. Raises OSError, also if it is not a regular file."""
     if not flags & os.O_CREAT or path.exists():
         _check(path, path.stat())
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, mode)
     try:
-        # It may have become another one meanwhile.
+        # Checked again: the path may lead to another file by now.
         _check(path, os.fstat(fd))
     except OSError:
         os.close(fd)
@@ -32,7 +32,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int
 
 
 def open_own(path: Path, flags: int = 0) -> int:
-    """A file descriptor to write a file that is reached by no link, made where there is none. Raises OSError."""
+    """A file descriptor for writing; makes the file. Raises OSError, also if it is a symlink or has a hard link."""
     try:
         fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o666)
     except OSError as error:
@@ -46,9 +46,9 @@ def open_own(path: Path, flags: int = 0) -> int:
 
 
 def open_owned(path: Path) -> int:
-    """For reading, as the user; root's own file, where that is what the user may not read. Raises OSError.
+    """A file descriptor for reading, with the rights of `user`; else for a file of root's own. Raises OSError.
 
-    What root reads has one name, and no symlink on the way to it: the user can only have found it there.
+    Root follows no symlink and reads no file with hard links, so that `user` can't make it read another file.
     """
     try:
         with rights.acting():
@@ -70,10 +70,10 @@ def open_owned(path: Path) -> int:
 
 def _open_without_links(path: Path) -> int:
     folder = os.open("/", os.O_PATH | os.O_DIRECTORY)
-    *ways, name = Path(os.path.abspath(path)).parts[1:]
+    *leading, name = Path(os.path.abspath(path)).parts[1:]
     try:
-        for way in ways:
-            inner = os.open(way, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        for part in leading:
+            inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
         return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
@@ -82,10 +82,7 @@ def _open_without_links(path: Path) -> int:
 
 
 def check_appendable(path: Path) -> None:
-    """For a file that is opened later, or made. The streams of a process, such as /dev/stdout, and /dev/null will do.
-
-    Raises OSError.
-    """
+    """Raises OSError unless the path is a regular file, missing, a character device, or in /proc like /dev/stdout."""
     if path.exists() and not path.is_char_device() and not os.path.realpath(path).startswith("/proc/"):
         _check(path, path.stat())
 

@@ -1,6 +1,6 @@
-"""Removes a folder with all that is in it, however deep, but no mount.
+"""Removes a folder with all its contents, of any depth. Refuses if anything is mounted in it.
 
-In processes of its own: 100,000 files take seconds.
+Child processes do the work, because 100,000 files take seconds.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from slot_machine.host.user import rights
 LIMIT_S = 600.0
 
 REMOVE = 'rm -rf -- "$0" || { chmod -R u+rwX -- "$0"; rm -rf -- "$0"; }'
-"""A folder that may not be written to keeps its files, and is in turn of the same user. rm knows no longest path."""
+"""If rm fails, folders are made writable and it runs again. rm has no limit for the length of a path."""
 
 
 async def remove_tree(path: Path, owner: str) -> None:
-    """Like `remove`, of a tree: what is in it is the user's, but the folder that it lies in is the daemon's."""
+    """Like `remove`, for a tree: `user` empties it, the daemon removes it from its own folder. Raises OSError."""
     try:
         await remove(path, owner)
     except OSError:
@@ -34,7 +34,7 @@ async def remove_tree(path: Path, owner: str) -> None:
 
 
 async def remove(path: Path, owner: str) -> None:
-    """`owner` is one of `containment`. Raises OSError."""
+    """Removes the path, if it exists, with the rights of `user`. `owner`: `containment.owner`. Raises OSError."""
     if not os.path.lexists(path):
         return
     argv = _argv(path)
@@ -48,7 +48,7 @@ async def remove(path: Path, owner: str) -> None:
 
 
 def remove_here(path: Path) -> None:
-    """Blocks, for at most LIMIT_S. Raises OSError."""
+    """Like `remove`, but blocks, for at most LIMIT_S. Raises OSError."""
     argv, child = _argv(path), rights.of_child(as_daemon=False)
     try:
         done = subprocess.run(
@@ -70,7 +70,7 @@ def remove_here(path: Path) -> None:
 
 
 def _argv(path: Path) -> list[str]:
-    """Raises OSError where something is mounted in there: what that holds lies elsewhere, too."""
+    """Raises OSError if anything is mounted there: its files must not be removed."""
     mounts.refuse(mounts.at_or_below(path), f"cannot remove {path}")
     return ["/bin/sh", "-c", REMOVE, str(path)]
 

@@ -1,4 +1,4 @@
-"""Disk space that is kept for the day on which there is none: a rollback and a restart must still be possible."""
+"""Disk space in reserve, so that a rollback and a restart are possible on a full disk."""
 
 import asyncio
 import logging
@@ -10,32 +10,32 @@ from slot_machine.host.files.capacity import free
 
 RESERVE_BYTES = 8_000_000
 FREE_FOR_ONE_BYTES = 4 * RESERVE_BYTES
-"""Below that, none is made: it would only make the disk full earlier."""
+"""With less free space, no reserve is made: it would only fill the disk earlier."""
 
 FULL_BYTES = 1_000_000
-"""With less than that, an app may fail to write its first lines of output."""
+"""With less free space, an app may fail to write its first lines of output."""
 
 LOG_BYTES = 4_200_000
-"""What SQLite's write-ahead log grows to anyway (1000 pages, PRAGMA wal_autocheckpoint): some 20 rollbacks."""
+"""SQLite's write-ahead log grows to this size anyway (1000 pages, PRAGMA wal_autocheckpoint): some 20 rollbacks."""
 
 LEAST_LOG_BYTES = 1_000_000
 
 CHECK_INTERVAL_S = 5.0
 
 REFUSALS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
-"""What SQLite says on a full disk, depending on the file that does not grow."""
+"""SQLite's errors on a full disk. They depend on the file that can't grow."""
 
 log = logging.getLogger(__name__)
 
 
 class Reserve:
-    """A file that is deleted when the disk is full."""
+    """A file that is deleted to free its space when the disk is full."""
 
     def __init__(self, data: Path) -> None:
         self.path = data / "reserve"
 
     def make(self, size: int = RESERVE_BYTES, at_least_free: int = FREE_FOR_ONE_BYTES) -> None:
-        """If there is room. Raises nothing."""
+        """Makes the file if there is room. Raises nothing."""
         try:
             if not self.path.exists() and free(self.path.parent).bytes >= at_least_free:
                 allocate(self.path, size)
@@ -44,7 +44,7 @@ class Reserve:
             self.give_up()
 
     def give_up(self) -> bool:
-        """Whether there was one. Raises nothing."""
+        """Deletes the file. Returns whether there was one. Raises nothing."""
         try:
             self.path.unlink()
         except OSError:
@@ -53,29 +53,29 @@ class Reserve:
         return True
 
     def give_up_if_full(self) -> None:
-        """Raises OSError."""
+        """Deletes the file if less than FULL_BYTES are free. Raises OSError."""
         if free(self.path.parent).bytes < FULL_BYTES:
             self.give_up()
 
     def saves(self, error: sqlite3.Error) -> bool:
-        """Whether to try once more what failed with that."""
+        """Whether the error came from a full disk and the reserve was freed: the caller can try once more."""
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in REFUSALS and self.give_up()
 
     async def keep(self) -> None:
-        """Makes it again once there is room. Runs until cancelled."""
+        """Makes the file again when there is room. Runs until cancelled."""
         while True:
             self.make()
             await asyncio.sleep(CHECK_INTERVAL_S)
 
 
 def allocate(path: Path, size: int) -> None:
-    """Raises OSError."""
+    """Makes or extends a file to `size` bytes that are really allocated. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     before = os.fstat(fd).st_size
     try:
         os.posix_fallocate(fd, 0, size)
     except OSError:
-        os.ftruncate(fd, before)  # Else it keeps what there was.
+        os.ftruncate(fd, before)  # Else the part that was allocated would stay.
         raise
     finally:
         os.close(fd)

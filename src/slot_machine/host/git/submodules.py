@@ -64,7 +64,7 @@ class Submodules:
         return found
 
     async def forget(self, former: Sequence[Submodule], tree: Path, git_dir: Path) -> None:
-        """Deletes the `.git` of submodules that the commit no longer has: with it, git sees no files there."""
+        """Deletes the `.git` of submodules that the commit no longer has: it would hide their files from git."""
         candidates = [submodule for submodule in former if submodule.parent == tree]
         now = {submodule.folder for submodule in await self._of(tree, git_dir)} if candidates else set()
         for submodule in candidates:

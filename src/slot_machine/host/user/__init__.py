@@ -1,1 +1,1 @@
-"""Users of the machine: whose rights commands have, and who may do what."""
+"""Users of the machine: whose rights commands have, and what another user may do."""

@@ -1,4 +1,4 @@
-"""What another user can reach, and where that user can put something else: the kernel is asked, as that user."""
+"""What another user can read, write and replace. A process of that user asks the kernel."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from slot_machine.core.errors import StartRefused
 from slot_machine.host.user.rights import Account, impossible
 
 MOST_LINKS = 40
-"""On a path, as the kernel has it (path_resolution(7))."""
+"""In one path: the kernel's limit (path_resolution(7))."""
 
 LIMIT_S = 30.0
 
@@ -18,22 +18,23 @@ TEST = 'for path; do if test "$0" "$path"; then echo y; else echo n; fi; done'
 
 
 def reachable(folder: Path, user: Account) -> bool:
+    """Whether the user may enter the folder. Raises StartRefused."""
     return _tested("-x", [folder], user) == [True]
 
 
 def writable(folders: Sequence[Path], user: Account) -> list[Path]:
-    """Those of these."""
+    """The folders in which the user may write. Raises StartRefused."""
     return [folder for folder, may in zip(folders, _tested("-w", folders, user), strict=True) if may]
 
 
 def replaceable(path: Path, user: Account) -> Path | None:
-    """The first folder on the way to `path` in which the user can exchange what leads on; None if there is none.
+    """The first folder of the path in which the user could replace the next part of it. None if there is none.
 
-    What does not exist yet, the user could make.
+    The user could make a part that does not exist yet. Raises StartRefused.
     """
-    ways = list(_ways(path))
-    may_write = set(writable([folder for folder, _ in ways if folder.exists()], user))
-    return next((folder for folder, name in ways if _may_exchange(folder, name, user, folder in may_write)), None)
+    steps = list(_steps(path))
+    may_write = set(writable([folder for folder, _ in steps if folder.exists()], user))
+    return next((folder for folder, name in steps if _may_exchange(folder, name, user, folder in may_write)), None)
 
 
 def _may_exchange(folder: Path, name: str, user: Account, may_write: bool) -> bool:
@@ -51,8 +52,8 @@ def _may_exchange(folder: Path, name: str, user: Account, may_write: bool) -> bo
         return True
 
 
-def _ways(path: Path) -> Iterator[tuple[Path, str]]:
-    """The folders that lead to it, each with the name in it that leads on; symlinks are followed."""
+def _steps(path: Path) -> Iterator[tuple[Path, str]]:
+    """Each folder that leads to the path, with the name of the next part in it. Follows symlinks."""
     left, at, links = list(reversed(path.absolute().parts)), Path("/"), 0
     while left:
         part = left.pop()
@@ -70,7 +71,7 @@ def _ways(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _tested(test: str, paths: Sequence[Path], user: Account) -> list[bool]:
-    """Raises StartRefused where nothing can be done as that user."""
+    """Runs `test` on each path as that user. Raises StartRefused if no process can have the user's rights."""
     try:
         done = subprocess.run(
             ["/bin/sh", "-c", TEST, test, *map(str, paths)],

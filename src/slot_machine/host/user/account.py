@@ -1,4 +1,4 @@
-"""What people call a user."""
+"""Names of users."""
 
 import pwd
 

@@ -1,7 +1,7 @@
-"""Folders and files that change their owner, together with all that is in them.
+"""Changes the owner of folders with all their contents, and of files.
 
-The former owner may still run something in there. So no path is used that the former owner can change: each step
-begins at an open folder and follows no symlink.
+A process of the former owner may still run. So no step uses a path that the former owner can change: each step starts
+from an open folder and follows no symlink.
 """
 
 import logging
@@ -14,10 +14,10 @@ from pathlib import Path
 from slot_machine.host.user.rights import Account
 
 DEEPEST = 200
-"""Folders within folders; what lies deeper keeps its owner."""
+"""The deepest level of folders. Anything deeper keeps its owner."""
 
 UNFINISHED = 0
-"""The mode of a folder meanwhile: root's rights need none."""
+"""The mode of a folder until it is complete. Root can work in it anyway."""
 
 PIECE = 1 << 30
 COPY = ".slot-machine-copy"
@@ -27,9 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def hand_over(folder: Path, user: Account | None) -> None:
-    """To the user, or to the daemon's own. `folder` lies where only the daemon can change names. Raises OSError.
+    """Gives the folder to `user`, or to the daemon's own user for None. Raises OSError.
 
-    It is closed meanwhile, and the last to get its owner: so what was broken off is done again.
+    Only the daemon may change names in the parent folder. The folder itself changes its owner last, and nobody can
+    enter it before that: if the daemon is killed, the next start does it again.
     """
     uid, gid = (user.uid, user.gid) if user else (os.geteuid(), os.getegid())
     with _opened(str(folder), FOLDER) as fd:
@@ -45,9 +46,9 @@ def hand_over(folder: Path, user: Account | None) -> None:
 
 
 def take_file(path: Path) -> None:
-    """Makes a file of another user's the daemon's: a copy, as that user may have it open. Raises OSError.
+    """Replaces a file of another user by a copy that is the daemon's: the other may have it open. Raises OSError.
 
-    What is no file is removed. It lies where only the daemon can change names.
+    Removes anything else than a file. Only the daemon may change names in the parent folder.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
         path.unlink()
@@ -70,7 +71,7 @@ def _hand_over_contents(folder: int, uid: int, gid: int, depth: int) -> None:
 
 
 def _hand_over_file(fd: int, found: os.stat_result, name: str, folder: int, uid: int, gid: int) -> None:
-    """One with further names lies elsewhere, too: root's stays what it is, another user's becomes a copy."""
+    """A file with hard links also lies elsewhere. It is left if it is root's, and else replaced by a copy."""
     if found.st_nlink == 1:
         os.chown(_by(fd), uid, gid)
     elif stat.S_ISREG(found.st_mode) and found.st_uid:
@@ -103,5 +104,5 @@ def _opened(name: str, flags: int, folder: int | None = None) -> Iterator[int]:
 
 
 def _by(fd: int) -> str:
-    """Of what is opened with O_PATH. It leads to that very thing, a symlink included, whatever has its name by now."""
+    """A path to the very file that was opened with O_PATH, even if another file has its name by now."""
     return f"/proc/self/fd/{fd}"

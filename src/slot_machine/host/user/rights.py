@@ -1,6 +1,6 @@
-"""Whose rights the commands of the repository have: those of `user`, and the umask of whoever started the daemon.
+"""The rights of commands: the account in `user`, and the umask with which the daemon was started.
 
-Both belong to the process as a whole, so they are set once, before anything is begun.
+Both concern the whole process. They are set once, at the start.
 """
 
 import ctypes
@@ -18,10 +18,10 @@ PRIVATE = 0o077
 """The daemon's own umask."""
 
 KEPT = ("PATH", "LANG", "TZ")
-"""What a clean environment has of the daemon's own, beside `LC_*`."""
+"""These variables, and `LC_*`, pass from the daemon's environment to a clean one."""
 
 NOBODY = 0xFFFFFFFF
-"""No number of a user: setfsuid(2) changes nothing, and tells what it was."""
+"""Not a valid uid: with it, setfsuid(2) changes nothing and returns the present one."""
 
 PR_GET_SECUREBITS = 27
 NO_SETUID_FIXUP = 1 << 2
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None)
 
 
 class Account(NamedTuple):
-    """`groups` are the supplementary ones. Without an entry in passwd, `name` is the number."""
+    """A user with a group. `groups` are the supplementary ones. `name` is the uid if passwd has no entry."""
 
     uid: int
     gid: int
@@ -45,13 +45,13 @@ class Account(NamedTuple):
         return (self.uid, self.gid) == (os.geteuid(), os.getegid())
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """A clean one, as sudo and systemd make it."""
+        """A clean environment, like that of sudo and systemd."""
         kept = {name: value for name, value in base.items() if name in KEPT or name.startswith("LC_")}
         return kept | {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": self.shell}
 
 
 class Child(NamedTuple):
-    """What a child process is started with; None is the daemon's own."""
+    """Arguments of Popen for the rights of a child process. None stands for the daemon's."""
 
     user: int | None
     group: int | None
@@ -64,7 +64,7 @@ _umask = -1
 
 
 def find(user: str, group: str) -> Account | None:
-    """None where `user` is empty. Raises StartRefused."""
+    """The account for the fields `user` and `group`. None if `user` is empty. Raises StartRefused."""
     if not user:
         if group:
             raise StartRefused('"group" is set without "user"', 'name the user as well, or remove "group"')
@@ -83,10 +83,10 @@ def find(user: str, group: str) -> Account | None:
 
 
 def begin(account: Account | None) -> None:
-    """From here on, commands have the rights of `account`, and what the daemon makes is its alone.
+    """From now on, commands have the rights of `account`, and files of the daemon are private.
 
-    Root gives up its supplementary groups for those of the user, so that they give `acting` no more than the user has.
-    Raises StartRefused.
+    Root changes its supplementary groups to those of the account, because they count in `acting`, too. Raises
+    StartRefused.
     """
     global _account, _umask
     _account, _umask = account, os.umask(PRIVATE)
@@ -109,7 +109,7 @@ def impossible(account: Account, error: OSError) -> StartRefused:
 
 
 def end() -> None:
-    """Gives the umask back, for a process that goes on as another image."""
+    """Restores the umask before the process executes another image."""
     global _account, _umask
     if _umask >= 0:
         os.umask(_umask)
@@ -117,17 +117,17 @@ def end() -> None:
 
 
 def account() -> Account | None:
-    """None unless `user` is set."""
+    """The account in `user`. None if it is not set."""
     return _account
 
 
 def other() -> Account | None:
-    """The user of the commands; None where that is the daemon's own."""
+    """The account of commands if it is another one than the daemon's. None else."""
     return _account if _account and not _account.is_ours else None
 
 
 def umask() -> int:
-    """That of commands."""
+    """The umask of commands."""
     if _umask >= 0:
         return _umask
     current = os.umask(0)
@@ -136,14 +136,14 @@ def umask() -> int:
 
 
 def make_folder(folder: Path) -> None:
-    """With those that lead to it, under the umask of commands. Raises OSError."""
-    for way in reversed([way for way in (folder, *folder.parents) if not way.exists()]):
-        way.mkdir()
-        way.chmod(0o777 & ~umask())
+    """Makes the folder and its parents, with the umask of commands. Raises OSError."""
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir()
+        missing.chmod(0o777 & ~umask())
 
 
 def make_theirs(folder: Path, mode: int) -> None:
-    """An empty folder of the user's, in one where only the daemon makes names. Raises OSError."""
+    """Makes an empty folder that belongs to `user`, in a folder of the daemon. Raises OSError."""
     folder.mkdir(0o700)
     folder.chmod(mode)
     if theirs := other():
@@ -159,11 +159,11 @@ def of_child(*, as_daemon: bool) -> Child:
 
 @contextmanager
 def acting() -> Iterator[None]:
-    """File accesses of this thread, and of it alone, are those of the user. It starts no process meanwhile.
+    """Inside, this thread accesses files with the rights of `user`. Also a decorator. Raises OSError.
 
-    Linux keeps the ids by which files are judged by thread, and takes the capabilities that override permissions from a
-    thread where they are not root's (setfsuid(2), capabilities(7)). So no path that the user can change leads to more
-    than the user can reach. Also a decorator. Raises OSError.
+    Linux keeps file system ids per thread, and drops the capabilities that override permissions if they are not root's
+    (setfsuid(2), capabilities(7)). So a path that the user can change leads only to files that the user can reach.
+    Nothing inside may start a process.
     """
     theirs = other()
     if not theirs:

@@ -1,4 +1,4 @@
-"""The token of the API, in a file that only the daemon's user can read."""
+"""The API's token, in a file that only the daemon's user can read."""
 
 import hmac
 import logging
@@ -13,13 +13,13 @@ from slot_machine.host.files.regular import open_regular
 NAME = "token"
 MOST_BYTES = 4096
 WELL_FORMED = re.compile(rb"[A-Za-z0-9._~+/-]{32,}=*")
-"""As RFC 6750, section 2.1, has them, and too long to be guessed."""
+"""RFC 6750, section 2.1; with at least 32 characters, too long to guess."""
 
 log = logging.getLogger(__name__)
 
 
 def ensure(data: Path) -> None:
-    """Keeps the token that is there, unless it is damaged or others could read it. A failure is logged."""
+    """Makes a token if there is none, or if it is damaged or readable for others. Logs failures."""
     path = data / NAME
     try:
         _read(path)
@@ -33,7 +33,7 @@ def ensure(data: Path) -> None:
 
 
 def matches(data: Path, given: str) -> bool:
-    """In a time that tells nothing of the token. What `ensure` would replace matches nothing."""
+    """Compares in constant time. A token that `ensure` would replace never matches."""
     try:
         return hmac.compare_digest(_read(data / NAME), given.encode(errors="surrogateescape"))
     except (OSError, ValueError):
@@ -41,7 +41,7 @@ def matches(data: Path, given: str) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    """Raises ValueError for one that is not to be used, and OSError."""
+    """Raises ValueError for a token that must not be used, and OSError."""
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ValueError("it is not a file")
     with os.fdopen(open_regular(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
