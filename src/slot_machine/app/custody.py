@@ -1,4 +1,4 @@
-"""What the app wrote into its own tree: kept when another version gets the tree, and named."""
+"""Keeps files that the app wrote into its tree, before another version gets that tree, and names them."""
 
 import errno
 import sqlite3
@@ -20,7 +20,7 @@ from slot_machine.state.store import Store
 
 
 class Clearing:
-    """Moves what a checkout of one tree would destroy into a folder of its own. `moved` are the names."""
+    """Moves files that a checkout of one tree would destroy to `folder`. `moved` are their names."""
 
     def __init__(self, leavings: Leavings, tree: Path, folder: Path, reserve: Reserve) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Clearing:
         await self.move(await self._leavings.after())
 
     async def everything(self) -> None:
-        """The whole tree if parts of it can't be moved: they belong to somebody else. Raises OSError."""
+        """Moves the whole tree if parts of it belong to somebody else and can't be moved. Raises OSError."""
         mounts.refuse(mounts.at_or_below(self._tree), f"cannot begin {self._tree} anew")
         try:
             await self.move(await self._leavings.everything())
@@ -70,7 +70,7 @@ class Custody:
 
     @asynccontextmanager
     async def clearing(self, attempt: RunningAttempt, version: Version) -> AsyncIterator[Clearing]:
-        """For the checkout of a version. In the end, it is said what was moved, and room is made for it."""
+        """For the checkout of a version. At the end, warns about what was moved and removes the oldest kept folders."""
         folder = self._kept.new_folder(version.slot)
         path = self._worktrees.path(version.tree)
         clearing = Clearing(self.leavings(version.tree), path, folder, self._store.reserve)
@@ -82,7 +82,7 @@ class Custody:
                 await self._prune(attempt, folder)
 
     async def set_aside(self, attempt: RunningAttempt, version: Version) -> None:
-        """What was written into a tree that no slot leads to any more. The next checkout there does what fails here."""
+        """Moves what was written into a tree that no slot leads to any more. If it fails, the next checkout does it."""
         try:
             async with self.clearing(attempt, version) as clearing:
                 await clearing.move(await self.leavings(version.tree).in_use())
@@ -91,7 +91,7 @@ class Custody:
             attempt.warn(f"cannot keep what was written into {path} yet; the next deploy there tries again: {error}")
 
     async def tell_of_forks(self, attempt: RunningAttempt, old: Version, new: Version) -> None:
-        """Databases that the old version wrote into its tree, where the new one does not find them."""
+        """Warns about databases that the old version wrote into its tree, where the new one does not find them."""
         folder = self._worktrees.path(old.tree)
         names = await finished(lambda: databases.forked(folder, self._worktrees.path(new.tree)))
         if names:

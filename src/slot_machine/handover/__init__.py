@@ -1,1 +1,1 @@
-"""Listener handover: two versions of an unmodified app on one port, and the kernel told which gets visitors."""
+"""The handover: two versions of an unmodified app listen on one port, and the kernel is told which gets visitors."""

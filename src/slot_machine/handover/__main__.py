@@ -1,6 +1,6 @@
-"""`python -m slot_machine.handover FD`: the keeper, controlled by the listening socket FD. Started by the daemon.
+"""`python -m slot_machine.handover FD`: the keeper, controlled over the listening socket FD. Started by the daemon.
 
-It outlives the daemon for as long as an app does, since nobody else could answer for it to the kernel.
+It lives until both the daemon and the last app are gone, because nobody else can answer the apps' system calls.
 """
 
 import asyncio

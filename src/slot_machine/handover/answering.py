@@ -1,4 +1,4 @@
-"""What an app's `bind` and `listen` come to: done on a duplicate for a port that is handed over, else left alone."""
+"""Answers the `bind` and `listen` calls of apps: does them on a duplicate of the socket, if the port is handed over."""
 
 import asyncio
 import errno
@@ -13,7 +13,7 @@ from slot_machine.handover.steering import Shape
 
 
 class Answering:
-    """Nothing that an app waits for awaits anything."""
+    """Answers without an await, because the app stands still until it has its answer."""
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
@@ -48,7 +48,7 @@ class Answering:
             notification.answer(error)
 
     def _bind(self, app: App, notification: Notification) -> int | None:
-        """The errno of what was done, 0 for success; None if the call is none of our business."""
+        """Binds the socket for the app. Returns an errno, or 0. None if the kernel shall do the call itself."""
         address = notification.address()
         family, port = int.from_bytes(address[:2], "little"), int.from_bytes(address[2:4], "big")
         if family not in (socket.AF_INET, socket.AF_INET6) or port not in app.ports:
@@ -62,7 +62,7 @@ class Answering:
         return error
 
     def _listen(self, app: App, notification: Notification) -> int | None:
-        """Like `_bind`."""
+        """Listens for the app. Returns like `_bind`."""
         process = notification.process()
         duplicate = notification.socket()
         shape = Shape.of(duplicate)
@@ -91,6 +91,6 @@ class Answering:
         return ""
 
     def _deny(self, app: App, obstacle: str) -> None:
-        """The first one counts: what comes after it may come of it."""
+        """Keeps the first obstacle only: later ones may be its consequences."""
         app.obstacle = app.obstacle or obstacle
         self._keeper.changed()

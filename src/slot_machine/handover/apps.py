@@ -1,4 +1,4 @@
-"""What the keeper knows: apps, and the sockets on which they listen."""
+"""What the keeper knows: runs of the app, and the sockets on which they listen."""
 
 import os
 import socket
@@ -8,14 +8,15 @@ from slot_machine.handover.steering import Shape
 
 
 class Denied(Exception):
-    """The message says what makes a handover impossible."""
+    """The handover is impossible. The message says why."""
 
 
 class App:
-    """One start of a version, whose session process `leader` leads.
+    """One run of the app. The process `leader` leads its session.
 
-    `notifications` is -1 once no process of it is left. `retired`: it was live, or is about to stop, and gets no new
-    connections. `forgotten`: its processes are gone, so what it left goes on to the live one.
+    `notifications` is a file descriptor, or -1 once all processes have ended. `obstacle`: why it can't take over.
+    `retired`: it was live or is about to stop, and gets no new connections. `forgotten`: its processes are gone, and
+    connections that it has not accepted are passed to the live run.
     """
 
     def __init__(self, run_id: int, ports: tuple[int, ...], leader: int, notifications: int) -> None:
@@ -33,7 +34,7 @@ class App:
         return {listener.shape for listener in self.listeners}
 
     def has_room_for(self, shape: Shape) -> bool:
-        """Whether another app may listen on that: another address of the same port could take connections from here."""
+        """Whether another run may listen there. It may not on another address of a port: it could take connections."""
         return shape in self.shapes or all(own.port != shape.port for own in self.shapes)
 
     def __str__(self) -> str:
@@ -41,7 +42,7 @@ class App:
 
 
 class Listener:
-    """A listening socket of an app, in duplicate: it stays open, and in its group, until the keeper closes it, too."""
+    """The keeper's duplicate of a listening socket. The socket stays in its group until both are closed."""
 
     def __init__(self, app: App, duplicate: socket.socket, shape: Shape) -> None:
         self.app = app

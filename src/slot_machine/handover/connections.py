@@ -1,4 +1,4 @@
-"""The TCP connections of a port, and whose they are. tcp(7)"""
+"""The TCP connections of a port, and the processes that have them. tcp(7)"""
 
 import os
 import socket
@@ -11,16 +11,16 @@ OPEN = (ESTABLISHED, CLOSE_WAIT)
 HALF_OPEN = (SYN_RECV, NEW_SYN_RECV)
 
 TCPI_UNACKED = 24
-"""Its offset in struct tcp_info. Of a listening socket it is the length of the accept queue."""
+"""Its offset in struct tcp_info. For a listening socket, the field is the length of the accept queue."""
 
 
 def handshakes(port: int) -> set[bytes]:
-    """The ends of connections that are half open. With SYN cookies there are none to see. Raises OSError."""
+    """The ends of half-open connections. Empty if the kernel uses SYN cookies. Raises OSError."""
     return {found.ends for found in of_port(port, HALF_OPEN)}
 
 
 def listening(port: int) -> set[int]:
-    """The inodes of the listening sockets, of whatever process. Raises OSError."""
+    """The inodes of all sockets that listen on the port. Raises OSError."""
     return {found.inode for found in of_port(port, (LISTEN,))}
 
 
@@ -31,13 +31,13 @@ def accept_queue(listener: socket.socket) -> int:
 
 
 def carries_any(session: int, port: int) -> bool:
-    """Whether a process of that session has an open connection of that port. Raises OSError."""
+    """Whether a process of the session has an open connection of the port. Raises OSError."""
     inodes = {found.inode for found in of_port(port, OPEN) if found.inode}
     return bool(inodes) and any(not inodes.isdisjoint(sockets_of(pid)) for pid in members_of(session))
 
 
 def process_with(session: int, inode: int) -> int:
-    """A process of that session which has the socket; 0 if none has."""
+    """The pid of a process of the session that has the socket. 0 if there is none."""
     return next((pid for pid in members_of(session) if inode in sockets_of(pid)), 0)
 
 

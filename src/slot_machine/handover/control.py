@@ -1,4 +1,4 @@
-"""The keeper's socket: orders of the daemon, and file descriptors from the wrappers."""
+"""The keeper's control socket: requests of the daemon, and file descriptors from the wrappers."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ decode = msgspec.json.Decoder(Request).decode
 
 
 class Control:
-    """`obstacle` is what makes a handover impossible. `on_idle` is called when nobody is left who needs the keeper."""
+    """`obstacle` says why this machine allows no handover. `on_idle` is called when no daemon and no app is left."""
 
     def __init__(self, listener: socket.socket, obstacle: str, on_idle: Callable[[], None]) -> None:
         self.keeper = Keeper(self.check_idle)
@@ -71,7 +71,7 @@ class ControlConnection:
         try:
             requests = [decode(line) for line in lines]
         except msgspec.DecodeError as error:
-            log.error("not understood: %s", error)
+            log.error("cannot decode a request: %s", error)
             self._close()
             return
         for request in requests:

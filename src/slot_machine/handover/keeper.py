@@ -1,4 +1,4 @@
-"""Who is bound to the port, who of them is live, and what becomes of those that were."""
+"""The runs that listen on the port: which one is live, and how those that were live are retired."""
 
 import asyncio
 import os
@@ -10,11 +10,11 @@ from slot_machine.handover.relay import Relay, can_share
 from slot_machine.handover.steering import Group, Shape
 
 LINGER_S = 1.0
-"""How long what still arrives at a version that is gone is passed on."""
+"""How long connections to a run that has ended are still passed on."""
 
 
 class Keeper:
-    """Apps, and the groups of their sockets. `on_change` is called whenever any of it has changed."""
+    """Runs, and the groups of their listening sockets. `on_change` is called after every change."""
 
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
         self.apps: dict[int, App] = {}
@@ -26,12 +26,12 @@ class Keeper:
 
     @property
     def needed(self) -> bool:
-        """Whether there is a process that could make a call which only the keeper can answer."""
+        """Whether any process is left whose system calls only the keeper can answer."""
         return any(app.notifications != -1 for app in self.apps.values())
 
     @property
     def inodes(self) -> set[int]:
-        """Of all listening sockets that are known."""
+        """The inodes of all listening sockets that the keeper knows."""
         return {listener.inode for group in self._groups.values() for listener in group.members}
 
     def add(self, app: App) -> None:
@@ -39,7 +39,7 @@ class Keeper:
         self.changed()
 
     async def listens(self, run_id: int) -> None:
-        """Raises Denied."""
+        """Waits until the run listens wherever the live one does. Raises Denied if it can't."""
         await self._until(lambda: run_id in self.apps)
         app = self.apps[run_id]
         await self._until(lambda: bool(app.obstacle) or (bool(app.shapes) and self._covers(app)))
@@ -47,7 +47,7 @@ class Keeper:
             raise Denied(app.obstacle)
 
     def obstacle(self, run_id: int) -> str:
-        """Why that app can't take over from the live one, as far as it can be seen by now."""
+        """Why the run can't take over from the live one. Empty if no reason is known."""
         app = self.apps.get(run_id)
         if not app:
             return ""
@@ -56,7 +56,7 @@ class Keeper:
         return app.obstacle
 
     def promote(self, run_id: int | None) -> None:
-        """Raises Denied."""
+        """Gives new connections to this run, None for no run at all. Raises Denied."""
         app = self.apps.get(run_id) if run_id is not None else None
         if app and not app.retired and not self._covers(app):
             raise Denied(self.obstacle(app.run_id) or "it listens nowhere")
@@ -72,12 +72,13 @@ class Keeper:
         self.changed()
 
     async def drained(self, run_id: int) -> None:
-        """Returns at once where there is no other version to take over."""
+        """Waits until the run has no connections. Returns at once if no other run is live."""
         app = self.apps.get(run_id)
         if app and self._another_is_live(app):
             await retirement.drained(app)
 
     def relay(self, run_id: int) -> None:
+        """Passes connections that arrive at the run to the live one."""
         app = self.apps.get(run_id)
         if app and self._another_is_live(app):
             app.retired = True
@@ -86,6 +87,7 @@ class Keeper:
                     listener.relay = Relay(listener.socket)
 
     def forget(self, run_id: int) -> None:
+        """Closes the sockets of a run that has ended, after LINGER_S if another run is live."""
         app = self.apps.get(run_id)
         if not app:
             return
@@ -99,20 +101,20 @@ class Keeper:
             self._remove(app)
 
     def processes_ended(self, app: App) -> None:
-        """No process of it is left."""
+        """Called when all processes of the app have ended."""
         app.notifications = -1
         if not app.retired:
             self._remove(app)
         self.changed()
 
     def remove_forgotten(self) -> None:
-        """Before another joins, so that only the last one of a group ever has to move; and when nobody takes over."""
+        """Removes runs before LINGER_S is over: when another socket is about to join a group, or no run is live."""
         for app in [*self.apps.values()]:
             if app.forgotten:
                 self._remove(app)
 
     def join(self, listener: Listener, process: int) -> None:
-        """A socket on which `process` has begun to listen."""
+        """Adds a socket on which `process` begins to listen."""
         app = listener.app
         if any(known.inode == listener.inode for known in app.listeners):
             listener.socket.close()
@@ -145,7 +147,7 @@ class Keeper:
         self._without_process(listener)
 
     def _without_process(self, listener: Listener) -> None:
-        """Its socket may live on in another process of the app. If not, the port must refuse: nobody would accept."""
+        """Closes a socket that no other process of the app has: clients must be refused, not left waiting."""
         app = listener.app
         if (app.retired and self._another_is_live(app)) or listener not in app.listeners:
             return
@@ -186,7 +188,7 @@ class Keeper:
         return self.live is not None and self.live is not app
 
     def _covers(self, app: App) -> bool:
-        """Whether it listens wherever the live one does, as far as it has the same ports."""
+        """Whether the run listens wherever the live one does, on the ports that both have."""
         others = self.live.shapes if self.live and self._another_is_live(app) else set()
         return {shape for shape in others if shape.port in app.ports} <= app.shapes
 

@@ -1,4 +1,4 @@
-"""A system call that waits for an answer. seccomp_unotify(2), pidfd_getfd(2)"""
+"""System calls of other processes that wait for our answer. seccomp_unotify(2), pidfd_getfd(2)"""
 
 import ctypes
 import errno
@@ -21,11 +21,11 @@ REPLY = struct.Struct("QqiI")
 
 
 class Gone(OSError):
-    """The thread that made the call no longer waits."""
+    """The thread no longer waits for the answer."""
 
 
 class Notification:
-    """A `bind` or `listen` of another process, to be answered once: by `answer` or `let_pass`."""
+    """A `bind` or `listen` call of another process. Must be answered once, by `answer` or `let_pass`."""
 
     def __init__(self, fd: int, number: int, thread: int, call: int, args: tuple[int, ...]) -> None:
         self._fd = fd
@@ -36,7 +36,7 @@ class Notification:
 
     @classmethod
     def receive(cls, fd: int) -> Self:
-        """Of a readable file descriptor. Raises Gone where the call was given up meanwhile."""
+        """Reads the next one. Raises Gone if the call was interrupted."""
         buffer = bytearray(REQUEST.size)
         _control(fd, RECEIVE, buffer)
         number, thread, _, call, _, _, *args = REQUEST.unpack(buffer)
@@ -48,11 +48,11 @@ class Notification:
 
     @property
     def backlog(self) -> int:
-        """Of a `listen`."""
+        """The backlog of a `listen`."""
         return ctypes.c_int(self._args[1]).value
 
     def process(self) -> int:
-        """Raises Gone."""
+        """The pid of the process that made the call. Raises Gone."""
         try:
             with open(f"/proc/{self._thread}/status") as status:
                 return next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
@@ -84,11 +84,11 @@ class Notification:
             raise
 
     def answer(self, error: int = 0) -> None:
-        """The call returns 0, or fails with that errno."""
+        """Makes the call return 0, or fail with this errno."""
         self._reply(-error, 0)
 
     def let_pass(self) -> None:
-        """The kernel does the call as if nobody had looked."""
+        """Lets the kernel do the call as usual."""
         self._reply(0, CONTINUE)
 
     def _check(self) -> None:
@@ -100,14 +100,14 @@ class Notification:
 
 
 def hung_up(fd: int) -> bool:
-    """Whether no process with the filter is left."""
+    """Whether all processes with the filter have ended."""
     poll = select.poll()
     poll.register(fd, 0)
     return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def bind(duplicate: socket.socket, address: bytes) -> int:
-    """bind(2) to a raw sockaddr, so that others can be bound beside it; returns an errno, or 0."""
+    """bind(2) to a raw sockaddr, with SO_REUSEPORT, so that others can be bound there. Returns an errno, or 0."""
     duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return ctypes.get_errno() if libc.bind(duplicate.fileno(), address, len(address)) else 0

@@ -1,4 +1,4 @@
-"""Whether this machine allows a handover: tried in full on a process that binds a port of its own."""
+"""Tests whether this machine allows a handover, with a child process that binds a port."""
 
 import os
 import select
@@ -11,15 +11,15 @@ LIMIT_S = 5.0
 
 
 def rehearse() -> str:
-    """Returns what stands in the way, or nothing. Called before there are threads, as it forks."""
+    """Returns the obstacle, or an empty string. Forks, so call it before there are threads."""
     here, there = socket.socketpair()
     with here, there:
         child = os.fork()
         if child == 0:
-            os._exit(_play(there))
+            os._exit(_bind_under_filter(there))
         there.close()
         try:
-            return _watch(here)
+            return _answer_bind(here)
         except OSError as error:
             return _in_words(error)
         finally:
@@ -31,7 +31,7 @@ def _in_words(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _play(watcher: socket.socket) -> int:
+def _bind_under_filter(watcher: socket.socket) -> int:
     try:
         notifications = seccomp.install()
     except OSError as error:
@@ -44,7 +44,7 @@ def _play(watcher: socket.socket) -> int:
     return 0
 
 
-def _watch(player: socket.socket) -> str:
+def _answer_bind(player: socket.socket) -> str:
     said, fds, _, _ = socket.recv_fds(player, 1000, 1)
     if not fds:
         return said.decode() or "the rehearsal ended early"

@@ -1,4 +1,4 @@
-"""Connections that reached a version which is about to stop: passed on to the one that took over."""
+"""Passes connections that reach a version which is about to stop to the live one."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ CHUNK = 65_536
 
 
 class Relay:
-    """Accepts on a duplicate of a listening socket that does not block, beside its owner while that lives."""
+    """Accepts connections on a duplicate of a non-blocking listening socket. The app may still accept some, too."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -19,7 +19,7 @@ class Relay:
         self._accept()
 
     def close(self) -> None:
-        """What was accepted goes on."""
+        """Accepts what is in the queue, then stops. Connections that were accepted stay open."""
         self._accept()
         self._loop.remove_reader(self._listener)
 
@@ -33,12 +33,12 @@ class Relay:
 
 
 def can_share(listener: socket.socket) -> bool:
-    """Whether accepting beside its owner can't block. Setting O_NONBLOCK here would set it for the owner as well."""
+    """Whether the socket is non-blocking. To set that here would set it for the app, too."""
     return not os.get_blocking(listener.fileno())
 
 
 async def _pass_on(client: socket.socket) -> None:
-    """To the same address: the kernel steers it."""
+    """Connects to the same address, where the kernel steers the connection to the live version."""
     client.setblocking(False)
     app = socket.socket(client.family)
     app.setblocking(False)

@@ -1,4 +1,4 @@
-"""The daemon's end of the keeper's socket."""
+"""The daemon's end of the keeper's control socket."""
 
 import asyncio
 import sys
@@ -17,15 +17,16 @@ decode = msgspec.json.Decoder(Reply).decode
 
 
 def wrapped(path: Path, argv: list[str], run_id: int, ports: set[int], become: str = "") -> list[str]:
-    """The command that starts an app under the eyes of the keeper at `path`. For `become`, see the wrapper."""
+    """The command that starts the app and introduces it to the keeper at `path`. `become`: see `wrapper`."""
     line = msgspec.json.encode(Request(0, Attend(run_id, tuple(sorted(ports))))).decode()
     return [sys.executable, "-I", "-S", str(WRAPPER), str(path), line, become, *argv]
 
 
 class Remote:
-    """Every call returns when it is in force in the keeper. All raise KeeperGone, and Unsteerable when it refuses.
+    """Requests to the keeper. Each is in force when its call returns.
 
-    A keeper that does not answer counts as gone; so does its connection then.
+    All raise Unsteerable if the keeper denies, and KeeperGone. A keeper that does not answer within HUNG_S counts as
+    gone, and is disconnected.
     """
 
     def __init__(self, caller: Caller[Reply]) -> None:
@@ -36,22 +37,22 @@ class Remote:
         return cls(await Caller.connect(path, decode, KeeperGone))
 
     async def introduce(self) -> int:
-        """The keeper's process id. Raises Unsteerable where this machine allows no handover."""
+        """The keeper's pid. Raises Unsteerable if this machine allows no handover."""
         return (await self._call(Inspect())).pid
 
     async def live(self) -> int:
-        """The app that is live and was seen to listen; 0 if there is none."""
+        """The run that is live and listens. 0 if there is none."""
         return (await self._call(Inspect())).live
 
     async def inspect(self, run_id: int) -> None:
-        """Raises Unsteerable if the app could not be bound beside the live one."""
+        """Raises Unsteerable if the run could not listen beside the live one."""
         await self._call(Inspect(run_id))
 
     async def listens(self, run_id: int) -> None:
         await self._call(Listens(run_id), limit_s=None)
 
     async def promote(self, run_id: int | None) -> int:
-        """Returns the app if it was seen to listen, else 0."""
+        """Returns the run if it listens, else 0."""
         return (await self._call(Promote(run_id))).live
 
     async def drained(self, run_id: int) -> None:

@@ -1,4 +1,4 @@
-"""When a version that was replaced has nothing left to do. The kernel does not tell, so it is asked."""
+"""Waits until a version that was replaced has no connections. The kernel sends no event for that, so this polls."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from slot_machine.handover import connections
 from slot_machine.handover.apps import App
 
 SETTLE_S = 1.0
-"""The longest wait for handshakes that had begun before."""
+"""The longest wait for handshakes that began before the switch."""
 FIRST_INTERVAL_S, LONGEST_INTERVAL_S = 0.002, 0.1
 
 
 async def drained(app: App) -> None:
-    """Waits until its last connection has ended. Raises OSError."""
+    """Waits until the last connection has ended. Raises OSError."""
     begun = _handshakes(app)
     with suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_S):
@@ -26,7 +26,7 @@ def _handshakes(app: App) -> set[bytes]:
 
 
 def _is_busy(app: App) -> bool:
-    """In the order in which a connection goes on, so that none slips through."""
+    """Looks at the accept queues first, then at the processes: a connection moves in this direction."""
     return any(connections.accept_queue(listener.socket) for listener in app.listeners) or any(
         connections.carries_any(app.leader, port) for port in app.ports
     )
@@ -40,7 +40,7 @@ async def _once(condition: Callable[[], bool]) -> None:
 
 
 async def _twice(condition: Callable[[], bool]) -> None:
-    """True twice in a row: for an instant, a connection is in no queue any more and in no process yet."""
+    """Waits until it is true twice in a row: for an instant, `accept` has a connection in neither place."""
     again = False
     while not again:
         await _once(condition)

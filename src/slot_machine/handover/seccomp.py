@@ -1,6 +1,6 @@
-"""A seccomp filter that reports `bind` and `listen`, of this process and all that it starts. seccomp(2)
+"""A seccomp filter that reports the `bind` and `listen` calls of this process and its descendants. seccomp(2)
 
-Part of what runs before every start of the app, so it imports next to nothing.
+It runs before every start of the app, so it imports few modules.
 """
 
 import ctypes
@@ -9,7 +9,7 @@ import struct
 
 NUMBERS = {
     "x86_64": {"arch": 0xC000003E, "bind": 49, "listen": 50, "seccomp": 317, "pidfd_getfd": 438},
-    # From the kernel's tables; never run.
+    # From the kernel's tables; not tested.
     "aarch64": {"arch": 0xC00000B7, "bind": 200, "listen": 201, "seccomp": 277, "pidfd_getfd": 438},
 }
 """System calls by architecture (`arch` as in linux/audit.h)."""
@@ -18,14 +18,14 @@ PR_SET_NO_NEW_PRIVS = 38
 SET_MODE_FILTER = 1
 NEW_LISTENER = 1 << 3
 WAIT_KILLABLE_RECV = 1 << 5
-"""Since Linux 5.19. Without it, a signal that comes during a `bind` makes the kernel repeat it."""
+"""Since Linux 5.19. Without it, the kernel repeats a `bind` that a signal has interrupted."""
 
 LOAD, JUMP_EQUAL, JUMP_GREATER_EQUAL, RETURN = 0x20, 0x15, 0x35, 0x06
 ALLOW, NOTIFY = 0x7FFF0000, 0x7FC00000
 NR, ARCH, THIRD_ARGUMENT = 0, 4, 32
 """Offsets in struct seccomp_data, of a little-endian machine."""
 SHORTEST_ADDRESS = 16
-"""A sockaddr_in. What is shorter is the netlink socket of getaddrinfo(3), which need not wait for an answer."""
+"""The size of a sockaddr_in. The netlink socket of getaddrinfo(3) has a shorter address, and is not reported."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,9 +48,9 @@ def system_call(name: str, *args: object) -> int:
 
 
 def install() -> int:
-    """Returns the file descriptor that the notifications come from. There is no way back. Raises OSError.
+    """Installs the filter for good. Returns the file descriptor of its notifications. Raises OSError.
 
-    Without CAP_SYS_ADMIN it sets NO_NEW_PRIVS: then sudo and file capabilities do not work in what it starts.
+    Without CAP_SYS_ADMIN it sets NO_NEW_PRIVS: sudo and file capabilities then have no effect in the app.
     """
     try:
         return _install()

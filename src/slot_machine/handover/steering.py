@@ -1,6 +1,7 @@
-"""Which of the sockets on one port gets a new connection: a classic BPF program on their group. socket(7)
+"""Decides which of several sockets on a port gets a new connection, by a classic BPF program. socket(7)
 
-The program returns an index into the group. Of an index beyond its end, the kernel falls back to a hash over all.
+The sockets are a group (SO_REUSEPORT). The program returns an index into it. If the index is too high, the kernel picks
+one of all sockets by a hash.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ NETWORK_HEADER = 0xFFF00000
 RANDOM = 0xFFFFF000 + 56
 
 HEALTH_CHECK_TOS = 0x54
-"""The type of service (ip(7), ipv6(7): traffic class) of a health check: DSCP 21, which is free for local use."""
+"""Type of service (ip(7)) or traffic class (ipv6(7)) of health checks: DSCP 21, which is free for local use."""
 
 IPV6_V6ONLY = socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
 
@@ -22,7 +23,7 @@ Instruction = tuple[int, int, int, int]
 
 
 class Shape(NamedTuple):
-    """What sockets must have in common for the kernel to take them for one group."""
+    """What sockets must have in common to be in one group."""
 
     family: int
     v6only: bool
@@ -52,23 +53,23 @@ M = TypeVar("M", bound=Member)
 
 
 class Group(Generic[M]):
-    """The sockets of a group in the kernel's order. A socket leaves it when its last file descriptor is closed."""
+    """The sockets of a group, in the kernel's order. A socket leaves when its last file descriptor is closed."""
 
     def __init__(self) -> None:
         self.members: list[M] = []
 
     def join(self, member: M) -> None:
-        """Called after its first `listen`."""
+        """Call it after the first `listen`: the kernel appends the socket then."""
         self.members.append(member)
 
     def leave(self, member: M) -> None:
-        """Called after its last `close`: the kernel moves the last one into its place."""
+        """Call it after the last `close`: the kernel moves the last socket into the gap."""
         index, last = self.members.index(member), self.members.pop()
         if member is not last:
             self.members[index] = last
 
     def steer(self, visitors: list[M], health_checks: list[M]) -> None:
-        """In force when it returns: new connections go to `visitors`, those of health checks to `health_checks`."""
+        """Sends new connections to `visitors`, those of health checks to `health_checks`. In force when it returns."""
         code = program(self._indexes(visitors), self._indexes(health_checks))
         buffer = ctypes.create_string_buffer(code)
         attached = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
@@ -79,7 +80,7 @@ class Group(Generic[M]):
 
 
 def program(visitors: list[int], health_checks: list[int]) -> bytes:
-    """`health_checks` may be empty: then health checks are visitors."""
+    """The BPF program. If `health_checks` is empty, health checks count as visitors."""
     code = _pick(visitors)
     if health_checks:
         code = [*_unless_health_check(len(code)), *code, *_pick(health_checks)]
@@ -87,7 +88,7 @@ def program(visitors: list[int], health_checks: list[int]) -> bytes:
 
 
 def _pick(indexes: list[int]) -> list[Instruction]:
-    """One of them at random."""
+    """Instructions that return one of the indexes at random."""
     code: list[Instruction] = []
     if len(indexes) > 1:
         code += [(LOAD_RANDOM, 0, 0, RANDOM), (MODULO, 0, 0, len(indexes))]
@@ -97,7 +98,7 @@ def _pick(indexes: list[int]) -> list[Instruction]:
 
 
 def _unless_health_check(skip: int) -> list[Instruction]:
-    """Skips that many instructions for a packet with the mark from 127.0.0.0/8 or ::1."""
+    """Skips `skip` instructions for packets with HEALTH_CHECK_TOS from 127.0.0.0/8 or ::1."""
     return [
         (LOAD, 0, 0, NETWORK_HEADER),
         (AND, 0, 0, 0xF0FF0000),

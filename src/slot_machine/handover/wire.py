@@ -1,7 +1,7 @@
-"""What is said to the keeper: one JSON object a line, over a Unix socket.
+"""Messages to and from the keeper: one JSON object a line, over a Unix socket.
 
-It answers each `Request` with one `Reply` of the same `id`, in any order: some answers come when something has become
-true, which can be never. An app is one start of a version, under the number of its upstream.
+The keeper answers each `Request` with one `Reply` of the same `id`, in any order. Some replies wait for a condition,
+which may never become true.
 """
 
 import msgspec
@@ -14,39 +14,39 @@ class OfRun(msgspec.Struct, frozen=True, rename={"run_id": "app"}):
 
 
 class Attend(OfRun, frozen=True, tag="attend"):
-    """Sent by the wrapper, which leads the app's session, with the file descriptor that notifications come from."""
+    """A run begins. Sent by the wrapper, the leader of its session, with the file descriptor of the notifications."""
 
     ports: tuple[int, ...]
-    """Those that are handed over from one version to the next."""
+    """The ports that are handed over from one version to the next."""
 
 
 class Listens(OfRun, frozen=True, tag="listens"):
-    """Answered when the app listens wherever the live one does, so that health checks reach it and no other.
+    """Answered when the run listens wherever the live one does, so that health checks reach it and no other.
 
-    `error` says that this can't be.
+    `error` says why it can't.
     """
 
 
 class Promote(msgspec.Struct, frozen=True, tag="promote", rename={"run_id": "app"}):
-    """From the reply on, every new connection goes to `app`. None: there is no live one."""
+    """After the reply, every new connection goes to this run. None: no run is live."""
 
     run_id: int | None
 
 
 class Drained(OfRun, frozen=True, tag="drained"):
-    """Answered when an app that is no longer live has no connection left."""
+    """Answered when a run that is no longer live has no connections."""
 
 
 class Relay(OfRun, frozen=True, tag="relay"):
-    """The app is about to stop: pass on to the live one what still arrives at it."""
+    """The run is about to stop. Connections that arrive at it are passed to the live one."""
 
 
 class Forget(OfRun, frozen=True, tag="forget"):
-    """The app's processes are gone: pass on what they left, and let go of the port."""
+    """The run's processes are gone. Connections that they have not accepted are passed on; then the port is closed."""
 
 
 class Inspect(OfRun, frozen=True, tag="inspect"):
-    """`error` says why this machine allows no handover, or why that app could not be bound beside the live one."""
+    """`error` says why this machine allows no handover, or why this run can't listen beside the live one."""
 
     run_id: int = 0
 
@@ -60,10 +60,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """`error` is empty on success. `live` is the app that is live and was seen to listen, 0 if there is none."""
+    """`error` is empty on success. `live` is the run that is live and listens, 0 if there is none."""
 
     id: int
     error: str = ""
     live: int = 0
     pid: int = 0
-    """The keeper's."""
+    """The keeper's pid."""

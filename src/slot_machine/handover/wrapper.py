@@ -1,11 +1,11 @@
-"""`python -I -S wrapper.py SOCKET LINE BECOME COMMAND...` becomes COMMAND; the keeper at SOCKET decides on its binds.
+"""`python -I -S wrapper.py SOCKET LINE BECOME COMMAND...` runs COMMAND with its binds answered by the keeper at SOCKET.
 
-LINE is what it says to the keeper. The process id, the folder and the environment stay as they are, where BECOME is
-empty. Else it is `UID:GID:GROUPS:FD`: as that user COMMAND is run, with the environment that is in the file FD. Before
-that, nothing of that environment counts, and the rights are the daemon's.
+It sends LINE to the keeper, then executes COMMAND, with the same pid, folder and, if BECOME is empty, environment. Else
+BECOME is `UID:GID:GROUPS:FD`: COMMAND runs as that user, with the environment from file descriptor FD. Until then the
+process has the daemon's rights, and ignores that environment.
 """
 
-import _socket  # socket itself takes longer to import than everything else here.
+import _socket  # `socket` takes longer to import than all else here.
 import os
 import sys
 
@@ -14,10 +14,10 @@ sys.path.insert(0, os.path.abspath(f"{__file__}/../../.."))
 from slot_machine.handover.seccomp import install, libc
 
 MARK = b"SLOT_MACHINE_RUN"
-"""`containment` has it, too, and takes longer to import."""
+"""The same as in `containment`, which takes longer to import."""
 
 SIGNALS_IGNORED_BY_PYTHON = (13, 25)
-"""SIGPIPE and SIGXFSZ, which exec(2) would pass on as ignored."""
+"""SIGPIPE and SIGXFSZ. Without a reset, COMMAND would inherit that they are ignored."""
 
 
 def main(path: str, line: str, become: str, *command: str) -> None:
@@ -31,7 +31,7 @@ def main(path: str, line: str, become: str, *command: str) -> None:
 
 
 def _introduce(path: str, line: bytes, notifications: int) -> None:
-    """By way of /proc, as a socket's path may only have 107 bytes (unix(7))."""
+    """Uses a path in /proc, because an address has at most 107 bytes (unix(7))."""
     folder = os.open(os.path.dirname(path), os.O_PATH)
     keeper = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     keeper.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
@@ -40,7 +40,7 @@ def _introduce(path: str, line: bytes, notifications: int) -> None:
 
 
 def _as_another(uid: str, gid: str, groups: str, fd: str) -> dict[bytes, bytes]:
-    """Gives up the daemon's rights. The mark is the only thing that stays of its environment."""
+    """Gives up the daemon's rights. Keeps only the mark of its environment."""
     os.setgroups([int(group) for group in groups.split(",") if group])
     os.setgid(int(gid))
     os.setuid(int(uid))
@@ -48,7 +48,7 @@ def _as_another(uid: str, gid: str, groups: str, fd: str) -> dict[bytes, bytes]:
 
 
 def _environment(source: str | int = "/proc/self/environ") -> dict[bytes, bytes]:
-    """As it came: Python itself adds LC_CTYPE where the locale is C."""
+    """The unchanged environment: in the C locale, Python adds LC_CTYPE to its own."""
     with open(source, "rb") as file:
         pairs = (entry.partition(b"=") for entry in file.read().split(b"\0") if entry)
         return {name: value for name, _, value in pairs}

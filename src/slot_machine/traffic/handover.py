@@ -1,4 +1,4 @@
-"""The handover as the daemon knows it: new connections moved from one version to the next, where that is possible."""
+"""The daemon's side of the handover: the kernel gives new connections to the next version, where that is possible."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ T = TypeVar("T")
 class Handover:
     """Implements Traffic for an app that owns its port. Without a keeper, no call has an effect.
 
-    `reason` says why the next deploy must stop the old version first; empty if it need not.
+    `reason` says why the next deploy must stop the old version first. It is empty if that is not necessary.
     """
 
     def __init__(self, data: Path) -> None:
@@ -147,7 +147,7 @@ class Handover:
         self._path.unlink(missing_ok=True)
 
     async def let_go(self) -> None:
-        """Leaves the keeper to the next daemon."""
+        """Disconnects, and leaves the keeper running for the next daemon."""
         self._stopping = True
         if self._remote:
             await self._remote.disconnect()
@@ -158,7 +158,7 @@ class Handover:
         return self._remote
 
     async def _ask(self, ask: Callable[[Remote], Awaitable[T]]) -> T | None:
-        """None without a keeper."""
+        """Returns None if there is no keeper."""
         try:
             return await ask(self._connected())
         except KeeperGone:
