@@ -2,20 +2,19 @@
 
 import asyncio
 import itertools
+import json
 import selectors
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
-import msgspec
-
 from slot_machine.app import custody
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.release import Release
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
-from slot_machine.core.config import Config
+from slot_machine.core.config_file import parse
 from slot_machine.core.errors import CommitNotFound, StageFailed
 from slot_machine.core.model import Attempt, Contents, Running, State, Version
 from slot_machine.core.phases import Phase
@@ -352,13 +351,15 @@ class Machine(NamedTuple):
 
     @classmethod
     def make(cls, data: Path, tasks: asyncio.TaskGroup, faults: Faults, config: Mapping[str, object]) -> "Machine":
-        settings = msgspec.convert({"start_command": "app"} | dict(config), Config)
+        (settings, daemon), _ = parse(json.dumps({"start_command": "app"} | dict(config)))
         store, traffic, trees = Database(faults, data / "state.db"), Traffic(faults), Trees(faults, data)
         launcher = Launcher(faults, store)
         supervisor = Supervisor(settings, launcher, traffic, tasks)
         mode = Mode(faults, traffic, "strategy: replace" if settings.strategy == "replace" else "")
         slots = Slots(settings, trees, store, launcher, Custody(faults, trees, store))
-        deployer = Deployer(settings, trees, slots, store, launcher, mode, supervisor, tasks)
+        deployer = Deployer(
+            settings, trees, slots, store, launcher, mode, supervisor, tasks, spare_tree=daemon.spare_tree
+        )
         return cls(faults, store, trees, launcher, traffic, supervisor, deployer)
 
     @property

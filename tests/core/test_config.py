@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slot_machine.core.config import FIELDS, Config, parse, render
+from slot_machine.core.config import Config, DaemonConfig, VersionConfig
+from slot_machine.core.config_file import FIELDS, parse, render
 from slot_machine.core.errors import ConfigError
 
 JSON = st.recursive(
@@ -18,17 +19,19 @@ def test_defaults_hold_for_a_hand_written_file() -> None:
     config, warnings = parse('{"start_command": "node server.js"}')
 
     assert warnings == []
-    assert config == Config(
+    assert config.version == VersionConfig(
         start_command="node server.js",
         setup_command="",
-        port=3000,
-        internal_port=3000,
         health_endpoint="/healthz",
         health_timeout_ms=10_000,
         drain_timeout_ms=5_000,
+        strategy="overlap",
+    )
+    assert config.daemon == DaemonConfig(
+        port=3000,
+        internal_port=3000,
         env_file="",
         api_port=9100,
-        strategy="overlap",
         proxy_workers=1,
         trusted_proxies=("127.0.0.0/8", "::1/128"),
         response_timeout_ms=60_000,
@@ -39,8 +42,8 @@ def test_defaults_hold_for_a_hand_written_file() -> None:
 
 
 def test_internal_port_follows_port() -> None:
-    assert parse('{"start_command": "x", "port": 8080}')[0].internal_port == 8080
-    assert parse('{"start_command": "x", "port": 8080, "internal_port": 8081}')[0].internal_port == 8081
+    assert parse('{"start_command": "x", "port": 8080}')[0].daemon.internal_port == 8080
+    assert parse('{"start_command": "x", "port": 8080, "internal_port": 8081}')[0].daemon.internal_port == 8081
 
 
 @pytest.mark.parametrize(
@@ -109,8 +112,11 @@ def test_any_object_gives_a_configuration_or_one_line(fields: dict[str, object])
 
 
 def test_rendered_file_has_every_field_but_an_internal_port_that_follows() -> None:
-    assert [*json.loads(render(Config(start_command="x")))] == [name for name in FIELDS if name != "internal_port"]
-    assert tuple(json.loads(render(Config(start_command="x", internal_port=1)))) == FIELDS
+    version = VersionConfig(start_command="x")
+    follows, differs = Config(version, DaemonConfig()), Config(version, DaemonConfig(internal_port=1))
+
+    assert [*json.loads(render(follows))] == [name for name in FIELDS if name != "internal_port"]
+    assert tuple(json.loads(render(differs))) == FIELDS
 
 
 @pytest.mark.parametrize(
@@ -118,7 +124,7 @@ def test_rendered_file_has_every_field_but_an_internal_port_that_follows() -> No
 )
 def test_users_and_groups_are_names_or_numbers(user: object, name: str) -> None:
     config, warnings = parse(json.dumps({"start_command": "x", "user": user, "group": user}))
-    assert (config.user_name, config.group_name, warnings) == (name, name, [])
+    assert (config.daemon.user_name, config.daemon.group_name, warnings) == (name, name, [])
 
 
 @pytest.mark.parametrize("user", [-1, 4_294_967_295, ["www-data"], "www\0data"])

@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 from spec.ports import free_port
 
-from slot_machine.core.config import Config
+from slot_machine.core.config import Config, DaemonConfig, VersionConfig
 from slot_machine.core.errors import KeeperGone, StageFailed
 from slot_machine.traffic.mode import Mode
 from slot_machine.traffic.modes import NoProxy, Overlap, Replace, mode_of
 
+APP = VersionConfig(start_command="app")
 
-def mode(data: Path, config: Config, *, proxy: bool) -> Mode:
-    return mode_of(config, data, data, proxy=proxy)
+
+def mode(data: Path, daemon: DaemonConfig, version: VersionConfig = APP, *, proxy: bool) -> Mode:
+    return mode_of(Config(version, daemon), data, data, proxy=proxy)
 
 
 def test_strategy_decides_whether_the_old_version_stops_first(tmp_path: Path) -> None:
-    overlap = mode(tmp_path, Config(start_command="app"), proxy=True)
-    replace = mode(tmp_path, Config(start_command="app", strategy="replace"), proxy=True)
+    overlap = mode(tmp_path, DaemonConfig(), proxy=True)
+    replace = mode(tmp_path, DaemonConfig(), VersionConfig(start_command="app", strategy="replace"), proxy=True)
 
     assert isinstance(overlap, Overlap)
     assert isinstance(replace, Replace)
@@ -28,7 +30,7 @@ def test_strategy_decides_whether_the_old_version_stops_first(tmp_path: Path) ->
 
 
 def test_start_behind_the_proxy_gets_ports_of_its_own(tmp_path: Path) -> None:
-    config = Config(start_command="app", port=free_port(), internal_port=free_port())
+    config = DaemonConfig(port=free_port(), internal_port=free_port())
     behind = mode(tmp_path, config, proxy=True)
     first, second = behind.start(1), behind.start_beside(2)
 
@@ -42,7 +44,7 @@ def test_start_behind_the_proxy_gets_ports_of_its_own(tmp_path: Path) -> None:
 def test_app_that_owns_its_port_starts_only_where_that_is_free(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        own = mode(tmp_path, Config(start_command="app", port=port), proxy=False)
+        own = mode(tmp_path, DaemonConfig(port=port), proxy=False)
 
         with pytest.raises(StageFailed, match=f"port {port} is in use"):
             own.start(1)
@@ -55,7 +57,7 @@ def test_app_that_owns_its_port_starts_only_where_that_is_free(tmp_path: Path) -
 
 
 def test_start_beside_the_live_version_is_told_apart_from_it(tmp_path: Path) -> None:
-    own = mode(tmp_path, Config(start_command="app", port=free_port()), proxy=False)
+    own = mode(tmp_path, DaemonConfig(port=free_port()), proxy=False)
     alone, beside = own.start(1), own.start_beside(2)
 
     assert alone.tos == 0
@@ -70,7 +72,7 @@ def test_start_beside_the_live_version_is_told_apart_from_it(tmp_path: Path) -> 
 
 
 def test_without_a_keeper_the_old_version_stops_first(tmp_path: Path) -> None:
-    own = mode(tmp_path, Config(start_command="app"), proxy=False)
+    own = mode(tmp_path, DaemonConfig(), proxy=False)
 
     assert isinstance(own, NoProxy)
     assert asyncio.run(own.reason_to_stop_first()) == "no handover of the port: the live version does not run"

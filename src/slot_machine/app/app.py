@@ -25,10 +25,20 @@ class App:
         self._tasks = tasks
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = found.mode
-        self._launcher = Launcher(config, options.folder, options.data, store, self.mode)
-        self.supervisor = Supervisor(config, self._launcher, self.mode.traffic, tasks)
-        slots = Slots(config, worktrees, store, self._launcher, Custody(worktrees, store))
-        self.deployer = Deployer(config, worktrees, slots, store, self._launcher, self.mode, self.supervisor, tasks)
+        self._launcher = Launcher(config.version, config.daemon, options.folder, options.data, store, self.mode)
+        self.supervisor = Supervisor(config.version, self._launcher, self.mode.traffic, tasks)
+        slots = Slots(config.version, worktrees, store, self._launcher, Custody(worktrees, store))
+        self.deployer = Deployer(
+            config.version,
+            worktrees,
+            slots,
+            store,
+            self._launcher,
+            self.mode,
+            self.supervisor,
+            tasks,
+            spare_tree=config.daemon.spare_tree,
+        )
 
     def start(self) -> "asyncio.Task[None]":
         """After `mode.open`. The task that it returns ends when the live version serves, or is being tried again."""

@@ -16,7 +16,7 @@ from slot_machine.app.seams import Starter, TrafficMode, Trees
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor, going_on, retire
 from slot_machine.app.undo import Undo
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import NothingToRollBackTo, SlotMachineError, Stopping
 from slot_machine.core.model import Kind, State, Version
 from slot_machine.core.phases import Event, Phase
@@ -38,7 +38,7 @@ Outcome = Done | SlotMachineError
 class Deployer:
     def __init__(
         self,
-        config: Config,
+        config: VersionConfig,
         worktrees: Trees,
         slots: Slots,
         store: Store,
@@ -46,6 +46,8 @@ class Deployer:
         mode: TrafficMode,
         supervisor: Supervisor,
         tasks: asyncio.TaskGroup,
+        *,
+        spare_tree: bool,
     ) -> None:
         self._config = config
         self._worktrees = worktrees
@@ -59,7 +61,7 @@ class Deployer:
         undo = Undo(store, mode.traffic, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo)
         self.rollout = Rollout(config, store, slots, launcher, mode, supervisor)
-        self._placing = Placing(config, store, slots, preflight)
+        self._placing = Placing(store, slots, preflight, spare_tree=spare_tree)
         self.recovery = Recovery(
             config,
             store,

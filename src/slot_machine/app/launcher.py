@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slot_machine.app.release import Release, describe
-from slot_machine.core.config import Config
+from slot_machine.core.config import DaemonConfig, VersionConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Running, Version
 from slot_machine.core.phases import Phase
@@ -37,14 +37,16 @@ log = logging.getLogger(__name__)
 
 
 class Launcher:
-    def __init__(self, config: Config, folder: Path, data: Path, store: Store, mode: Mode) -> None:
+    def __init__(
+        self, config: VersionConfig, daemon: DaemonConfig, folder: Path, data: Path, store: Store, mode: Mode
+    ) -> None:
         """`env_file` is relative to `folder`."""
         self._config = config
-        self._env_file = folder / config.env_file if config.env_file else None
+        self._env_file = folder / daemon.env_file if daemon.env_file else None
         self._data = data
         self._store = store
         self._mode = mode
-        self.logs = SlotLogs(data, config.log_max_mb * 1_000_000, config.log_keep)
+        self.logs = SlotLogs(data, daemon.log_max_mb * 1_000_000, daemon.log_keep)
         # A data plane can outlive this daemon, so the ids of two daemons must not be the same.
         self._run_ids = itertools.count(secrets.randbits(52))
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 from slot_machine.host.process import containment
 from slot_machine.host.process.session import Session
 from slot_machine.state.store import Store
@@ -14,7 +14,7 @@ from slot_machine.traffic.worker import Left
 log = logging.getLogger(__name__)
 
 
-async def end(store: Store, config: Config, data: Path, left: Sequence[Left], mode: Mode) -> None:
+async def end(store: Store, config: VersionConfig, data: Path, left: Sequence[Left], mode: Mode) -> None:
     """Releases of the app are left to the recovery, unless they keep the traffic mode from opening."""
     written_down = store.processes()
     known = {identity.mark for identity, _, _ in written_down} | {found.session.identity.mark for found in left}

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Monitor:
     `deploying`: it is not started again meanwhile, as another version may be about to take over.
     """
 
-    def __init__(self, config: Config, launcher: Starter) -> None:
+    def __init__(self, config: VersionConfig, launcher: Starter) -> None:
         self._config = config
         self._launcher = launcher
         self._crashed = False

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slot_machine.app import leftovers
-from slot_machine.core.config import Config
+from slot_machine.core.config import FIXED, Config
 from slot_machine.core.errors import GitFailed, StartRefused
 from slot_machine.host.git.worktrees import Worktrees
 from slot_machine.state.rebuild import rebuild
@@ -32,16 +32,14 @@ class Options(NamedTuple):
     @property
     def fixed(self) -> dict[str, object]:
         """What a reload can't change."""
-        config = self.config
-        return {
-            "port": config.port,
-            "internal_port": config.internal_port,
-            "api_port": config.api_port,
+        daemon = self.config.daemon
+        resolved = {
             "repo": str(self.repo),
             "data": str(self.data),
-            "user": config.user_name,
-            "group": config.group_name,
+            "user": daemon.user_name,
+            "group": daemon.group_name,
         }
+        return {name: getattr(daemon, name) for name in FIXED} | resolved
 
 
 class Found(NamedTuple):
@@ -67,7 +65,7 @@ async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> 
     await worktrees.adopt_slots()
     left = left_running(options.data)
     mode = mode_of(options.config, options.folder, options.data, proxy=options.proxy)
-    await leftovers.end(store, options.config, options.data, left, mode)
+    await leftovers.end(store, options.config.version, options.data, left, mode)
     store.interrupt_unfinished()
     return Found(store, worktrees, left, mode)
 

@@ -4,15 +4,14 @@ from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.release import describe
 from slot_machine.app.slots import Slots
-from slot_machine.core.config import Config
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event
 from slot_machine.state.store import Store
 
 
 class Placing:
-    def __init__(self, config: Config, store: Store, slots: Slots, preflight: Preflight) -> None:
-        self._config = config
+    def __init__(self, store: Store, slots: Slots, preflight: Preflight, *, spare_tree: bool) -> None:
+        self._has_spare_tree = spare_tree
         self._store = store
         self._slots = slots
         self._preflight = preflight
@@ -24,12 +23,12 @@ class Placing:
         """
         previous = self._store.state().previous
         has_room = await self._has_room(attempt, version)
-        if not previous or (has_room and self._config.spare_tree):
+        if not previous or (has_room and self._has_spare_tree):
             self._preflight.check_disk(version)
             return version
         obstacle = self._obstacle(version)
         instead = Version(version.slot, version.commit, previous.tree)
-        if not self._config.spare_tree or not await self._has_room(attempt, instead):
+        if not self._has_spare_tree or not await self._has_room(attempt, instead):
             await self._slots.discard(attempt, version.tree)
         self._preflight.check_disk(instead)
         if self._slots.holds(previous):
@@ -63,6 +62,6 @@ class Placing:
 
     def _obstacle(self, version: Version) -> str:
         """Why there can be no spare tree for it; empty if there can."""
-        if not self._config.spare_tree:
+        if not self._has_spare_tree:
             return "spare_tree is false"
         return "there is no room for a third tree" if self._preflight.lack(version) else ""

@@ -11,7 +11,7 @@ from slot_machine.app.rollout import Rollout
 from slot_machine.app.seams import Starter
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor, going_on, in_words, log_failure, retire
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event
 from slot_machine.state.store import Store
@@ -25,7 +25,7 @@ TakesOver = Callable[[Release], Awaitable[None]]
 class Recovery:
     def __init__(
         self,
-        config: Config,
+        config: VersionConfig,
         store: Store,
         slots: Slots,
         launcher: Starter,

@@ -5,7 +5,7 @@ from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter, TrafficMode
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Retired, Supervisor, in_words, log_failure, retire
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import KeeperGone, StageFailed, Unsteerable
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event, Phase
@@ -17,7 +17,7 @@ from slot_machine.state.store import Store
 class Rollout:
     def __init__(
         self,
-        config: Config,
+        config: VersionConfig,
         store: Store,
         slots: Slots,
         launcher: Starter,

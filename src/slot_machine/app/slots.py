@@ -8,7 +8,7 @@ from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Starter, Trees
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.model import Contents, Made, State, Version
 from slot_machine.core.phases import Event, Phase
@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 
 
 class Slots:
-    def __init__(self, config: Config, worktrees: Trees, store: Store, launcher: Starter, custody: Custody) -> None:
+    def __init__(
+        self, config: VersionConfig, worktrees: Trees, store: Store, launcher: Starter, custody: Custody
+    ) -> None:
         self._config = config
         self._worktrees = worktrees
         self._store = store

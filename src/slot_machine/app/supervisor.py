@@ -12,7 +12,7 @@ from slot_machine.app.monitor import Monitor
 from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter
 from slot_machine.core.backoff import next_delay_s
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Version
 from slot_machine.core.upstream import Counts, Upstream
@@ -39,7 +39,7 @@ class Supervisor:
     `all_restarts` and `switches` since the daemon began.
     """
 
-    def __init__(self, config: Config, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, config: VersionConfig, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
         self._config = config
         self._launcher = launcher
         self._traffic = traffic

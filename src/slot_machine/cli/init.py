@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 
 from slot_machine.cli import detect
-from slot_machine.core.config import Config, render
+from slot_machine.core.config import Config, DaemonConfig, VersionConfig
+from slot_machine.core.config_file import render
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.host import printing
@@ -40,7 +41,8 @@ def _detected() -> detect.Detected:
 
 
 def _write(found: detect.Detected) -> None:
-    config = _with_free_ports(Config(**found._asdict()))
+    version = VersionConfig(start_command=found.start_command, setup_command=found.setup_command)
+    config = Config(version, _with_free_ports(DaemonConfig(env_file=found.env_file)))
     path = Path.cwd() / FILE_NAME
     try:
         with os.fdopen(open_own(FOLDER / FILE_NAME), "w") as file:
@@ -55,7 +57,7 @@ def _write(found: detect.Detected) -> None:
         printing.note("fill in setup_command if the app needs a step after checkout, such as an install")
 
 
-def _with_free_ports(config: Config) -> Config:
+def _with_free_ports(config: DaemonConfig) -> DaemonConfig:
     return msgspec.structs.replace(
         config,
         port=(port := _free("port", config.port)),

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from slot_machine.app.opening import Options
-from slot_machine.core.config import parse, with_api_port
+from slot_machine.core.config_file import parse, with_api_port
 from slot_machine.core.defaults import DATA_NAME, FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.daemon import reload
@@ -26,19 +26,19 @@ def options(
         logging.warning("%s", warning)
     if api_port:
         config = with_api_port(config, api_port)
-    if not proxy and config.strategy == "replace":
+    if not proxy and config.version.strategy == "replace":
         raise ConfigError(
             'strategy "replace" needs the proxy, which holds the requests', "leave out --no-proxy, or strategy"
         )
     folder = config_file.resolve().parent
     repo = (repo or folder).resolve()
-    data = (data or (folder / config.data if config.data else repo / DATA_NAME)).resolve()
+    data = (data or (folder / config.daemon.data if config.daemon.data else repo / DATA_NAME)).resolve()
     return Options(config, folder, repo, data, proxy, rebuild_state)
 
 
 def run(options: Options, config_file: Path, *, only_check: bool) -> None:
     """Raises ConfigError, StartRefused."""
-    config = options.config
+    config = options.config.daemon
     user = rights.find(config.user_name, config.group_name) if os.geteuid() == 0 else None
     other_user = user if user and not user.is_ours else None
     if config.access_log:

@@ -11,7 +11,7 @@ from typing import NoReturn, Self
 import msgspec
 
 from slot_machine.app.opening import Options
-from slot_machine.core.config import to_fields
+from slot_machine.core.config_file import to_fields
 from slot_machine.core.errors import ConfigError, StartRefused
 from slot_machine.host.process import commands, environment
 from slot_machine.host.process.containment import owner

@@ -72,12 +72,14 @@ async def run(options: Options) -> reload.Handed | None:
     """
     before = reload.Handed.inherited()
     ending = Ending()
-    rights.begin(rights.find(options.config.user_name, options.config.group_name))
+    rights.begin(rights.find(options.config.daemon.user_name, options.config.daemon.group_name))
     datafolder.claim(options.data, options.repo)
     with ExitStack() as stack:
-        lock = stack.enter_context(locked(options.data, options.config.api_port, before.lock_fd if before else -1))
+        lock = stack.enter_context(
+            locked(options.data, options.config.daemon.api_port, before.lock_fd if before else -1)
+        )
         datafolder.settle(options.data, options.repo)
-        if not before and os.geteuid() == 0 and not options.config.user_name:
+        if not before and os.geteuid() == 0 and not options.config.daemon.user_name:
             log.warning("setup, app and git run as root, as `user` names nobody else: see docs/security.md")
         found = await opening.opened(options, stack, rebuild_state=options.rebuild_state and not before)
         token.ensure(options.data)
@@ -125,10 +127,10 @@ async def _serve(
 
         api = Api(
             app.deployer,
-            lambda: status.gather(app, options.config.port, reloads),
+            lambda: status.gather(app, options.config.daemon.port, reloads),
             lambda: metrics.render(app.supervisor, app.mode),
             reload_now,
-            Guard(options.data, authenticates=options.config.api_auth),
+            Guard(options.data, authenticates=options.config.daemon.api_auth),
         )
         runner = web.AppRunner(api.application(), access_log=None, handle_signals=False, shutdown_timeout=1)
         recovery = app.start()
@@ -140,7 +142,7 @@ async def _serve(
             for listener in api_sockets:
                 await Admission(runner, listener, api).start()
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
-            config = options.config
+            config = options.config.daemon
             log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, app.mode.name, config.api_port)
         await end
         if on_signal:
@@ -158,7 +160,7 @@ async def _serve(
 async def _check_next(options: Options) -> None:
     """Whether the next image of the daemon could begin. Raises ConfigError."""
     try:
-        rights.find(options.config.user_name, options.config.group_name)
+        rights.find(options.config.daemon.user_name, options.config.daemon.group_name)
         datafolder.check_place(options.data, options.repo)
         await opening.check(options)
     except StartRefused as error:
@@ -181,6 +183,6 @@ async def _reload_on_signal(ending: Ending, operations: Operations, reload_now: 
 
 def _api_sockets(options: Options, before: reload.Handed | None) -> list[socket.socket]:
     """The one on loopback, and that in the data folder where it can be made."""
-    tcp = before.api_socket() if before else ports.bind_loopback(options.config.api_port)
+    tcp = before.api_socket() if before else ports.bind_loopback(options.config.daemon.api_port)
     unix = api_socket.taken_over(options.data, before.unix_socket() if before else None)
     return [tcp, unix] if unix else [tcp]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 
-from slot_machine.core.config import Config
+from slot_machine.core.config import DaemonConfig
 from slot_machine.host.network.listeners import Listeners, Run
 from slot_machine.host.process.session import Session
 from slot_machine.traffic.dataplane import Measured
@@ -41,7 +41,7 @@ class Mode(ABC):
     name: str
     """`proxy` or `no-proxy`, as `status` says it."""
 
-    def __init__(self, config: Config, data: Path, traffic: Traffic) -> None:
+    def __init__(self, config: DaemonConfig, data: Path, traffic: Traffic) -> None:
         self.traffic = traffic
         self._config = config
         self._data = data

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from socket import socket
 
-from slot_machine.core.config import Config
+from slot_machine.core.config import Config, DaemonConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.phases import Phase
 from slot_machine.handover.steering import HEALTH_CHECK_TOS
@@ -27,7 +27,7 @@ class Proxy(Mode):
     hands_over = False
     handover_reason = ""
 
-    def __init__(self, config: Config, data: Path, plane: DataPlane) -> None:
+    def __init__(self, config: DaemonConfig, data: Path, plane: DataPlane) -> None:
         super().__init__(config, data, plane)
         self._plane = plane
 
@@ -94,7 +94,7 @@ class NoProxy(Mode):
 
     name = "no-proxy"
 
-    def __init__(self, config: Config, data: Path, handover: Handover) -> None:
+    def __init__(self, config: DaemonConfig, data: Path, handover: Handover) -> None:
         super().__init__(config, data, handover)
         self._handover = handover
         self._own_sockets: set[int] = set()
@@ -174,6 +174,6 @@ class NoProxy(Mode):
 def mode_of(config: Config, folder: Path, data: Path, *, proxy: bool) -> Mode:
     """`folder` is that of the configuration."""
     if not proxy:
-        return NoProxy(config, data, Handover(data))
-    plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config))
-    return (Replace if config.strategy == "replace" else Overlap)(config, data, plane)
+        return NoProxy(config.daemon, data, Handover(data))
+    plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config.daemon))
+    return (Replace if config.version.strategy == "replace" else Overlap)(config.daemon, data, plane)

@@ -1,0 +1,95 @@
+"""`slot-machine.json`: read, checked and written."""
+
+import difflib
+import ipaddress
+import posixpath
+import re
+
+import msgspec
+
+from slot_machine.core.config import Config, DaemonConfig, VersionConfig
+from slot_machine.core.defaults import FILE_NAME
+from slot_machine.core.errors import ConfigError
+
+FIELDS = VersionConfig.__struct_fields__ + DaemonConfig.__struct_fields__
+
+
+def parse(text: bytes | str, name: str = FILE_NAME) -> tuple[Config, list[str]]:
+    """Returns the configuration and its warnings.
+
+    Raises ConfigError, in one line that starts with `name`.
+    """
+    raw = _object(text, name)
+    try:
+        config = Config(msgspec.convert(raw, VersionConfig), msgspec.convert(raw, DaemonConfig))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_in_words(str(error))}") from None
+    _check(config, name)
+    return config, [_unknown(field, name) for field in raw if field not in FIELDS]
+
+
+def with_api_port(config: Config, api_port: int) -> Config:
+    """Raises ConfigError."""
+    changed = config._replace(daemon=msgspec.structs.replace(config.daemon, api_port=api_port))
+    _check(changed, FILE_NAME)
+    return changed
+
+
+def to_fields(config: Config) -> dict[str, object]:
+    """All fields of the file, but for an `internal_port` that follows `port`."""
+    fields: dict[str, object] = msgspec.to_builtins(config.version) | msgspec.to_builtins(config.daemon)
+    if config.daemon.internal_port == config.daemon.port:
+        del fields["internal_port"]
+    return fields
+
+
+def render(config: Config) -> str:
+    return msgspec.json.format(msgspec.json.encode(to_fields(config)), indent=2).decode() + "\n"
+
+
+def _object(text: bytes | str, name: str) -> dict[str, object]:
+    try:
+        raw = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: not valid JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f'{name}: expected an object like {{"start_command": "node server.js"}}')
+    return raw
+
+
+def _check(config: Config, name: str) -> None:
+    version, daemon = config
+    if not version.start_command.strip():
+        raise ConfigError(f'{name}: start_command is empty: fill in how to start the app, for example "node server.js"')
+    if daemon.api_port in (daemon.port, daemon.internal_port):
+        raise ConfigError(f"{name}: api_port {daemon.api_port} is also the app's port: give one of them another number")
+    for network in daemon.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            example = 'write an address or a network such as "10.0.0.0/8"'
+            raise ConfigError(f"{name}: trusted_proxies: {error}: {example}") from None
+    for field, value in to_fields(config).items():
+        if isinstance(value, str) and "\0" in value:
+            raise ConfigError(f"{name}: {field} contains a NUL character")
+    for field, path in (("env_file", daemon.env_file), ("access_log", daemon.access_log)):
+        if path and posixpath.normpath(path) == ".":
+            raise ConfigError(f"{name}: {field} must name a file, not the folder")
+
+
+def _in_words(error: str) -> str:
+    """msgspec's message with the field first: ``port: expected `int`, got `str` ``."""
+    what, _, where = error.partition(" - at `$.")
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
+    if missing:
+        return f"{missing[1]} is missing"
+    if not where:
+        return what
+    if "matching regex" in what:
+        what = "expected a path that begins with / and has no spaces"
+    return f"{where.rstrip('`')}: {what[0].lower()}{what[1:]}"
+
+
+def _unknown(field: str, name: str) -> str:
+    near = difflib.get_close_matches(field, FIELDS, n=1, cutoff=0)
+    return f"{name}: unknown field {field!r} is ignored; did you mean {near[0]!r}?"
