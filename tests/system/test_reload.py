@@ -432,7 +432,7 @@ def test_lock_is_handed_only_to_code_that_takes_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, handed: list[str] | None, takes_lock: bool
 ) -> None:
     """Code that does not would find the data folder taken, by itself."""
-    fixed: dict[str, object] = dict.fromkeys(reload.FIXED, 1) | {"data": str(tmp_path)}
+    fixed: dict[str, object] = {"port": 1, "data": str(tmp_path)}
     answer = json.dumps(fixed | {"schema": SCHEMA_VERSION} | ({"handed": handed} if handed else {}))
     monkeypatch.setattr(reload, "_command", lambda: ["/bin/sh", "-c", 'echo "$0"', answer])
 
@@ -443,7 +443,7 @@ def test_lock_is_handed_only_to_code_that_takes_it(
 def test_code_that_cannot_read_the_database_is_not_reloaded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: dict[str, int]
 ) -> None:
-    fixed: dict[str, object] = dict.fromkeys(reload.FIXED, str(tmp_path))
+    fixed: dict[str, object] = {"data": str(tmp_path)}
     monkeypatch.setattr(reload, "_command", lambda: ["/bin/sh", "-c", 'echo "$0"', json.dumps(fixed | known)])
 
     with pytest.raises(ConfigError, match="older slot-machine, which can't read this database"):

@@ -19,12 +19,6 @@ from slot_machine.host.user import rights
 from slot_machine.state.store import SCHEMA_VERSION
 
 VARIABLE = "SLOT_MACHINE_RELOAD"
-FIXED = ("port", "internal_port", "api_port", "repo", "data", "user", "group")
-"""What only a stop and a start can change."""
-
-LATER = ("user", "group")
-"""Of these, what older code does not know, and so does not tell."""
-
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -64,11 +58,18 @@ def _own(fd: int) -> socket.socket:
     return socket.socket(fileno=fd)
 
 
+class Abilities(msgspec.Struct):
+    """What new code says of itself to an earlier image: which database it reads, and which fields of `Handed`."""
+
+    schema: int = 0
+    handed: tuple[str, ...] = ()
+
+
 async def check(fixed: dict[str, object]) -> frozenset[str]:
     """Lets the new code read the new configuration, in a process of its own. Raises ConfigError.
 
-    Returns which fields of `Handed` it takes: without `lock_fd` it can only begin when nobody holds the lock. `fixed`
-    is what this daemon was started with, under the names in FIXED.
+    `fixed` is `Options.fixed` of this daemon. Returns the fields of `Handed` that the new code takes: without `lock_fd`
+    it can only begin when nobody holds the lock.
     """
     argv = [*_command(), "--check"]
     try:
@@ -76,30 +77,28 @@ async def check(fixed: dict[str, object]) -> frozenset[str]:
             argv, Path.cwd(), environment.inherited(), owner(Path(str(fixed["data"]))), as_daemon=True
         )
         if code:
-            raise _refusal(err.strip().removeprefix("error: ") or f"exit code {code}")
-        answer = msgspec.json.decode(out, type=dict[str, object])
-        new = {name: answer.get(name, "") if name in LATER else answer[name] for name in FIXED}
+            raise _not_reloaded(err.strip().removeprefix("error: ") or f"exit code {code}")
+        abilities = msgspec.json.decode(out, type=Abilities)
+        new = msgspec.json.decode(out, type=dict[str, object])
     except OSError as error:
-        raise _refusal(f"the new code can't be asked: {error}") from None
-    except (msgspec.MsgspecError, KeyError) as error:
-        raise _refusal(f"the new code gave an answer that can't be understood: {error!r}") from None
-    schema = answer.get("schema", 0)
-    if not isinstance(schema, int) or schema < SCHEMA_VERSION:
-        raise _refusal("the new code is of an older slot-machine, which can't read this database")
-    for name in FIXED:
-        if new[name] != fixed[name]:
+        raise _not_reloaded(f"the new code can't be asked: {error}") from None
+    except msgspec.MsgspecError as error:
+        raise _not_reloaded(f"the new code gave an answer that can't be understood: {error!r}") from None
+    if abilities.schema < SCHEMA_VERSION:
+        raise _not_reloaded("the new code is of an older slot-machine, which can't read this database")
+    for name, value in fixed.items():
+        if new.get(name) != value:
             raise ConfigError(
-                f"nothing was reloaded: a reload can't change {name} ({fixed[name]} to {new[name]})",
+                f"nothing was reloaded: a reload can't change {name} ({value} to {new.get(name)})",
                 "stop the daemon and start it again for that",
             )
-    handed = answer.get("handed")
-    return frozenset(map(str, handed)) if isinstance(handed, list) else frozenset()
+    return frozenset(abilities.handed)
 
 
 def answer(options: Options) -> dict[str, object]:
-    """What `start --check` prints, and what `check` of another image of the daemon reads."""
-    abilities = {"handed": Handed.__struct_fields__, "schema": SCHEMA_VERSION}
-    return to_fields(options.config) | options.fixed | abilities
+    """What `start --check` prints, and what `check` of an earlier image of the daemon reads."""
+    abilities = Abilities(SCHEMA_VERSION, Handed.__struct_fields__)
+    return to_fields(options.config) | options.fixed | msgspec.structs.asdict(abilities)
 
 
 def check_data_plane() -> None:
@@ -110,7 +109,7 @@ def check_data_plane() -> None:
         raise ConfigError(f"the data plane can't be loaded: {error!r}", "install slot-machine again") from error
 
 
-def _refusal(reason: str) -> ConfigError:
+def _not_reloaded(reason: str) -> ConfigError:
     return ConfigError(f"nothing was reloaded: {reason}", "the daemon goes on as it was")
 
 
