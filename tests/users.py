@@ -39,7 +39,7 @@ needs_root = pytest.mark.skipif(not CAN_BE_ANOTHER, reason=f"only root can be an
 def python_for_all() -> tuple[str, ...]:
     """PYTHON with slot-machine's packages. Skips the test where it can't use them."""
     command = ("/usr/bin/env", "HOME=/", f"PYTHONPATH={':'.join(PACKAGES)}", PYTHON)
-    if subprocess.run([*command, "-c", "import msgspec, uvloop, aiohttp"], check=False, capture_output=True).returncode:
+    if subprocess.run([*command, "-c", "import h11, msgspec, uvloop"], check=False, capture_output=True).returncode:
         pytest.skip(f"{PYTHON} can't use the packages of {sys.executable}")
     return command
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.errors import StartRefused
-from slot_machine.daemon.lock import NAME, Holder, holder, locked
+from slot_machine.daemon.lock import NAME, Holder, locked, locked_by
 
 
 def test_second_one_is_refused(tmp_path: Path) -> None:
@@ -37,17 +37,17 @@ def test_descriptor_of_another_file_is_no_lock(tmp_path: Path) -> None:
 
 
 def test_holder_is_known_only_while_it_holds(tmp_path: Path) -> None:
-    assert holder(tmp_path) is None
+    assert locked_by(tmp_path) is None
     with locked(tmp_path, 9100):
-        assert holder(tmp_path) == Holder(os.getpid(), 9100)
-    assert holder(tmp_path) is None
+        assert locked_by(tmp_path) == Holder(os.getpid(), 9100)
+    assert locked_by(tmp_path) is None
 
 
 def test_file_of_an_older_daemon(tmp_path: Path) -> None:
     """It names no port."""
     (tmp_path / NAME).write_text(f"{os.getpid()}\n")
 
-    assert holder(tmp_path) is None
+    assert locked_by(tmp_path) is None
     with locked(tmp_path, 80):
         assert (tmp_path / NAME).read_text() == f"{os.getpid()}\n80\n"
 

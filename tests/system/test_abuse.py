@@ -1,29 +1,20 @@
 """What is done to the daemon in vain: it answers on, it costs what it may cost, and the live app is served."""
 
-import asyncio
 import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiohttp import web
 from demo.load import Load
 from spec.orchestrator import Orchestrator
 from spec.waiting import wait_until
 
-from slot_machine.app.attempt import Report
-from slot_machine.app.deployer import Outcome
-from slot_machine.core.model import Printed
-from slot_machine.daemon import api
-from slot_machine.daemon.guard import Guard
 from tests.processes import children_of, kill
 from tests.world import Site, goes_on, live
 
-OPEN = Guard(Path(), authenticates=False)
 FILES = 384
 SILENT_CLIENTS = 400
 MOST_KB = 32 * 1024
@@ -153,60 +144,6 @@ def test_setup_that_floods_its_output(bounded: Site, flood: str, accept: str) ->
         client.sendall(head.encode() + body)
 
         wait_until("it is live", lambda: site.status()["live_commit"] == commit)
-
-
-def test_body_that_stays_away_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "BODY_WITHIN_S", 0.05)
-
-    async def ask() -> bytes:
-        nobody: Any = None
-        application = api.Api(nobody, nobody, nobody, nobody, OPEN).application()
-        runner = web.AppRunner(application, shutdown_timeout=0.01, lingering_time=0)
-        await runner.setup()
-        listener = socket.create_server(("127.0.0.1", 0))
-        await web.SockSite(runner, listener).start()
-        reader, writer = await asyncio.open_connection(*listener.getsockname())
-        writer.write(b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
-        line = await asyncio.wait_for(reader.readline(), 10)
-        writer.close()
-        await runner.cleanup()
-        return line
-
-    assert asyncio.run(ask()).startswith(b"HTTP/1.1 408 ")
-
-
-def test_client_that_reads_nothing_of_the_progress_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "READ_WITHIN_S", 0.05)
-
-    class Flooding:
-        def deploy(self, _commit: str, _origin: str, report: Report) -> "asyncio.Task[Outcome]":
-            async def story() -> Outcome:
-                while True:
-                    report(Printed(b"line\n" * 10_000, "setup", 0))
-                    await asyncio.sleep(0)
-
-            self.task = asyncio.create_task(story())
-            return self.task
-
-    async def ask() -> None:
-        nobody: Any = None
-        deployer: Any = Flooding()
-        server = api.Api(deployer, nobody, nobody, nobody, OPEN)
-        runner = web.AppRunner(server.application(), shutdown_timeout=0.01)
-        await runner.setup()
-        listener = socket.create_server(("127.0.0.1", 0))
-        await web.SockSite(runner, listener).start()
-        body = b'{"commit": "HEAD"}'
-        head = b"POST /deploy HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\nContent-Length: %d\r\n\r\n"
-        with connect(listener.getsockname()[1]) as client:
-            client.sendall(head % len(body) + body)
-            await asyncio.to_thread(wait_until, "it is asked", lambda: server._asked)
-            await asyncio.to_thread(wait_until, "it is cut off", lambda: not server._asked)
-        assert not deployer.task.done()
-        deployer.task.cancel()
-        await runner.cleanup()
-
-    asyncio.run(asyncio.wait_for(ask(), 20))
 
 
 def readable(client: socket.socket) -> bool:

@@ -100,7 +100,7 @@ class Client:
     def _unreachable(self, why: str) -> Unreachable:
         from pathlib import Path
 
-        from slot_machine.daemon.lock import holder
+        from slot_machine.daemon.lock import locked_by
 
         message = f"cannot reach the slot-machine daemon on 127.0.0.1:{self._port}: {why}"
         if self._denied:
@@ -109,7 +109,7 @@ class Client:
                 f"{message}; and {self._data}/{SOCKET} is for {user} only, whose daemon it is",
                 f"run this command as {user}, or as root",
             )
-        found = holder(Path(self._data)) if self._data else None
+        found = locked_by(Path(self._data)) if self._data else None
         if not found:
             elsewhere = "; if it runs, go to the folder of its slot-machine.json: there is none here"
             return Unreachable(message, f"run `slot-machine start` first{'' if self._data else elsewhere}")

@@ -1,13 +1,12 @@
-"""The HTTP API: requests to the deployer, its outcomes to replies."""
+"""The HTTP API: it turns requests into calls of the deployer, and outcomes into replies."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Literal
 
 import msgspec
-from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from slot_machine.app.attempt import Report
 from slot_machine.app.deployer import Deployer, Done, Outcome
@@ -28,15 +27,14 @@ from slot_machine.core.errors import (
 )
 from slot_machine.core.model import Kind
 from slot_machine.core.upstream import Counts
+from slot_machine.daemon import metrics
+from slot_machine.daemon.connection import NO_FIELDS, HttpError, Request, Response
 from slot_machine.daemon.follower import Follower
-from slot_machine.daemon.guard import Guard, Handler
+from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.status import Status
 
+JSON = "application/json"
 NDJSON = "application/x-ndjson"
-LARGEST_BODY = 65_536
-BODY_WITHIN_S = 30.0
-READ_WITHIN_S = 60.0
-"""A piece of the progress, by whoever asked for it."""
 
 STATUSES: dict[type[SlotMachineError], int] = {
     BadRequest: 400,
@@ -53,6 +51,8 @@ STATUSES: dict[type[SlotMachineError], int] = {
     Reloading: 503,
 }
 
+Handler = Callable[[Request], Awaitable[Response]]
+
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +65,7 @@ class Reply(msgspec.Struct):
     slot: str
     commit: str
     requests: Counts | Literal[""]
-    """What the switch did to them; empty where nobody counted."""
+    """What the switch did to them; empty where the proxy does not count them."""
     warnings: tuple[str, ...]
 
 
@@ -98,153 +98,120 @@ class Api:
         self,
         deployer: Deployer,
         status: Callable[[], Status],
-        metrics: Callable[[], Awaitable[bytes]],
+        measure: Callable[[], Awaitable[bytes]],
         reload: Callable[[], Awaitable[None]],
         guard: Guard,
     ) -> None:
         self._deployer = deployer
         self._status = status
-        self._metrics = metrics
+        self._measure = measure
         self._reload = reload
         self._guard = guard
-        self._asked: set[object] = set()
-        self.served: set[object] = set()
-        """Connections on which a request was answered."""
+        self._handlers: dict[str, tuple[str, Handler]] = {
+            "/": ("GET", self._ready),
+            "/status": ("GET", self._get_status),
+            "/metrics": ("GET", self._get_metrics),
+            "/deploy": ("POST", self._deploy),
+            "/rollback": ("POST", self._rollback),
+            "/cancel": ("POST", self._cancel),
+            "/reload": ("POST", self._post_reload),
+        }
 
-    def is_asked(self, connection: object) -> bool:
-        """Whether a request on this connection, one of aiohttp's protocols, is being answered."""
-        return connection in self._asked
-
-    def application(self) -> web.Application:
-        middlewares = [self._answering, _errors_as_json, self._guard.middleware]
-        app = web.Application(middlewares=middlewares, client_max_size=LARGEST_BODY)
-        app.add_routes(
-            [
-                web.get("/", self._ready),
-                web.get("/status", self._get_status),
-                web.get("/metrics", self._get_metrics),
-                web.post("/deploy", self._deploy),
-                web.post("/rollback", self._rollback),
-                web.post("/cancel", self._cancel),
-                web.post("/reload", self._post_reload),
-            ]
-        )
-        return app
-
-    @web.middleware
-    async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._asked.add(request.protocol)
+    async def answer(self, request: Request) -> Response:
+        """Raises ConnectionError if the client has left."""
         try:
-            return await handler(request)
-        finally:
-            self._asked.discard(request.protocol)
-            if request.transport:
-                self.served.add(request.protocol)
+            await self._guard.check(request)
+            return await self._handler(request)(request)
+        except SlotMachineError as error:
+            return _outcome(error)
+        except HttpError as error:
+            return self.refuse(error)
+        except ConnectionError:
+            raise
+        except Exception as defect:
+            log.exception("cannot answer %s %s", request.method, request.target)
+            error_in_words = f"unexpected {type(defect).__name__}: {defect}"
+            return _json(ErrorReply(False, error_in_words, "", "see the daemon's output", []), 500)
 
-    async def _ready(self, _: web.Request) -> web.Response:
-        return web.Response(text="slot-machine is ready\n")
+    def refuse(self, error: HttpError) -> Response:
+        allow = {"Allow": error.allow} if error.allow else NO_FIELDS
+        return _json(ErrorReply(False, error.status.phrase, "", "", []), error.status, allow)
 
-    async def _get_status(self, _: web.Request) -> web.Response:
+    def _handler(self, request: Request) -> Handler:
+        """Raises HttpError."""
+        known = self._handlers.get(request.target.partition("?")[0])
+        if not known:
+            raise HttpError(HTTPStatus.NOT_FOUND)
+        method, handler = known
+        allowed = ("GET", "HEAD") if method == "GET" else (method,)
+        if request.method not in allowed:
+            raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, ",".join(allowed))
+        return handler
+
+    async def _ready(self, _: Request) -> Response:
+        return Response(200, b"slot-machine is ready\n", "text/plain; charset=utf-8")
+
+    async def _get_status(self, _: Request) -> Response:
         return _json(self._status(), 200)
 
-    async def _get_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _get_metrics(self, _: Request) -> Response:
+        return Response(200, await self._measure(), metrics.CONTENT_TYPE)
 
-    async def _deploy(self, request: web.Request) -> web.StreamResponse:
+    async def _deploy(self, request: Request) -> Response:
         try:
-            commit = msgspec.json.decode(await _whole_body(request), type=DeployBody).commit
+            commit = msgspec.json.decode(await request.body(), type=DeployBody).commit
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequest(f"bad body: {error}", 'send {"commit": "HEAD"}') from None
-        return await self._follow(request, lambda report: self._deployer.deploy(commit, _origin(request), report))
+        return await self._follow(request, lambda report: self._deployer.deploy(commit, _trigger(request), report))
 
-    async def _rollback(self, request: web.Request) -> web.StreamResponse:
-        return await self._follow(request, lambda report: self._deployer.rollback(_origin(request), report))
+    async def _rollback(self, request: Request) -> Response:
+        return await self._follow(request, lambda report: self._deployer.rollback(_trigger(request), report))
 
-    async def _cancel(self, _: web.Request) -> web.Response:
+    async def _cancel(self, _: Request) -> Response:
         cancelled = await self._deployer.operations.cancel()
         return _json(CancelReply(True, cancelled.kind, cancelled.commit, cancelled.stage), 200)
 
-    async def _post_reload(self, _: web.Request) -> web.Response:
-        """The answer comes before the reload: `reloads` in the status tells when it is done."""
+    async def _post_reload(self, _: Request) -> Response:
+        """The answer comes before the reload. `reloads` in the status tells when that is done."""
         await self._reload()
         return _json({"success": True}, 202)
 
-    async def _follow(
-        self, request: web.Request, begin: Callable[[Report], "asyncio.Task[Outcome]"]
-    ) -> web.StreamResponse:
-        """Answers when the operation has ended, or streams it. It goes on when the client leaves."""
-        if NDJSON not in request.headers.get("Accept", ""):
+    async def _follow(self, request: Request, begin: Callable[[Report], "asyncio.Task[Outcome]"]) -> Response:
+        """Answers when the operation has ended, or streams its progress. The operation goes on if the client leaves.
+
+        The head of a stream is kept back until the commit is resolved, so that a refusal has its own status.
+        """
+        if NDJSON not in request.first("accept"):
             return _outcome(await asyncio.shield(begin(lambda _: None)))
         follower = Follower()
         task = begin(follower.report)
         task.add_done_callback(lambda _: follower.close())
-        try:
-            return await _stream(request, follower, task)
-        finally:
-            follower.close()
+        if not await follower.resolved():
+            return _outcome(task.result())
+        return Response(200, _progress(follower, task), NDJSON)
 
 
-async def _stream(request: web.Request, follower: Follower, task: "asyncio.Task[Outcome]") -> web.StreamResponse:
-    """Keeps the head back until the commit is resolved, so that a refusal has its own status here, too."""
-    if not await follower.resolved():
-        return _outcome(task.result())
-    stream = web.StreamResponse(headers={"Content-Type": NDJSON})
-    await stream.prepare(request)
+async def _progress(follower: Follower, task: "asyncio.Task[Outcome]") -> AsyncGenerator[bytes, None]:
     try:
         while lines := await follower.take():
-            await _write(stream, lines)
-        await _write(stream, msgspec.json.encode(_body(task.result())) + b"\n")
-    except (ConnectionError, TimeoutError):
-        if request.transport:
-            request.transport.abort()
-    return stream
+            yield lines
+        yield msgspec.json.encode(_body(task.result())) + b"\n"
+    finally:
+        follower.close()
 
 
-async def _write(stream: web.StreamResponse, data: bytes) -> None:
-    """Raises TimeoutError for a client that does not read: it holds a place of those that do, and ConnectionError."""
-    async with asyncio.timeout(READ_WITHIN_S):
-        await stream.write(data)
+def _trigger(request: Request) -> str:
+    return "cli" if request.first("user-agent").startswith("slot-machine/") else "api"
 
 
-async def _whole_body(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(BODY_WITHIN_S):
-            return await request.read()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-
-
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except SlotMachineError as error:
-        return _outcome(error)
-    except web.HTTPException as error:
-        reply = _json(ErrorReply(False, error.reason, "", "", []), error.status)
-        if "Allow" in error.headers:
-            reply.headers["Allow"] = error.headers["Allow"]
-        return reply
-    except ConnectionError:
-        raise
-    except Exception as defect:
-        log.exception("cannot answer %s %s", request.method, request.path)
-        error_in_words = f"unexpected {type(defect).__name__}: {defect}"
-        return _json(ErrorReply(False, error_in_words, "", "see the daemon's output", []), 500)
-
-
-def _origin(request: web.Request) -> str:
-    return "cli" if request.headers.get("User-Agent", "").startswith("slot-machine/") else "api"
-
-
-def _outcome(outcome: Outcome) -> web.Response:
+def _outcome(outcome: Outcome) -> Response:
     status = 200 if isinstance(outcome, Done) else STATUSES[type(outcome)]
-    reply = _json(_body(outcome), status)
+    fields: dict[str, str] = {}
     if isinstance(outcome, Reloading):
-        reply.headers["Retry-After"] = "1"
+        fields["Retry-After"] = "1"
     if isinstance(outcome, Unauthorized):
-        reply.headers["WWW-Authenticate"] = "Bearer"
-    return reply
+        fields["WWW-Authenticate"] = "Bearer"
+    return _json(_body(outcome), status, fields)
 
 
 def _body(outcome: Outcome) -> Reply | ErrorReply:
@@ -258,5 +225,5 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
     return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output), outcome.warnings)
 
 
-def _json(body: object, status: int) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+def _json(body: object, status: int, fields: Mapping[str, str] = NO_FIELDS) -> Response:
+    return Response(status, msgspec.json.encode(body), JSON, fields)

@@ -119,7 +119,7 @@ def _take(data: Path) -> None:
                 f"the data folder {data} belongs to another user", f"`chown -R {us}:{os.getegid()} {data}`"
             )
         return
-    if theirs and (holder := lock.holder(data)):
+    if theirs and (holder := lock.locked_by(data)):
         raise StartRefused(f"the daemon with pid {holder.pid} already uses the data folder {data}", "stop it first")
     was_theirs = theirs or stat.S_IMODE(found.st_mode) == UNFINISHED
     os.chown(data, us, os.getegid())

@@ -4,19 +4,15 @@ import asyncio
 import ipaddress
 import os
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from socket import AF_UNIX
 
-from aiohttp import web
-
 from slot_machine.core.errors import Forbidden, Unauthorized
+from slot_machine.daemon.connection import Request
 from slot_machine.host.network import peer
 from slot_machine.host.process.threads import finished
 from slot_machine.host.user import account, token
 from slot_machine.proxy.heads.forwarded import forwarding
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ROOT = 0
 HARMLESS = ("GET", "HEAD")
@@ -39,8 +35,7 @@ class Guard:
         self._own = (os.geteuid(), ROOT)
         self._users = " or ".join(dict.fromkeys(map(account.name, self._own)))
 
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def check(self, request: Request) -> None:
         """Raises Forbidden, Unauthorized."""
         refuse_web_pages(request)
         if request.method not in HARMLESS and self._authenticates and not await self._is_known(request):
@@ -49,35 +44,34 @@ class Guard:
                 f"run slot-machine as {self._users}; other clients send `Authorization: Bearer TOKEN`, with the token"
                 f" in {self._data / token.NAME}",
             )
-        return await handler(request)
 
-    async def _is_known(self, request: web.Request) -> bool:
+    async def _is_known(self, request: Request) -> bool:
         return _came_by_file(request) or self._has_token(request) or await self._is_ours(request)
 
-    def _has_token(self, request: web.Request) -> bool:
-        given = request.headers.getall("Authorization", [])
+    def _has_token(self, request: Request) -> bool:
+        given = request.all("authorization")
         scheme, _, credentials = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         return scheme.lower() == "bearer" and token.matches(self._data, credentials.strip())
 
-    async def _is_ours(self, request: web.Request) -> bool:
-        if request.transport is None or _was_passed_on(request):
+    async def _is_ours(self, request: Request) -> bool:
+        connection = request.socket
+        if connection is None or _was_passed_on(request):
             return False
-        connection = request.transport.get_extra_info("socket")
         async with self._asking:
             return await finished(lambda: peer.uid(connection)) in self._own
 
 
-def refuse_web_pages(request: web.Request) -> None:
+def refuse_web_pages(request: Request) -> None:
     """In somebody's browser: DNS rebinding shows in Host, a page of another site in Origin or in Sec-Fetch-Site.
 
     Raises Forbidden.
     """
-    hosts, origins = request.headers.getall("Host", []), request.headers.getall("Origin", [])
-    if len(hosts) != 1 or not is_local(hosts[0]) or not request.raw_path.startswith("/"):
+    hosts, origins = request.all("host"), request.all("origin")
+    if len(hosts) != 1 or not is_local(hosts[0]) or not request.target.startswith("/"):
         raise Forbidden("only local clients may use this API", "send `Host: localhost`")
     if origins and origins != [f"http://{hosts[0]}"]:
         raise Forbidden("no web page of another origin may use this API")
-    if not set(request.headers.getall("Sec-Fetch-Site", [])) <= set(OWN_PAGES):
+    if not set(request.all("sec-fetch-site")) <= set(OWN_PAGES):
         raise Forbidden("no web page of another site may use this API")
 
 
@@ -93,12 +87,12 @@ def is_local(host: str) -> bool:
         return False
 
 
-def _came_by_file(request: web.Request) -> bool:
+def _came_by_file(request: Request) -> bool:
     """Over the Unix socket, of which the file's mode says who may connect."""
-    return request.transport is not None and request.transport.get_extra_info("socket").family == AF_UNIX
+    return request.socket is not None and request.socket.family == AF_UNIX
 
 
-def _was_passed_on(request: web.Request) -> bool:
+def _was_passed_on(request: Request) -> bool:
     """Then whoever connects is a proxy, and acts for somebody else."""
-    names = {name.lower() for name in request.headers} - {REQUEST_ID}
+    names = {name for name, _ in request.fields} - {REQUEST_ID}
     return VIA in names or any(forwarding(name.encode()) for name in names)

@@ -45,7 +45,7 @@ def locked(data: Path, api_port: int, handed_fd: int = -1) -> Iterator[int]:
         os.close(fd)
 
 
-def holder(data: Path) -> Holder | None:
+def locked_by(data: Path) -> Holder | None:
     """None where there is none, or where that can't be told. Takes no lock: a daemon could want it just then."""
     try:
         path = data / NAME

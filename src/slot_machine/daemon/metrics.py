@@ -1,13 +1,12 @@
-"""`GET /metrics`: what the daemon and the data plane counted, in Prometheus' text form."""
+"""`GET /metrics`: what the daemon and the data plane counted, in Prometheus' text format.
+
+https://prometheus.io/docs/instrumenting/exposition_formats
+"""
 
 import os
 from collections.abc import Iterator
 from itertools import accumulate
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector
+from typing import Literal
 
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.upstream import LATENCY_BOUNDS_S
@@ -15,70 +14,79 @@ from slot_machine.host.process.proc import resident_bytes
 from slot_machine.traffic.dataplane import Measured
 from slot_machine.traffic.mode import Mode
 
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "slot_machine"
 STATUS_CLASSES = {0: "none", **{digit: f"{digit}xx" for digit in range(1, 6)}}
 """`none`: the client did not get the whole reply."""
 
 NOTHING = Measured({}, 0, 0, 0, [])
 BUCKETS = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
+ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 async def render(supervisor: Supervisor, mode: Mode) -> bytes:
     """Counters begin at 0 with the daemon, those of requests with their data-plane process."""
     measured = await mode.measure()
-    registry = CollectorRegistry()
-    registry.register(
-        _Found([*_processes(supervisor, measured or NOTHING), *(_requests(measured) if measured else ())])
-    )
-    return generate_latest(registry)
+    metrics = [*_processes(supervisor, measured or NOTHING), *(_requests(measured) if measured else ())]
+    return "".join(f"{line}\n" for metric in metrics for line in metric.lines).encode()
 
 
-class _Found(Collector):
-    def __init__(self, metrics: list[Metric]) -> None:
-        self._metrics = metrics
+class Metric:
+    """`value` is that of a metric without labels."""
 
-    def collect(self) -> list[Metric]:
-        return self._metrics
+    def __init__(
+        self, kind: Literal["counter", "gauge", "histogram"], name: str, words: str, value: float | None = None
+    ) -> None:
+        self._name = f"{PREFIX}_{name}"
+        self.lines = [f"# HELP {self._name} {words}", f"# TYPE {self._name} {kind}"]
+        if value is not None:
+            self.add(value)
+
+    def add(self, value: float, part: str = "", **labels: str) -> None:
+        """`part` is one of a histogram, such as `_sum`."""
+        shown = ",".join(f'{name}="{labels[name].translate(ESCAPED)}"' for name in sorted(labels))
+        self.lines.append(f"{self._name}{part}{shown and f'{{{shown}}}'} {float(value)!r}")
 
 
 def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:
-    yield CounterMetricFamily(f"{PREFIX}_switches", "Versions that went live", supervisor.switches)
-    restarts = CounterMetricFamily(f"{PREFIX}_restarts", "Starts of a process that had ended", labels=["process"])
-    restarts.add_metric(["app"], supervisor.all_restarts)
-    restarts.add_metric(["proxy"], measured.restarts)
+    yield Metric("counter", "switches_total", "Versions that went live", supervisor.switches)
+    restarts = Metric("counter", "restarts_total", "Starts of a process that had ended")
+    restarts.add(supervisor.all_restarts, process="app")
+    restarts.add(measured.restarts, process="proxy")
     yield restarts
-    yield GaugeMetricFamily(f"{PREFIX}_app_healthy", "1 while the live app is healthy", float(supervisor.healthy))
-    failures = CounterMetricFamily(
-        f"{PREFIX}_health_checks_failed", "Of the live app, by what came instead of a 200", labels=["answer"]
-    )
+    yield Metric("gauge", "app_healthy", "1 while the live app is healthy", supervisor.healthy)
+    failures = Metric("counter", "health_checks_failed_total", "Of the live app, by what came instead of a 200")
     for answer, number in sorted(supervisor.monitor.failures.items()):
-        failures.add_metric([answer], number)
+        failures.add(number, answer=answer)
     yield failures
-    memory = GaugeMetricFamily(f"{PREFIX}_memory_bytes", "Resident memory", labels=["process"])
-    memory.add_metric(["daemon"], resident_bytes(os.getpid()))
-    memory.add_metric(["proxy"], sum(map(resident_bytes, measured.pids)))
+    memory = Metric("gauge", "memory_bytes", "Resident memory")
+    memory.add(resident_bytes(os.getpid()), process="daemon")
+    memory.add(sum(map(resident_bytes, measured.pids)), process="proxy")
     if supervisor.release and supervisor.running:
-        memory.add_metric(["app"], sum(map(resident_bytes, supervisor.release.session.members())))
+        memory.add(sum(map(resident_bytes, supervisor.release.session.members())), process="app")
     yield memory
 
 
 def _requests(measured: Measured) -> Iterator[Metric]:
-    requests = CounterMetricFamily(f"{PREFIX}_requests", "Requests that are over", labels=["slot", "status"])
-    seconds = HistogramMetricFamily(f"{PREFIX}_request_seconds", "From a request's head to its end", labels=["slot"])
-    in_flight = GaugeMetricFamily(f"{PREFIX}_requests_in_flight", "Requests that are not over", labels=["slot"])
-    received = CounterMetricFamily(f"{PREFIX}_request_bytes", "Received from clients", labels=["slot"])
-    sent = CounterMetricFamily(f"{PREFIX}_response_bytes", "Sent to clients", labels=["slot"])
+    requests = Metric("counter", "requests_total", "Requests that are over")
+    seconds = Metric("histogram", "request_seconds", "From a request's head to its end")
+    in_flight = Metric("gauge", "requests_in_flight", "Requests that are not over")
+    received = Metric("counter", "request_bytes_total", "Received from clients")
+    sent = Metric("counter", "response_bytes_total", "Sent to clients")
     why = "Fields whose names have underscores, or could be mistaken"
-    misnamed = CounterMetricFamily(f"{PREFIX}_request_fields_dropped", why, labels=["slot"])
+    misnamed = Metric("counter", "request_fields_dropped_total", why)
     for slot, totals in sorted(measured.totals.items()):
         for status_class, number in sorted(totals.by_class.items()):
-            requests.add_metric([slot, STATUS_CLASSES.get(status_class, "other")], number)
-        below = map(float, accumulate(totals.latency))
-        seconds.add_metric([slot], list(zip(BUCKETS, below, strict=True)), totals.seconds)
-        in_flight.add_metric([slot], totals.in_flight)
-        received.add_metric([slot], totals.bytes_in)
-        sent.add_metric([slot], totals.bytes_out)
-        misnamed.add_metric([slot], totals.misnamed_fields)
+            requests.add(number, slot=slot, status=STATUS_CLASSES.get(status_class, "other"))
+        below = list(accumulate(totals.latency))
+        for bound, number in zip(BUCKETS, below, strict=True):
+            seconds.add(number, "_bucket", le=bound, slot=slot)
+        seconds.add(below[-1], "_count", slot=slot)
+        seconds.add(totals.seconds, "_sum", slot=slot)
+        in_flight.add(totals.in_flight, slot=slot)
+        received.add(totals.bytes_in, slot=slot)
+        sent.add(totals.bytes_out, slot=slot)
+        misnamed.add(totals.misnamed_fields, slot=slot)
     yield from (requests, seconds, in_flight, received, sent, misnamed)
-    yield CounterMetricFamily(f"{PREFIX}_requests_lost", "In flight in a proxy that ended by itself", measured.lost)
-    yield GaugeMetricFamily(f"{PREFIX}_clients", "Connections of clients", measured.clients)
+    yield Metric("counter", "requests_lost_total", "In flight in a proxy that ended by itself", measured.lost)
+    yield Metric("gauge", "clients", "Connections of clients", measured.clients)

@@ -7,8 +7,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-
-from aiohttp import web
+from functools import partial
 
 from slot_machine.app import opening
 from slot_machine.app.app import App
@@ -17,10 +16,10 @@ from slot_machine.app.operations import Operations
 from slot_machine.app.supervisor import log_failure
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
 from slot_machine.daemon import datafolder, metrics, reload, status
-from slot_machine.daemon.admission import Admission
 from slot_machine.daemon.api import Api
 from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.lock import locked
+from slot_machine.daemon.server import Server
 from slot_machine.host.network import api_socket, ports
 from slot_machine.host.process import containment
 from slot_machine.host.user import rights, token
@@ -31,7 +30,7 @@ SIGNAL_DELAY_S = 0.01
 
 
 class Ending:
-    """What ends the daemon's life: SIGTERM or SIGINT; or a reload, which SIGHUP asks for, ends this image of it."""
+    """What ends the daemon. SIGTERM and SIGINT end the process; a reload, which SIGHUP asks for, replaces its image."""
 
     def __init__(self) -> None:
         self.came = asyncio.Event()
@@ -43,7 +42,7 @@ class Ending:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._terminate)
         loop.add_signal_handler(signal.SIGHUP, self.asked_to_reload.set)
-        # Those that came between two images of this process.
+        # Signals that came between two images of this process.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, reload.SIGNALS)
 
     def reload(self, hands: frozenset[str]) -> None:
@@ -53,9 +52,9 @@ class Ending:
         self.came.set()
 
     async def hand_over(self) -> None:
-        """Leaves signals, those that came already included, to the next image."""
+        """Leaves all signals to the next image, also one that has come just now."""
         signal.pthread_sigmask(signal.SIG_BLOCK, reload.SIGNALS)
-        # The loop calls the handler of a signal that came just before two turns later.
+        # asyncio runs a signal handler up to two iterations after the signal.
         await asyncio.sleep(SIGNAL_DELAY_S)
         if self._terminated:
             signal.raise_signal(signal.SIGTERM)
@@ -91,16 +90,30 @@ async def run(options: Options) -> reload.Handed | None:
         await _serve(options, found, listeners, api_sockets, reloads, ending)
         if "unix_fd" not in ending.hands:
             (options.data / api_socket.NAME).unlink(missing_ok=True)
-            del api_sockets[1:]
-        lock_fd = os.dup(lock) if "lock_fd" in ending.hands else -1
-        api_fds = [os.dup(listener.fileno()) for listener in api_sockets if ending.reloads]
-        handed_fds = {name: os.dup(listener.fileno()) for name, listener in listeners.items() if ending.reloads}
-    if ending.reloads:
+        handed = _handed(lock, api_sockets, listeners, reloads, ending.hands) if ending.reloads else None
+    if handed:
         await ending.hand_over()
-        unix_fd = api_fds[-1] if api_fds[1:] else -1
-        return reload.Handed(api_fds[0], handed_fds, reloads + 1, lock_fd, unix_fd)
-    log.info("stopped")
-    return None
+    else:
+        log.info("stopped")
+    return handed
+
+
+def _handed(
+    lock: int,
+    api_sockets: Sequence[socket.socket],
+    listeners: Mapping[str, socket.socket],
+    reloads: int,
+    hands: frozenset[str],
+) -> reload.Handed:
+    """Duplicates, which stay open when this image closes its own. `hands`: the fields that the next image takes."""
+    tcp, *unix = (os.dup(listener.fileno()) for listener in api_sockets[: 2 if "unix_fd" in hands else 1])
+    return reload.Handed(
+        tcp,
+        {name: os.dup(listener.fileno()) for name, listener in listeners.items()},
+        reloads + 1,
+        os.dup(lock) if "lock_fd" in hands else -1,
+        unix[0] if unix else -1,
+    )
 
 
 async def _serve(
@@ -115,16 +128,7 @@ async def _serve(
     app = App(options, found, tasks := asyncio.TaskGroup())
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
-
-        async def reload_now() -> None:
-            app.deployer.operations.check_free()
-            hands = await reload.check(options.fixed)
-            await _check_next(options)
-            # Again, as one may have begun meanwhile; from here to the refusal nothing is awaited.
-            app.deployer.operations.check_free()
-            app.deployer.operations.refuse_more(Reloading)
-            ending.reload(hands)
-
+        reload_now = partial(_reload, options, app.deployer.operations, ending)
         api = Api(
             app.deployer,
             lambda: status.gather(app, options.config.daemon.port, reloads),
@@ -132,15 +136,14 @@ async def _serve(
             reload_now,
             Guard(options.data, authenticates=options.config.daemon.api_auth),
         )
-        runner = web.AppRunner(api.application(), access_log=None, handle_signals=False, shutdown_timeout=1)
+        servers = [Server(listener, api) for listener in api_sockets]
         recovery = app.start()
         end = tasks.create_task(ending.came.wait())
         await asyncio.wait([recovery, end], return_when=asyncio.FIRST_COMPLETED)
         on_signal = None
         if not ending.came.is_set():
-            await runner.setup()
-            for listener in api_sockets:
-                await Admission(runner, listener, api).start()
+            for server in servers:
+                server.start()
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
             config = options.config.daemon
             log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, app.mode.name, config.api_port)
@@ -149,16 +152,31 @@ async def _serve(
             on_signal.cancel()
         if ending.reloads:
             log.info("reloading")
-            await runner.cleanup()
+            await _stop(servers)
             await app.let_go()
         else:
             log.info("stopping")
             await app.stop()
-            await runner.cleanup()
+            await _stop(servers)
+
+
+async def _stop(servers: Sequence[Server]) -> None:
+    await asyncio.gather(*(server.stop() for server in servers))
+
+
+async def _reload(options: Options, operations: Operations, ending: Ending) -> None:
+    """Raises ConfigError, and Busy while a deploy runs."""
+    operations.check_free()
+    hands = await reload.check(options.fixed)
+    await _check_next(options)
+    # A deploy may have begun meanwhile. From here to the refusal nothing is awaited.
+    operations.check_free()
+    operations.refuse_more(Reloading)
+    ending.reload(hands)
 
 
 async def _check_next(options: Options) -> None:
-    """Whether the next image of the daemon could begin. Raises ConfigError."""
+    """Raises ConfigError if the next image of the daemon could not start."""
     try:
         rights.find(options.config.daemon.user_name, options.config.daemon.group_name)
         datafolder.check_place(options.data, options.repo)
@@ -168,7 +186,7 @@ async def _check_next(options: Options) -> None:
 
 
 async def _reload_on_signal(ending: Ending, operations: Operations, reload_now: Callable[[], Awaitable[None]]) -> None:
-    """Once the deploy that runs has ended. Runs until cancelled."""
+    """Reloads once no deploy runs any more. Runs until cancelled."""
     while True:
         await ending.asked_to_reload.wait()
         ending.asked_to_reload.clear()
@@ -182,7 +200,7 @@ async def _reload_on_signal(ending: Ending, operations: Operations, reload_now: 
 
 
 def _api_sockets(options: Options, before: reload.Handed | None) -> list[socket.socket]:
-    """The one on loopback, and that in the data folder where it can be made."""
+    """On loopback and in the data folder. The second one is left out if it can't be made there."""
     tcp = before.api_socket() if before else ports.bind_loopback(options.config.daemon.api_port)
     unix = api_socket.taken_over(options.data, before.unix_socket() if before else None)
     return [tcp, unix] if unix else [tcp]

@@ -1,0 +1,96 @@
+"""The API's connections: bounded in number, so that the daemon's own work always finds file descriptors."""
+
+import asyncio
+import logging
+import resource
+import socket
+
+from slot_machine.daemon.connection import Connection, Site
+
+MOST_CONNECTIONS = 256
+LARGEST_PART = 0.25
+"""Of the file descriptors, for each listening socket: clients of one take no places from those of the other."""
+BACKLOG = 128
+RETRY_S = 1.0
+"""After a connection that could not be accepted, mostly for want of file descriptors."""
+FIRST_REQUEST_S = 1.0
+ANSWER_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """Serves `site` on a listening socket, which stays open.
+
+    If all places are taken, the oldest connection on which nothing is being answered makes room.
+    """
+
+    def __init__(self, listener: socket.socket, site: Site) -> None:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = min(MOST_CONNECTIONS, int(files * LARGEST_PART))
+        self._listener = listener
+        self._site = site
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[Connection, None] = {}
+        self._arriving: set[asyncio.Task[object]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self._listener.listen(BACKLOG)
+        self._listener.setblocking(False)
+        self._accept_more()
+
+    async def stop(self) -> None:
+        """Accepts no more connections. Those that came before may each ask once more, and are answered."""
+        self._loop.remove_reader(self._listener)
+        if self._retry:
+            self._retry.cancel()
+        await asyncio.gather(*self._arriving, return_exceptions=True)
+        for connection in list(self._open):
+            connection.finish()
+        await self._ended(FIRST_REQUEST_S)
+        for connection in list(self._open):
+            if not connection.answering:
+                connection.abort()
+        await self._ended(ANSWER_S)
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _ended(self, limit_s: float) -> None:
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=limit_s)
+
+    def came(self, connection: Connection) -> None:
+        self._open[connection] = None
+        if len(self._open) > self._most:
+            least = next((other for other in self._open if not other.answering), connection)
+            del self._open[least]
+            least.abort()
+        task = self._loop.create_task(connection.serve())
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    def went(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
+
+    def _accept_more(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                accepted, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error("the API can't accept a connection: %s", error)
+                self._loop.remove_reader(self._listener)
+                self._retry = self._loop.call_later(RETRY_S, self._accept_more)
+                return
+            accepted.setblocking(False)
+            made = self._loop.connect_accepted_socket(lambda: Connection(self._site, self), accepted)
+            task: asyncio.Task[object] = self._loop.create_task(made)
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)

@@ -1,0 +1,152 @@
+"""Requests to calls of the deployer, and outcomes to replies, with a deployer that does as it is told."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any, cast
+
+import h11
+import pytest
+
+from slot_machine.app.attempt import Report
+from slot_machine.app.deployer import Done, Outcome
+from slot_machine.core.errors import CommitNotFound, Reloading
+from slot_machine.core.model import Printed, Progress, Version
+from slot_machine.daemon.api import NDJSON, Api
+from slot_machine.daemon.connection import Connection, Request, Response
+from slot_machine.daemon.guard import Guard
+
+BODY = b'{"commit": "HEAD"}'
+
+
+class Sent:
+    """In place of a connection."""
+
+    socket = None
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def body(self) -> bytes:
+        return self._body
+
+
+class Deployer:
+    """Its deploys print until they are told their outcome."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def deploy(self, commit: str, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
+        async def story() -> Outcome:
+            if commit == "HEAD":
+                report(Progress(event="started", stage="checkout", message=""))
+            while not self.outcome.done():
+                report(Printed(b"line\n", "setup", 0))
+                await asyncio.sleep(0)
+            return self.outcome.result()
+
+        self.calls.append((commit, trigger))
+        self.task = asyncio.create_task(story())
+        return self.task
+
+
+def asked(method: str, target: str, body: bytes = b"", **fields: str) -> Request:
+    headers = [("Host", "localhost"), *((name.replace("_", "-"), value) for name, value in fields.items())]
+    head = h11.Request(method=method, target=target, headers=headers)
+    return Request(head, cast(Connection, Sent(body)))
+
+
+def api_with(deployer: Deployer) -> Api:
+    unused: Any = None
+    told: Any = deployer
+    return Api(told, unused, unused, unused, Guard(Path(), authenticates=False))
+
+
+async def answered(request: Request) -> Response:
+    return await api_with(Deployer()).answer(request)
+
+
+def outcome() -> Done:
+    return Done("deploy", Version("a", "c0ffee"), "")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "allow"),
+    [
+        ("GET", "/?a=1", 200, None),
+        ("HEAD", "/", 200, None),
+        ("GET", "/nothing", 404, None),
+        ("GET", "/deploy", 405, "POST"),
+        ("POST", "/status", 405, "GET,HEAD"),
+        ("BREW", "/", 405, "GET,HEAD"),
+    ],
+)
+def test_way_to_a_handler(method: str, target: str, status: int, allow: str | None) -> None:
+    reply = asyncio.run(answered(asked(method, target)))
+
+    assert (reply.status, reply.fields.get("Allow")) == (status, allow)
+
+
+@pytest.mark.parametrize(("agent", "trigger"), [("slot-machine/0.1", "cli"), ("curl/8", "api")])
+def test_trigger_is_told_by_who_asks(agent: str, trigger: str) -> None:
+    async def story() -> None:
+        deployer = Deployer()
+        deployer.outcome.set_result(outcome())
+        reply = await api_with(deployer).answer(asked("POST", "/deploy", BODY, User_Agent=agent))
+        assert isinstance(reply.body, bytes)
+        assert (reply.status, json.loads(reply.body)["commit"]) == (200, "c0ffee")
+        assert deployer.calls == [("HEAD", trigger)]
+
+    asyncio.run(story())
+
+
+def test_refusal_to_come_again_later() -> None:
+    async def story() -> Response:
+        deployer = Deployer()
+        deployer.outcome.set_result(Reloading())
+        return await api_with(deployer).answer(asked("POST", "/deploy", BODY))
+
+    reply = asyncio.run(story())
+
+    assert (reply.status, reply.fields["Retry-After"]) == (503, "1")
+
+
+def test_stream_begins_only_when_the_commit_is_known() -> None:
+    async def story() -> Response:
+        deployer = Deployer()
+        deployer.outcome.set_result(CommitNotFound("nothing"))
+        return await api_with(deployer).answer(asked("POST", "/deploy", b'{"commit": "x"}', Accept=NDJSON))
+
+    reply = asyncio.run(story())
+
+    assert (reply.status, reply.content_type) == (422, "application/json")
+
+
+def test_deploy_goes_on_when_whoever_follows_it_leaves() -> None:
+    async def story() -> None:
+        deployer = Deployer()
+        reply = await api_with(deployer).answer(asked("POST", "/deploy", BODY, Accept=NDJSON))
+        stream = cast(AsyncGenerator[bytes, None], reply.body)
+        assert json.loads((await anext(stream)).splitlines()[0])["stage"] == "checkout"
+        await stream.aclose()
+        await asyncio.sleep(0)
+        assert not deployer.task.done()
+        deployer.outcome.set_result(outcome())
+        assert isinstance(await deployer.task, Done)
+
+    asyncio.run(story())
+
+
+def test_stream_ends_with_the_reply() -> None:
+    async def story() -> None:
+        deployer = Deployer()
+        reply = await api_with(deployer).answer(asked("POST", "/deploy", BODY, Accept=NDJSON))
+        deployer.outcome.set_result(outcome())
+        lines = b"".join([piece async for piece in cast(AsyncGenerator[bytes, None], reply.body)]).splitlines()
+        assert json.loads(lines[-1])["success"] is True
+        assert all("event" in json.loads(line) for line in lines[:-1])
+
+    asyncio.run(story())
