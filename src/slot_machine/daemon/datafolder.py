@@ -1,7 +1,8 @@
 """The data folder: whose it is, and who may enter it.
 
-Without another user it is the daemon's alone. With one it is root's, and all may pass through. The user's are the
-trees, `kept` and `shared`; their names are root's all the same, so nothing else can be put in their place.
+Without `user` it belongs to the daemon's user, and nobody else may enter. With `user` it belongs to root, and everybody
+may pass through it. The trees, `kept` and `shared` then belong to that user. Only root can rename them, so that nobody
+can put something else in their place.
 """
 
 import logging
@@ -24,22 +25,22 @@ OTHERS = 0o077
 
 OF_USER = re.compile(r"tree-\d|slot-[ab]|kept|shared")
 OURS = re.compile(r"daemon\.lock|state\.db.*|tree-\d|slot-[ab](\.log)?|kept|reserve")
-"""One of these shows that a folder with something in it has been a data folder before."""
+"""A folder that has one of these was a data folder before."""
 
 LIKE_EMPTY = {".gitignore", "lost+found"}
 
 LINKS = re.compile(r"(slot-[ab]|live|previous) (tree-\d|slot-[ab])|.*\.seal .*", re.DOTALL)
-"""What may be a symlink, and where to; none of them is followed by a daemon that writes."""
+"""The symlinks that may be there, each with its target. The daemon follows none of them when it writes."""
 
 DATABASE = "state.db"
 ROLLBACK = f"{DATABASE}-journal"
-"""Has names of files that SQLite deletes. It is there only between the first start's beginning and its end."""
+"""SQLite deletes the files that it names. It exists only during the first start."""
 
 log = logging.getLogger(__name__)
 
 
 def claim(data: Path, repo: Path) -> None:
-    """Makes the folder, or makes another user's the daemon's. Whether a daemon uses it is yet to be found out.
+    """Makes the folder, or takes it over from another user. Another daemon may still use it.
 
     Raises StartRefused.
     """
@@ -55,7 +56,7 @@ def claim(data: Path, repo: Path) -> None:
 
 
 def settle(data: Path, repo: Path) -> None:
-    """Makes all that is in it what it must be, for the only daemon that uses it. Raises StartRefused."""
+    """Sets owners and modes of all that is in it. The caller must hold its lock. Raises StartRefused."""
     user = rights.other()
     try:
         if os.geteuid() == 0 and (user or _was_another_users(data)):
@@ -80,7 +81,7 @@ def _unusable(data: Path, error: OSError) -> StartRefused:
 
 
 def check_place(data: Path, repo: Path) -> None:
-    """Raises StartRefused for one that the user could replace by another."""
+    """Raises StartRefused for a folder that the user could replace by another."""
     user = rights.other()
     if user and (folder := access.replaceable(data, user)):
         raise StartRefused(
@@ -94,11 +95,11 @@ def _another(repo: Path) -> str:
 
 
 def _check_contents(data: Path, repo: Path) -> None:
-    """What others keep in a folder would be closed to them. Raises StartRefused."""
+    """Refuses a folder that is used for something else: its users could not enter it any more. Raises StartRefused."""
     try:
         names = set(os.listdir(data)) - LIKE_EMPTY
     except OSError:
-        return  # There is none, or it can't be used: the caller says so.
+        return  # It is missing or can't be used, which the caller reports.
     if names and not any(map(OURS.fullmatch, names)):
         raise StartRefused(
             f"{data} has other things than a data folder's in it, such as {min(names)}",
@@ -107,9 +108,9 @@ def _check_contents(data: Path, repo: Path) -> None:
 
 
 def _take(data: Path) -> None:
-    """Nobody else puts anything into it from here on, nor into a file of it. Raises OSError, StartRefused.
+    """From here on, nobody else can put anything into the folder or into its files. Raises OSError, StartRefused.
 
-    Another user's is closed until `settle` is done with it: what was broken off is done again.
+    A folder of another user stays closed until `settle` is done with it. If that is interrupted, it is done again.
     """
     us, found = os.geteuid(), data.stat()
     theirs = found.st_uid != us
@@ -119,8 +120,8 @@ def _take(data: Path) -> None:
                 f"the data folder {data} belongs to another user", f"`chown -R {us}:{os.getegid()} {data}`"
             )
         return
-    if theirs and (holder := lock.locked_by(data)):
-        raise StartRefused(f"the daemon with pid {holder.pid} already uses the data folder {data}", "stop it first")
+    if theirs and (other := lock.locked_by(data)):
+        raise StartRefused(f"the daemon with pid {other.pid} already uses the data folder {data}", "stop it first")
     was_theirs = theirs or stat.S_IMODE(found.st_mode) == UNFINISHED
     os.chown(data, us, os.getegid())
     if was_theirs:
@@ -133,7 +134,7 @@ def _take(data: Path) -> None:
 
 
 def _is_theirs(entry: "os.DirEntry[str]", folder_was: bool) -> bool:
-    """A file of another user's; in a folder that was that user's, also what may lead to a file elsewhere."""
+    """Whether it is another user's file, or, in a folder that was theirs, a link that may lead to a file elsewhere."""
     found = entry.stat(follow_symlinks=False)
     if stat.S_ISDIR(found.st_mode):
         return False
@@ -143,7 +144,7 @@ def _is_theirs(entry: "os.DirEntry[str]", folder_was: bool) -> bool:
 
 
 def _tighten(data: Path, mode: int) -> None:
-    """Says so where others had access. Raises OSError."""
+    """Takes all access from others, and logs where they had it. Raises OSError."""
     before = stat.S_IMODE(data.stat().st_mode)
     if before != mode:
         data.chmod(mode)
@@ -165,12 +166,12 @@ def _tightened(entry: "os.DirEntry[str]") -> bool:
 
 
 def _was_another_users(data: Path) -> bool:
-    """Whether the trees were a `user`'s, or the whole folder was. Else the app itself gave its tree to another user."""
+    """Whether the trees or the whole folder were a `user`'s. If not, the app itself gave its tree to another user."""
     return stat.S_IMODE(data.stat().st_mode) in (PASSABLE, UNFINISHED)
 
 
 def _forget_processes(database: Path) -> None:
-    """Which another user wrote down: root would end whatever they name. Raises sqlite3.Error, StartRefused."""
+    """Another user may have written them, and root would kill what they name. Raises sqlite3.Error, StartRefused."""
     if database.exists():
         with suppress(StateDamaged), closing(open_sound(database)) as store:
             store.forget_processes()
@@ -186,7 +187,7 @@ def _hand_over(data: Path, user: Account | None) -> None:
 
 
 def _ignore(path: Path) -> None:
-    """Not written anew each time, so that a full disk is no reason not to start."""
+    """Writes it only once, so that a full disk does not prevent a start."""
     if not path.exists():
-        with path.open("x") as file:  # Through no symlink.
+        with path.open("x") as file:  # Follows no symlink.
             file.write("*\n")

@@ -1,4 +1,4 @@
-"""What a client that follows a deploy has yet to read: bounded, however slowly it reads."""
+"""The progress of a deploy that its client has not read yet. It is bounded, however slowly the client reads."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ MOST_WAITING_BYTES = 1_000_000
 
 
 class Follower:
-    """One JSON object a line. Output that finds no room is left out, and a line says how much that was."""
+    """One JSON object a line. Output for which there is no room is left out, and a line tells how much that was."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
@@ -33,20 +33,20 @@ class Follower:
             self._add(news)
 
     async def resolved(self) -> bool:
-        """Waits until the commit is resolved, or for the end: then whether it was."""
+        """Waits until the commit is resolved or the deploy has ended. Returns whether it was resolved."""
         while not self._resolved and not self._closed:
             await self._change()
         return self._resolved
 
     async def take(self) -> bytes:
-        """Waits for lines. Empty after the end."""
+        """Waits for lines. Returns nothing after the end."""
         while not self._waiting and not self._closed:
             await self._change()
         taken, self._waiting = bytes(self._waiting), bytearray()
         return taken
 
     def close(self) -> None:
-        """Nothing more comes, or nobody reads any more."""
+        """The deploy has ended, or the client has left."""
         self._closed = True
         self._changed.set()
 

@@ -1,4 +1,4 @@
-"""Who may use the API: what web pages are refused, and what a caller must show to change something."""
+"""Who may use the API: which web pages are refused, and what a caller must show to change something."""
 
 import asyncio
 import ipaddress
@@ -18,7 +18,7 @@ ROOT = 0
 HARMLESS = ("GET", "HEAD")
 HOST_AND_PORT = re.compile(r"(?P<name>localhost|[0-9.]+|\[(?P<address>[0-9a-f:]+)\])(:[0-9]{1,5})?", re.IGNORECASE)
 OWN_PAGES = ("none", "same-origin")
-"""In Sec-Fetch-Site: typed by the user, or of the API itself. All ports of localhost are `same-site`."""
+"""In Sec-Fetch-Site: the user typed the address, or the API made the page. Other ports of localhost are `same-site`."""
 
 VIA = "via"
 REQUEST_ID = "x-request-id"
@@ -31,7 +31,7 @@ class Guard:
         self._data = data
         self._authenticates = authenticates
         self._asking = asyncio.Lock()
-        """Held while the kernel's tables are read, so that nobody takes all threads with that."""
+        """Held while the kernel's tables are read, so that callers can't occupy all threads with that."""
         self._own = (os.geteuid(), ROOT)
         self._users = " or ".join(dict.fromkeys(map(account.name, self._own)))
 
@@ -62,10 +62,7 @@ class Guard:
 
 
 def refuse_web_pages(request: Request) -> None:
-    """In somebody's browser: DNS rebinding shows in Host, a page of another site in Origin or in Sec-Fetch-Site.
-
-    Raises Forbidden.
-    """
+    """DNS rebinding shows in Host, a page of another site in Origin or in Sec-Fetch-Site. Raises Forbidden."""
     hosts, origins = request.all("host"), request.all("origin")
     if len(hosts) != 1 or not is_local(hosts[0]) or not request.target.startswith("/"):
         raise Forbidden("only local clients may use this API", "send `Host: localhost`")
@@ -76,7 +73,7 @@ def refuse_web_pages(request: Request) -> None:
 
 
 def is_local(host: str) -> bool:
-    """Whether a Host field is a plain name or address of this machine's loopback, with or without a port."""
+    """Whether a Host field is a plain name or address of loopback, with or without a port."""
     found = HOST_AND_PORT.fullmatch(host)
     if not found:
         return False
@@ -88,11 +85,11 @@ def is_local(host: str) -> bool:
 
 
 def _came_by_file(request: Request) -> bool:
-    """Over the Unix socket, of which the file's mode says who may connect."""
+    """Whether it came over the Unix socket, where the file's mode decides who may connect."""
     return request.socket is not None and request.socket.family == AF_UNIX
 
 
 def _was_passed_on(request: Request) -> bool:
-    """Then whoever connects is a proxy, and acts for somebody else."""
+    """Whether a proxy made the connection. It acts for somebody else."""
     names = {name for name, _ in request.fields} - {REQUEST_ID}
     return VIA in names or any(forwarding(name.encode()) for name in names)

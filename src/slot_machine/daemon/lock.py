@@ -1,4 +1,4 @@
-"""One daemon a data folder."""
+"""The lock of a data folder: one daemon may use it."""
 
 import fcntl
 import logging
@@ -23,9 +23,10 @@ class Holder(NamedTuple):
 
 @contextmanager
 def locked(data: Path, api_port: int, handed_fd: int = -1) -> Iterator[int]:
-    """Holds the lock, and yields the file descriptor that does. The file names the daemon's pid and its API's port.
+    """Holds the lock and yields its file descriptor. The file has the daemon's pid and its API's port.
 
-    `handed_fd` is that of an earlier image of this process. Raises StartRefused when another daemon holds the lock.
+    `handed_fd` is the descriptor that an earlier image of this process held. Raises StartRefused if another daemon
+    holds the lock.
     """
     path = data / NAME
     fd = handed_fd if _is_open(handed_fd, path) else _opened(path)
@@ -46,7 +47,7 @@ def locked(data: Path, api_port: int, handed_fd: int = -1) -> Iterator[int]:
 
 
 def locked_by(data: Path) -> Holder | None:
-    """None where there is none, or where that can't be told. Takes no lock: a daemon could want it just then."""
+    """None if nobody holds it, or if that can't be told. It does not try the lock: a daemon may want it just then."""
     try:
         path = data / NAME
         with os.fdopen(open_regular(path)) as file:
@@ -79,7 +80,7 @@ def _text(fd: int) -> str:
 
 
 def _name_ourselves(fd: int, api_port: int) -> None:
-    """For messages only: on a full disk it does without. At no moment is there nothing to read."""
+    """The text is for messages only, so a full disk is no error. The file is never empty in between."""
     text = f"{os.getpid()}\n{api_port}\n"
     if _text(fd) == text:
         return

@@ -17,7 +17,7 @@ from slot_machine.traffic.mode import Mode
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "slot_machine"
 STATUS_CLASSES = {0: "none", **{digit: f"{digit}xx" for digit in range(1, 6)}}
-"""`none`: the client did not get the whole reply."""
+"""`none` means that the client did not get the whole reply."""
 
 NOTHING = Measured({}, 0, 0, 0, [])
 BUCKETS = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]

@@ -1,4 +1,4 @@
-"""The daemon's life, as `run` reads: lock, open the app, bind, recover, serve, then stop or let go."""
+"""The daemon's life: take the lock, open the app, bind, recover, serve; then stop the app or leave it running."""
 
 import asyncio
 import logging
@@ -65,9 +65,9 @@ class Ending:
 
 
 async def run(options: Options) -> reload.Handed | None:
-    """Returns after SIGTERM or SIGINT, with nothing left running; or after a reload, with all of it running.
+    """Returns None after SIGTERM or SIGINT, when nothing of the app runs any more. Raises StartRefused.
 
-    Then the process is to go on with `reload.again`. Raises StartRefused.
+    For a reload it returns what `reload.again` needs, and the app runs on.
     """
     before = reload.Handed.inherited()
     ending = Ending()

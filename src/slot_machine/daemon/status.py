@@ -1,4 +1,4 @@
-"""What `status` says, put together from those who know."""
+"""What `GET /status` and `slot-machine status` tell."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from slot_machine.core.model import Attempt, Version
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """Nothing to report is `""`, never null. `restarts` counts from the last switch on."""
+    """A text is `""` if there is nothing to report, never null. `restarts` counts since the last switch."""
 
     live_slot: str
     live_commit: str
@@ -18,21 +18,21 @@ class Status(msgspec.Struct, kw_only=True):
     healthy: bool
     unhealthy_reason: str
     previous_ready: bool
-    """Whether a rollback finds the previous version's slot as it left it; else it prepares it again."""
+    """Whether a rollback can start the previous version as its slot is. If not, the slot is prepared again."""
     running: str
-    """The stage of the deploy that runs."""
+    """The stage of the deploy or rollback that runs."""
     pid: int
     restarts: int
     last_exit: str
     last_attempt: Attempt | str
     traffic: str
     handover: bool
-    """Whether the next deploy can start a version beside the live one on the same port (`--no-proxy`)."""
+    """Whether the next deploy can start a version beside the live one, on the same port (`--no-proxy`)."""
     handover_reason: str
-    """Why it can't; empty with the proxy."""
+    """Why it can't. Empty with the proxy."""
     port: int
     reloads: int
-    """How often the daemon was reloaded since it was started."""
+    """Since the daemon was started."""
     version: str
 
 
