@@ -4,8 +4,8 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A port outside of the kernel's range for outgoing connections. A connection could take a port of that range
-    between this check and its use."""
+    """A port that nobody else takes between this check and its use: neither the kernel for an outgoing connection, nor
+    an orchestrator for an app."""
     while True:
         port = random.choice(_candidates())
         if is_free(port, reuse=False) and _claimed(port):
@@ -37,4 +37,4 @@ def _claimed(port: int) -> bool:
 
 def _candidates() -> list[int]:
     first, last = (int(end) for end in Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    return [port for port in range(10000, 65536) if not first <= port <= last]
+    return [port for port in (*range(10_000, 20_000), *range(61_000, 65_536)) if not first <= port <= last]
