@@ -16,12 +16,12 @@ from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config_file import parse
 from slot_machine.core.errors import CommitNotFound, StageFailed
-from slot_machine.core.model import Attempt, Contents, Running, State, Version
+from slot_machine.core.model import Attempt, Contents, Made, Running, State, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstream
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
-from slot_machine.host.logs import SlotLog
+from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network.health import Answer
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.store import SCHEMA, Role, Store
@@ -118,7 +118,7 @@ class Processes:
 class Launcher:
     """Fails each launch with what stands in `failures`, as long as there is something."""
 
-    def __init__(self, faults: Faults, store: Store) -> None:
+    def __init__(self, faults: Faults, store: Store, data: Path) -> None:
         self.started: list[Release] = []
         self.left: list[Release] = []
         self.failures: list[Exception] = []
@@ -134,6 +134,7 @@ class Launcher:
         self.environments: list[Phase] = []
         self._faults = faults
         self._store = store
+        self._logs = SlotLogs(data, 0, 0)
         self._numbers = itertools.count(1)
 
     async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
@@ -183,8 +184,8 @@ class Launcher:
         if self.taken:
             raise self.taken
 
-    def open_log(self, version: Version, stage: Phase) -> SlotLog:
-        raise NotImplementedError
+    def open_log(self, version: Version, _: Phase) -> SlotLog:
+        return self._logs.open(version.slot)
 
     def dropped_variables(self, _: Version, stage: Phase) -> list[str]:
         self._check(stage)
@@ -249,14 +250,15 @@ class Trees:
     def __init__(self, faults: Faults, data: Path) -> None:
         self.data = data
         self.heads: dict[int, str] = {}
+        self.sizes: dict[int, Size] = {}
         self._faults = faults
 
     def path(self, tree: int) -> Path:
         return self.data / f"tree-{tree}"
 
-    async def measure(self, _: int) -> Size | None:
+    async def measure(self, tree: int) -> Size | None:
         await self._faults.step("measure")
-        return Size(1, 1)
+        return self.sizes.get(tree, Size(1, 1))
 
     async def resolve(self, commitish: str) -> str:
         await self._faults.step("resolve")
@@ -321,6 +323,14 @@ class Database(Store):
         self._faults.now("save state")
         super().save_state(state)
 
+    def begin_tree(self, tree: int, begun_ns: int) -> None:
+        self._faults.now("begin tree")
+        super().begin_tree(tree, begun_ns)
+
+    def save_made(self, tree: int, made: Made) -> None:
+        self._faults.now("save made")
+        super().save_made(tree, made)
+
     def save_contents(self, tree: int, contents: Contents | None) -> None:
         self._faults.now("save contents")
         super().save_contents(tree, contents)
@@ -353,7 +363,7 @@ class Machine(NamedTuple):
     def make(cls, data: Path, tasks: asyncio.TaskGroup, faults: Faults, config: Mapping[str, object]) -> "Machine":
         (settings, daemon), _ = parse(json.dumps({"start_command": "app"} | dict(config)))
         store, traffic, trees = Database(faults, data / "state.db"), Traffic(faults), Trees(faults, data)
-        launcher = Launcher(faults, store)
+        launcher = Launcher(faults, store, data)
         supervisor = Supervisor(settings, launcher, traffic, tasks)
         mode = Mode(faults, traffic, "strategy: replace" if settings.strategy == "replace" else "")
         slots = Slots(settings, trees, store, launcher, Custody(faults, trees, store))

@@ -1,7 +1,17 @@
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.fakes import Database, Faults
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Database]:
+    store = Database(Faults(), tmp_path / "state.db")
+    yield store
+    store.close()
 
 
 @pytest.fixture
