@@ -24,7 +24,8 @@ from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network.health import Answer
 from slot_machine.host.process.proc import Identity
-from slot_machine.state.store import SCHEMA, Role, Store
+from slot_machine.state.schema import SCHEMA
+from slot_machine.state.store import Role, Store
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ class Launcher:
         self._faults = faults
         self._store = store
         self._logs = SlotLogs(data, 0, 0)
-        self._numbers = itertools.count(1)
+        self._run_ids = itertools.count(1)
 
     async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
         return await self._launch(version, on_started, "health")
@@ -159,8 +160,8 @@ class Launcher:
         return release
 
     def process(self, version: Version) -> Release:
-        number = next(self._numbers)
-        release = Release(Processes(self._faults, number), Running(version, number, number, number), self._store)
+        run_id = next(self._run_ids)
+        release = Release(Processes(self._faults, run_id), Running(version, run_id, run_id, run_id), self._store)
         self.started.append(release)
         return release
 
@@ -335,9 +336,11 @@ class Database(Store):
         self._faults.now("save contents")
         super().save_contents(tree, contents)
 
-    def save_process(self, identity: Identity, role: Role, running: Running | None = None) -> None:
+    def save_process(
+        self, identity: Identity, role: Role, release_id: int = 0, run: str = "", running: Running | None = None
+    ) -> None:
         self._faults.now("save process")
-        super().save_process(identity, role, running)
+        super().save_process(identity, role, release_id, run, running)
 
     def begin(self, attempt: Attempt) -> Attempt:
         self._faults.now("begin")
@@ -397,7 +400,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 def upstream(release: Release) -> Upstream:
     address = Address("127.0.0.1", release.port)
-    return Upstream(release.number, release.version.slot, {PUBLIC: address, INTERNAL: address})
+    return Upstream(release.run_id, release.version.slot, {PUBLIC: address, INTERNAL: address})
 
 
 def raising(error: Exception) -> Callable[[], NoReturn]:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slot_machine.core.errors import StartRefused, StateDamaged
-from slot_machine.core.model import SLOTS, Attempt, Contents, State, Version
+from slot_machine.core.model import SLOTS, WEB, Attempt, Contents, Running, State, Version
+from slot_machine.core.upstream import Address, Upstream
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.soundness import open_sound
@@ -260,6 +261,63 @@ def test_migration_killed_at_any_step_is_done_by_the_next_start(tmp_path: Path) 
             assert copy.execute("SELECT live_commit FROM state").fetchone() == ("c1",)
 
 
+SCHEMA_4 = """
+ALTER TABLE attempts RENAME COLUMN trigger TO origin;
+ALTER TABLE processes DROP COLUMN release_id;
+ALTER TABLE processes DROP COLUMN run;
+INSERT INTO attempts (kind, origin, started_at, result) VALUES ('deploy', 'cli', 'then', 'succeeded');
+INSERT INTO processes VALUES (7, 700, 'boot', 'mark', '/cgroup', 'app',
+    '{"version":{"slot":"a","commit":"c1","tree":3},"number":4503599627370497,"port":1,"internal_port":2,
+      "upstream":{"id":4503599627370497,"slot":"a","addresses":{"public":{"host":"127.0.0.1","port":1}}}}');
+INSERT INTO processes VALUES (8, 800, 'boot', '', '', 'setup', 'null');
+PRAGMA user_version = 4;
+"""
+
+
+def test_processes_and_history_of_schema_4_are_migrated(tmp_path: Path) -> None:
+    with opened(tmp_path / "state.db") as store:
+        store.save_state(STATES[7])
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        db.executescript(SCHEMA_4)
+
+    with opened(tmp_path / "state.db") as store:
+        setup, app = store.processes()
+        assert store.state() == STATES[7]
+        assert [attempt.trigger for attempt in store.attempts(9)] == ["cli"]
+    run_id = 2**52 + 1
+    upstream = Upstream(run_id, "a", {"public": Address("127.0.0.1", 1)})
+    running = Running(Version("a", "c1", 3), run_id, 1, 2, upstream)
+    assert app == (Identity(7, 700, "boot", "mark", "/cgroup"), "app", run_id, WEB, running)
+    assert setup == (Identity(8, 800, "boot"), "setup", 0, "", None)
+    assert (tmp_path / "state.db.schema-4").exists()
+
+
+@pytest.mark.parametrize("column", ["result", "stage_seconds", "requests"])
+def test_damage_in_the_history_of_schema_4_is_noticed(tmp_path: Path, column: str) -> None:
+    with opened(tmp_path / "state.db"):
+        pass
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        db.executescript(SCHEMA_4)
+        db.execute(f"UPDATE attempts SET {column} = 'garbage'")
+        db.commit()
+
+    with pytest.raises(StateDamaged):
+        open_sound(tmp_path / "state.db")
+
+
+def test_runs_of_one_release_are_saved_side_by_side(tmp_path: Path) -> None:
+    running = Running(Version("a", COMMITS[0], 1), 5, 0, 0)
+    with opened(tmp_path / "state.db") as store:
+        store.save_process(Identity(7, 100, "boot"), "app", 4, WEB, running)
+        store.save_process(Identity(8, 200, "boot"), "app", 4, "worker", running)
+
+    with opened(tmp_path / "state.db") as store:
+        assert [(row.release_id, row.run, row.running) for row in store.processes()] == [
+            (4, "worker", running),
+            (4, WEB, running),
+        ]
+
+
 def test_size_is_forgotten_once_another_version_is_live_in_the_tree(tmp_path: Path) -> None:
     """It may be that of what a failed deploy left there."""
     live, previous = Version("a", COMMITS[0], 1), Version("b", COMMITS[1], 2)
@@ -281,7 +339,7 @@ def test_process_with_a_number_that_was_used_again_is_another(tmp_path: Path) ->
         store.save_process(second, "app")
 
         store.remove_process(first)
-        assert [identity for identity, _, _ in store.processes()] == [second]
+        assert [recorded.identity for recorded in store.processes()] == [second]
 
         store.remove_process(second)
         assert store.processes() == []
@@ -293,7 +351,7 @@ def test_history_is_pruned_by_count_and_age(tmp_path: Path) -> None:
             ("deploy", "api", "2026-01-01T00:00:00.000Z")
         ] * (KEPT_ATTEMPTS - 100)
         with closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
-            db.executemany("INSERT INTO attempts (kind, origin, started_at) VALUES (?, ?, ?)", rows)
+            db.executemany("INSERT INTO attempts (kind, trigger, started_at) VALUES (?, ?, ?)", rows)
 
         begin(store, "2020-02-01T00:00:00.000Z")
         assert len(store.attempts(5000)) == KEPT_ATTEMPTS

@@ -154,7 +154,8 @@ def test_history_of_an_older_schema_is_kept(site: Site) -> None:
     site.daemons[-1].stop()
     with sqlite3.connect(site.data / "state.db") as db:
         db.execute("ALTER TABLE attempts DROP COLUMN requests")
-        for column in ("mark", "cgroup", "role", "running"):
+        db.execute("ALTER TABLE attempts RENAME COLUMN trigger TO origin")
+        for column in ("mark", "cgroup", "role", "running", "release_id", "run"):
             db.execute(f"ALTER TABLE processes DROP COLUMN {column}")
         for column in ("serial", "live_tree", "previous_tree"):
             db.execute(f"ALTER TABLE state DROP COLUMN {column}")

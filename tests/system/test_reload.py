@@ -23,7 +23,7 @@ from spec.web import exchange
 from slot_machine.core.errors import ConfigError
 from slot_machine.daemon import reload
 from slot_machine.daemon.reload import VARIABLE
-from slot_machine.state.store import SCHEMA_VERSION
+from slot_machine.state.schema import SCHEMA_VERSION
 from tests.processes import alive, children_of, kill, kill_daemon, no_more_files, workers
 from tests.world import MODES, Site, goes_on, live, metric
 

@@ -69,6 +69,32 @@ def test_processes_of_an_earlier_boot_are_nobodys(site: Site) -> None:
         bystander.wait()
 
 
+SCHEMA_4 = """
+ALTER TABLE attempts RENAME COLUMN trigger TO origin;
+ALTER TABLE processes DROP COLUMN release_id;
+ALTER TABLE processes DROP COLUMN run;
+PRAGMA user_version = 4;
+"""
+
+
+@MODES
+def test_app_of_the_release_before_runs_is_taken_over(site: Site, options: tuple[str, ...]) -> None:
+    live(site, *options)
+    app, shell = int(site.get("/pid")[1]), site.status()["pid"]
+    kill_daemon(site)
+    with closing(sqlite3.connect(site.data / "state.db")) as db:
+        db.executescript(SCHEMA_4)
+
+    site.start(*options)
+
+    assert (int(site.get("/pid")[1]), site.status()["pid"]) == (app, shell)
+    assert [row["trigger"] for row in site.history()] == ["api"]
+    kill(app)
+    wait_until("it is started again", lambda: site.status()["pid"] not in (0, shell))
+    assert site.serving() == "good"
+    assert site.daemons[-1].stop() == 0
+
+
 def test_start_with_the_proxy_after_a_killed_daemon_without(site: Site) -> None:
     live(site, "--no-proxy")
     app = int(site.get("/pid")[1])

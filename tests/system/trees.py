@@ -43,6 +43,9 @@ CREATE TABLE sizes (slot TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGE
 INSERT INTO sizes VALUES ('a', 4096, 2);
 ALTER TABLE state DROP COLUMN live_tree;
 ALTER TABLE state DROP COLUMN previous_tree;
+ALTER TABLE attempts RENAME COLUMN trigger TO origin;
+ALTER TABLE processes DROP COLUMN release_id;
+ALTER TABLE processes DROP COLUMN run;
 UPDATE processes SET running = json_remove(running, '$.version.tree') WHERE running <> 'null';
 PRAGMA user_version = 3;
 """

@@ -66,11 +66,7 @@ class Launcher:
 
     def left_running(self) -> list[Release]:
         """The releases of which an earlier daemon left processes running; the latest first."""
-        return [
-            self._release(Session.adopt(identity), what)
-            for identity, _, what in self._store.processes()
-            if what is not None
-        ]
+        return [self._release(Session.adopt(identity), what) for identity, *_, what in self._store.processes() if what]
 
     async def probe(self, release: Release) -> health.Answer:
         """One health check of a release that has been healthy. Raises OSError where it could not be sent."""

@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 async def end(store: Store, config: VersionConfig, data: Path, left: Sequence[Left], mode: Mode) -> None:
     """Releases of the app are left to the recovery, unless they keep the traffic mode from opening."""
     written_down = store.processes()
-    known = {identity.mark for identity, _, _ in written_down} | {found.session.identity.mark for found in left}
+    known = {recorded.identity.mark for recorded in written_down} | {found.session.identity.mark for found in left}
     for pid in await containment.end_unknown(containment.owner(data), known):
         log.warning("killed process %d, left over from a daemon that was killed", pid)
-    for identity, role, running in written_down:
+    for identity, role, _, _, running in written_down:
         if running is None or mode.is_in_the_way(running.port):
             session = Session.adopt(identity)
             if session.members():

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from slot_machine.core.model import Running, Version, short
+from slot_machine.core.model import WEB, Running, Version, short
 from slot_machine.host.network.listeners import Listeners
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.store import Store
@@ -41,14 +41,14 @@ class Processes(Protocol):
 class Release:
     """One start of a version: its processes and where they listen. `upstream` is set once it is healthy.
 
-    `number` is that of its upstream.
+    `run_id` is that of its upstream.
     """
 
     def __init__(self, session: Processes, what: Running, store: Store, listeners: Listeners | None = None) -> None:
         self.version = what.version
         self.session = session
         self.listeners = listeners or Listeners(session)
-        self.number = what.number
+        self.run_id = what.run_id
         self.port = what.port
         self.internal_port = what.internal_port
         self.started_s = time.monotonic()
@@ -61,8 +61,8 @@ class Release:
 
     def save(self) -> None:
         """For a daemon that finds it when this one is gone."""
-        what = Running(self.version, self.number, self.port, self.internal_port, self.upstream)
-        self._store.save_process(self.session.identity, "app", what)
+        what = Running(self.version, self.run_id, self.port, self.internal_port, self.upstream)
+        self._store.save_process(self.session.identity, "app", self.run_id, WEB, what)
 
     async def stop(self, grace_s: float) -> bool:
         """Ends every process of it. Returns whether that took a SIGKILL.

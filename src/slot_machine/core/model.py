@@ -15,6 +15,9 @@ SLOTS: tuple[Slot, Slot] = ("a", "b")
 TREES = (1, 2, 3)
 """The worktrees: one for each slot, and a spare one in which the next version is prepared."""
 
+WEB = "web"
+"""The run that answers the visitors; each release has one."""
+
 
 def other(slot: Slot) -> Slot:
     return "b" if slot == "a" else "a"
@@ -29,13 +32,13 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """One start of a version, as the next daemon finds it again. `upstream` is None until it was healthy.
+    """A run, as the database describes it to the next daemon. `upstream` is None until the run was healthy.
 
-    `number` is that of its upstream.
+    `run_id` is also the id of its upstream.
     """
 
     version: Version
-    number: int
+    run_id: int = msgspec.field(name="number")
     port: int
     internal_port: int
     upstream: Upstream | None = None

@@ -16,7 +16,7 @@ from slot_machine.core.errors import ConfigError, StartRefused
 from slot_machine.host.process import commands, environment
 from slot_machine.host.process.containment import owner
 from slot_machine.host.user import rights
-from slot_machine.state.store import SCHEMA_VERSION
+from slot_machine.state.schema import SCHEMA_VERSION
 
 VARIABLE = "SLOT_MACHINE_RELOAD"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

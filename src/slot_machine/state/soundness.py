@@ -10,7 +10,9 @@ from slot_machine.core.model import SLOTS, TREES
 from slot_machine.host.files.reserve import Reserve
 from slot_machine.host.git import trees
 from slot_machine.state import seal
-from slot_machine.state.store import BUSY_TIMEOUT_S, KEPT_ATTEMPTS, SCHEMA_VERSION, Store, schema_of
+from slot_machine.state.database import BUSY_TIMEOUT_S
+from slot_machine.state.schema import SCHEMA_VERSION, schema_of
+from slot_machine.state.store import KEPT_ATTEMPTS, Store
 
 HINT = (
     "`slot-machine start --rebuild-state` makes a new one from the slots and the links `live` and `previous`,"
