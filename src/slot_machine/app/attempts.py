@@ -5,6 +5,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from slot_machine.app.attempt import Report, RunningAttempt, now
 from slot_machine.app.operations import Operations
@@ -19,16 +20,15 @@ from slot_machine.state.store import Store
 log = logging.getLogger(__name__)
 
 
+@dataclass
 class Attempts:
-    def __init__(
-        self, store: Store, operations: Operations, supervisor: Supervisor, preflight: Preflight, undo: Undo
-    ) -> None:
-        self._store = store
-        self._operations = operations
-        self._supervisor = supervisor
-        self._preflight = preflight
-        self._undo = undo
-        self._unsaved: Attempt | None = None
+    _store: Store
+    _operations: Operations
+    _supervisor: Supervisor
+    _preflight: Preflight
+    _undo: Undo
+    _unsaved: Attempt | None = None
+    """The end of an attempt that the database did not take, as when the disk was full."""
 
     @property
     def last(self) -> Attempt | None:

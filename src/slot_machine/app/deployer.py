@@ -58,10 +58,10 @@ class Deployer:
         self._supervisor = supervisor
         self._preflight = preflight = Preflight(worktrees, store, tasks)
         self.operations = Operations(tasks)
-        undo = Undo(store, mode.traffic, supervisor, slots, preflight)
+        undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo)
         self.rollout = Rollout(config, store, slots, launcher, mode, supervisor)
-        self._placing = Placing(store, slots, preflight, spare_tree=spare_tree)
+        self._placing = Placing(store, slots, preflight, spare_tree)
         self.recovery = Recovery(
             config,
             store,

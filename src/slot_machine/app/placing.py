@@ -1,5 +1,7 @@
 """In which tree a version is prepared."""
 
+from dataclasses import dataclass
+
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.release import describe
@@ -9,12 +11,12 @@ from slot_machine.core.phases import Event
 from slot_machine.state.store import Store
 
 
+@dataclass(frozen=True)
 class Placing:
-    def __init__(self, store: Store, slots: Slots, preflight: Preflight, *, spare_tree: bool) -> None:
-        self._has_spare_tree = spare_tree
-        self._store = store
-        self._slots = slots
-        self._preflight = preflight
+    _store: Store
+    _slots: Slots
+    _preflight: Preflight
+    _has_spare_tree: bool
 
     async def place(self, attempt: RunningAttempt, version: Version) -> Version:
         """In the spare tree. If there can be no third tree, in that of the previous version, which is overwritten.

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from slot_machine.app.attempts import Attempts
 from slot_machine.app.placing import Placing
@@ -22,30 +23,18 @@ log = logging.getLogger(__name__)
 TakesOver = Callable[[Release], Awaitable[None]]
 
 
+@dataclass(frozen=True)
 class Recovery:
-    def __init__(
-        self,
-        config: VersionConfig,
-        store: Store,
-        slots: Slots,
-        launcher: Starter,
-        traffic: Traffic,
-        supervisor: Supervisor,
-        preflight: Preflight,
-        attempts: Attempts,
-        placing: Placing,
-        rollout: Rollout,
-    ) -> None:
-        self._config = config
-        self._store = store
-        self._slots = slots
-        self._launcher = launcher
-        self._traffic = traffic
-        self._supervisor = supervisor
-        self._preflight = preflight
-        self._attempts = attempts
-        self._placing = placing
-        self._rollout = rollout
+    _config: VersionConfig
+    _store: Store
+    _slots: Slots
+    _launcher: Starter
+    _traffic: Traffic
+    _supervisor: Supervisor
+    _preflight: Preflight
+    _attempts: Attempts
+    _placing: Placing
+    _rollout: Rollout
 
     async def recover(self) -> None:
         """Raises nothing: what fails is tried again by the supervisor."""
@@ -117,6 +106,4 @@ class Recovery:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             if not self._supervisor.watching:
                 log_failure(f"cannot bring back {describe(version)}", error)
-                with going_on("cannot tell that nothing is live"):
-                    await self._traffic.route(None)
-                self._supervisor.retry(version, in_words(error))
+                await self._supervisor.retry(version, in_words(error))

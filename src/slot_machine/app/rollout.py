@@ -1,5 +1,7 @@
 """The steps that make a version live, one by one: `bring_up`, `promote`, `retire`. An operation composes them."""
 
+from dataclasses import dataclass
+
 from slot_machine.app.attempt import RunningAttempt, now
 from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter, TrafficMode
@@ -14,23 +16,14 @@ from slot_machine.host.process.session import SURVIVES
 from slot_machine.state.store import Store
 
 
+@dataclass(frozen=True)
 class Rollout:
-    def __init__(
-        self,
-        config: VersionConfig,
-        store: Store,
-        slots: Slots,
-        launcher: Starter,
-        mode: TrafficMode,
-        supervisor: Supervisor,
-    ) -> None:
-        self._config = config
-        self._store = store
-        self._slots = slots
-        self._launcher = launcher
-        self._mode = mode
-        self._traffic = mode.traffic
-        self._supervisor = supervisor
+    _config: VersionConfig
+    _store: Store
+    _slots: Slots
+    _launcher: Starter
+    _mode: TrafficMode
+    _supervisor: Supervisor
 
     async def bring_up(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
         """Starts a version and returns it as a candidate when it is healthy.
@@ -57,12 +50,12 @@ class Rollout:
                 raise StageFailed(Phase.SWITCH, "the app ended right after it was healthy")
             self._launcher.check(candidate)
             routed = True
-            attempt.count(await self._traffic.route(candidate.upstream))
+            attempt.count(await self._mode.traffic.route(candidate.upstream))
             self._store.save_state(self._store.state().promoted(candidate.version, now()))
         except BaseException:
             try:
                 if routed:
-                    await self._traffic.route(old.upstream if old else None)
+                    await self._mode.traffic.route(old.upstream if old else None)
             finally:
                 await candidate.stop(self._config.drain_timeout_s / 2)
             raise
@@ -97,14 +90,14 @@ class Rollout:
         attempt.on(Event.ALONE, f"{describe(live)} makes way: {reason}")
         # `pause` comes before `hold`: if this is cancelled, only `resume` after a `pause` ends the hold.
         old = await self._supervisor.pause()
-        await self._traffic.hold()
+        await self._mode.traffic.hold()
         if old:
             await self._retire(attempt, old)
         attempt.outcome(f"stopped first: {reason}")
 
     async def _retire(self, attempt: RunningAttempt, old: Release) -> None:
         budget_s = self._config.drain_timeout_s
-        retired = await retire(self._traffic, old, budget_s)
+        retired = await retire(self._mode.traffic, old, budget_s)
         attempt.count(retired.counts)
         attempt.outcome(_retired_in_words(retired, budget_s))
         if survivors := old.session.survivors:

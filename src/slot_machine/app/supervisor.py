@@ -138,8 +138,10 @@ class Supervisor:
         if stale and stale is not release:
             await stale.stop(self._config.drain_timeout_s)
 
-    def retry(self, version: Version, why: str) -> None:
+    async def retry(self, version: Version, why: str) -> None:
         """Starts a version that does not run, after the first delay and until it is healthy."""
+        with going_on("cannot tell that nothing is live"):
+            await self._traffic.route(None)
         self.last_exit = why
         self.monitor.crashed()
         self._keep(version, None)

@@ -3,32 +3,29 @@
 import asyncio
 import logging
 import sqlite3
+from dataclasses import dataclass
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.release import describe
 from slot_machine.app.slots import Slots
-from slot_machine.app.supervisor import Supervisor, going_on, in_words, log_failure
+from slot_machine.app.supervisor import Supervisor, in_words, log_failure
 from slot_machine.core.errors import Cancelled, SlotMachineError, Stopping
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event, Phase
 from slot_machine.state.store import Store
-from slot_machine.traffic.protocol import Traffic
 
 log = logging.getLogger(__name__)
 
 RESTORING = (Phase.RESTORE, Phase.CANCELLING)
 
 
+@dataclass(frozen=True)
 class Undo:
-    def __init__(
-        self, store: Store, traffic: Traffic, supervisor: Supervisor, slots: Slots, preflight: Preflight
-    ) -> None:
-        self._store = store
-        self._traffic = traffic
-        self._supervisor = supervisor
-        self._slots = slots
-        self._preflight = preflight
+    _store: Store
+    _supervisor: Supervisor
+    _slots: Slots
+    _preflight: Preflight
 
     async def undo(self, attempt: RunningAttempt, error: SlotMachineError) -> None:
         """Brings the attempt to its last phase, whatever fails meanwhile."""
@@ -63,9 +60,7 @@ class Undo:
     async def _restore(self, attempt: RunningAttempt, error: SlotMachineError) -> None:
         live = self._live()
         if live and attempt.record.kind == "recovery":
-            with going_on("cannot tell that nothing is live"):
-                await self._traffic.route(None)
-            self._supervisor.retry(live, in_words(error))
+            await self._supervisor.retry(live, in_words(error))
         elif live and not self._supervisor.watching:
             await self._supervisor.resume(live)
         if attempt.version and attempt.version != live and self._preflight.is_full():
