@@ -11,12 +11,13 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from slot_machine.app import custody
 from slot_machine.app.deployer import Deployer
-from slot_machine.app.release import Release
+from slot_machine.app.release import Release, releases_of
+from slot_machine.app.run import Run
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config_file import parse
 from slot_machine.core.errors import CommitNotFound, StageFailed
-from slot_machine.core.model import Attempt, Contents, Made, Running, State, Version
+from slot_machine.core.model import WEB, Attempt, Contents, Made, Rules, Running, State, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstream
 from slot_machine.host.files.capacity import Size
@@ -86,6 +87,7 @@ class Processes:
         self.pid = pid
         self.survivors: list[str] = []
         self.exit_code: int | None = None
+        self.grace_s: float | None = None
         self._faults = faults
         self._ended = asyncio.Event()
 
@@ -98,7 +100,8 @@ class Processes:
     def members(self) -> list[int]:
         return []
 
-    async def stop(self, _: float) -> bool:
+    async def stop(self, grace_s: float) -> bool:
+        self.grace_s = grace_s
         await self._faults.step("stop")
         self.end(-15)
         return False
@@ -120,7 +123,9 @@ class Launcher:
     """Fails each launch with what stands in `failures`, as long as there is something."""
 
     def __init__(self, faults: Faults, store: Store, data: Path) -> None:
-        self.started: list[Release] = []
+        self.rules = {WEB: Rules()}
+        """Of the runs that a release has, the web run first."""
+        self.started: list[Run] = []
         self.left: list[Release] = []
         self.failures: list[Exception] = []
         self.answers: list[Answer | Exception] = []
@@ -138,32 +143,64 @@ class Launcher:
         self._logs = SlotLogs(data, 0, 0)
         self._run_ids = itertools.count(1)
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return tuple(self.rules)
+
     async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
         return await self._launch(version, on_started, "health")
 
     async def launch_beside(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
         return await self._launch(version, on_started, "beside")
 
+    async def restart(self, release: Release, name: str) -> Run:
+        return await self._start(release.version, release.release_id, name, lambda: None, "health")
+
     async def _launch(self, version: Version, on_started: Callable[[], None], step: str) -> Release:
+        release = Release(version, await self._start(version, 0, WEB, on_started, step))
+        try:
+            for name in self.runs[1:]:
+                release.runs[name] = await self._start(version, release.release_id, name, lambda: None, step)
+        except BaseException:
+            for run in release.runs.values():
+                processes_of(run).end(-9)
+            raise
+        return release
+
+    async def _start(
+        self, version: Version, release_id: int, name: str, on_started: Callable[[], None], step: str
+    ) -> Run:
         await self._faults.step("launch")
-        release = self.process(version)
+        run = self.process(version, release_id, name)
         try:
             on_started()
             await self._faults.step(step)
             if self.failures:
                 raise self.failures.pop(0)
+            run.upstream = upstream(run) if name == WEB else None
+            run.save()
         except BaseException:
-            processes_of(release).end(-9)
+            processes_of(run).end(-9)
             raise
-        release.upstream = upstream(release)
-        release.listeners.doubts += self.doubts
-        return release
+        run.listeners.doubts += self.doubts
+        return run
 
-    def process(self, version: Version) -> Release:
+    def adopted(self) -> list[Release]:
+        """What another daemon finds by the database."""
+        processes = {run.session.identity: run.session for run in self.started}
+        return releases_of(
+            Run(row.run, row.release_id, processes[row.identity], row.running, self._store, Path(f"{row.run}.log"))
+            for row in self._store.processes()
+            if row.running
+        )
+
+    def process(self, version: Version, release_id: int = 0, name: str = WEB) -> Run:
         run_id = next(self._run_ids)
-        release = Release(Processes(self._faults, run_id), Running(version, run_id, run_id, run_id), self._store)
-        self.started.append(release)
-        return release
+        what = Running(version, run_id, run_id, run_id, rules=self.rules[name])
+        processes = Processes(self._faults, run_id)
+        run = Run(name, release_id or run_id, processes, what, self._store, Path(f"{name}.log"))
+        self.started.append(run)
+        return run
 
     async def probe(self, _: Release) -> Answer:
         await self._faults.step("probe")
@@ -175,7 +212,7 @@ class Launcher:
         return answer
 
     def left_running(self) -> list[Release]:
-        return [release for release in self.left if release.running]
+        return [release for release in self.left if any(run.running for run in release.runs.values())]
 
     def can_adopt(self, _: Release) -> bool:
         return self.taken is None
@@ -376,21 +413,21 @@ class Machine(NamedTuple):
         return cls(faults, store, trees, launcher, traffic, supervisor, deployer)
 
     @property
-    def running(self) -> list[Release]:
-        return [release for release in self.launcher.started if release.running]
+    def running(self) -> list[Run]:
+        return [run for run in self.launcher.started if run.running]
 
     def crash(self) -> None:
-        """The live app ends by itself."""
+        """The live app's web run ends by itself."""
         assert self.supervisor.release
-        processes_of(self.supervisor.release).end(7)
+        processes_of(self.supervisor.release.web).end(7)
 
     def close(self) -> None:
         self.store.close()
 
 
-def processes_of(release: Release) -> Processes:
-    assert isinstance(release.session, Processes)
-    return release.session
+def processes_of(run: Run) -> Processes:
+    assert isinstance(run.session, Processes)
+    return run.session
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -398,9 +435,9 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.1)
 
 
-def upstream(release: Release) -> Upstream:
-    address = Address("127.0.0.1", release.port)
-    return Upstream(release.run_id, release.version.slot, {PUBLIC: address, INTERNAL: address})
+def upstream(run: Run) -> Upstream:
+    address = Address("127.0.0.1", run.port)
+    return Upstream(run.run_id, run.version.slot, {PUBLIC: address, INTERNAL: address})
 
 
 def raising(error: Exception) -> Callable[[], NoReturn]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.deployer import Done, Outcome
+from slot_machine.app.release import Release
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import Version
+from slot_machine.core.model import Rules, Version
 from slot_machine.host.network.health import Answer
 from tests.fakes import COMMITS, Faults, Machine, processes_of, run, upstream
 
@@ -84,9 +85,9 @@ async def take_over(machine: Machine) -> None:
     live = machine.store.state().live
     assert live
     for version in (B, live):
-        release = machine.launcher.process(version)
-        release.upstream = upstream(release)
-        machine.launcher.left.append(release)
+        web = machine.launcher.process(version)
+        web.upstream = upstream(web)
+        machine.launcher.left.append(Release(version, web))
     await machine.deployer.recover()
 
 
@@ -112,9 +113,22 @@ async def a_was_live(machine: Machine) -> None:
     """The state of a daemon that has ended."""
     await a_is_live(machine)
     await machine.supervisor.pause()
-    for release in machine.running:
-        processes_of(release).end(-9)
+    for left in machine.running:
+        processes_of(left).end(-9)
     machine.supervisor.release = None
+
+
+async def two_runs_are_live(machine: Machine) -> None:
+    """And are being watched."""
+    machine.launcher.rules["worker"] = Rules(stop_grace_s=3)
+    await a_is_live(machine)
+    await asyncio.sleep(0.01)
+
+
+async def crash_of_a_worker(machine: Machine) -> None:
+    assert machine.supervisor.release
+    processes_of(machine.supervisor.release.runs["worker"]).end(1)
+    await asyncio.sleep(LONG_S)
 
 
 STORIES: dict[str, tuple[Story, Story]] = {
@@ -127,6 +141,9 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "hung app": (a_is_live, restart_of_a_hung_app),
     "recovery": (a_was_live, recovery),
     "take-over": (a_was_live, take_over),
+    "second deploy of two runs": (two_runs_are_live, second_deploy),
+    "crash of one of two runs": (two_runs_are_live, crash_and_restart),
+    "crash of the other one": (two_runs_are_live, crash_of_a_worker),
 }
 
 
@@ -157,7 +174,8 @@ def check_rest(machine: Machine, where: str) -> None:
     assert machine.supervisor.healthy, where
     assert release, where
     assert release.version == live, where
-    assert machine.running == [release], where
+    assert set(machine.running) == set(release.runs.values()), where
+    assert release.runs.keys() == set(machine.launcher.runs), where
     assert machine.traffic.routed == release.upstream, where
     assert not machine.traffic.holding, where
     assert machine.supervisor.watching, where

@@ -105,7 +105,7 @@ def test_deploy_that_has_switched_succeeds_whatever_its_drain_comes_to(tmp_path:
             await a_is_live(made)
             old = made.supervisor.release
             assert old
-            processes_of(old).survivors = ["process 7 (sleep 600)"]
+            processes_of(old.web).survivors = ["process 7 (sleep 600)"]
             outcome = await made.deployer.deploy("b", "cli", ignored)
 
             assert isinstance(outcome, Done)
@@ -167,12 +167,12 @@ def test_live_version_is_not_started_again_for_its_health_during_a_deploy(tmp_pa
 
             assert not made.supervisor.healthy
             assert "503" in made.supervisor.unhealthy_reason
-            assert made.supervisor.restarts == 0
+            assert made.supervisor.web.restarts == 0
 
             made.supervisor.monitor.deploying = False
             made.launcher.answers[:] = [Answer(503, "503")]
             await asyncio.sleep(LONG_S)
-            assert made.supervisor.restarts == 1
+            assert made.supervisor.web.restarts == 1
             assert made.supervisor.healthy
 
     run(story())

@@ -9,8 +9,9 @@ import pytest
 
 from slot_machine.app.preflight import MARGIN, MEASURED_AFTER_S, Preflight
 from slot_machine.app.release import Release
+from slot_machine.app.run import Run
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import TREES, Contents, Running, State, Version
+from slot_machine.core.model import TREES, WEB, Contents, Running, State, Version
 from slot_machine.host.files import capacity
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process import proc
@@ -140,7 +141,8 @@ def test_memory_that_a_second_copy_would_not_find_is_warned_of(
     monkeypatch.setattr(capacity, "available_memory", lambda: available * MB)
 
     async def story(preflight: Preflight) -> None:
-        warning = preflight.memory_warning(Release(processes, Running(LIVE, 1, 1, 1), store))
+        web = Run(WEB, 1, processes, Running(LIVE, 1, 1, 1), store, Path("slot-a.log"))
+        warning = preflight.memory_warning(Release(LIVE, web))
         assert warning == ("the app takes 20.0 MB of memory, and 20.0 MB are left for a second one" if warns else "")
 
     tell(trees, store, story)

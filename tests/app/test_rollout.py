@@ -77,7 +77,7 @@ def test_candidate_is_promoted_long_after_its_health_check(tmp_path: Path) -> No
             attempt.on(Event.SWITCHED)
             await rollout.retire(attempt, old)
             attempt.on(Event.DRAINED)
-        assert machine.running == [candidate]
+        assert machine.running == [candidate.web]
 
     tell(tmp_path, story)
 
@@ -97,7 +97,7 @@ def test_live_version_is_started_again_while_a_candidate_waits(tmp_path: Path) -
             attempt.on(Event.SWITCHED)
             await machine.deployer.rollout.retire(attempt, old)
             attempt.on(Event.DRAINED)
-        assert machine.running == [candidate]
+        assert machine.running == [candidate.web]
 
     tell(tmp_path, story)
 
@@ -106,7 +106,7 @@ def test_candidate_that_ended_while_it_waited_is_not_promoted(tmp_path: Path) ->
     async def late(machine: Machine) -> None:
         async with machine.deployer.attempts.begin("deploy", "cli", ignored) as attempt:
             candidate = await machine.deployer.rollout.bring_up(attempt, Event.REUSE, B, A)
-            processes_of(candidate).end(1)
+            processes_of(candidate.web).end(1)
             await asyncio.sleep(LONG_S)
             await machine.deployer.rollout.promote(attempt, candidate)
 
@@ -115,7 +115,7 @@ def test_candidate_that_ended_while_it_waited_is_not_promoted(tmp_path: Path) ->
             await late(machine)
 
         assert serves(machine, A)
-        assert [release.version for release in machine.running] == [A]
+        assert [run.version for run in machine.running] == [A]
 
     tell(tmp_path, story)
 
@@ -130,17 +130,17 @@ def test_take_over_can_go_on_with_more_than_the_live_version(tmp_path: Path) -> 
     async def story(machine: Machine) -> None:
         await machine.supervisor.let_go()
         await machine.supervisor.pause()
-        for release in machine.running:
-            await release.stop(0)
+        for left in machine.running:
+            await left.stop(0)
         for version in (other, B, A):
-            release = machine.launcher.process(version)
-            release.upstream = upstream(release)
-            machine.launcher.left.append(release)
+            web = machine.launcher.process(version)
+            web.upstream = upstream(web)
+            machine.launcher.left.append(Release(version, web))
 
         await machine.deployer.recovery.take_over(A, {B: hold})
 
         assert serves(machine, A)
         assert [release.version for release in held] == [B]
-        assert {release.version.commit for release in machine.running} == {A.commit, B.commit}
+        assert {run.version.commit for run in machine.running} == {A.commit, B.commit}
 
     tell(tmp_path, story)

@@ -136,7 +136,7 @@ def test_three_failures_in_a_row_make_it_unhealthy_and_a_success_healthy(tmp_pat
 
         await asyncio.sleep(INTERVAL_S)
         assert machine.supervisor.healthy
-        assert machine.supervisor.restarts == 0
+        assert machine.supervisor.web.restarts == 0
 
     tell(tmp_path, story)
 
@@ -164,18 +164,18 @@ def test_nothing_is_asked_with_an_interval_of_0(tmp_path: Path) -> None:
 
 def test_unhealthy_app_is_started_again_if_so_configured(tmp_path: Path) -> None:
     async def story(machine: Machine) -> None:
-        first = machine.supervisor.release
+        assert machine.supervisor.release
+        first = machine.supervisor.release.web
         machine.launcher.answers += [SICK] * FAILURES_IN_A_ROW
         await asyncio.sleep((FAILURES_IN_A_ROW + 0.5) * INTERVAL_S)
 
-        assert first
         assert not first.running
         assert machine.faults.names.index("drained") < machine.faults.names.index("stop")
         assert machine.traffic.routed is None
-        assert "unhealthy" in machine.supervisor.last_exit
+        assert "unhealthy" in machine.supervisor.web.last_exit
         await asyncio.sleep(1)
         assert machine.supervisor.running
-        assert machine.supervisor.restarts == 1
+        assert machine.supervisor.web.restarts == 1
         assert not machine.supervisor.healthy
         await asyncio.sleep(SETTLED_AFTER_S)
         assert machine.supervisor.healthy
@@ -195,8 +195,8 @@ def test_start_that_fails_is_tried_again_with_backoff(tmp_path: Path, error: Exc
         machine.crash()
         await until(lambda: not machine.launcher.failures)
         await asyncio.sleep(0.1)
-        assert str(error) in machine.supervisor.last_exit
-        assert ("do this" in machine.supervisor.last_exit) == isinstance(error, StageFailed)
+        assert str(error) in machine.supervisor.web.last_exit
+        assert ("do this" in machine.supervisor.web.last_exit) == isinstance(error, StageFailed)
         await until(lambda: machine.supervisor.running)
 
         assert asyncio.get_running_loop().time() - began_s == pytest.approx(1 + 2 + 4 + 8 + 16, abs=1)
@@ -217,7 +217,7 @@ def test_what_runs_is_routed_as_soon_as_that_works(tmp_path: Path) -> None:
         assert machine.traffic.routed is None
         await asyncio.sleep(2)
         assert release
-        assert machine.running == [release]
+        assert machine.running == [release.web]
         assert machine.traffic.routed == release.upstream
 
     tell(tmp_path, story)
@@ -228,6 +228,7 @@ def test_what_is_taken_over_is_healthy_once_it_has_answered(tmp_path: Path, fail
     async def story(machine: Machine) -> None:
         release = await machine.supervisor.pause()
         assert release
+        web = release.web
         machine.launcher.answers += [SICK] * failures
         await machine.supervisor.take_over(release)
         assert machine.supervisor.running
@@ -236,7 +237,7 @@ def test_what_is_taken_over_is_healthy_once_it_has_answered(tmp_path: Path, fail
 
         await asyncio.sleep((FAILURES_IN_A_ROW - 0.5) * INTERVAL_S)
         assert machine.supervisor.healthy == (failures == 1)
-        assert release.running == (failures == 1), "only after as many failures as ever"
+        assert web.running == (failures == 1), "only after as many failures as ever"
 
     tell(tmp_path, story, restart_when_unhealthy=True)
 
@@ -286,7 +287,7 @@ def test_what_is_drained_because_it_is_unhealthy_says_so(tmp_path: Path) -> None
 
         machine.traffic.drained = drained  # type: ignore[method-assign]
         machine.launcher.answers += [SICK] * FAILURES_IN_A_ROW
-        await until(lambda: machine.supervisor.restarts)
+        await until(lambda: machine.supervisor.web.restarts)
 
         assert ["503" in reason for reason in reasons] == [True]
         del machine.traffic.drained

@@ -6,15 +6,17 @@ from typing import Literal, NamedTuple
 
 from slot_machine.app.attempt import Report, RunningAttempt
 from slot_machine.app.attempts import Attempts
+from slot_machine.app.failures import going_on
 from slot_machine.app.operations import Operations
 from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.recovery import Recovery
 from slot_machine.app.release import describe
+from slot_machine.app.retirement import retire
 from slot_machine.app.rollout import Rollout
 from slot_machine.app.seams import Starter, TrafficMode, Trees
 from slot_machine.app.slots import Slots
-from slot_machine.app.supervisor import Supervisor, going_on, retire
+from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import NothingToRollBackTo, SlotMachineError, Stopping

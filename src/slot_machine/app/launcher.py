@@ -10,10 +10,11 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from slot_machine.app.release import Release, describe
+from slot_machine.app.release import Release, describe, releases_of
+from slot_machine.app.run import Run
 from slot_machine.core.config import DaemonConfig, VersionConfig
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import Running, Version
+from slot_machine.core.model import WEB, Running, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host.git import trees
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 
 class Launcher:
+    runs = (WEB,)
+
     def __init__(
         self, config: VersionConfig, daemon: DaemonConfig, folder: Path, data: Path, store: Store, mode: Mode
     ) -> None:
@@ -55,18 +58,27 @@ class Launcher:
 
         Raises StageFailed; then nothing of it runs.
         """
-        return await self._launch(version, on_started, self._mode.start)
+        return Release(version, await self._launch(version, 0, on_started, self._mode.start))
 
     async def launch_beside(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
         """Like `launch`, while the live version serves.
 
         Raises also Unsteerable or KeeperGone, if the version could start only after the live one has stopped.
         """
-        return await self._launch(version, on_started, self._mode.start_beside)
+        return Release(version, await self._launch(version, 0, on_started, self._mode.start_beside))
+
+    async def restart(self, release: Release, name: str) -> Run:
+        """Starts a run of a live release again, while its others go on. Raises StageFailed; then it does not run."""
+        assert name == WEB
+        return await self._launch(release.version, release.release_id, lambda: None, self._mode.start)
 
     def left_running(self) -> list[Release]:
         """The releases of which an earlier daemon left processes running; the latest first."""
-        return [self._release(Session.adopt(identity), what) for identity, *_, what in self._store.processes() if what]
+        return releases_of(
+            self._run(run, release_id, Session.adopt(identity), what)
+            for identity, _, release_id, run, what in self._store.processes()
+            if what
+        )
 
     async def probe(self, release: Release) -> health.Answer:
         """One health check of a release that has been healthy. Raises OSError where it could not be sent."""
@@ -83,9 +95,9 @@ class Launcher:
 
     def can_adopt(self, release: Release) -> bool:
         """Whether it can serve in this traffic mode, and does not run as root where a user is named."""
-        if rights.other() and os.geteuid() in proc.uids(release.session.pid):
+        if rights.other() and any(os.geteuid() in proc.uids(run.session.pid) for run in release.runs.values()):
             return False
-        if not self._mode.can_adopt(release.port, release.internal_port):
+        if not self._mode.can_adopt(release.web.port, release.web.internal_port):
             return False
         if foreign := _foreign(release):
             log.error("%s can't go on: %s", describe(release.version), foreign)
@@ -108,25 +120,26 @@ class Launcher:
         return environment.compose(version, self._env_file, app_ports, stage.stage)
 
     async def _launch(
-        self, version: Version, on_started: Callable[[], None], arrange: Callable[[int], Start]
-    ) -> Release:
+        self, version: Version, release_id: int, on_started: Callable[[], None], arrange: Callable[[int], Start]
+    ) -> Run:
+        """`release_id` is 0 for the first run of a release."""
         self._store.reserve.give_up_if_full()
         slot_log = self.open_log(version, Phase.START)
         try:
             start = self._arranged(arrange)
-            release = self._started(version, start, slot_log)
+            run = self._started(version, release_id or start.run_id, start, slot_log)
             try:
-                _save(release, Phase.START)
+                _save(run, Phase.START)
                 on_started()
-                await self._become_healthy(release, start, slot_log)
+                await self._become_healthy(run, start, slot_log)
             except BaseException as error:
-                await release.stop(min(CANDIDATE_GRACE_S, self._config.drain_timeout_s))
+                await run.stop(min(CANDIDATE_GRACE_S, self._config.drain_timeout_s))
                 if not isinstance(error, asyncio.CancelledError):
                     await start.explain_failure()
                 raise
         finally:
             slot_log.close()
-        return release
+        return run
 
     def _arranged(self, arrange: Callable[[int], Start]) -> Start:
         try:
@@ -134,7 +147,7 @@ class Launcher:
         except OSError as error:
             raise StageFailed(Phase.START, f"cannot find a port for the app: {error}") from error
 
-    def _started(self, version: Version, start: Start, slot_log: SlotLog) -> Release:
+    def _started(self, version: Version, release_id: int, start: Start, slot_log: SlotLog) -> Run:
         env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
         argv = ["/bin/sh", "-c", self._config.start_command]
         folder = self._data / trees.name(version.tree)
@@ -142,18 +155,19 @@ class Launcher:
             session = self._mode.spawn(start, argv, cwd=folder, env=env, output=slot_log.fd)
         except (OSError, ValueError) as error:
             raise StageFailed(Phase.START, f"cannot start the app: {error}") from error
-        return self._release(session, Running(version, start.run_id, start.port, start.internal_port))
+        return self._run(WEB, release_id, session, Running(version, start.run_id, start.port, start.internal_port))
 
-    def _release(self, session: Session, what: Running) -> Release:
-        return Release(session, what, self._store, self._mode.listeners(session))
+    def _run(self, name: str, release_id: int, session: Session, what: Running) -> Run:
+        log_path = self.logs.file(what.version.slot, name).path
+        return Run(name, release_id, session, what, self._store, log_path, self._mode.listeners(session))
 
-    async def _become_healthy(self, release: Release, start: Start, slot_log: SlotLog) -> None:
+    async def _become_healthy(self, run: Run, start: Start, slot_log: SlotLog) -> None:
         """Raises StageFailed, and what `start.reachable` raises."""
         config = self._config
         try:
             hosts = await health.wait_healthy(
-                release.session,
-                release.listeners,
+                run.session,
+                run.listeners,
                 Probe(start.internal_port, config.health_endpoint, begin=start.reachable, tos=start.tos),
                 start.required_port,
                 config.health_timeout_s,
@@ -161,21 +175,21 @@ class Launcher:
         except Foreign as foreign:
             raise StageFailed(Phase.HEALTH, str(foreign), slot_log.tail(), foreign.hint) from None
         except health.Exited as exited:
-            raise _exited(release, exited.code, slot_log) from None
+            raise _exited(run, exited.code, slot_log) from None
         except health.Unhealthy as error:
             output = slot_log.tail(without=_naming(config.health_endpoint))
             raise StageFailed(Phase.HEALTH, str(error), output, f"its output is in {slot_log.path}") from None
         internal = Address(hosts[start.internal_port], start.internal_port)
         public = Address(hosts[start.required_port], start.port)
-        release.upstream = Upstream(start.run_id, release.version.slot, {PUBLIC: public, INTERNAL: internal})
-        _save(release, Phase.HEALTH)
+        run.upstream = Upstream(start.run_id, run.version.slot, {PUBLIC: public, INTERNAL: internal})
+        _save(run, Phase.HEALTH)
 
 
-def _exited(release: Release, code: int, slot_log: SlotLog) -> StageFailed:
+def _exited(run: Run, code: int, slot_log: SlotLog) -> StageFailed:
     message, hint = f"the app exited while it booted: {describe_exit(code)}", f"its output is in {slot_log.path}"
     if code == 0:
         hint = f"start_command must stay in the foreground; {hint}"
-    if foreign := _taken(release):
+    if foreign := _taken(run):
         message, hint = f"{message}; {foreign}", foreign.hint
     return StageFailed(Phase.HEALTH, message, slot_log.tail(), hint)
 
@@ -185,27 +199,27 @@ def _foreign(release: Release) -> Foreign | None:
     assert release.upstream is not None
     try:
         for address in release.upstream.addresses.values():
-            release.listeners.at(address.host, address.port)
+            release.web.listeners.at(address.host, address.port)
     except Foreign as foreign:
         return foreign
     return None
 
 
-def _taken(release: Release) -> Foreign | None:
-    """Another program's socket on a port of the release, whether it listens or is only bound."""
+def _taken(run: Run) -> Foreign | None:
+    """Another program's socket on a port of the run, whether it listens or is only bound."""
     try:
-        for port in (release.port, release.internal_port):
+        for port in (run.port, run.internal_port):
             for host in ports.HOSTS:
-                release.listeners.at(host, port, ports.HELD)
+                run.listeners.at(host, port, ports.HELD)
     except Foreign as foreign:
         return foreign
     return None
 
 
-def _save(release: Release, stage: Phase) -> None:
+def _save(run: Run, stage: Phase) -> None:
     """Raises StageFailed."""
     try:
-        release.save()
+        run.save()
     except sqlite3.Error as error:
         raise StageFailed(stage, f"cannot write the database: {error}") from error
 

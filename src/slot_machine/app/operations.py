@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import TypeVar
 
 from slot_machine.app.attempt import RunningAttempt
-from slot_machine.app.supervisor import in_words, log_failure
+from slot_machine.app.failures import in_words, log_failure
 from slot_machine.core.errors import Busy, NothingToCancel, SlotMachineError, StageFailed, Stopping
 from slot_machine.core.model import Attempt, short
 from slot_machine.core.phases import TABLE, Event, Phase

@@ -69,7 +69,7 @@ class Preflight:
 
     def memory_warning(self, live: Release) -> str:
         """Empty if a second copy of the app fits into memory, which is assumed to be as large as the live one."""
-        pids, available = live.session.members(), capacity.available_memory()
+        pids, available = live.members(), capacity.available_memory()
         if sum(map(proc.resident_bytes, pids)) < available:
             return ""
         used = sum(map(capacity.proportional_bytes, pids))

@@ -5,13 +5,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from slot_machine.app.attempts import Attempts
+from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.release import Release, describe
+from slot_machine.app.retirement import retire
 from slot_machine.app.rollout import Rollout
 from slot_machine.app.seams import Starter
 from slot_machine.app.slots import Slots
-from slot_machine.app.supervisor import Supervisor, going_on, in_words, log_failure, retire
+from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event
@@ -58,7 +60,7 @@ class Recovery:
             found = (release for release in left if release.version == version and self._is_usable(release))
             if release := next(found, None):
                 left.remove(release)
-                log.info("took over %s, which runs as pid %d", describe(version), release.session.pid)
+                log.info("took over %s, which runs as pid %d", describe(version), release.web.session.pid)
                 await takes_over(release)
         if not self._supervisor.watching:
             await self._let_wait(live)

@@ -1,97 +1,70 @@
-"""A version that runs: its processes, and how they are stopped."""
+"""A release: a version that runs, with all its runs."""
 
 import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Iterable
 
-from slot_machine.core.model import WEB, Running, Version, short
-from slot_machine.host.network.listeners import Listeners
-from slot_machine.host.process.proc import Identity
-from slot_machine.state.store import Store
-
-STOP_TRIES = 3
-STOP_RETRY_S = 0.5
-
-log = logging.getLogger(__name__)
-
-
-class Processes(Protocol):
-    """A run of the app, as `host.processes.Session` has it."""
-
-    identity: Identity
-    pid: int
-    survivors: list[str]
-
-    @property
-    def exit_code(self) -> int | None: ...
-
-    async def exited(self) -> int: ...
-
-    def members(self) -> list[int]: ...
-
-    async def stop(self, grace_s: float, /) -> bool: ...
-
-    async def kill(self) -> None: ...
-
-    def reap(self) -> None: ...
+from slot_machine.app.run import Run
+from slot_machine.core.model import WEB, Version, short
+from slot_machine.core.upstream import Upstream
 
 
 class Release:
-    """One start of a version: its processes and where they listen. `upstream` is set once it is healthy.
+    """`runs` are by name. One that has ended stays there until it is started again; one that never began is missing.
 
-    `run_id` is that of its upstream.
+    What visitors get is up to the web run: the release is `running` while that runs.
     """
 
-    def __init__(self, session: Processes, what: Running, store: Store, listeners: Listeners | None = None) -> None:
-        self.version = what.version
-        self.session = session
-        self.listeners = listeners or Listeners(session)
-        self.run_id = what.run_id
-        self.port = what.port
-        self.internal_port = what.internal_port
-        self.started_s = time.monotonic()
-        self.upstream = what.upstream
-        self._store = store
+    def __init__(self, version: Version, *runs: Run) -> None:
+        self.version = version
+        self.runs = {run.name: run for run in runs}
+
+    @property
+    def release_id(self) -> int:
+        """0 before its first run."""
+        return next((run.release_id for run in self.runs.values()), 0)
+
+    @property
+    def web(self) -> Run:
+        """Raises KeyError for a release that never had it, or whose web run was gone when a daemon took it over."""
+        return self.runs[WEB]
+
+    @property
+    def upstream(self) -> Upstream | None:
+        return self.web.upstream if WEB in self.runs else None
 
     @property
     def running(self) -> bool:
-        return self.session.exit_code is None
+        return WEB in self.runs and self.web.running
 
-    def save(self) -> None:
-        """For a daemon that finds it when this one is gone."""
-        what = Running(self.version, self.run_id, self.port, self.internal_port, self.upstream)
-        self._store.save_process(self.session.identity, "app", self.run_id, WEB, what)
+    @property
+    def survivors(self) -> list[str]:
+        """Processes that could not be ended."""
+        return [survivor for run in self.runs.values() for survivor in run.session.survivors]
+
+    def members(self) -> list[int]:
+        """The ids of all its processes."""
+        return [pid for run in self.runs.values() for pid in run.session.members()]
 
     async def stop(self, grace_s: float) -> bool:
-        """Ends every process of it. Returns whether that took a SIGKILL.
+        """Ends all runs at the same time, each as `Run.stop` does. Returns whether that took a SIGKILL."""
+        async with asyncio.TaskGroup() as tasks:
+            stops = [tasks.create_task(run.stop(grace_s)) for run in self.runs.values()]
+        return any(stop.result() for stop in stops)
 
-        Whatever fails is tried again and logged: a version that is replaced must not cost the one that replaces it.
-        """
-        try:
-            return await self._ended(lambda: self.session.stop(max(grace_s, 0)))
-        except asyncio.CancelledError:
-            await self._ended(self._killed)
-            raise
-        finally:
-            self._store.remove_process(self.session.identity)
 
-    async def _ended(self, end: Callable[[], Awaitable[bool]]) -> bool:
-        for _ in range(STOP_TRIES):
-            try:
-                return await end()
-            except Exception as error:  # noqa: BLE001 - see `stop`
-                log.error("cannot end %s, trying again: %s", describe(self.version), error)
-            end = self._killed
-            await asyncio.sleep(STOP_RETRY_S)
-        self.session.reap()
-        log.error("gave up ending %s: end session %d by hand", describe(self.version), self.session.pid)
-        return True
+def releases_of(runs: Iterable[Run]) -> list[Release]:
+    """The releases that the runs belong to, in the order of their first ones.
 
-    async def _killed(self) -> bool:
-        await self.session.kill()
-        return True
+    A second run of the same name is what was left of an earlier start; it counts as a release of its own.
+    """
+    releases: list[Release] = []
+    for run in runs:
+        its = (release for release in releases if release.release_id == run.release_id and run.name not in release.runs)
+        if release := next(its, None):
+            release.runs[run.name] = run
+        else:
+            releases.append(Release(run.version, run))
+    return releases
 
 
 def describe(version: Version) -> str:

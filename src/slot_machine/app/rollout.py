@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from slot_machine.app.attempt import RunningAttempt, now
+from slot_machine.app.failures import in_words, log_failure
 from slot_machine.app.release import Release, describe
+from slot_machine.app.retirement import Retired, retire
 from slot_machine.app.seams import Starter, TrafficMode
 from slot_machine.app.slots import Slots
-from slot_machine.app.supervisor import Retired, Supervisor, in_words, log_failure, retire
+from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import KeeperGone, StageFailed, Unsteerable
 from slot_machine.core.model import Version
@@ -32,7 +34,7 @@ class Rollout:
         Raises StageFailed; then nothing of the candidate runs.
         """
         release = await self._start(attempt, event, version, live)
-        for doubt in release.listeners.doubts:
+        for doubt in release.web.listeners.doubts:
             attempt.warn(doubt)
         return release
 
@@ -100,7 +102,7 @@ class Rollout:
         retired = await retire(self._mode.traffic, old, budget_s)
         attempt.count(retired.counts)
         attempt.outcome(_retired_in_words(retired, budget_s))
-        if survivors := old.session.survivors:
+        if survivors := old.survivors:
             attempt.warn(f"cannot end {', '.join(survivors)}: {SURVIVES}")
 
 

@@ -1,10 +1,11 @@
 """What deploys and the supervisor need of the machine, as protocols; tests implement them in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from slot_machine.app.release import Release
+from slot_machine.app.run import Run
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Phase
 from slot_machine.host.files.capacity import Size
@@ -17,9 +18,15 @@ from slot_machine.traffic.protocol import Traffic
 class Starter(Protocol):
     """Starts versions of the app, as `launcher.Launcher` does."""
 
+    @property
+    def runs(self) -> Sequence[str]:
+        """The names of the runs that a release has."""
+
     async def launch(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
 
     async def launch_beside(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
+
+    async def restart(self, release: Release, name: str, /) -> Run: ...
 
     async def probe(self, release: Release, /) -> Answer: ...
 

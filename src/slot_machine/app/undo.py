@@ -6,10 +6,11 @@ import sqlite3
 from dataclasses import dataclass
 
 from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.failures import in_words, log_failure
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.release import describe
 from slot_machine.app.slots import Slots
-from slot_machine.app.supervisor import Supervisor, in_words, log_failure
+from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.errors import Cancelled, SlotMachineError, Stopping
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event, Phase

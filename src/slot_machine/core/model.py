@@ -31,6 +31,15 @@ class Version(msgspec.Struct, frozen=True):
     tree: int = 0
 
 
+class Rules(msgspec.Struct, frozen=True):
+    """How a run is stopped, and what follows if it ends by itself."""
+
+    stop_grace_s: float = 0.0
+    """It gets at least this long between SIGTERM and SIGKILL, even if its release has less time left."""
+    restart: bool = True
+    """Whether it is started again when it has ended."""
+
+
 class Running(msgspec.Struct, frozen=True):
     """A run, as the database describes it to the next daemon. `upstream` is None until the run was healthy.
 
@@ -39,9 +48,10 @@ class Running(msgspec.Struct, frozen=True):
 
     version: Version
     run_id: int = msgspec.field(name="number")
-    port: int
-    internal_port: int
+    port: int = 0
+    internal_port: int = 0
     upstream: Upstream | None = None
+    rules: Rules = Rules()
 
 
 class State(msgspec.Struct, frozen=True):

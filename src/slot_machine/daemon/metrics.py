@@ -63,7 +63,7 @@ def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:
     memory.add(resident_bytes(os.getpid()), process="daemon")
     memory.add(sum(map(resident_bytes, measured.pids)), process="proxy")
     if supervisor.release and supervisor.running:
-        memory.add(sum(map(resident_bytes, supervisor.release.session.members())), process="app")
+        memory.add(sum(map(resident_bytes, supervisor.release.members())), process="app")
     yield memory
 
 

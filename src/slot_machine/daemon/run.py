@@ -11,9 +11,9 @@ from functools import partial
 
 from slot_machine.app import opening
 from slot_machine.app.app import App
+from slot_machine.app.failures import log_failure
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.operations import Operations
-from slot_machine.app.supervisor import log_failure
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
 from slot_machine.daemon import datafolder, metrics, reload, status
 from slot_machine.daemon.api import Api

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from slot_machine.core.model import SLOTS, Slot
+from slot_machine.core.model import SLOTS, WEB, Slot
 from slot_machine.host.files.regular import open_regular
 from slot_machine.host.rotation import SPARED_BYTES, LogFile
 
@@ -21,17 +21,29 @@ log = logging.getLogger(__name__)
 class SlotLogs:
     def __init__(self, data: Path, max_bytes: int, keep: int) -> None:
         """With `max_bytes` 0, logs are never rotated."""
-        self._rotated = max_bytes > 0
-        self._files = {slot: LogFile(data / f"slot-{slot}.log", max_bytes, keep) for slot in SLOTS}
+        self._data = data
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._files: dict[Path, LogFile] = {}
+        for slot in SLOTS:
+            self.file(slot)
 
-    def open(self, slot: Slot) -> "SlotLog":
+    def file(self, slot: Slot, run: str = WEB) -> LogFile:
+        """The setup and the web run share `slot-a.log`. Any other run has its own log, such as `slot-a-worker.log`.
+
+        It is rotated from now on.
+        """
+        path = self._data / (f"slot-{slot}.log" if run == WEB else f"slot-{slot}-{run}.log")
+        return self._files.setdefault(path, LogFile(path, self._max_bytes, self._keep))
+
+    def open(self, slot: Slot, run: str = WEB) -> "SlotLog":
         """Raises OSError."""
-        return SlotLog(self._files[slot])
+        return SlotLog(self.file(slot, run))
 
     async def keep_small(self) -> None:
         """Rotates large logs, in a thread. Runs until cancelled, or until the file system turns out unable."""
         logged = ""
-        while self._rotated:
+        while self._max_bytes:
             try:
                 await asyncio.to_thread(self.rotate)
                 logged = ""
@@ -44,7 +56,7 @@ class SlotLogs:
 
     def rotate(self) -> None:
         """Blocks. Raises OSError."""
-        for file in self._files.values():
+        for file in list(self._files.values()):
             file.rotate()
 
 

@@ -1,0 +1,113 @@
+"""A run: one process of a release, with all that it started."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from slot_machine.core.model import Running, short
+from slot_machine.host.network.listeners import Listeners
+from slot_machine.host.process.proc import Identity
+from slot_machine.state.store import Store
+
+STOP_TRIES = 3
+STOP_RETRY_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Processes(Protocol):
+    """The processes of a run, as `host.process.session.Session` has them."""
+
+    identity: Identity
+    pid: int
+    survivors: list[str]
+
+    @property
+    def exit_code(self) -> int | None: ...
+
+    async def exited(self) -> int: ...
+
+    def members(self) -> list[int]: ...
+
+    async def stop(self, grace_s: float, /) -> bool: ...
+
+    async def kill(self) -> None: ...
+
+    def reap(self) -> None: ...
+
+
+class Run:
+    """`name` is unique in its release. `log` is the file that the run writes its output to.
+
+    `upstream` is set once it is healthy, and only for a run that visitors reach.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        release_id: int,
+        session: Processes,
+        what: Running,
+        store: Store,
+        log: Path,
+        listeners: Listeners | None = None,
+    ) -> None:
+        self.name = name
+        self.release_id = release_id
+        self.session = session
+        self.version = what.version
+        self.run_id = what.run_id
+        self.port = what.port
+        self.internal_port = what.internal_port
+        self.upstream = what.upstream
+        self.rules = what.rules
+        self.log = log
+        self.listeners = listeners or Listeners(session)
+        self.started_s = time.monotonic()
+        self._store = store
+
+    def __str__(self) -> str:
+        return f"{self.name} of {short(self.version.commit)} in slot {self.version.slot}"
+
+    @property
+    def running(self) -> bool:
+        return self.session.exit_code is None
+
+    def save(self) -> None:
+        """The next daemon finds the run by this. Raises sqlite3.Error."""
+        what = Running(self.version, self.run_id, self.port, self.internal_port, self.upstream, self.rules)
+        self._store.save_process(self.session.identity, "app", self.release_id, self.name, what)
+
+    async def stop(self, grace_s: float) -> bool:
+        """Ends every process of it: SIGTERM, then SIGKILL after `grace_s`, or later if its rules say so.
+
+        Returns whether that took a SIGKILL. Any failure is logged and tried again: a release that is replaced must not
+        cost the one that replaces it.
+        """
+        least_s = self.rules.stop_grace_s if self.running else 0
+        try:
+            return await self._ended(lambda: self.session.stop(max(grace_s, least_s)))
+        except asyncio.CancelledError:
+            await self._ended(self._killed)
+            raise
+        finally:
+            self._store.remove_process(self.session.identity)
+
+    async def _ended(self, end: Callable[[], Awaitable[bool]]) -> bool:
+        for _ in range(STOP_TRIES):
+            try:
+                return await end()
+            except Exception as error:  # noqa: BLE001 - see `stop`
+                log.error("cannot end %s, trying again: %s", self, error)
+            end = self._killed
+            await asyncio.sleep(STOP_RETRY_S)
+        self.session.reap()
+        log.error("gave up ending %s: end session %d by hand", self, self.session.pid)
+        return True
+
+    async def _killed(self) -> bool:
+        await self.session.kill()
+        return True

@@ -1,0 +1,161 @@
+"""Keeps one run of the live release running: when it ends, it is started again after a delay."""
+
+import asyncio
+import logging
+import time
+
+from slot_machine.app.failures import going_on, in_words, log_failure
+from slot_machine.app.monitor import Monitor
+from slot_machine.app.release import Release, describe
+from slot_machine.app.retirement import retire
+from slot_machine.app.run import Run
+from slot_machine.app.seams import Starter
+from slot_machine.core.backoff import next_delay_s
+from slot_machine.core.config import VersionConfig
+from slot_machine.core.model import WEB
+from slot_machine.host.process.session import describe_exit
+from slot_machine.traffic.protocol import Traffic
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
+
+class Watch:
+    """Watches the run called `name`. `restarts` counts since its release went live; `last_exit` tells its latest end.
+
+    Any failure is logged and tried again.
+    """
+
+    def __init__(self, name: str, launcher: Starter) -> None:
+        self.name = name
+        self.restarts = 0
+        self.last_exit = ""
+        self._launcher = launcher
+
+    async def keep(self, release: Release) -> None:
+        """Runs until it is cancelled, or until the run has ended and its rules say that it is not started again.
+
+        A run that is missing in `release` is started after the first delay.
+        """
+        run, delay_s = release.runs.get(self.name), 0.0
+        while True:
+            up_s = 0.0
+            if run:
+                await self._until_over(release, run)
+                if not run.rules.restart:
+                    return
+                up_s = time.monotonic() - run.started_s
+            delay_s = next_delay_s(delay_s, up_s)
+            log.info("starting %s again in %g s", self._in_words(release), delay_s)
+            await asyncio.sleep(delay_s)
+            self.restarts += 1
+            try:
+                run = await self._start(release)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                run = None
+                self.failed(f"restart of {self._in_words(release)} failed", error)
+
+    def failed(self, what: str, error: Exception) -> None:
+        self.last_exit = in_words(error)
+        log_failure(what, error)
+
+    def _in_words(self, release: Release) -> str:
+        return f"{self.name} of {describe(release.version)}"
+
+    async def _start(self, release: Release) -> Run:
+        run = release.runs[self.name] = await self._launcher.restart(release, self.name)
+        return run
+
+    async def _until_over(self, release: Release, run: Run) -> None:
+        """Waits for the end of the run, and ends what is left of it."""
+        self.last_exit = await self._watched(release, run)
+        log.error("%s ended: %s; its output is in %s", self._in_words(release), self.last_exit, run.log)
+        with going_on(f"cannot clear away what is left of {run}"):
+            await run.stop(0)
+
+    async def _watched(self, release: Release, run: Run) -> str:
+        while True:
+            try:
+                return await self._watch(release, run)
+            except Exception as error:  # noqa: BLE001 - the run may go on
+                log.error("cannot watch %s, trying again in %g s: %s", self._in_words(release), RETRY_S, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _watch(self, release: Release, run: Run) -> str:  # noqa: ARG002 - the web run's health is its release's
+        """Returns how the run ended; empty if it runs, and is to be ended because it is unhealthy."""
+        return describe_exit(await run.session.exited())
+
+
+class WebWatch(Watch):
+    """The web run: visitors are led to it while it runs, and its health is asked for."""
+
+    def __init__(self, config: VersionConfig, launcher: Starter, traffic: Traffic, monitor: Monitor) -> None:
+        super().__init__(WEB, launcher)
+        self._config = config
+        self._traffic = traffic
+        self._monitor = monitor
+        self._routed = True
+
+    def begin(self) -> None:
+        """Another release went live, and new requests go to it already."""
+        self.restarts = 0
+        self.last_exit = ""
+        self._routed = True
+
+    async def route(self, release: Release) -> None:
+        self._routed = False
+        await self._traffic.route(release.upstream)
+        self._routed = True
+
+    async def serve(self, release: Release) -> None:
+        """Leads visitors to a web run that has just been started. If that fails, stops it and raises."""
+        run = release.web
+        for doubt in run.listeners.doubts:
+            log.warning("%s: %s", describe(release.version), doubt)
+        try:
+            await self.route(release)
+        except Exception:
+            await run.stop(0)
+            del release.runs[WEB]
+            raise
+        self._monitor.started_again()
+
+    def _in_words(self, release: Release) -> str:
+        return describe(release.version)
+
+    async def _start(self, release: Release) -> Run:
+        run = await super()._start(release)
+        await self.serve(release)
+        return run
+
+    async def _until_over(self, release: Release, run: Run) -> None:
+        how = await self._watched(release, run)
+        self.last_exit = how or f"ended because it was unhealthy: {self._monitor.reason}"
+        self._monitor.crashed()
+        log.error("the live app, %s, ended: %s", describe(release.version), self.last_exit)
+        with going_on("cannot tell that nothing is live"):
+            await self._traffic.route(None)
+        with going_on(f"cannot clear away what is left of {describe(release.version)}"):
+            if not how:
+                await retire(self._traffic, run, self._config.drain_timeout_s)
+                return
+            await run.stop(0)
+            if run.upstream:
+                await self._traffic.forget(run.upstream)
+
+    async def _watch(self, release: Release, run: Run) -> str:
+        if not self._routed:
+            await self.route(release)
+        ended = asyncio.create_task(run.session.exited())
+        sick = asyncio.create_task(self._monitor.until_to_be_started_again(release))
+        try:
+            await asyncio.wait({ended, sick}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return describe_exit(ended.result())
+            sick.result()
+            return ""
+        finally:
+            for task in (ended, sick):
+                task.cancel()
+            await asyncio.gather(ended, sick, return_exceptions=True)
