@@ -1,4 +1,4 @@
-"""One deploy, rollback or recovery as it happens: its phase, its progress lines, its entry in the history."""
+"""One deploy, rollback or recovery while it runs: its phase, its progress, its entry in the history."""
 
 import logging
 import time
@@ -32,7 +32,7 @@ def now() -> str:
 
 
 class RunningAttempt:
-    """Follows the table of phases; each step closes the stage before it and opens the next."""
+    """Follows the table in `core.phases`. Each event ends a stage and begins the next one."""
 
     def __init__(self, record: Attempt, store: Store, report: Report) -> None:
         self.record = store.begin(record)
@@ -40,7 +40,7 @@ class RunningAttempt:
         self.version: Version | None = None
         self.warnings: tuple[str, ...] = ()
         self.cancelled = False
-        """Somebody asked for its end, and it will come to that."""
+        """Somebody has cancelled it, and it can no longer succeed."""
         self._store = store
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()
@@ -52,7 +52,7 @@ class RunningAttempt:
         self._note()
 
     def on(self, event: Event, message: str = "") -> None:
-        """Goes on to the next phase; `message` says what it does there. Raises IllegalTransition."""
+        """Goes to the next phase. `message` says what is done there. Raises IllegalTransition."""
         phase = after(self.phase, event)
         if self.phase is not Phase.IDLE:
             self._close_stage("failed" if event in (Event.FAIL, Event.CANCEL, Event.ABANDON) else "finished")
@@ -66,12 +66,12 @@ class RunningAttempt:
         self._tell(Progress(event="started", stage=phase.stage, message=message))
 
     def count(self, counts: Counts | None) -> None:
-        """Adds to what the switch did to requests."""
+        """Adds to `record.requests`."""
         if counts:
             self.record.requests = counts + (self.record.requests or Counts())
 
     def outcome(self, message: str) -> None:
-        """What the running stage came to, told when it closes."""
+        """The result of the running stage; the client is told when the stage ends."""
         self._outcome = message
 
     def output(self, line: str) -> None:
@@ -81,20 +81,20 @@ class RunningAttempt:
         self._report(Printed(piece, self.phase.stage, self._stage_seconds()))
 
     def warn(self, message: str) -> None:
-        """Goes on, but the client hears of it, and the reply has it in its `warnings`."""
+        """The client is told at once, and again in the reply's `warnings`."""
         log.warning("%s %d: %s", self.record.kind, self.record.id, message)
         self.warnings += (message,)
         self.output(f"warning: {message}")
 
     def end(self, error: str = "") -> None:
-        """Writes the attempt into the history under the result that its phase stands for."""
+        """Writes the attempt into the history; its phase says with which result. Raises sqlite3.Error."""
         self.record.result = RESULTS[self.phase]
         self.record.error = error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]} ..."
         self.record.seconds = round(time.monotonic() - self._began_s, 4)
         self._store.save_attempt(self.record)
 
     def _note(self) -> None:
-        """For whoever reads the history after the daemon was killed. No deploy fails over it."""
+        """Saves how far it has come, in case the daemon is killed. Raises nothing: no deploy fails because of it."""
         try:
             self._store.note(self.record)
         except Exception as error:  # noqa: BLE001 - see above

@@ -30,11 +30,11 @@ class Clearing:
         self._reserve = reserve
 
     async def before(self, commit: str) -> None:
-        """Raises OSError, SlotMachineError."""
+        """Call it before git checks `commit` out. Raises OSError, SlotMachineError."""
         await self.move(await self._leavings.before(commit))
 
     async def after(self) -> None:
-        """Raises OSError, SlotMachineError."""
+        """Call it after the checkout. Raises OSError, SlotMachineError."""
         await self.move(await self._leavings.after())
 
     async def everything(self) -> None:

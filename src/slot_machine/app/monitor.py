@@ -1,4 +1,4 @@
-"""Whether the live app is healthy: asked again and again, and doubted for a while after a crash."""
+"""Whether the live app is healthy: it is asked at an interval, and does not count as healthy soon after a crash."""
 
 import asyncio
 import logging
@@ -14,16 +14,16 @@ log = logging.getLogger(__name__)
 
 FAILURES_IN_A_ROW = 3
 SETTLED_AFTER_S = 5.0
-"""So long an app that had crashed must stay up until it counts as healthy again."""
+"""An app that crashed counts as healthy again when it has stayed up for this long."""
 SHORTEST_PAUSE_S = 0.05
 FIRST_ANSWER_S = 1.0
-"""So long a daemon that takes the app over waits for its answer; then it is asked as ever."""
+"""A daemon that takes the app over waits this long for its answer; after that it asks at the usual interval."""
 
 
 class Monitor:
-    """`reason` says why the app that runs is not healthy; it is empty if it is.
+    """`reason` says why the running app is not healthy; it is empty while the app is healthy.
 
-    `deploying`: it is not started again meanwhile, as another version may be about to take over.
+    While `deploying` is set, an unhealthy app is not started again, because another version may be about to replace it.
     """
 
     def __init__(self, config: VersionConfig, launcher: Starter) -> None:
@@ -34,7 +34,7 @@ class Monitor:
         self._in_a_row = 0
         self._sick = ""
         self.failures: Counter[str] = Counter()
-        """Of probes since the daemon began, by what came instead of a 200."""
+        """The health checks that failed since the daemon began, by what came instead of a 200."""
         self.deploying = False
 
     @property
@@ -44,12 +44,12 @@ class Monitor:
         return self._sick
 
     def proven(self) -> None:
-        """Another version, which was healthy a moment ago."""
+        """Another release went live; its health was proven right before."""
         self._crashed = False
         self._well()
 
     async def taken_over(self, release: Release) -> None:
-        """An earlier daemon's, which may hang. It is healthy once it has answered."""
+        """The release comes from an earlier daemon, and may hang. It counts as healthy once it has answered."""
         self.proven()
         if self._config.health_interval_s:
             self._sick = "it has not answered its health check since this daemon took it over"
@@ -61,12 +61,12 @@ class Monitor:
         self._crashed = True
 
     def started_again(self) -> None:
-        """It was healthy a moment ago. If it had crashed before, it is doubted until it has stayed up."""
+        """The app has been started and was healthy. After a crash, it must stay up before it counts as healthy."""
         self._settled_s = time.monotonic() + SETTLED_AFTER_S
         self._well()
 
     async def until_to_be_started_again(self, release: Release) -> None:
-        """Watches, and returns when the app is unhealthy and the configuration says that it is then started again."""
+        """Returns when the app is unhealthy, if the configuration says that it is then started again."""
         if self._crashed:
             await asyncio.sleep(self._settled_s - time.monotonic())
             self._crashed = False
@@ -74,7 +74,7 @@ class Monitor:
         interval_s = self._config.health_interval_s
         if not interval_s:
             await asyncio.get_running_loop().create_future()
-        # One that is not known to be well is asked at once.
+        # If it is not known to be healthy, it is asked at once.
         asked_s = time.monotonic() - (interval_s if self._sick else 0)
         while not self._to_be_started_again():
             await asyncio.sleep(max(asked_s + interval_s - time.monotonic(), SHORTEST_PAUSE_S))

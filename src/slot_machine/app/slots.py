@@ -1,4 +1,4 @@
-"""What the trees hold: a commit that was checked out and set up, or nothing that can be relied on."""
+"""What the trees hold: each one a commit that was checked out and set up, or nothing that can be started."""
 
 import asyncio
 import logging
@@ -37,23 +37,23 @@ class Slots:
         self._custody = custody
 
     def holds(self, version: Version) -> bool:
-        """Whether the version's tree was prepared for it, and for nothing since."""
+        """Whether its tree was prepared for it, and not for another version since."""
         contents = self._store.contents(version.tree)
         return contents is not None and contents.commit == version.commit and not self._misplaced(version)
 
     def _misplaced(self, version: Version) -> bool:
-        """Whether the tree was set up as the other slot, whose name leads elsewhere by now."""
+        """Whether the tree was set up under the name of the other slot, which leads to another tree now."""
         own = trees.TREE_OF_SLOT[version.slot] == version.tree
         return not own and trees.made_as_slot(self._worktrees.path(version.tree))
 
     async def checked_out(self, version: Version) -> bool:
-        """Whether it holds that, and git says so, too."""
+        """Whether its tree holds it, and git finds its commit there."""
         return self.holds(version) and await self._worktrees.head(version.tree) == version.commit
 
     async def untouched(self, attempt: RunningAttempt, version: Version) -> bool:
-        """Whether tracked files are as the setup left them, or else are data that the app wrote.
+        """Whether each tracked file is as the setup left it, or differs only because the app keeps data in it.
 
-        Where git can't tell, they are taken to be. Raises GitFailed.
+        If the repository is broken, so that git can't tell, the answer is yes. Raises GitFailed.
         """
         if not self.holds(version):
             return False
@@ -73,7 +73,7 @@ class Slots:
         return False
 
     async def prepare(self, attempt: RunningAttempt, version: Version) -> None:
-        """Checkout and setup. Raises GitFailed, StageFailed."""
+        """Checks the version out into its tree and runs the setup there. Raises GitFailed, StageFailed."""
         previous = self._store.state().previous
         if previous:
             await self._worktrees.protect("previous", previous.commit)
@@ -94,7 +94,10 @@ class Slots:
         self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
 
     async def left(self, attempt: RunningAttempt, before: State) -> None:
-        """After a switch: sees to what the app wrote into the trees that the slots led to."""
+        """After a switch, keeps what the app wrote into a tree that no slot leads to any more.
+
+        Warns of databases that the new version does not find.
+        """
         after = self._store.state()
         in_use = {version.tree for version in (after.live, after.previous) if version}
         for version in filter(None, (before.live, before.previous)):
@@ -104,7 +107,7 @@ class Slots:
             await self._custody.tell_of_forks(attempt, before.live, after.live)
 
     def link(self) -> None:
-        """Sets the symlinks. They are for people: no deploy fails over them."""
+        """Sets the symlinks, which are for people. Raises nothing: no deploy fails because of them."""
         data = self._worktrees.data
         try:
             state = self._store.state()
@@ -119,7 +122,7 @@ class Slots:
                 log.error("cannot write the symlinks of the slots, live and previous: %s", error)
 
     async def take_back(self, attempt: RunningAttempt, tree: int) -> None:
-        """Removes what deploys wrote into a tree since it was in use. Raises nothing."""
+        """Removes what failed deploys wrote into a tree since a version in it was live. Raises nothing."""
         begun_ns, previous = self._store.begun_ns(tree), self._store.state().previous
         if not begun_ns or (previous and previous.tree == tree and self.holds(previous)):
             return
@@ -134,7 +137,7 @@ class Slots:
             attempt.warn(f"the disk is full: removed what a failed deploy had written into {path}")
 
     async def discard(self, attempt: RunningAttempt, tree: int) -> None:
-        """Removes a tree that no slot leads to, but for what the app wrote. Raises OSError, sqlite3.Error."""
+        """Removes a tree that no slot leads to; what the app wrote there is kept. Raises OSError, sqlite3.Error."""
         path = self._worktrees.path(tree)
         if not path.exists():
             return
@@ -183,7 +186,7 @@ class Slots:
 
 
 def _no_new_privileges() -> str:
-    """Empty where commands may gain privileges."""
+    """A hint for a setup that may have failed because of NoNewPrivileges; empty if that is not set."""
     if not proc.no_new_privileges():
         return ""
     return "the daemon runs with NoNewPrivileges=, so sudo, setuid programs and file capabilities don't work in it"

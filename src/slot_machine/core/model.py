@@ -24,7 +24,7 @@ def other(slot: Slot) -> Slot:
 
 
 class Version(msgspec.Struct, frozen=True):
-    """A commit (its full hash), the slot it runs in, ran in, or is to run in, and the tree with its files."""
+    """A commit (its full hash), with the slot that it runs in and the tree that holds its files."""
 
     slot: Slot
     commit: str
@@ -55,7 +55,7 @@ class Running(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What is live and where a rollback goes to.
+    """The live version, and the one that a rollback makes live.
 
     `last_deploy_time` is RFC 3339 in UTC, empty before the first deploy.
     """
@@ -66,20 +66,20 @@ class State(msgspec.Struct, frozen=True):
 
     @property
     def idle_slot(self) -> Slot:
-        """Where the next version is prepared."""
+        """The slot of the next version."""
         return other(self.live.slot) if self.live else "a"
 
     @property
     def spare_tree(self) -> int:
-        """The first one that neither slot uses."""
+        """The first tree that neither slot uses: the next version is prepared there."""
         used = {version.tree for version in (self.live, self.previous) if version}
         return next(tree for tree in TREES if tree not in used)
 
     def promoted(self, version: Version, time: str) -> "State":
-        """The state after `version` took over from the live one.
+        """The state after `version` has replaced the live one, which becomes the previous version.
 
-        A commit that takes over from itself does not replace the previous version, which moves to the slot that is
-        free now, and to the tree that is free now if its own was overwritten.
+        If both are the same commit, the previous version stays what it is. It moves to the slot that is free now, and
+        to the tree that is free now if `version` overwrote its own.
         """
         if not self.live or self.live.commit != version.commit:
             return State(version, self.live, time)
@@ -91,7 +91,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a tree holds: a commit that was prepared in full, and how it then differed from that commit.
+    """What a tree holds: a commit that was checked out and set up to the end.
 
     `fingerprint` is a digest of the changes that the setup made to tracked files.
     """
@@ -101,11 +101,12 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """What a setup left in a tree beside the commit's files: the size of each file, and its time of change in ns.
+    """What a setup left in a tree beside the commit's files: by name, each file's size and time of change in ns.
 
-    A file of the commit that it removed has a size of -1.
+    A file of the commit that the setup removed has a size of -1.
 
-    `unfinished`: it did not end, so what changed since it began is its, but for what git ignores.
+    `unfinished`: the setup did not end. Any file that changed since it began counts as made by it, unless git ignores
+    the file.
     """
 
     files: dict[bytes, tuple[int, int]] = {}
@@ -113,12 +114,15 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, kw_only=True):
-    """One deploy, rollback or recovery as the history keeps it. Durations are in seconds, per stage reached."""
+    """One deploy, rollback or recovery, as the history has it. The fields are in the order of the table's columns.
+
+    `stage_seconds` has the duration of each stage that was reached.
+    """
 
     id: int
     kind: Kind
     trigger: str
-    """What started it: `api`, `cli` or `start`."""
+    """What set it off: `api`, `cli`, or `start` for the start of the daemon."""
     commit: str = ""
     slot: str = ""
     started_at: str
@@ -128,14 +132,13 @@ class Attempt(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     stage_seconds: dict[str, float] = {}
     requests: Counts | Literal[""] = ""
-    """What the switch did to them; empty where nobody counted."""
+    """What became of the requests at the switch; empty where nobody counted them."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a deploy's progress.
+    """A step of an attempt, as its client is told of it.
 
-    `event` is `started`, `output` (a line that the setup printed, or a warning), `finished` or `failed`; `seconds` is
-    the duration of the stage so far.
+    `output` is a line that the setup printed, or a warning. `seconds` is the duration of the stage so far.
     """
 
     event: Literal["started", "output", "finished", "failed"]
@@ -145,7 +148,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Printed(msgspec.Struct, frozen=True):
-    """A piece of what the setup prints, as it came: lines may begin and end anywhere. `seconds` as in `Progress`."""
+    """Bytes that the setup printed. A line may begin in one piece and end in another. `seconds` is as in `Progress`."""
 
     piece: bytes
     stage: str
