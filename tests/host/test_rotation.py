@@ -202,6 +202,21 @@ def test_tail_of_a_start_in_the_midst_of_which_the_log_was_rotated(folder: Path)
     start.close()
 
 
+def test_each_run_has_a_log_of_its_own_which_is_rotated(folder: Path) -> None:
+    logs = SlotLogs(folder, MAX_BYTES, keep=5)
+    worker = logs.open("a", "worker")
+    adopted = logs.file("b", "worker")
+    assert (worker.path, adopted.path) == (folder / "slot-a-worker.log", folder / "slot-b-worker.log")
+    for path in (worker.path, adopted.path):
+        path.write_bytes(lines(20_000))
+
+    logs.rotate()
+
+    assert [contents(path) for path in (worker.path, adopted.path)] == [lines(20_000)] * 2
+    assert all(kept(path) for path in (worker.path, adopted.path))
+    worker.close()
+
+
 def test_file_system_that_cannot_rotate_is_not_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "slot-a.log"
     path.write_bytes(lines(20_000))
