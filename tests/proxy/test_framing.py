@@ -9,16 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slot_machine.proxy.framing import (
-    MORE,
-    MOST_EXCESS_BYTES,
-    REPLY_LINES,
-    REQUEST_LINES,
-    Chunked,
-    ChunkLines,
-    Framing,
-    Sized,
-)
+from slot_machine.proxy.chunked import MOST_EXCESS_BYTES, REPLY_LINES, REQUEST_LINES, Chunked, ChunkLines
+from slot_machine.proxy.framing import MORE, Framing, Sized
 from slot_machine.proxy.heads import reply, request
 from slot_machine.proxy.heads.fields import ProtocolError
 from tests.proxy.costs import steps

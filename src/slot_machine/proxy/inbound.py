@@ -11,8 +11,9 @@ from time import monotonic
 from typing import cast
 
 from slot_machine.proxy import pages
+from slot_machine.proxy.chunked import Chunked
 from slot_machine.proxy.exchange import Exchange
-from slot_machine.proxy.framing import MORE, Chunked, Framing, Sized
+from slot_machine.proxy.framing import MORE, Framing, Sized
 from slot_machine.proxy.heads import request
 from slot_machine.proxy.heads.fields import MOST_CACHED_BYTES, MOST_HEAD_BYTES, ProtocolError
 from slot_machine.proxy.heads.request import RequestHead

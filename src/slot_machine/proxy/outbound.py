@@ -8,27 +8,28 @@ from time import monotonic
 from typing import cast
 
 from slot_machine.proxy.exchange import Connection, Exchange
-from slot_machine.proxy.framing import LAST_CHUNK, MORE, REPLY_LINES, Chunked, Framing, Sized, UntilClose, chunk
+from slot_machine.proxy.framing import MORE, Framing, UntilClose
 from slot_machine.proxy.heads import reply
 from slot_machine.proxy.heads.fields import MOST_HEAD_BYTES, ProtocolError, list_members
-from slot_machine.proxy.heads.reply import BODYLESS, ReplyHead
+from slot_machine.proxy.heads.reply import ReplyHead
 from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.reply_framing import Encoded, reply_framing
 from slot_machine.proxy.sockets import fileno
 from slot_machine.proxy.tunnel import Tunnel
 from slot_machine.proxy.turns import end_turn
 
 READ_BYTES = 262_144
 WRITTEN_AT_ONCE = 16_384
-"""Bytes up to which a copy costs less than a second buffer."""
+"""Bytes of a body that are joined to the head: up to here a copy costs less than a second write."""
 
 
 class AppConnection(asyncio.Protocol):
+    """Implements Connection. `_early` is the beginning of a head that is not complete."""
+
     __slots__ = (
         "_early",
-        "_encode",
         "_exchange",
         "_head",
-        "_payload",
         "_pool",
         "_reply_framing",
         "congested",
@@ -46,8 +47,6 @@ class AppConnection(asyncio.Protocol):
         self._early = b""
         self._head: ReplyHead | None = None
         self._reply_framing: Framing | None = None
-        self._encode = False
-        self._payload: list[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -59,14 +58,14 @@ class AppConnection(asyncio.Protocol):
         if exchange is None:
             self._pool.lost(self, monotonic())
         elif isinstance(self._reply_framing, UntilClose) and exc is None and not exchange.winding_up:
-            if self._encode:
-                self._write(exchange, LAST_CHUNK)
+            if ending := self._reply_framing.clean_ending:
+                self._write(exchange, ending)
             exchange.finished(monotonic())
         else:
             exchange.app_lost("the app closed the connection before it answered")
 
     def _read_what_is_left(self) -> None:
-        """A write that meets a reset ends the connection before the reply is read that explains it."""
+        """A write to a connection that was reset ends it before the app's reply was read, which may say why."""
         with suppress(OSError):
             while self._exchange and (left := os.read(self.fileno(), READ_BYTES)):
                 self.data_received(left)
@@ -74,13 +73,14 @@ class AppConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None:
-            # Nobody asked, and nobody may ask on this one any more.
+            # No request is on it: what came can't be a reply, and no other request may use it.
             self._pool.lost(self, monotonic())
             self.transport.abort()
             return
         try:
-            if self._reply_framing is not None:
-                self._relay(exchange, data, 0, self._reply_framing.feed(data, 0))
+            framing = self._reply_framing
+            if framing is not None:
+                self._relay(exchange, framing, data, 0, framing.feed(data, 0))
                 end_turn(self.transport, len(data), self._waits)
                 return
             if self._early:
@@ -91,7 +91,7 @@ class AppConnection(asyncio.Protocol):
             if head is None or head.whole != len(data) or not exchange.head.plain or client.request_framing is not None:
                 self._begin_reply(exchange, data, end)
                 return
-            # Most replies: all of it is here and no more, the client understands it as it is, and has asked in full.
+            # Most replies: all of it has come and no more, the client takes it as it is, and its request is complete.
             keep = exchange.keep_client = exchange.keep_client and not client.shared.closing
             exchange.status = head.status
             out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]
@@ -130,14 +130,9 @@ class AppConnection(asyncio.Protocol):
         self.transport.abort()
 
     def clean_ending(self) -> bytes | None:
-        """Only an event stream may end at any chunk: of other replies a part would pass for the whole."""
-        if not self._head or not self._head.event_stream:
-            return None
-        if self._encode:
-            return LAST_CHUNK
-        if isinstance(self._reply_framing, Chunked):
-            return (b"" if self._payload is not None else LAST_CHUNK) if self._reply_framing.between_chunks else None
-        return b"" if isinstance(self._reply_framing, UntilClose) else None
+        """Only an event stream may end at any chunk: a part of another reply would pass for the whole."""
+        event_stream = self._head is not None and self._head.event_stream
+        return self._reply_framing.clean_ending if event_stream and self._reply_framing else None
 
     # What the pool calls.
 
@@ -145,7 +140,7 @@ class AppConnection(asyncio.Protocol):
         return fileno(self.transport)
 
     def _begin_reply(self, exchange: Exchange, data: bytes, end: int) -> None:
-        """`end` is that of the first head, less than 4 if it is not there."""
+        """`end` is that of the first head; it is less than 4 if that has not come."""
         while True:
             if not 4 <= end <= MOST_HEAD_BYTES:
                 if len(data) > MOST_HEAD_BYTES:
@@ -155,7 +150,8 @@ class AppConnection(asyncio.Protocol):
                 return
             head = self._head = reply.known[data[:end]]
             if head.status >= 200:
-                break
+                self._answer(exchange, head, data, end)
+                return
             if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 self._switch_protocols(exchange, head, data[end:])
                 return
@@ -165,62 +161,40 @@ class AppConnection(asyncio.Protocol):
             if not data:
                 return
             end = data.find(b"\r\n\r\n") + 4
-        self._frame(exchange, head)
-        client = exchange.client
-        keep = exchange.keep_client
-        if keep and (client.shared.closing or client.request_framing is not None):
-            keep = exchange.keep_client = False
-        if keep and exchange.head.http_1_1 and not self._encode:
-            out = head.kept_alive
-        else:
-            chunked = self._encode or (head.chunked and exchange.head.http_1_1)
-            out = head.for_client(chunked=chunked, connection=exchange.connection_field)
-        framing = self._reply_framing
-        # Once it is answered, nothing can be said to the client of a body that is malformed.
+
+    def _answer(self, exchange: Exchange, head: ReplyHead, data: bytes, end: int) -> None:
+        """Sends the head, which ends at `end`, with what has come of the body."""
+        framing = self._reply_framing = reply_framing(exchange.head, head)
+        out = self._head_for_client(exchange, head, framing)
+        # Before `answered`: after it, the client can't be told that the body is malformed.
         body_end = framing.feed(data, end) if framing and end < len(data) else MORE
         exchange.answered(head)
-        client.update_deadline()
+        exchange.client.update_deadline()
         if framing is None:
             self._write(exchange, out)
-            # Some apps send the body all the same: it must not pass for the reply to the next request.
+            # Some apps send a body here all the same: it must not pass for the reply to the next request.
             may_follow = exchange.head.method == b"HEAD" or head.length
             self._finish(exchange, head, end == len(data) and not may_follow)
         elif end == len(data):
             self._write(exchange, out)
         else:
-            self._relay(exchange, data, end, body_end, out)
+            self._relay(exchange, framing, data, end, body_end, out)
 
-    def _frame(self, exchange: Exchange, head: ReplyHead) -> None:
-        """Says how the body ends, for the app and for the client; None where there is no body."""
-        self._encode = False
-        self._payload = None
-        if exchange.head.method == b"HEAD" or head.status in BODYLESS or head.length == 0:
-            self._reply_framing = None
-        elif head.length is not None:
-            self._reply_framing = Sized(head.length)
-        elif head.chunked:
-            self._payload = None if exchange.head.http_1_1 else []
-            self._reply_framing = Chunked(reply.TRAILERS, self._payload, REPLY_LINES)
-            if not exchange.head.http_1_1:
-                exchange.keep_client = False
-        else:
-            self._reply_framing = UntilClose()
-            self._encode = exchange.head.http_1_1
-            if not exchange.head.http_1_1:
-                exchange.keep_client = False
+    def _head_for_client(self, exchange: Exchange, head: ReplyHead, framing: Framing | None) -> bytes:
+        """Decides whether the client's connection stays open."""
+        client, http_1_1 = exchange.client, exchange.head.http_1_1
+        ends_with_connection = not http_1_1 and framing is not None and head.length is None
+        if client.shared.closing or client.request_framing is not None or ends_with_connection:
+            exchange.keep_client = False
+        encodes = isinstance(framing, Encoded)
+        if exchange.keep_client and http_1_1 and not encodes:
+            return head.kept_alive
+        chunked = encodes or (head.chunked and http_1_1)
+        return head.for_client(chunked=chunked, connection=exchange.connection_field)
 
-    def _relay(self, exchange: Exchange, data: bytes, at: int, end: int, head: bytes = b"") -> None:
-        """Sends on what came of the body, which ends at `end`, behind the head if that goes out only now."""
-        stop = len(data) if end == MORE else end
-        if self._payload is not None:
-            part = b"".join(self._payload)
-            self._payload.clear()
-        elif isinstance(self._reply_framing, Chunked):
-            part = self._reply_framing.passed(data, at, stop)
-        else:
-            part = data[at:stop]
-            if self._encode:
-                part = chunk(part)
+    def _relay(self, exchange: Exchange, framing: Framing, data: bytes, at: int, end: int, head: bytes = b"") -> None:
+        """Passes on what came of the body, which ends at `end`, after the head if the client has not got that yet."""
+        part = framing.passed(data, at, len(data) if end == MORE else end)
         if head and len(part) <= WRITTEN_AT_ONCE:
             self._write(exchange, head + part)
         else:
@@ -240,9 +214,9 @@ class AppConnection(asyncio.Protocol):
         exchange.client.transport.write(data)
 
     def _finish(self, exchange: Exchange, head: ReplyHead, clean: bool) -> None:
-        """`clean`: the app sends nothing beyond its reply.
+        """`clean`: the app sent nothing beyond its reply.
 
-        Servers that take an upgrade out of their hands read no more requests, even where the answer is no switch.
+        After a request with Upgrade the connection is closed: some servers read no more requests, whatever they reply.
         """
         self._exchange = None
         self._head = None
