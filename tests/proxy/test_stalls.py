@@ -5,8 +5,8 @@ from time import monotonic
 
 import pytest
 
-from slot_machine.proxy.inbound import LINGER_S
 from slot_machine.proxy.server import SWEEP_INTERVAL_S
+from slot_machine.proxy.waiting import LINGER_S
 from tests.proxy.in_memory import SIZED, Ends, Wire, downloading, protocol, upgraded
 from tests.proxy.talk import GET, HELLO, OK
 

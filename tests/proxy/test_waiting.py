@@ -1,0 +1,118 @@
+"""The table of what a client's connection waits for: each state is reached, has its limit, and its end."""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+
+import pytest
+
+from slot_machine.core.upstream import PUBLIC, Address, Upstream
+from slot_machine.proxy.exchange import Connection, Exchange
+from slot_machine.proxy.inbound import ClientConnection
+from slot_machine.proxy.pool import Pool
+from slot_machine.proxy.shared import Shared
+from slot_machine.proxy.waiting import LINGER_S
+from slot_machine.proxy.wire import Limits, Settings
+from tests.proxy.test_splits import Wire
+
+LIMITS = Limits(response_s=11, hold_s=22, head_s=33, idle_s=44, stall_s=55)
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+
+
+class Silent(Shared):
+    """The app does not answer: a connection to it is never there."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings(limits=LIMITS))
+        self.router.route(Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)}))
+
+    def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
+        pass
+
+
+def idle(_: ClientConnection) -> None:
+    pass
+
+
+def begins_a_head(client: ClientConnection) -> None:
+    client.data_received(b"GET /")
+
+
+def asks(client: ClientConnection) -> None:
+    client.data_received(GET)
+
+
+def is_held(client: ClientConnection) -> None:
+    client.shared.router.hold()
+    client.data_received(GET)
+
+
+def sends_a_part(client: ClientConnection) -> None:
+    client.data_received(POST + b"he")
+    client.resume()
+
+
+def does_not_read(client: ClientConnection) -> None:
+    client.data_received(GET)
+    client.pause_writing()
+
+
+def is_refused(client: ClientConnection) -> None:
+    client.data_received(b"nonsense\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("does", "limit_s", "reply"),
+    [
+        (idle, LIMITS.idle_s, b""),
+        (begins_a_head, LIMITS.head_s, b"HTTP/1.1 408 "),
+        (asks, LIMITS.response_s, b"HTTP/1.1 504 "),
+        (is_held, LIMITS.hold_s, b"HTTP/1.1 503 "),
+        (sends_a_part, LIMITS.stall_s, b"HTTP/1.1 408 "),
+        (is_refused, LINGER_S, b"HTTP/1.1 400 "),
+    ],
+)
+def test_limit_and_reply(does: Callable[[ClientConnection], None], limit_s: float, reply: bytes) -> None:
+    async def main() -> None:
+        wire, began_s = Wire(), monotonic()
+        client = ClientConnection(Silent(), PUBLIC)
+        client.connection_made(wire)
+        does(client)
+        assert began_s + limit_s <= client.deadline_s <= monotonic() + limit_s
+        client.expired(client.deadline_s)
+        assert wire.written.startswith(reply)
+        assert bool(wire.written) == bool(reply)
+        client.expired(monotonic())
+        assert wire.closed or client.deadline_s < inf
+
+    asyncio.run(main())
+
+
+def test_reader_that_takes_nothing_is_cut_off_at_the_second_look() -> None:
+    async def main() -> None:
+        wire = Wire()
+        client = ClientConnection(Silent(), PUBLIC)
+        client.connection_made(wire)
+        does_not_read(client)
+        client.expired(0.0)
+        assert not wire.closed
+        assert client.deadline_s == LIMITS.stall_s
+        client.expired(client.deadline_s)
+        assert wire.closed
+
+    asyncio.run(main())
+
+
+def test_reply_that_has_begun_may_take_any_time() -> None:
+    async def main() -> None:
+        client = ClientConnection(Silent(), PUBLIC)
+        client.connection_made(Wire())
+        asks(client)
+        assert client.exchange
+        client.exchange.status = 200
+        client.update_deadline()
+        assert client.deadline_s == inf
+
+    asyncio.run(main())
