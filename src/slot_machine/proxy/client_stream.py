@@ -77,10 +77,6 @@ class ClientStream(asyncio.BufferedProtocol):
             self.deadline_s = now_s + stall_s
 
     @property
-    def _closing(self) -> bool:
-        return self._lingering or self.transport.is_closing()
-
-    @property
     def _unsent(self) -> int:
         """Bytes that the client has yet to take. While it lingers, those in the kernel's queue count as well."""
         if self._lingering and not self.transport.is_closing():

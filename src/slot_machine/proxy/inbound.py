@@ -19,7 +19,7 @@ from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.room import Idleness
 from slot_machine.proxy.shared import Shared
 from slot_machine.proxy.sockets import ended_by_peer, fileno, readable
-from slot_machine.proxy.waiting import BODY, CLOSE, END, HEAD, READER, REPLY, REQUEST, ROUTE, TUNNEL, State
+from slot_machine.proxy.waiting import State
 
 MOST_EARLY_BYTES = 65_536
 READ_BYTES = 262_144
@@ -190,11 +190,11 @@ class ClientConnection(ClientStream):
 
     def expired(self, now_s: float) -> None:
         """To be called when `deadline_s` has passed."""
-        state = self._state
-        if state in (CLOSE, REQUEST, HEAD) and self._unsent:
-            state = READER
+        state, waiting = self._state, self.shared.waiting
+        if state in (waiting.for_close, waiting.for_request, waiting.for_head) and self._unsent:
+            state = waiting.for_reader
         self.deadline_s = inf
-        state.expire(self, self.shared.limits, now_s)
+        state.expire(self, now_s)
 
     # What its state calls when it expires.
 
@@ -212,28 +212,28 @@ class ClientConnection(ClientStream):
 
     @property
     def _state(self) -> State:
-        exchange = self.exchange
+        exchange, waiting = self.exchange, self.shared.waiting
         if self.congested:
-            return READER
-        if self._closing:
-            return CLOSE
+            return waiting.for_reader
+        if self._lingering or self.transport.is_closing():
+            return waiting.for_close
         if exchange is None:
-            return HEAD if self._early else REQUEST
+            return waiting.for_head if self._early else waiting.for_request
         if exchange.held:
-            return ROUTE
+            return waiting.for_route
         if self.half_closed or (self.paused and self._has_tunnel):
-            return TUNNEL
+            return waiting.for_tunnel
         if exchange.status:
-            return END
-        return BODY if self._waits_for_body else REPLY
+            return waiting.for_end
+        return waiting.for_body if self._waits_for_body else waiting.for_reply
 
     def update_deadline(self) -> None:
         """Most requests take a short cut, in `data_received` and `ended`."""
-        limit = self._state.limit
-        if limit is None:
+        limit_s = self._state.limit_s
+        if limit_s is None:
             self._look_soon()
         else:
-            self.deadline_s = monotonic() + limit(self.shared.limits)
+            self.deadline_s = monotonic() + limit_s
 
     @property
     def _waits_for_body(self) -> bool:

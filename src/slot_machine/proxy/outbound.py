@@ -164,12 +164,21 @@ class AppConnection(asyncio.Protocol):
 
     def _answer(self, exchange: Exchange, head: ReplyHead, data: bytes, end: int) -> None:
         """Sends the head, which ends at `end`, with what has come of the body."""
+        client, http_1_1 = exchange.client, exchange.head.http_1_1
         framing = self._reply_framing = reply_framing(exchange.head, head)
-        out = self._head_for_client(exchange, head, framing)
+        ends_with_connection = not http_1_1 and framing is not None and head.length is None
+        if client.shared.closing or client.request_framing is not None or ends_with_connection:
+            exchange.keep_client = False
+        encodes = isinstance(framing, Encoded)
+        if exchange.keep_client and http_1_1 and not encodes:
+            out = head.kept_alive
+        else:
+            chunked = encodes or (head.chunked and http_1_1)
+            out = head.for_client(chunked=chunked, connection=exchange.connection_field)
         # Before `answered`: after it, the client can't be told that the body is malformed.
         body_end = framing.feed(data, end) if framing and end < len(data) else MORE
         exchange.answered(head)
-        exchange.client.update_deadline()
+        client.update_deadline()
         if framing is None:
             self._write(exchange, out)
             # Some apps send a body here all the same: it must not pass for the reply to the next request.
@@ -179,18 +188,6 @@ class AppConnection(asyncio.Protocol):
             self._write(exchange, out)
         else:
             self._relay(exchange, framing, data, end, body_end, out)
-
-    def _head_for_client(self, exchange: Exchange, head: ReplyHead, framing: Framing | None) -> bytes:
-        """Decides whether the client's connection stays open."""
-        client, http_1_1 = exchange.client, exchange.head.http_1_1
-        ends_with_connection = not http_1_1 and framing is not None and head.length is None
-        if client.shared.closing or client.request_framing is not None or ends_with_connection:
-            exchange.keep_client = False
-        encodes = isinstance(framing, Encoded)
-        if exchange.keep_client and http_1_1 and not encodes:
-            return head.kept_alive
-        chunked = encodes or (head.chunked and http_1_1)
-        return head.for_client(chunked=chunked, connection=exchange.connection_field)
 
     def _relay(self, exchange: Exchange, framing: Framing, data: bytes, at: int, end: int, head: bytes = b"") -> None:
         """Passes on what came of the body, which ends at `end`, after the head if the client has not got that yet."""

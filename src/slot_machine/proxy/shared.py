@@ -19,6 +19,7 @@ from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.room import Room
 from slot_machine.proxy.routing import MOST_HELD, NO_SLOT, Router
+from slot_machine.proxy.waiting import Waiting
 from slot_machine.proxy.wire import Settings
 
 SPARE_FILES = 0.25
@@ -53,6 +54,7 @@ class Shared:
         self.router: Router[Connection] = Router(gauge.attach(settings.gauge_fd), most_held)
         limits = settings.limits
         self.limits = msgspec.structs.replace(limits, response_s=limits.response_s or inf)
+        self.waiting = Waiting(self.limits)
         self.closing = False
         self.ending = False
         self.clients: set[Client] = set()

@@ -24,60 +24,55 @@ class Waiter(Protocol):
     def refuse(self, error: ProtocolError, /) -> None: ...
 
 
-Limit = Callable[[Limits], float]
-Action = Callable[[Waiter, Limits, float], None]
+Action = Callable[[Waiter, float], None]
 """The last argument is the time."""
 
 
 class State(NamedTuple):
-    """What is waited for. `limit` is in seconds; without one, each sweep calls `expire`."""
+    """What is waited for. Without a limit, each sweep calls `expire`."""
 
-    limit: Limit | None
+    limit_s: float | None
     expire: Action
 
 
-def _fails(limit: Limit, status: HTTPStatus, why: str) -> State:
-    """The proxy replies in place of the app. `why` has a place for the limit."""
+class Waiting:
+    """All states, with the limits of a data plane."""
 
-    def expire(client: Waiter, limits: Limits, _: float) -> None:
-        assert client.exchange
-        client.exchange.fail(status, why.format(limit(limits)))
+    def __init__(self, limits: Limits) -> None:
+        def end_if_client_is_stuck(client: Waiter, now_s: float) -> None:
+            client.end_if_stuck(client.transport, now_s, limits.stall_s)
 
-    return State(limit, expire)
+        def end_if_app_is_stuck(client: Waiter, now_s: float) -> None:
+            if client.exchange and client.exchange.app:
+                client.end_if_stuck(client.exchange.app.transport, now_s, limits.stall_s)
+
+        body_s, head_s, reply_s = limits.stall_s, limits.head_s, limits.response_s
+        self.for_reader = State(None, end_if_client_is_stuck)
+        """The client has yet to take what was written."""
+        self.for_close = State(LINGER_S, lambda client, _: client.transport.abort())
+        """The client has yet to close its side."""
+        self.for_request = State(limits.idle_s, lambda client, now_s: client.close_if_still_idle(now_s))
+        self.for_head = State(head_s, _refuses(f"no complete head within {head_s:g} s"))
+        """For the rest of it."""
+        self.for_route = State(limits.hold_s, _fails(503, "held for too long while a new version starts"))
+        self.for_tunnel = State(None, end_if_app_is_stuck)
+        """The app has yet to take what came through a tunnel."""
+        self.for_body = State(body_s, _fails(408, f"nothing of the request's body came for {body_s:g} s"))
+        self.for_reply = State(reply_s, _fails(504, f"the app did not answer within {reply_s:g} s"))
+        """For its beginning."""
+        self.for_end = State(inf, lambda _, __: None)
+        """Of a reply that has begun: it may take any time."""
 
 
-def _end_if_client_is_stuck(client: Waiter, limits: Limits, now_s: float) -> None:
-    client.end_if_stuck(client.transport, now_s, limits.stall_s)
+def _refuses(why: str) -> Action:
+    return lambda client, _: client.refuse(ProtocolError(HTTPStatus.REQUEST_TIMEOUT, why))
 
 
-def _end_if_app_is_stuck(client: Waiter, limits: Limits, now_s: float) -> None:
-    if client.exchange and client.exchange.app:
-        client.end_if_stuck(client.exchange.app.transport, now_s, limits.stall_s)
+def _fails(status: int, why: str) -> Action:
+    """The proxy replies in place of the app."""
 
+    def expire(client: Waiter, _: float) -> None:
+        if client.exchange:
+            client.exchange.fail(HTTPStatus(status), why)
 
-def _refuse_head(client: Waiter, limits: Limits, _: float) -> None:
-    why = f"no complete head within {limits.head_s:g} s"
-    client.refuse(ProtocolError(HTTPStatus.REQUEST_TIMEOUT, why))
-
-
-READER = State(None, _end_if_client_is_stuck)
-"""The client has yet to take what was written."""
-CLOSE = State(lambda _: LINGER_S, lambda client, _, __: client.transport.abort())
-"""The connection is closing, so the client should close its side."""
-REQUEST = State(lambda limits: limits.idle_s, lambda client, _, now_s: client.close_if_still_idle(now_s))
-HEAD = State(lambda limits: limits.head_s, _refuse_head)
-"""The rest of a request's head."""
-ROUTE = _fails(
-    lambda limits: limits.hold_s, HTTPStatus.SERVICE_UNAVAILABLE, "held for too long while a new version starts"
-)
-"""The end of a hold."""
-TUNNEL = State(None, _end_if_app_is_stuck)
-"""The app has yet to take what came through a tunnel."""
-BODY = _fails(
-    lambda limits: limits.stall_s, HTTPStatus.REQUEST_TIMEOUT, "nothing of the request's body came for {:g} s"
-)
-"""More of a request's body."""
-REPLY = _fails(lambda limits: limits.response_s, HTTPStatus.GATEWAY_TIMEOUT, "the app did not answer within {:g} s")
-"""The beginning of the app's reply."""
-END = State(lambda _: inf, lambda _, __, ___: None)
-"""The end of the app's reply, which may take any time."""
+    return expire
