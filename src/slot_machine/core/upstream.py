@@ -1,4 +1,4 @@
-"""One start of the app as the data plane sees it, and what it counted of that start."""
+"""A run of the app as the data plane knows it, and what the data plane counts of it."""
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 """Upper bounds of the histogram's buckets; one more holds what took longer."""
 
 CUT = 0
-"""In place of a status: the client got no reply, or not the whole of it."""
+"""In place of a status: the client got no reply, or only a part of it."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Upstream(msgspec.Struct, frozen=True):
-    """One start of the app. `addresses` says, per listener (`public`, `internal`), where this start listens."""
+    """A run of the app. `addresses`: where it listens for the requests of each listener (`public`, `internal`)."""
 
     run_id: int = msgspec.field(name="id")
     slot: str
@@ -38,12 +38,12 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct):
-    """What became of the requests of one upstream, from the switch away from it on."""
+    """What became of the requests of an upstream after new ones went elsewhere."""
 
     finished: int = 0
     """Requests in flight at the switch that were answered in full after it."""
     replayed: int = 0
-    """Requests sent again, to the version that was live by then, because the app's connection ended without a reply."""
+    """Requests sent again, to the version that was live then, because the app's connection ended without a reply."""
     held: int = 0
     """Requests that waited for the next upstream while nothing was routed (`strategy: replace`)."""
     refused: int = 0
@@ -69,9 +69,9 @@ class Counts(msgspec.Struct):
 
 @dataclass(slots=True)
 class Totals:
-    """All requests of one slot since the data plane began. Only ever grows, but for `in_flight`.
+    """All requests of a slot since the worker started. Everything but `in_flight` only grows.
 
-    No msgspec.Struct, as setting a field of one takes longer, and here several are set for each request.
+    It is no msgspec.Struct, as setting a field of one takes longer, and several are set for each request.
     """
 
     by_class: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(6), 0))
@@ -82,7 +82,7 @@ class Totals:
     bytes_in: int = 0
     bytes_out: int = 0
     misnamed_fields: int = 0
-    """Of requests, that did not go on because an app could take them for others."""
+    """Fields of requests that were not passed on, because an app could take them for others."""
 
     def observe(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
         self.by_class[status // 100] += 1

@@ -1,1 +1,1 @@
-"""The data plane: bytes, upstreams and counts. It never knows what a commit or a deploy is."""
+"""The data plane: it forwards requests and counts them. It does not know what a commit or a deploy is."""

@@ -1,4 +1,4 @@
-"""`python -m slot_machine.proxy SETTINGS`: a data-plane process. Started by the daemon."""
+"""`python -m slot_machine.proxy SETTINGS`: a worker. The daemon starts it."""
 
 import asyncio
 import resource
@@ -17,7 +17,7 @@ from slot_machine.proxy.wire import Settings
 
 
 async def serve(settings: Settings) -> None:
-    """Returns on SIGTERM, and once it has retired."""
+    """Returns on SIGTERM, or once it has retired."""
     loop = asyncio.get_running_loop()
     shared = Shared(settings)
     server = DataPlaneServer(settings, shared)
@@ -27,7 +27,7 @@ async def serve(settings: Settings) -> None:
         shared.router.hold()
     await server.listen({name: socket.socket(fileno=fd) for name, fd in settings.listener_fds.items()})
     control = socket.socket(fileno=settings.control_fd)
-    # Kept, as uvloop closes a server that nobody refers to: another daemon may connect at any time.
+    # uvloop closes a server that nobody refers to, and another daemon may connect at any time.
     control_server = await loop.create_unix_server(lambda: ControlConnection(server), sock=control)
     async with control_server, asyncio.TaskGroup() as tasks:
         keeping = [tasks.create_task(server.keep_limits()), tasks.create_task(server.keep_log())]
@@ -39,7 +39,7 @@ async def serve(settings: Settings) -> None:
 
 
 def allow_many_files() -> None:
-    """Each client is a file descriptor, and so is its request's connection to the app."""
+    """Each client takes a file descriptor, and so does its request's connection to the app."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,4 +1,4 @@
-"""The daemon's side door: commands come in over the control socket, and are answered when they are in force."""
+"""Obeys the daemon's orders, which come over the control socket. Each is answered once it is in force."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""How many requests are in flight, in memory that the daemon shares: it outlives the data plane."""
+"""The number of requests in flight, in memory that the daemon shares, so that it outlives the worker."""
 
 import mmap
 import os
@@ -9,14 +9,14 @@ BYTES = 8
 
 
 def create() -> int:
-    """A file descriptor of such memory, with 0 in it."""
+    """The file descriptor of such memory. The number is 0."""
     fd = os.memfd_create("in-flight")
     os.ftruncate(fd, BYTES)
     return fd
 
 
 def attach(fd: int) -> MutableSequence[int]:
-    """One number, to be changed in place."""
+    """A sequence with that one number, which can be set."""
     return cast("MutableSequence[int]", memoryview(mmap.mmap(fd, BYTES)).cast("q"))
 
 

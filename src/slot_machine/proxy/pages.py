@@ -1,4 +1,4 @@
-"""The replies that the proxy gives itself."""
+"""Replies that the proxy gives in place of the app."""
 
 import html
 import json
@@ -10,7 +10,7 @@ KINDS = re.compile(rb"(?i)application/json|text/html")
 
 
 def reply(status: HTTPStatus, why: str, accept: bytes, *, connection: bytes, head_only: bool) -> bytes:
-    """A whole reply: JSON for clients that name it before any page, else a page. `connection`: the field's value."""
+    """A whole reply: JSON if `accept` names it before HTML, else HTML. `connection`: the Connection field's value."""
     named = KINDS.search(accept)
     if named and named[0].lower() == b"application/json":
         kind, body = "application/json", json.dumps({"error": why, "status": status.value}).encode()

@@ -1,4 +1,4 @@
-"""Idle connections to the app, and what is known of how long it keeps them."""
+"""Idle connections to the app, and how long the app keeps them open."""
 
 from typing import Generic, Protocol, TypeVar
 
@@ -8,16 +8,16 @@ from slot_machine.proxy.sockets import readable
 MOST_IDLE = 512
 LONGEST_IDLE_S = 60.0
 MARGIN = 0.8
-"""Of the time that an app keeps connections, the part in which they are used again."""
+"""Connections are reused in this part of the time for which the app keeps them."""
 
 GROWTH = 1.5
-"""What was learnt from a connection that the app closed grows by this each time that one lives longer."""
+"""The known time is multiplied by this each time a connection turns out to live longer."""
 
 SHORTEST_IDLE_S = 1.0
-"""A connection that ended sooner says nothing of the others: its process may have been recycled."""
+"""A connection that ended sooner tells nothing of others: the app may have restarted its process."""
 
 LOOK_AFTER_S = 0.05
-"""A connection that rested for longer is looked at before it is used: the event loop may not know of its end yet."""
+"""After this time the kernel is asked whether a connection has ended: the event loop may not know yet."""
 
 
 class AppLink(Protocol):
@@ -33,10 +33,10 @@ L = TypeVar("L", bound=AppLink)
 
 
 class Pool(Generic[L]):
-    """The latest comes first, so that those in excess rest until they are closed. One per listener of an upstream.
+    """The pool of one listener of an upstream. The latest connection is reused first, so that others can age out.
 
-    An app says how long it keeps idle connections (Keep-Alive: timeout), or shows it by closing one. It may have other
-    reasons to close one, so what it showed is outgrown by connections that live longer.
+    The app may say how long it keeps idle connections (Keep-Alive: timeout). Else the time is learnt when it closes
+    one. As it may have other reasons to close, the learnt time grows again when connections live longer.
     """
 
     __slots__ = ("_closed", "_idle", "_kept_s", "_promised", "address")
@@ -49,9 +49,9 @@ class Pool(Generic[L]):
         self._closed = False
 
     def take(self, now_s: float, repeatable: bool) -> L | None:
-        """A connection that looks open.
+        """A connection that looks open; None if a new one is to be opened.
 
-        A request that can't be repeated gets none, unless the app promised to keep it open for at least as long again.
+        A request that can't be repeated gets one only if the app promised to keep it open for at least as long again.
         """
         if repeatable:
             usable_s = self._kept_s
@@ -67,7 +67,7 @@ class Pool(Generic[L]):
             connection = idle.pop()
             if rested_s < LOOK_AFTER_S and repeatable:
                 return connection
-            # On a connection at rest that is its end, or what nobody asked for.
+            # Readable: it has ended, or the app sent bytes without a request.
             if not readable(connection.fileno()):
                 if not self._promised and rested_s > self._kept_s / 2:
                     self._kept_s = min(LONGEST_IDLE_S, self._kept_s * GROWTH)
@@ -77,9 +77,9 @@ class Pool(Generic[L]):
         return None
 
     def put(self, connection: L, now_s: float, promised_s: float | None, repeatable: bool = True) -> None:
-        """`promised_s`: what the app's last reply said of this connection; `repeatable`: its request.
+        """`promised_s`: how long the last reply said that the app keeps it. `repeatable`: whether its request was.
 
-        One request after the other that can't take a connection from here would each add one, so only one is kept.
+        Requests that can't be repeated may take none from here but each adds one, so only one of theirs is kept.
         """
         if promised_s is not None:
             self._promised = True
@@ -92,13 +92,13 @@ class Pool(Generic[L]):
         self._idle.append(connection)
 
     def lost(self, connection: L, now_s: float) -> None:
-        """The app closed one that rested here."""
+        """The app closed it. Nothing is learnt if it was in use."""
         if connection in self._idle:
             self._idle.remove(connection)
             self._learn(max(now_s - connection.idle_since_s, SHORTEST_IDLE_S))
 
     def retire(self, now_s: float) -> None:
-        """Closes those that the app is about to close."""
+        """Closes connections that the app is about to close."""
         while self._idle and now_s - self._idle[0].idle_since_s > self._kept_s:
             self._idle.pop(0).cut()
 

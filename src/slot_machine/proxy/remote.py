@@ -1,4 +1,4 @@
-"""The daemon's end of the control socket of one data-plane process."""
+"""The daemon's end of a worker's control socket."""
 
 import os
 import socket
@@ -34,7 +34,7 @@ MOST_BYTES = 65_536
 
 
 class Introduction(NamedTuple):
-    """A data-plane process that an earlier daemon started. `listeners` is empty if it retires."""
+    """A worker that an earlier daemon started. `listeners` is empty if it retires."""
 
     pid: int
     settings: Settings
@@ -43,7 +43,7 @@ class Introduction(NamedTuple):
 
 
 class Remote:
-    """Every call returns when it is in force in the data plane. All raise DataPlaneGone."""
+    """Each call returns once the worker obeys it. All raise DataPlaneGone."""
 
     def __init__(self, caller: Caller[Reply]) -> None:
         self._caller = caller
@@ -84,7 +84,7 @@ class Remote:
 
 
 def introduce(path: Path) -> Introduction | None:
-    """Asks whoever listens at that socket. None where nobody does, or nobody that could be understood."""
+    """Asks the worker that listens at that socket who it is. None if there is none, or none that we understand."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(INTRODUCTION_TIMEOUT_S)
         fds: list[int] = []

@@ -1,6 +1,7 @@
-"""Room for clients and for connections to the app: when all places are taken, the longest idle one makes way.
+"""A limit for the number of connections: when it is reached, an idle one is closed for a new one.
 
-That is a connection to the app at rest, then a silent client, then a client whose request has begun.
+The first to go are idle connections to the app, then clients that ask nothing, then clients whose request has begun.
+Of these, the longest idle one goes.
 """
 
 import logging
@@ -13,14 +14,14 @@ from typing import NamedTuple, Protocol
 log = logging.getLogger(__name__)
 
 LOOK_SHARE = 0.05
-"""Of the time, which looks at all clients may take on the CPU: newcomers may flood in."""
+"""The part of the CPU's time that looks at all clients may take, however many new ones come."""
 
 KEPT_S = 10.0
 SAY_INTERVAL_S = 60.0
 
 
 class Idleness(NamedTuple):
-    """`since_s` grows with the time of the last activity."""
+    """`since_s` is in the order of the last activity."""
 
     request_has_begun: bool
     since_s: float
@@ -29,35 +30,35 @@ class Idleness(NamedTuple):
 class Client(Protocol):
     @property
     def idleness(self) -> Idleness | None:
-        """None while it asks something, or is about to be gone."""
+        """None while it has a request, or is closing."""
 
     def make_way(self) -> bool:
-        """Closes it, unless it asks something after all."""
+        """Closes it, unless a request has come. Returns whether it did."""
 
 
 class App(Protocol):
-    """Of its connections, those at rest may be closed at any time."""
+    """The app's connections, of which idle ones may be closed."""
 
     @property
     def connections(self) -> int: ...
 
     def close_idle_connection(self) -> bool:
-        """False if none is at rest."""
+        """Whether there was one to close."""
 
 
 class Room:
-    """`most` places, of which `clients` and the connections to `app` have taken theirs."""
+    """At most `most` connections: of `clients`, and to `app`."""
 
     def __init__(self, clients: Collection[Client], app: App, most: int) -> None:
         self._clients = clients
         self._app = app
         self._most = most
         self._idle: list[tuple[Idleness, Client]] = []
-        """At the last look; who makes way first comes last."""
+        """Clients that were idle at the last look. The first to go comes last."""
         self._looked_s = self._said_s = self._look_again_s = -inf
 
     def made(self, now_s: float) -> bool:
-        """Whether there is a place for another one."""
+        """Whether there is room for one more, which may be made by closing an idle one."""
         if len(self._clients) + self._app.connections < self._most or self._app.close_idle_connection():
             return True
         self._say(now_s)
@@ -69,7 +70,7 @@ class Room:
         return self._one_makes_way()
 
     def forget(self, now_s: float) -> None:
-        """Lets go of clients that may be gone."""
+        """Drops what is kept of the last look, as its clients may be gone."""
         if now_s - self._looked_s > KEPT_S:
             self._idle.clear()
 

@@ -1,4 +1,4 @@
-"""The data plane as a whole: its listeners, its clients, its end."""
+"""A worker as a whole: its listeners, its clients, its end."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ class DataPlaneServer:
     async def listen(self, listeners: Mapping[str, socket.socket]) -> None:
         loop = asyncio.get_running_loop()
         for name, listener in listeners.items():
-            # What it accepts inherits this: a client that vanished is noticed though nobody writes to it.
+            # Accepted sockets inherit this, so a client that vanished is noticed even if nothing is written to it.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_PROBE_S)
             accept = partial(ClientConnection, self.shared, name)
@@ -81,7 +81,7 @@ class DataPlaneServer:
             client.transport.abort()
 
     async def keep_limits(self) -> None:
-        """Enforces every limit in time without a timer per request. Runs until cancelled."""
+        """Enforces every limit in time, without a timer for each request. Runs until it is cancelled."""
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
             self.sweep(monotonic())
@@ -98,7 +98,7 @@ class DataPlaneServer:
         self._seemed_over = over
 
     async def keep_log(self) -> None:
-        """Writes the access log, if there is one. Runs until cancelled."""
+        """Writes the access log, if there is one. Runs until it is cancelled."""
         if self.shared.access_log:
             await self.shared.access_log.keep()
 

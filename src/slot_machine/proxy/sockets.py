@@ -1,4 +1,4 @@
-"""What the kernel knows of a socket and the event loop does not yet."""
+"""What the kernel knows of a socket before the event loop does."""
 
 import asyncio
 import fcntl
@@ -13,17 +13,17 @@ def fileno(transport: asyncio.BaseTransport) -> int:
 
 
 def readable(fd: int) -> bool:
-    """Whether there is something to read: bytes, or the end."""
+    """Whether bytes, or the end of the connection, can be read."""
     return _polled(fd, select.POLLIN)
 
 
 def ended_by_peer(fd: int) -> bool:
-    """Whether the other side sends no more. Also seen where it is not read."""
+    """Whether the other side has closed, or shut down sending. It is known even while the socket is not read."""
     return _polled(fd, select.POLLRDHUP)
 
 
 def unsent(transport: asyncio.Transport) -> int:
-    """Bytes that the other side has not taken yet, those in the kernel's queue included (tcp(7): SIOCOUTQ)."""
+    """Bytes that the other side has not acknowledged, in the transport and in the kernel (tcp(7): SIOCOUTQ)."""
     queued = fcntl.ioctl(fileno(transport), termios.TIOCOUTQ, bytes(4))
     return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 

@@ -124,10 +124,10 @@ class _AppEnd(_End):
 
     def connection_lost(self, _: Exception | None) -> None:
         exchange, frames = self._tunnel.exchange, self._tunnel.frames
-        said_good_bye = frames is not None and frames.closed
+        sent_close = frames is not None and frames.closed
         if exchange.ended:
             return
-        if exchange.winding_up and not said_good_bye:
+        if exchange.winding_up and not sent_close:
             exchange.app_lost("the app closed the connection")
         else:
             exchange.finished(monotonic())

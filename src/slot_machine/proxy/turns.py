@@ -1,14 +1,14 @@
-"""What one connection may take of a turn of the event loop, before others have theirs."""
+"""How much one connection may read in an iteration of the event loop, so that others are served, too."""
 
 import asyncio
 from collections.abc import Callable
 
 MOST_BYTES_A_TURN = 65_536
-"""uvloop would go on reading, up to 8 MB in one turn."""
+"""uvloop itself reads up to 8 MB in one iteration."""
 
 
 def end_turn(transport: asyncio.Transport, nbytes: int, waits: Callable[[], bool]) -> None:
-    """If these were many, it is read on in the next turn, unless it `waits` for the other side by then."""
+    """After many bytes, pauses reading until the next iteration; for longer if it `waits` for the other side then."""
     if nbytes > MOST_BYTES_A_TURN and not transport.is_closing():
         transport.pause_reading()
         asyncio.get_running_loop().call_soon(_read_on, transport, waits)

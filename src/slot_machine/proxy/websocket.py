@@ -1,20 +1,20 @@
-"""Just as much of WebSocket (RFC 6455) as it takes to end one: where a frame ends, and what says good-bye."""
+"""As much of WebSocket (RFC 6455) as it takes to end one cleanly: where a frame ends, and what a Close frame is."""
 
 import re
 
 GOING_AWAY = b"\x88\x02\x03\xe9"
-"""A Close frame with status 1001: the server goes down (section 7.4.1). A server's frames have no mask."""
+"""An unmasked Close frame with status 1001: the server goes away (section 7.4.1)."""
 
 CLOSE = 0x8
 LENGTHS = {126: 2, 127: 8}
-"""Section 5.2: these stand for a length in that many bytes more."""
+"""Section 5.2: these codes stand for a length in that many more bytes."""
 
 MOST_AT_ONCE = 1024
-"""Frames that one match takes: the stack of regular expressions grows with each."""
+"""Frames in one match: each makes the stack of the regular expression grow."""
 
 
 def _short_frames() -> re.Pattern[bytes]:
-    """Whole frames of up to 125 bytes that say no good-bye: one by one they would cost Python too much."""
+    """Whole frames of up to 125 bytes, none a Close frame. One by one they would cost Python too much."""
     first = b"".join(rb"\x%02x" % byte for byte in range(256) if byte & 0x0F != CLOSE)
     rest = b"|".join(rb"\x%02x.{%d}" % (size, size) for size in range(126))
     return re.compile(b"(?s:[%b](?:%b)){1,%d}" % (first, rest, MOST_AT_ONCE))
@@ -24,13 +24,12 @@ SHORT_FRAMES = _short_frames()
 
 
 class Frames:
-    """Follows the frames that a server sends."""
+    """Follows the frames of a server. `closed`: it has sent a Close frame."""
 
     __slots__ = ("_head", "_left", "closed")
 
     def __init__(self) -> None:
         self.closed = False
-        """The server has said good-bye itself."""
         self._head = b""
         self._left = 0
 
@@ -56,7 +55,7 @@ class Frames:
 
 
 def _size(data: bytes, at: int) -> int:
-    """Of the frame that begins there; 0 if its length is not there yet."""
+    """The size of the frame that begins there; 0 if its length has not come yet."""
     begin = at + 2
     if len(data) < begin:
         return 0

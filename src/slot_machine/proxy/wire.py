@@ -1,7 +1,7 @@
-"""What the daemon and a data-plane process say to each other: one JSON object a line, over a Unix socket.
+"""The messages between the daemon and a worker: one JSON object a line, over a Unix socket.
 
-The daemon sends a `Request`, the data plane answers each with one `Reply` of the same `id`. Replies may come out of
-order: `Drained` is answered when it is true, which can be never.
+The worker answers each `Request` with one `Reply` of the same `id`. Replies may come in another order: `Drained` is
+answered when it is true, which may be never. Names on the wire stay, as a daemon adopts workers of earlier releases.
 """
 
 import msgspec
@@ -10,7 +10,7 @@ from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Limits in time, kept to a quarter of a second. `response_s` 0 stands for none."""
+    """Limits in time, enforced to a quarter of a second. A `response_s` of 0 means none."""
 
     response_s: float = 60.0
     """From a whole request to the head of its reply."""
@@ -19,14 +19,14 @@ class Limits(msgspec.Struct, frozen=True):
     """From the first byte of a head to its last."""
     idle_s: float = 75.0
     stall_s: float = 60.0
-    """Without progress: of a request's body, or of a reply that its client doesn't read."""
+    """Without progress of a request's body, or of a reply that its client doesn't read."""
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The only argument of a data-plane process. File descriptors are inherited, already listening."""
+    """The only argument of a worker. It inherits the file descriptors; the sockets listen already."""
 
     version: str = ""
-    """Of slot-machine, as its code may change while a data plane runs."""
+    """Of slot-machine: its code may change while a worker runs."""
     control_fd: int = -1
     gauge_fd: int = -1
     """Shared memory, see `gauge.py`."""
@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     """What is routed from the first connection on, as in `Route`."""
     targets: dict[str, tuple[Target, ...]] = {}
     holding: bool = False
-    """As after a `Hold`."""
+    """Whether it begins as after a `Hold`."""
 
 
 class Route(msgspec.Struct, frozen=True, tag="route", omit_defaults=True):
@@ -66,7 +66,7 @@ class Drained(msgspec.Struct, frozen=True, tag="drained"):
 class Unwind(msgspec.Struct, frozen=True, tag="unwind"):
     """The upstream is about to stop: end its WebSockets and event streams one after the other within that time.
 
-    They are told so even if the app dies before.
+    Their clients are told so even if the app dies before.
     """
 
     run_id: int = msgspec.field(name="upstream")
@@ -86,17 +86,17 @@ class Measure(msgspec.Struct, frozen=True, tag="measure"):
 class Introduce(msgspec.Struct, frozen=True, tag="introduce"):
     """The reply carries the settings with what is routed now, and the pid.
 
-    With it come, as ancillary data (SCM_RIGHTS, unix(7)), the gauge and the listeners in the order of `listener_fds`,
-    which a worker that retires has none of.
+    The gauge and the listeners come with it as ancillary data (SCM_RIGHTS, unix(7)), in the order of `listener_fds`.
+    A worker that retires sends no listeners.
     """
 
 
 class Retire(msgspec.Struct, frozen=True, tag="retire"):
-    """Accept nothing more. Each connection is closed with its next reply, and with the last one the process ends."""
+    """Accept no more connections. Each is closed with its next reply, and after the last one the worker exits."""
 
 
 class Close(msgspec.Struct, frozen=True, tag="close"):
-    """Stop accepting connections and close idle ones; those in flight go on, with `Connection: close`."""
+    """Accept no more connections and close idle ones. Requests in flight go on, and their replies say `close`."""
 
 
 Op = Route | Hold | Drained | Unwind | Forget | Measure | Introduce | Retire | Close
