@@ -29,7 +29,7 @@ BOUND = frozenset(
 )
 
 TRUE_HISTORY = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": ""}
-"""A commit is what its hash says, whatever `git replace` or grafts put in its place."""
+"""Settings with which git ignores `git replace` and grafts, so that a commit is the one that has the hash."""
 
 
 def unbound(env: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""Which step of a deploy may follow which: the one table that deploys, rollbacks and recoveries are paths through.
+"""The phases of an attempt, and the table that says which phase may follow which.
 
-The diagram in ARCHITECTURE.md is made from it by `python -m slot_machine.core.phases`.
+Deploys, rollbacks and recoveries all use this table. `python -m slot_machine.core.phases` prints it as the diagram in
+ARCHITECTURE.md.
 """
 
 from enum import StrEnum
@@ -18,9 +19,9 @@ class Phase(StrEnum):
     SWITCH = "switch"
     DRAIN = "drain"
     RESTORE = "restore"
-    """The candidate is stopped, and the old version started again if it had made way."""
+    """The candidate is stopped. If the old version was stopped first, it is started again."""
     CANCELLING = "cancelling"
-    """The same, because somebody asked for it."""
+    """The same as RESTORE, but because somebody cancelled the attempt."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -28,7 +29,7 @@ class Phase(StrEnum):
 
     @property
     def stage(self) -> str:
-        """The phase under the name that users see: making way is a drain, only earlier. None has begun when idle."""
+        """The name that users see. MAKE_WAY is shown as `drain`, because it drains the old version, only earlier."""
         names = {Phase.MAKE_WAY: Phase.DRAIN.value, Phase.CANCELLING: Phase.RESTORE.value, Phase.IDLE: ""}
         return names.get(self, self.value)
 
@@ -36,9 +37,9 @@ class Phase(StrEnum):
 class Event(StrEnum):
     DEPLOY = "deploy"
     PREPARE_AGAIN = "prepare again"
-    """A rollback or recovery whose slot no longer holds its commit."""
+    """A rollback or recovery whose tree does not contain its commit any more."""
     REUSE = "reuse"
-    """A rollback or recovery whose slot is as it was left."""
+    """A rollback or recovery whose tree can be used as it is."""
     RESOLVED = "resolved"
     CHECKED_OUT = "checked out"
     PREPARED = "prepared"
@@ -51,7 +52,7 @@ class Event(StrEnum):
     FAIL = "fail"
     RESTORED = "restored"
     CANCEL = "cancel"
-    """Somebody asked for it. Where it is not in the table, it is too late."""
+    """Somebody cancelled the attempt. In phases without this event it is too late for that."""
     ABANDON = "abandon"
     """The daemon stops."""
 
@@ -116,7 +117,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
 
 
 class IllegalTransition(Exception):
-    """A defect of slot-machine, never of its use: `event` is not in the table for `phase`."""
+    """`event` is not in the table for `phase`. This is always a defect of slot-machine."""
 
     def __init__(self, phase: Phase, event: Event) -> None:
         legal = ", ".join(TABLE[phase]) or "nothing"
