@@ -88,14 +88,14 @@ def sockets(site: Site) -> list[str]:
     return sorted(path.name for path in site.data.glob("proxy-*.sock"))
 
 
-def stray_files(site: Site) -> list[str]:
+def unexpected_files(site: Site) -> list[str]:
     """Unexpected files in the data folder and in the folder for temporary files, and lock files of git."""
     known = KEPT | DATABASE | set(sockets(site))
     data = [path.name for path in site.data.iterdir() if path.name not in known]
     return data + [str(path) for path in (*(site.repo / ".git").rglob("*.lock"), *(site.folder / "tmp").iterdir())]
 
 
-def stray_worktrees(site: Site) -> list[str]:
+def unexpected_worktrees(site: Site) -> list[str]:
     lines = site.git("worktree", "list", "--porcelain").splitlines()
     listed = {line.removeprefix("worktree ") for line in lines if line.startswith("worktree ")}
     ours = {str(site.repo)} | {str(site.data / tree) for tree in TREES}

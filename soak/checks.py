@@ -78,8 +78,8 @@ def _of_disk(site: Site, status: dict[str, object]) -> Iterator[str]:
             yield f"{code} from version {answered}, live is {version}"
     if "running" in [row["result"] for row in site.history()[:-1]]:
         yield "an old attempt still runs in the history"
-    if stray := census.stray_files(site) + census.stray_worktrees(site):
-        yield f"left on disk: {stray}"
+    if unexpected := census.unexpected_files(site) + census.unexpected_worktrees(site):
+        yield f"left on disk: {unexpected}"
 
 
 def _of_processes(site: Site, status: dict[str, object], expected: Expected) -> Iterator[str]:
@@ -143,6 +143,6 @@ def leftovers(site: Site) -> dict[str, list[str]]:
         "processes": [f"{process.pid} {process.role}" for process in census.processes(site)],
         "control groups": census.control_groups(site),
         "sockets": census.sockets(site),
-        "files": census.stray_files(site),
-        "worktree registrations": census.stray_worktrees(site),
+        "files": census.unexpected_files(site),
+        "worktree registrations": census.unexpected_worktrees(site),
     }
