@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
+from slot_machine.handover.notify import Notification
 from tests.handover.conftest import TIMEOUT_S, Stage, Visitors, app
 
 DENIED = str(Path(__file__).with_name("denied.py"))
@@ -20,14 +21,16 @@ BUSY = "import os, sys; from slot_machine.handover.seccomp import install; os.se
 WITHOUT_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
 SHOW = r"grep SigIgn /proc/$$/status; tr '\0' ' ' < /proc/$$/environ; echo"
 PROGRAM = """
-import json, os, socket
+import ctypes, json, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
 with socket.socket(socket.AF_UNIX) as unix, socket.socket(socket.AF_INET6) as tcp:
     unix.bind("a-socket-of-the-app"); unix.listen()
+    wild = libc.bind(tcp.fileno(), ctypes.c_void_p(1 << 63), 16), ctypes.get_errno()
     tcp.bind(("::1", 0)); tcp.listen()
     socket.getaddrinfo("localhost", 80)
 with socket.socket(type=socket.SOCK_DGRAM) as udp:
     udp.bind(("127.0.0.1", int(os.environ["PORT"])))
-print(json.dumps([os.getpid(), os.getcwd(), os.listdir("/proc/self/fd")]))
+print(json.dumps([os.getpid(), os.getcwd(), os.listdir("/proc/self/fd"), wild]))
 """
 
 
@@ -38,6 +41,12 @@ def unprivileged(tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(tmp_path, WITHOUT_CAPABILITIES if os.geteuid() == 0 else ())
     yield stage
     stage.close()
+
+
+def test_address_beyond_all_memory_is_left_to_the_kernel() -> None:
+    call = Notification(fd=-1, number=1, thread=os.getpid(), call=0, args=(3, 1 << 63, 16))
+
+    assert call.address() == b""
 
 
 def test_app_gets_what_it_would_get_without(stage: Stage) -> None:

@@ -18,6 +18,7 @@ REQUEST = struct.Struct("QIIiIQ6Q")
 """struct seccomp_notif."""
 REPLY = struct.Struct("QqiI")
 """struct seccomp_notif_resp."""
+LARGEST_OFFSET = 2**63 - 1
 
 
 class Gone(OSError):
@@ -60,10 +61,13 @@ class Notification:
             raise Gone(errno.ENOENT, "the process ended") from None
 
     def address(self) -> bytes:
-        """The sockaddr of a `bind`. Raises OSError, Gone."""
+        """The sockaddr of a `bind`. Empty for a pointer that no process can have. Raises OSError, Gone."""
+        pointer, length = self._args[1:3]
+        if pointer > LARGEST_OFFSET:
+            return b""
         memory = os.open(f"/proc/{self._thread}/mem", os.O_RDONLY)
         try:
-            content = os.pread(memory, min(self._args[2], 128), self._args[1])
+            content = os.pread(memory, min(length, 128), pointer)
         finally:
             os.close(memory)
         self._check()
