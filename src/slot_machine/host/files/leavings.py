@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from slot_machine.core.model import Made
@@ -24,6 +25,8 @@ BINARY_WITHIN_BYTES = 8000
 LONGEST_BYTES = os.pathconf("/", "PC_PATH_MAX") - 256
 MOST_PARTS = 200
 """Of a path. For a deeper one, its topmost folder is kept as a whole."""
+
+NAMES_SKIPPED = {COMPILED, *(os.path.basename(name) for name in PACKAGES)}
 
 BUT_SUBMODULES = "--ignore-submodules=all"
 
@@ -158,7 +161,11 @@ class Leavings:
             if is_too_deep(path) or not _is_folder(path) or _is_sealed(path) or os.path.lexists(path / ".git"):
                 yield name
             else:
-                left += [f"{name}/{inner}" for inner in _listed(path)]
+                for inner, is_folder in _listed(path):
+                    if is_folder or mounted or inner in NAMES_SKIPPED:
+                        left.append(f"{name}/{inner}")
+                    else:
+                        yield f"{name}/{inner}"
 
     def _sealed(self, tracked: Iterable[str]) -> list[str]:
         """Folders with tracked files that may not be read, so git lists nothing in them. Blocks."""
@@ -203,7 +210,7 @@ class Leavings:
             changed, others = await asyncio.gather(inner._list.changed(BUT_SUBMODULES), inner._others())
             found += [f"{path}/{name}" for name in (*changed, *others)]
         for path in await self._list.empty_submodules():
-            found += [f"{path}/{name}" for name in _listed(self._tree / path)]
+            found += [f"{path}/{name}" for name, _ in _listed(self._tree / path)]
         return found
 
     async def _others(self, *, checked: bool = False) -> list[str]:
@@ -249,11 +256,11 @@ def _is_folder(path: Path) -> bool:
 
 
 @acting()
-def _listed(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
+def _listed(folder: Path) -> list[tuple[str, bool]]:
+    """The names in a folder, and whether each is a folder. Empty if it may not be read."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    return []
 
 
 @acting()
