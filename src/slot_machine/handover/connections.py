@@ -1,8 +1,6 @@
 """The TCP connections of a port, and the processes that have them. tcp(7)"""
 
-import os
 import socket
-from contextlib import suppress
 
 from slot_machine.host.network.sockdiag import CLOSE_WAIT, ESTABLISHED, LISTEN, NEW_SYN_RECV, SYN_RECV, of_port
 from slot_machine.host.process import proc
@@ -33,25 +31,13 @@ def accept_queue(listener: socket.socket) -> int:
 def carries_any(session: int, port: int) -> bool:
     """Whether a process of the session has an open connection of the port. Raises OSError."""
     inodes = {found.inode for found in of_port(port, OPEN) if found.inode}
-    return bool(inodes) and any(not inodes.isdisjoint(sockets_of(pid)) for pid in members_of(session))
+    return bool(inodes) and any(not inodes.isdisjoint(proc.sockets(pid)) for pid in members_of(session))
 
 
 def process_with(session: int, inode: int) -> int:
     """The pid of a process of the session that has the socket. 0 if there is none."""
-    return next((pid for pid in members_of(session) if inode in sockets_of(pid)), 0)
+    return next((pid for pid in members_of(session) if inode in proc.sockets(pid)), 0)
 
 
 def members_of(session: int) -> list[int]:
-    return [pid for pid, fields in proc.stats() if proc.session(fields) == session and not proc.is_zombie(fields)]
-
-
-def sockets_of(pid: int) -> set[int]:
-    """The inodes of its sockets; empty for a process that is gone."""
-    found = set()
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(FileNotFoundError):
-                target = os.readlink(f"/proc/{pid}/fd/{fd}")
-                if target.startswith("socket:["):
-                    found.add(int(target[8:-1]))
-    return found
+    return [pid for pid, stat in proc.stats() if stat.session == session and not stat.is_zombie]

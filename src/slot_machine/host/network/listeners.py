@@ -6,6 +6,7 @@ Until the app listens on its port, any program may bind to it, too. The kernel l
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Protocol
 
 from slot_machine.host.network import sockdiag
@@ -86,7 +87,8 @@ class Listeners:
         uids: set[int] = {os.getuid(), os.geteuid()}
         hidden = False
         for pid in self._processes():
-            own |= unknown.keys() & sockets_of(pid)
+            with suppress(OSError):
+                own |= unknown.keys() & proc.sockets(pid)
             if own == unknown.keys():
                 break
             its = proc.uids(pid)
@@ -125,11 +127,6 @@ class Listeners:
             raise Foreign(*_in_words(socket, port, pid))
 
 
-def sockets_of(pid: int) -> set[int]:
-    """The inodes of its sockets. Empty if they may not be read."""
-    return {int(name[8:-1]) for name in proc.open_files(pid) if name.startswith("socket:[")}
-
-
 def _publisher(listening: int | None, port: int) -> int:
     """The pid of the process that publishes this port for a container; 0 if there is none.
 
@@ -145,8 +142,8 @@ def _publisher(listening: int | None, port: int) -> int:
 
 def _came_of(pid: int, ancestor: int) -> bool:
     while pid > 1 and pid != ancestor:
-        fields = proc.stat(pid)
-        pid = proc.parent(fields) if fields else 0
+        stat = proc.stat(pid)
+        pid = stat.parent if stat else 0
     return pid == ancestor
 
 

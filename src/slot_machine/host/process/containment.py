@@ -192,13 +192,12 @@ def descendants(leader: int | None, run: Identity, seeds: Mapping[int, int]) -> 
     Seeds and result map pids to start times, in ticks since the boot. Zombies, and processes that are older than the
     run, are left out.
     """
-    living = {pid: fields for pid, fields in proc.stats() if not proc.is_zombie(fields)}
-    young = {pid: ticks for pid, fields in living.items() if (ticks := proc.start_ticks(fields)) >= run.start_ticks}
-    found = {pid for pid, ticks in young.items() if seeds.get(pid) == ticks or proc.session(living[pid]) == leader}
+    young = {pid: stat for pid, stat in proc.stats() if not stat.is_zombie and stat.start_ticks >= run.start_ticks}
+    found = {pid for pid, stat in young.items() if seeds.get(pid) == stat.start_ticks or stat.session == leader}
     found |= {pid for pid in young.keys() - found if run.mark and mark_of(pid) == run.mark}
-    while grown := {pid for pid in young if proc.parent(living[pid]) in found} - found:
+    while grown := {pid for pid, stat in young.items() if stat.parent in found} - found:
         found |= grown
-    return {pid: young[pid] for pid in sorted(found - {os.getpid()})}
+    return {pid: young[pid].start_ticks for pid in sorted(found - {os.getpid()})}
 
 
 def mark_of(pid: int) -> str:
@@ -217,10 +216,10 @@ def adopt_orphans() -> None:
 def orphans(leaders: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The pid and start ticks of each child of the daemon that bears no mark and is in none of these sessions."""
     known = set(leaders)
-    for pid, fields in proc.stats():
-        is_orphan = proc.parent(fields) == os.getpid() and not proc.is_zombie(fields)
-        if is_orphan and not known & {pid, proc.session(fields)} and not mark_of(pid):
-            yield pid, proc.start_ticks(fields)
+    for pid, stat in proc.stats():
+        is_orphan = stat.parent == os.getpid() and not stat.is_zombie
+        if is_orphan and not known & {pid, stat.session} and not mark_of(pid):
+            yield pid, stat.start_ticks
 
 
 class OrphanReaper:
@@ -232,11 +231,7 @@ class OrphanReaper:
     def reap(self, leaders: Iterable[int]) -> None:
         """Reaps zombies that the previous call has seen already. So whoever waits for its own child comes first."""
         known = set(leaders)
-        dead = {
-            pid
-            for pid, fields in proc.stats()
-            if proc.parent(fields) == os.getpid() and proc.is_zombie(fields) and pid not in known
-        }
+        dead = {pid for pid, stat in proc.stats() if stat.parent == os.getpid() and stat.is_zombie and pid not in known}
         for pid in dead & self._seen:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)

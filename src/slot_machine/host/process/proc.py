@@ -10,6 +10,7 @@ import select
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +18,15 @@ LONGEST_NAME = 200
 """Of a command line in a message, in characters."""
 
 OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
+
+
+class Stat(NamedTuple):
+    """A process, from /proc/PID/stat. `start_ticks` since the boot."""
+
+    is_zombie: bool
+    parent: int
+    session: int
+    start_ticks: int
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -35,19 +45,17 @@ class Identity(msgspec.Struct, frozen=True):
 
 def identify(pid: int, mark: str = "", cgroup: str = "") -> Identity:
     """`start_ticks` is 0 for a process that the daemon may not see (`hidepid`). Raises ProcessLookupError."""
-    fields = stat(pid)
-    if fields is None and may_signal(pid):
+    found = stat(pid)
+    if found is None and may_signal(pid):
         raise ProcessLookupError(f"no process {pid}")
-    return Identity(pid, start_ticks(fields) if fields else 0, boot_id(), mark, cgroup)
+    return Identity(pid, found.start_ticks if found else 0, boot_id(), mark, cgroup)
 
 
 def is_running(identity: Identity) -> bool:
-    fields = stat(identity.pid)
-    return (
-        fields is not None
-        and not is_zombie(fields)
-        and (start_ticks(fields), boot_id()) == (identity.start_ticks, identity.boot_id)
-    )
+    found = stat(identity.pid)
+    if found is None or found.is_zombie:
+        return False
+    return (found.start_ticks, boot_id()) == (identity.start_ticks, identity.boot_id)
 
 
 @functools.cache
@@ -55,39 +63,22 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from `state` on (field 3 in proc(5)). The name before them may contain spaces.
-
-    None for a process that is gone, or that the daemon may not see (`hidepid`).
-    """
+def stat(pid: int) -> Stat | None:
+    """None for a process that is gone, or that the daemon may not see (`hidepid`)."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            return file.read().rpartition(b") ")[2].decode().split()
+            # From field 3 in proc(5) on. The name, field 2, may contain anything.
+            fields = file.read().rpartition(b") ")[2].split()
     except OUT_OF_SIGHT:
         return None
+    return Stat(fields[0] in (b"Z", b"X"), int(fields[1]), int(fields[3]), int(fields[19]))
 
 
-def stats() -> Iterator[tuple[int, list[str]]]:
+def stats() -> Iterator[tuple[int, Stat]]:
     """The pid and `stat` of every visible process."""
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (fields := stat(int(name))):
-            yield int(name), fields
-
-
-def is_zombie(fields: list[str]) -> bool:
-    return fields[0] in "ZX"
-
-
-def parent(fields: list[str]) -> int:
-    return int(fields[1])
-
-
-def session(fields: list[str]) -> int:
-    return int(fields[3])
-
-
-def start_ticks(fields: list[str]) -> int:
-    return int(fields[19])
+    for pid in _pids():
+        if found := stat(pid):
+            yield pid, found
 
 
 def no_new_privileges() -> bool:
@@ -145,17 +136,28 @@ def named(pid: int) -> str:
 
 
 def open_files(pid: int) -> Iterator[str]:
-    """The targets of its file descriptors: paths, or such as `socket:[INODE]`. None if they may not be read."""
-    with suppress(OSError):
+    """The targets of its file descriptors: paths, or such as `socket:[INODE]`. Empty for a process that is gone.
+
+    Raises OSError if they may not be read.
+    """
+    with suppress(FileNotFoundError, ProcessLookupError):
         for fd in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
+            with suppress(FileNotFoundError):
                 yield os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def sockets(pid: int) -> set[int]:
+    """The inodes of its sockets. Raises OSError if they may not be read."""
+    return {int(name[8:-1]) for name in open_files(pid) if name.startswith("socket:[")}
 
 
 def find_with_open(files: set[str]) -> int | None:
     """The first process that has one of these open, named as by `open_files`."""
-    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
-    return next((pid for pid in pids if not files.isdisjoint(open_files(pid))), None)
+    for pid in _pids():
+        with suppress(OSError):
+            if not files.isdisjoint(open_files(pid)):
+                return pid
+    return None
 
 
 def resident_bytes(pid: int) -> int:
@@ -201,6 +203,10 @@ async def readable(fd: int) -> None:
     finally:
         loop.remove_reader(copy)
         os.close(copy)
+
+
+def _pids() -> Iterator[int]:
+    return map(int, filter(str.isdigit, os.listdir("/proc")))
 
 
 def is_readable(fd: int) -> bool:

@@ -149,7 +149,7 @@ class Session:
         if self.identity.boot_id != proc.boot_id():
             return []
         in_cgroup = self._in_cgroup()
-        seeds = self._seen | {pid: proc.start_ticks(fields) for pid in in_cgroup if (fields := proc.stat(pid))}
+        seeds = self._seen | {pid: stat.start_ticks for pid in in_cgroup if (stat := proc.stat(pid))}
         # A process that was found once stays a member, even if its parent ends first.
         self._seen = containment.descendants(self.pid if self._owns_pid else None, self.identity, seeds)
         hidden = {self.pid} if self.exit_code is None else set()
@@ -173,7 +173,7 @@ class Session:
 
     def _still_members(self, pids: set[int]) -> set[int]:
         """Checks again after the pidfds were opened, because the kernel may have given a pid to another process."""
-        same = {pid for pid in pids if (fields := proc.stat(pid)) and proc.start_ticks(fields) == self._seen.get(pid)}
+        same = {pid for pid in pids if (stat := proc.stat(pid)) and stat.start_ticks == self._seen.get(pid)}
         return same | (pids & set(self.members()) if pids - same else set())
 
     async def ended(self) -> None:
