@@ -15,7 +15,7 @@ from slot_machine.host.files import databases, kept, mounts
 from slot_machine.host.files.kept import Kept, in_words
 from slot_machine.host.files.leavings import Leavings
 from slot_machine.host.files.reserve import Reserve
-from slot_machine.host.process.threads import finished
+from slot_machine.host.process.threads import in_thread
 from slot_machine.state.store import Store
 
 
@@ -29,21 +29,21 @@ class Clearing:
         self._tree = tree
         self._reserve = reserve
 
-    async def before(self, commit: str) -> None:
-        """Call it before git checks `commit` out. Raises OSError, SlotMachineError."""
-        await self.move(await self._leavings.before(commit))
+    async def before_checkout(self, commit: str) -> None:
+        """Raises OSError, SlotMachineError."""
+        await self.move(await self._leavings.overwritten_by(commit))
 
-    async def after(self) -> None:
-        """Call it after the checkout. Raises OSError, SlotMachineError."""
-        await self.move(await self._leavings.after())
+    async def before_clean(self) -> None:
+        """Raises OSError, SlotMachineError."""
+        await self.move(await self._leavings.removed_by_clean())
 
-    async def everything(self) -> None:
-        """Moves the whole tree if parts of it belong to somebody else and can't be moved. Raises OSError."""
+    async def before_removal(self) -> None:
+        """Moves all files of the app; the whole tree if some can't be moved, as somebody else's. Raises OSError."""
         mounts.refuse(mounts.at_or_below(self._tree), f"cannot begin {self._tree} anew")
         try:
             await self.move(await self._leavings.everything())
         except PermissionError:
-            await finished(lambda: kept.move_tree(self._tree, self.folder))
+            await in_thread(lambda: kept.move_tree(self._tree, self.folder))
             self.moved.append(f"{self._tree.name} as a whole")
 
     async def move(self, names: list[str]) -> None:
@@ -51,7 +51,7 @@ class Clearing:
         if not names:
             return
         try:
-            await finished(lambda: kept.move(self._tree, names, self.folder, self.moved))
+            await in_thread(lambda: kept.move(self._tree, names, self.folder, self.moved))
         except OSError as error:
             if error.errno != errno.ENOSPC or not self._reserve.give_up():
                 raise
@@ -93,7 +93,7 @@ class Custody:
     async def tell_of_forks(self, attempt: RunningAttempt, old: Version, new: Version) -> None:
         """Warns about databases that the old version wrote into its tree, where the new one does not find them."""
         folder = self._worktrees.path(old.tree)
-        names = await finished(lambda: databases.forked(folder, self._worktrees.path(new.tree)))
+        names = await in_thread(lambda: databases.forked(folder, self._worktrees.path(new.tree)))
         if names:
             attempt.warn(
                 f"{describe(new)} does not have the databases that {describe(old)} wrote into {folder}:"
@@ -103,7 +103,7 @@ class Custody:
     async def _prune(self, attempt: RunningAttempt, latest: Path) -> None:
         removed: list[str] = []
         try:
-            await finished(lambda: self._kept.prune(latest, removed))
+            await in_thread(lambda: self._kept.prune(latest, removed))
         except OSError as error:
             attempt.warn(f"cannot remove what was kept earlier: {error}")
         if removed:

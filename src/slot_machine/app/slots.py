@@ -20,7 +20,7 @@ from slot_machine.host.process import commands, proc
 from slot_machine.host.process.containment import owner
 from slot_machine.host.process.proc import Identity
 from slot_machine.host.process.session import describe_exit
-from slot_machine.host.process.threads import finished
+from slot_machine.host.process.threads import in_thread
 from slot_machine.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class Slots:
         path = self._worktrees.path(tree)
         try:
             self._store.save_contents(tree, None)
-            await finished(lambda: reclaim.reclaim(path, begun_ns))
+            await in_thread(lambda: reclaim.reclaim(path, begun_ns))
             self._store.save_size(tree, await self._worktrees.measure(tree))
         except (OSError, sqlite3.Error) as error:
             attempt.warn(f"cannot remove what a failed deploy wrote into {path}: {error}")
@@ -143,7 +143,7 @@ class Slots:
             return
         self._store.save_contents(tree, None)
         async with self._custody.clearing(attempt, Version(self._store.state().idle_slot, "", tree)) as clearing:
-            await clearing.everything()
+            await clearing.before_removal()
         await remove_tree(path, owner(self._worktrees.data))
         self._store.save_size(tree, None)
 

@@ -10,7 +10,7 @@ from socket import AF_UNIX
 from slot_machine.core.errors import Forbidden, Unauthorized
 from slot_machine.daemon.connection import Request
 from slot_machine.host.network import peer
-from slot_machine.host.process.threads import finished
+from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user import account, token
 from slot_machine.proxy.heads.forwarded import forwarding
 
@@ -58,7 +58,7 @@ class Guard:
         if connection is None or _was_passed_on(request):
             return False
         async with self._asking:
-            return await finished(lambda: peer.uid(connection)) in self._own
+            return await in_thread(lambda: peer.uid(connection)) in self._own
 
 
 def refuse_web_pages(request: Request) -> None:

@@ -120,7 +120,7 @@ def test_no_tree_with_a_mount_begins_anew(tree: Tree, mounted: Mounts) -> None:
     assert tree.repository.left() == {"app", "uploads/picture", "mine"}
     clearing = Clearing(tree.leavings(), tree.path, tree.kept, Reserve(tree.path.parent))
     with pytest.raises(OSError, match=f"^cannot begin {tree.path} anew"):
-        asyncio.run(clearing.everything())
+        asyncio.run(clearing.before_removal())
 
 
 def test_nothing_with_a_mount_in_it_is_moved(tree: Tree, mounted: Mounts) -> None:

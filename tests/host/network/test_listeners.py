@@ -220,7 +220,7 @@ def test_what_answers_without_a_socket_is_a_doubt(machine: Machine) -> None:
 
 
 def test_kernel_that_lists_no_sockets_is_a_doubt(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(*_: object) -> list[sockdiag.Found]:
+    def refuses(*_: object) -> list[sockdiag.SocketInfo]:
         raise OSError("sock_diag: No such file or directory")
 
     monkeypatch.setattr(sockdiag, "of_port", refuses)

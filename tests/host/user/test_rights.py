@@ -14,7 +14,7 @@ from slot_machine.core.errors import StartRefused
 from slot_machine.host.files import kept, leavings, reclaim, removal
 from slot_machine.host.git import gitdir, trees
 from slot_machine.host.process.environment import read_env_file
-from slot_machine.host.process.threads import finished
+from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user import rights
 from slot_machine.host.user.rights import acting
 from tests.users import NAMED, NUMBERED, give, needs_root, public_folder
@@ -119,7 +119,7 @@ def test_nothing_is_changed_where_the_user_could_not(folder: Path, secret: Path,
     deed = work(folder, secret)[number]
 
     async def done() -> None:
-        await finished(deed)
+        await in_thread(deed)
 
     try:
         if number in (0, 1, 2):

@@ -13,7 +13,7 @@ from slot_machine.core.model import Made
 from slot_machine.host.files import mounts
 from slot_machine.host.files.databases import COMPANIONS, database_of
 from slot_machine.host.git.listing import COMPILED, PACKAGES, CannotList, Git, Listing
-from slot_machine.host.process.threads import finished
+from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user.rights import acting
 
 MOST_IGNORED = 20_000
@@ -55,7 +55,7 @@ class Leavings:
         """Tracked files that the app or a person edited or deleted, without data files."""
         changed = await self._list.changed()
         found = await self._not_of_setup(changed)
-        return await finished(
+        return await in_thread(
             lambda: self._removed(changed) + [name for name in found if not is_data(self._tree / name)]
         )
 
@@ -67,7 +67,7 @@ class Leavings:
     async def data_changed(self) -> bool:
         """Whether the app changed a tracked data file, such as a database."""
         changed = await self._not_of_setup(await self._list.changed(BUT_SUBMODULES))
-        return bool(changed) and await finished(lambda: any(is_data(self._tree / name) for name in changed))
+        return bool(changed) and await in_thread(lambda: any(is_data(self._tree / name) for name in changed))
 
     async def in_use(self) -> list[str]:
         """All files that the app or a person wrote into the tree, except for ignored ones."""
@@ -76,7 +76,7 @@ class Leavings:
         )
         return await self._not_of_setup([*changed, *others, *submodules])
 
-    async def before(self, commit: str) -> list[str]:
+    async def overwritten_by(self, commit: str) -> list[str]:
         """Files that a checkout of the commit would overwrite or separate from their database. Raises CannotList."""
         changed = await self._list.changed(BUT_SUBMODULES, checked=True)
         added, submodules, logs = await asyncio.gather(
@@ -86,7 +86,7 @@ class Leavings:
         )
         if self._made.unfinished:
             self._seen = {*changed, *await self._list.others()}
-        in_the_way = await finished(lambda: set(self._in_the_way(added))) if added else set()
+        in_the_way = await in_thread(lambda: set(self._in_the_way(added))) if added else set()
         folders = [name for name in in_the_way if _is_folder(self._tree / name)]
         tracked = set(await self._list.tracked()) if in_the_way or logs else set()
         in_the_way -= {*tracked, *folders}
@@ -94,7 +94,7 @@ class Leavings:
         logs = [name for name in logs if database_of(name) in tracked.union(added)]
         return await self._not_of_setup([*changed, *submodules, *sorted(in_the_way), *logs])
 
-    async def after(self) -> list[str]:
+    async def removed_by_clean(self) -> list[str]:
         """Files that `git clean` would remove after the checkout. Raises CannotList."""
         others = await self._others(checked=True)
         return await self._not_of_setup(name for name in others if name not in self._former_submodules)
@@ -108,8 +108,8 @@ class Leavings:
             known = {".git", *PACKAGES, COMPILED}
             return [name for name in os.listdir(self._tree) if name not in known] if self._tree.is_dir() else []
         tracked = await self._list.tracked()
-        others = await finished(lambda: list(self._files(names)))
-        sealed = await finished(lambda: self._sealed(tracked))
+        others = await in_thread(lambda: list(self._files(names)))
+        sealed = await in_thread(lambda: self._sealed(tracked))
         deep = {Path(name).parts[0] for name in others if is_too_deep(self._tree / name)}
         reachable = (name for name in others if Path(name).parts[0] not in deep)
         return [*sorted(deep), *await self._not_of_setup([*changed, *reachable, *sealed])]
@@ -137,7 +137,7 @@ class Leavings:
         names = (*changed, *others, *below)
         if not names:
             return Made()
-        stats = await finished(lambda: [(os.fsencode(name), _stat(self._tree / name)) for name in names])
+        stats = await in_thread(lambda: [(os.fsencode(name), _stat(self._tree / name)) for name in names])
         return Made(dict(stats))
 
     async def _ignored_files(self) -> list[str]:
@@ -145,7 +145,7 @@ class Leavings:
         ignored = await self._list.ignored()
         if not ignored:
             return []
-        return await finished(lambda: list(itertools.islice(self._files(ignored), 2 * MOST_IGNORED + 1)))
+        return await in_thread(lambda: list(itertools.islice(self._files(ignored), 2 * MOST_IGNORED + 1)))
 
     def _files(self, names: Iterable[str]) -> Iterator[str]:
         """Those names, but folders are replaced by the files in them. Without packages and mounts. Blocks.
@@ -175,7 +175,7 @@ class Leavings:
     async def _not_of_setup(self, names: Iterable[str]) -> list[str]:
         """Those that the setup did not make. A `-wal` file and the like is replaced by its database."""
         found = list(names)
-        return await finished(lambda: list(dict.fromkeys(self._of_app(found)))) if found else []
+        return await in_thread(lambda: list(dict.fromkeys(self._of_app(found)))) if found else []
 
     def _of_app(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:

@@ -27,9 +27,9 @@ Protected = Literal["next", "previous"]
 class Clearing(Protocol):
     """Keeps files that a checkout would destroy. Called before each step that destroys some."""
 
-    async def before(self, commit: str) -> None: ...
-    async def after(self) -> None: ...
-    async def everything(self) -> None: ...
+    async def before_checkout(self, commit: str) -> None: ...
+    async def before_clean(self) -> None: ...
+    async def before_removal(self) -> None: ...
 
 
 class Worktrees:
@@ -98,11 +98,11 @@ class Worktrees:
             former = await self._submodules.all(path, git_dir)
             gitdir.restore_index(git_dir)
             if clearing:
-                cleared = await _done(clearing.before(commit))
+                cleared = await _done(clearing.before_checkout(commit))
         if not git_dir or not cleared or not await self._moved(path, commit):
             git_dir = await self._begin_anew(path, commit, clearing)
         if clearing:
-            cleared = await _done(clearing.after())
+            cleared = await _done(clearing.before_clean())
         await self._submodules.forget(former, path, git_dir)
         if not cleared or (await self._git.attempt(path, *_clean(path)))[0]:
             git_dir = await self._begin_anew(path, commit, clearing)
@@ -174,7 +174,7 @@ class Worktrees:
         if reason := gitdir.lock_of_user(path, common):
             raise GitFailed(f"the worktree {path} is locked: {reason}", f"unlock it: `git worktree unlock {path}`")
         if clearing:
-            await clearing.everything()
+            await clearing.before_removal()
         await remove_tree(path, owner(self.data))
         trees.make(path)
         argv = ("worktree", "add", "--quiet", "--force", "--force", "--detach", str(path), commit)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from slot_machine.host.network import sockdiag
-from slot_machine.host.network.sockdiag import BOUND, LISTEN, Found
+from slot_machine.host.network.sockdiag import BOUND, LISTEN, SocketInfo
 from slot_machine.host.process import containment, proc
 
 PUBLISHERS = ("docker-proxy", "rootlesskit", "rootlessport", "conmon")
@@ -74,14 +74,14 @@ class Listeners:
         if doubt not in self.doubts:
             self.doubts.append(doubt)
 
-    def _found(self, host: str, port: int, states: tuple[int, ...]) -> list[Found]:
+    def _found(self, host: str, port: int, states: tuple[int, ...]) -> list[SocketInfo]:
         try:
             return [found for found in sockdiag.of_port(port, states) if found.is_reached_by(host)]
         except OSError as error:
             self._doubt(port, f"the kernel does not list sockets: {error}")
             return []
 
-    def _check(self, unknown: dict[int, Found], port: int) -> None:
+    def _check(self, unknown: dict[int, SocketInfo], port: int) -> None:
         """Raises Foreign."""
         own: set[int] = set()
         uids: set[int] = {os.getuid(), os.geteuid()}
@@ -110,7 +110,7 @@ class Listeners:
             yield pid
         yield from (pid for pid in self._run.members() if pid not in seen)
 
-    def _judge(self, socket: Found, port: int, uids: set[int], *, hidden: bool) -> None:
+    def _judge(self, socket: SocketInfo, port: int, uids: set[int], *, hidden: bool) -> None:
         """Decides about a socket that no visible process of the app has. Raises Foreign."""
         pid = proc.find_with_open({f"socket:[{socket.inode}]"})
         mark = containment.mark_of(pid) if pid else ""
@@ -147,7 +147,7 @@ def _came_of(pid: int, ancestor: int) -> bool:
     return pid == ancestor
 
 
-def _in_words(socket: Found, port: int, pid: int | None) -> tuple[str, str]:
+def _in_words(socket: SocketInfo, port: int, pid: int | None) -> tuple[str, str]:
     who = f"pid {proc.named(pid)}" if pid else "a process"
     does = "listens on" if socket.state == LISTEN else "is bound to"
     host = f"[{socket.host}]" if socket.host.version == 6 else str(socket.host)

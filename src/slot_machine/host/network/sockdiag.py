@@ -31,7 +31,7 @@ FAMILIES = socket.AF_INET, socket.AF_INET6
 Address = tuple[str, int]
 
 
-class Found(NamedTuple):
+class SocketInfo(NamedTuple):
     """One socket. `ends` are its ports and addresses as the kernel packs them. `inode` is 0 until it is accepted."""
 
     family: int
@@ -55,24 +55,24 @@ class Found(NamedTuple):
         return self.host == wanted or (self.host.is_unspecified and wanted.version == 4)
 
 
-def of_port(port: int, states: Iterable[int]) -> list[Found]:
+def of_port(port: int, states: Iterable[int]) -> list[SocketInfo]:
     """All sockets with this local port, in these states. Raises OSError."""
     mask = sum(1 << state for state in states)
     return [found for family in FAMILIES for found in _dump(family, port, mask)]
 
 
-def between(local: Address, remote: Address) -> Found:
+def between(local: Address, remote: Address) -> SocketInfo:
     """The one established IPv4 connection with these addresses. Raises OSError, also if there is none."""
     ends = IDENTITY.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]))
     question = QUESTION.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 1 << ESTABLISHED, ends + ANY_COOKIE)
     return next(_answers(REQUEST, question))
 
 
-def _dump(family: int, port: int, states: int) -> Iterator[Found]:
+def _dump(family: int, port: int, states: int) -> Iterator[SocketInfo]:
     return _answers(REQUEST_DUMP, QUESTION.pack(family, socket.IPPROTO_TCP, 0, states, b"") + _only(port))
 
 
-def _answers(flags: int, question: bytes) -> Iterator[Found]:
+def _answers(flags: int, question: bytes) -> Iterator[SocketInfo]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as diag:
         diag.send(HEADER.pack(HEADER.size + len(question), SOCK_DIAG_BY_FAMILY, flags, 1, 0) + question)
         while True:
@@ -85,7 +85,7 @@ def _answers(flags: int, question: bytes) -> Iterator[Found]:
                 family, state, ends, uid, inode = MESSAGE.unpack_from(body)
                 attributes = dict(_parts(ATTRIBUTE, body[MESSAGE.size :]))
                 state = BOUND if state == CLOSED else state
-                yield Found(family, state, ends, uid, inode, attributes.get(ONLY_IPV6, b"\0") != b"\0")
+                yield SocketInfo(family, state, ends, uid, inode, attributes.get(ONLY_IPV6, b"\0") != b"\0")
 
 
 def _only(port: int) -> bytes:

@@ -9,7 +9,7 @@ from slot_machine.host.user import rights
 Result = TypeVar("Result")
 
 
-async def finished(work: Callable[[], Result]) -> Result:
+async def in_thread(work: Callable[[], Result]) -> Result:
     """Runs `work` in a thread, with the file access rights of `user`.
 
     If it is cancelled, it first waits for the thread: whatever follows must not run beside it.
