@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -48,15 +49,12 @@ def _files(tree: Path) -> Iterator["os.DirEntry[str]"]:
     """All files, breadth first."""
     folders = [str(tree)]
     for folder in folders:
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
-                        yield entry
-                    elif entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED:
-                        folders.append(entry.path)
-        except OSError:
-            continue
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    yield entry
+                elif entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED:
+                    folders.append(entry.path)
 
 
 def begins_as_one(path: str) -> bool:

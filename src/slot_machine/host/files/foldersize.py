@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 
 def walk(folder: str) -> Iterator[os.stat_result]:
@@ -10,16 +11,14 @@ def walk(folder: str) -> Iterator[os.stat_result]:
     device = os.lstat(folder).st_dev
     folders = [folder]
     while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_dev == device:
-                        yield status
-                        if entry.is_dir(follow_symlinks=False):
-                            folders.append(entry.path)
-        except OSError:
-            continue
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if status.st_dev != device:
+                    continue
+                yield status
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
 
 
 def main() -> None:
