@@ -192,8 +192,8 @@ def test_umask_is_private_and_commands_get_the_former_one_back(tmp_path: Path) -
     try:
         rights.begin(None)
         (tmp_path / "ours").touch()
-        child = rights.of_child(as_daemon=False)
-        subprocess.run(["touch", tmp_path / "theirs"], check=True, umask=child.umask)
+        child = rights.of_child(rights.other())
+        subprocess.run(["touch", tmp_path / "theirs"], check=True, umask=child["umask"])
         rights.make_folder(tmp_path / "a/b")
         rights.end()
         (tmp_path / "after").touch()

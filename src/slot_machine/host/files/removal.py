@@ -49,19 +49,16 @@ async def remove(path: Path, owner: str) -> None:
 
 def remove_here(path: Path) -> None:
     """Like `remove`, but blocks, for at most LIMIT_S. Raises OSError."""
-    argv, child = _argv(path), rights.of_child(as_daemon=False)
     try:
         done = subprocess.run(
-            argv,
+            _argv(path),
             env=of_commands(),
             capture_output=True,
             text=True,
             errors="replace",
             timeout=LIMIT_S,
             check=False,
-            user=child.user,
-            group=child.group,
-            extra_groups=child.groups,
+            **rights.of_child(rights.other()),
         )
     except subprocess.TimeoutExpired:
         raise OSError(f"cannot remove {path} within {LIMIT_S:g} s") from None

@@ -52,14 +52,7 @@ async def run(
 
     with _pipe(on_output or keep) as stdout, _pipe(keep_end) as stderr:
         session = Session.start(
-            argv,
-            cwd=cwd,
-            env=env,
-            output=stdout,
-            errors=stderr,
-            owner=owner,
-            contained=False,
-            as_daemon=as_daemon,
+            argv, cwd=cwd, env=env, output=stdout, errors=stderr, owner=owner, contained=False, as_daemon=as_daemon
         )
         try:
             code = await session.exited()

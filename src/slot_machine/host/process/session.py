@@ -81,7 +81,6 @@ class Session:
         """
         mark = containment.new_mark(owner)
         cgroup = Cgroup.make(mark) if contained else None
-        child = rights.of_child(as_daemon=as_daemon)
         try:
             leader = subprocess.Popen(
                 cgroup.waiting(argv) if cgroup else argv,
@@ -92,10 +91,7 @@ class Session:
                 stderr=output if errors is None else errors,
                 pass_fds=pass_fds,
                 start_new_session=True,
-                user=child.user,
-                group=child.group,
-                extra_groups=child.groups,
-                umask=child.umask,
+                **rights.of_child(None if as_daemon else rights.other()),
             )
             if cgroup:
                 cgroup.admit(leader)
@@ -103,6 +99,11 @@ class Session:
             if cgroup:
                 cgroup.remove()
             raise
+        return cls._led_by(leader, mark, cgroup, contained=contained)
+
+    @classmethod
+    def _led_by(cls, leader: "subprocess.Popen[bytes]", mark: str, cgroup: Cgroup | None, *, contained: bool) -> Self:
+        """Kills the leader if it can't be watched. Raises OSError."""
         try:
             identity = proc.identify(leader.pid, mark, str(cgroup.path) if cgroup else "")
             return cls(identity, os.pidfd_open(leader.pid), contained=contained, leader=leader)

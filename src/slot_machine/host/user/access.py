@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from slot_machine.core.errors import StartRefused
-from slot_machine.host.user.rights import Account, impossible
+from slot_machine.host.user.rights import Account, impossible, of_child
 
 MOST_LINKS = 40
 """In one path: the kernel's limit (path_resolution(7))."""
@@ -81,9 +81,7 @@ def _tested(test: str, paths: Sequence[Path], user: Account) -> list[bool]:
             text=True,
             check=False,
             timeout=LIMIT_S,
-            user=user.uid,
-            group=user.gid,
-            extra_groups=user.groups,
+            **of_child(user),
         )
     except OSError as error:
         raise impossible(user, error) from None

@@ -10,7 +10,7 @@ import pwd
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from slot_machine.core.errors import StartRefused
 
@@ -50,12 +50,12 @@ class Account(NamedTuple):
         return kept | {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": self.shell}
 
 
-class Child(NamedTuple):
+class Rights(TypedDict):
     """Arguments of Popen for the rights of a child process. None stands for the daemon's."""
 
     user: int | None
     group: int | None
-    groups: tuple[int, ...] | None
+    extra_groups: tuple[int, ...] | None
     umask: int
 
 
@@ -150,11 +150,11 @@ def make_theirs(folder: Path, mode: int) -> None:
         os.chown(folder, theirs.uid, theirs.gid)
 
 
-def of_child(*, as_daemon: bool) -> Child:
-    theirs = None if as_daemon else other()
-    if not theirs:
-        return Child(None, None, None, _umask)
-    return Child(theirs.uid, theirs.gid, theirs.groups, _umask)
+def of_child(user: Account | None) -> Rights:
+    """For a child process with the rights of `user`, or of the daemon for None."""
+    if not user:
+        return Rights(user=None, group=None, extra_groups=None, umask=_umask)
+    return Rights(user=user.uid, group=user.gid, extra_groups=user.groups, umask=_umask)
 
 
 @contextmanager
