@@ -12,8 +12,8 @@ from slot_machine.app.seams import Trees
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Version
 from slot_machine.host.files import databases, kept, mounts
+from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.kept import Kept, in_words
-from slot_machine.host.files.leavings import Leavings
 from slot_machine.host.files.reserve import Reserve
 from slot_machine.host.process.threads import in_thread
 from slot_machine.state.store import Store
@@ -22,26 +22,26 @@ from slot_machine.state.store import Store
 class Clearing:
     """Moves files that a checkout of one tree would destroy to `folder`. `moved` are their names."""
 
-    def __init__(self, leavings: Leavings, tree: Path, folder: Path, reserve: Reserve) -> None:
+    def __init__(self, app_files: AppFiles, tree: Path, folder: Path, reserve: Reserve) -> None:
         self.folder = folder
         self.moved: list[str] = []
-        self._leavings = leavings
+        self._app_files = app_files
         self._tree = tree
         self._reserve = reserve
 
     async def before_checkout(self, commit: str) -> None:
         """Raises OSError, SlotMachineError."""
-        await self.move(await self._leavings.overwritten_by(commit))
+        await self.move(await self._app_files.overwritten_by(commit))
 
     async def before_clean(self) -> None:
         """Raises OSError, SlotMachineError."""
-        await self.move(await self._leavings.removed_by_clean())
+        await self.move(await self._app_files.removed_by_clean())
 
     async def before_removal(self) -> None:
         """Moves all files of the app; the whole tree if some can't be moved, as somebody else's. Raises OSError."""
         mounts.refuse(mounts.at_or_below(self._tree), f"cannot begin {self._tree} anew")
         try:
-            await self.move(await self._leavings.everything())
+            await self.move(await self._app_files.everything())
         except PermissionError:
             await in_thread(lambda: kept.move_tree(self._tree, self.folder))
             self.moved.append(f"{self._tree.name} as a whole")
@@ -64,16 +64,16 @@ class Custody:
         self._store = store
         self._kept = Kept(worktrees.data)
 
-    def leavings(self, tree: int) -> Leavings:
+    def app_files(self, tree: int) -> AppFiles:
         made, begun_ns = self._store.made(tree), self._store.begun_ns(tree)
-        return Leavings(self._worktrees.try_git, self._worktrees.path(tree), made, begun_ns)
+        return AppFiles(self._worktrees.try_git, self._worktrees.path(tree), made, begun_ns)
 
     @asynccontextmanager
     async def clearing(self, attempt: RunningAttempt, version: Version) -> AsyncIterator[Clearing]:
         """For the checkout of a version. At the end, warns about what was moved and removes the oldest kept folders."""
         folder = self._kept.new_folder(version.slot)
         path = self._worktrees.path(version.tree)
-        clearing = Clearing(self.leavings(version.tree), path, folder, self._store.reserve)
+        clearing = Clearing(self.app_files(version.tree), path, folder, self._store.reserve)
         try:
             yield clearing
         finally:
@@ -85,7 +85,7 @@ class Custody:
         """Moves what was written into a tree that no slot leads to any more. If it fails, the next checkout does it."""
         try:
             async with self.clearing(attempt, version) as clearing:
-                await clearing.move(await self.leavings(version.tree).in_use())
+                await clearing.move(await self.app_files(version.tree).in_use())
         except (OSError, sqlite3.Error, SlotMachineError) as error:
             path = self._worktrees.path(version.tree)
             attempt.warn(f"cannot keep what was written into {path} yet; the next deploy there tries again: {error}")

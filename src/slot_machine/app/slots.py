@@ -65,9 +65,9 @@ class Slots:
         except GitFailed as error:
             attempt.warn(f"{describe(version)} is started as it stands, as git can't tell of edits: {error}")
             return True
-        leavings = self._custody.leavings(version.tree)
-        edits = await leavings.edits()
-        if checked_out and not edits and await leavings.data_changed():
+        app_files = self._custody.app_files(version.tree)
+        edits = await app_files.edits()
+        if checked_out and not edits and await app_files.data_changed():
             return True
         attempt.warn(f"{describe(version)} was edited ({in_words(edits) or 'it is not clear where'}): prepared again")
         return False
@@ -82,15 +82,15 @@ class Slots:
         self.link()
         async with self._custody.clearing(attempt, version) as clearing:
             await self._worktrees.checkout(version.tree, version.commit, clearing)
-        leavings = self._custody.leavings(version.tree)
+        app_files = self._custody.app_files(version.tree)
         if self._config.setup_command:
-            await leavings.before_setup()
+            await app_files.before_setup()
         made = self._store.made(version.tree) or Made()
         self._store.save_made(version.tree, Made(made.files, unfinished=True))
         attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
         await self._set_up(attempt, version)
         fingerprint = await self._worktrees.fingerprint(version.tree)
-        self._store.save_made(version.tree, await leavings.of_setup() if self._config.setup_command else Made())
+        self._store.save_made(version.tree, await app_files.of_setup() if self._config.setup_command else Made())
         self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
 
     async def left(self, attempt: RunningAttempt, before: State) -> None:

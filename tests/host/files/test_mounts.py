@@ -84,7 +84,7 @@ def test_checkout_leaves_a_mount(tree: Tree, mounted: Mounts, keep: bool, unfini
         tree.repository.checkout(tree.repository.commit({"app": "2"}))
 
     assert tree.repository.left() == {"app", *(f"{name}/picture" for name in names)}
-    assert not asyncio.run(tree.leavings().in_use())
+    assert not asyncio.run(tree.app_files().in_use())
 
 
 def test_files_of_the_setup_are_not_looked_for_in_a_mount(tree: Tree, mounted: Mounts) -> None:
@@ -118,7 +118,7 @@ def test_no_tree_with_a_mount_begins_anew(tree: Tree, mounted: Mounts) -> None:
         tree.checkout(commit)
 
     assert tree.repository.left() == {"app", "uploads/picture", "mine"}
-    clearing = Clearing(tree.leavings(), tree.path, tree.kept, Reserve(tree.path.parent))
+    clearing = Clearing(tree.app_files(), tree.path, tree.kept, Reserve(tree.path.parent))
     with pytest.raises(OSError, match=f"^cannot begin {tree.path} anew"):
         asyncio.run(clearing.before_removal())
 

@@ -4,7 +4,7 @@ import asyncio
 
 from slot_machine.app.custody import Clearing
 from slot_machine.core.model import Made
-from slot_machine.host.files.leavings import Leavings
+from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.reserve import Reserve
 from tests.repository import Repository
 
@@ -17,22 +17,22 @@ class Tree:
         self.kept = repository.slot.parent / "kept" / "x"
         self.begun_ns = 1
 
-    def leavings(self) -> Leavings:
-        return Leavings(self.repository.worktrees.try_git, self.path, self.made, self.begun_ns)
+    def app_files(self) -> AppFiles:
+        return AppFiles(self.repository.worktrees.try_git, self.path, self.made, self.begun_ns)
 
     def set_up(self, *names: str) -> None:
         """A setup that writes these."""
 
         async def made() -> Made:
-            leavings = self.leavings()
-            await leavings.before_setup()
+            app_files = self.app_files()
+            await app_files.before_setup()
             self.repository.leave(*names)
-            return await leavings.of_setup()
+            return await app_files.of_setup()
 
         self.made = asyncio.run(made())
 
     def checkout(self, commit: str) -> set[str]:
         """Returns what was kept."""
-        clearing = Clearing(self.leavings(), self.path, self.kept, Reserve(self.path.parent))
+        clearing = Clearing(self.app_files(), self.path, self.kept, Reserve(self.path.parent))
         asyncio.run(self.repository.worktrees.checkout(1, commit, clearing))
         return set(clearing.moved)

@@ -14,7 +14,7 @@ from spec.waiting import wait_until
 
 from slot_machine.core.errors import GitFailed, GitTimedOut
 from slot_machine.core.git_variables import BOUND
-from slot_machine.host.files.leavings import Leavings
+from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.git.worktrees import Worktrees
 from slot_machine.host.process.environment import inherited
 from tests.repository import Repository
@@ -143,8 +143,8 @@ def test_edit_is_noticed_though_git_was_told_to_look_away(repository: Repository
         assert fingerprint(repository) == ""
         change(repository.slot / "edited")
         assert fingerprint(repository)
-        leavings = Leavings(repository.worktrees.try_git, repository.slot, None)
-        assert asyncio.run(leavings.edits()) == ["edited"]
+        app_files = AppFiles(repository.worktrees.try_git, repository.slot, None)
+        assert asyncio.run(app_files.edits()) == ["edited"]
 
     repository.checkout(commit)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.errors import StartRefused
-from slot_machine.host.files import kept, leavings, reclaim, removal
+from slot_machine.host.files import app_files, kept, reclaim, removal
 from slot_machine.host.git import gitdir, trees
 from slot_machine.host.process.environment import read_env_file
 from slot_machine.host.process.threads import in_thread
@@ -102,7 +102,7 @@ def work(tree: Path, secret: Path) -> list[Callable[[], object]]:
         lambda: gitdir.keep_index(tree / "sub"),
         lambda: gitdir.restore_index(tree / "sub"),
         lambda: trees.register(tree, secret),
-        lambda: leavings.is_data(tree / "sub/file"),
+        lambda: app_files.is_data(tree / "sub/file"),
         lambda: rights.acting()(rights.make_folder)(tree / "sub/made"),
         lambda: read_env_file(tree / "sub/file"),
     ]

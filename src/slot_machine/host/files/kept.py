@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slot_machine.host.files import foldersize, mounts
+from slot_machine.host.files.app_files import is_too_deep
 from slot_machine.host.files.databases import COMPANIONS
-from slot_machine.host.files.leavings import is_too_deep
 from slot_machine.host.files.removal import remove_here
 from slot_machine.host.user.rights import acting
 

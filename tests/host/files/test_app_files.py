@@ -16,8 +16,8 @@ from spec.waiting import wait_until
 
 from slot_machine.core.model import Made
 from slot_machine.host.files import databases, kept
+from slot_machine.host.files.app_files import AppFiles, is_data
 from slot_machine.host.files.kept import Kept
-from slot_machine.host.files.leavings import is_data
 from slot_machine.host.git.listing import unquoted
 from tests.host.files.tree import Tree
 from tests.repository import Repository, nest
@@ -122,7 +122,7 @@ def test_tracked_file_that_became_a_fifo_does_not_hang(tree: Tree) -> None:
     (tree.path / "app").unlink()
     os.mkfifo(tree.path / "app")
 
-    assert asyncio.run(tree.leavings().edits()) == ["app"]
+    assert asyncio.run(tree.app_files().edits()) == ["app"]
 
 
 def test_removed_file_is_an_edit_unless_the_setup_removed_it(tree: Tree, tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_removed_file_is_an_edit_unless_the_setup_removed_it(tree: Tree, tmp_pat
     (tree.path / "lib").symlink_to(tmp_path / "lib")
     (tree.path / "data.bin").write_bytes(b"\0")
 
-    assert asyncio.run(tree.leavings().edits()) == ["app", "lib/x"]
-    assert asyncio.run(tree.leavings().data_changed())
+    assert asyncio.run(tree.app_files().edits()) == ["app", "lib/x"]
+    assert asyncio.run(tree.app_files().data_changed())
 
 
 def test_tree_that_is_no_worktree_any_more_is_kept_as_it_is(tree: Tree) -> None:
@@ -284,7 +284,7 @@ def test_database_and_its_log_stay_together(tree: Tree, ignored: str, tracked: b
     subprocess.run([sys.executable, "-c", WRITE, tree.path / "app.db"], check=True)
 
     if moment == "in use":
-        names = asyncio.run(tree.leavings().in_use())
+        names = asyncio.run(tree.app_files().in_use())
         kept.move(tree.path, names, tree.kept, [])
     tree.checkout(tree.repository.commit({"app": "2", ".gitignore": ignored}))
 

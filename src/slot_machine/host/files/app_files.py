@@ -34,7 +34,7 @@ GONE = (-1, 0)
 """The state of a file that does not exist."""
 
 
-class Leavings:
+class AppFiles:
     """Files of one tree that no commit has. `made` are those that its latest setup made, None for no setup.
 
     After a setup that did not finish, files also count as made by it if they changed since `begun_ns` and git did not
@@ -206,7 +206,7 @@ class Leavings:
         found: list[str] = []
         self._former_submodules = set(await self._list.submodules())
         for path in self._former_submodules:
-            inner = Leavings(self._git, self._tree / path, None)
+            inner = AppFiles(self._git, self._tree / path, None)
             changed, others = await asyncio.gather(inner._list.changed(BUT_SUBMODULES), inner._others())
             found += [f"{path}/{name}" for name in (*changed, *others)]
         for path in await self._list.empty_submodules():
