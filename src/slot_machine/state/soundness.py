@@ -7,6 +7,7 @@ import msgspec
 
 from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.core.model import SLOTS, TREES
+from slot_machine.host.files.databases import COMPANIONS, SMALLEST_PAGE_BYTES
 from slot_machine.host.files.reserve import Reserve
 from slot_machine.host.git import trees
 from slot_machine.state import seal
@@ -32,8 +33,6 @@ UNREADABLE = {
 """Errors that the machine causes, not a damaged file."""
 
 SEALED_SINCE_SCHEMA = 3
-SMALLEST_PAGE_BYTES = 512
-"""SQLite takes a file of one byte for an empty database, and deletes its write-ahead log."""
 
 
 def open_sound(path: Path) -> Store:
@@ -57,12 +56,13 @@ def open_sound(path: Path) -> Store:
 
 def parts(path: Path) -> list[Path]:
     """The existing files of a database. If only the first ones are moved, the rest counts as damaged."""
-    names = [*(f"{path.name}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")), seal.path_of(path).name]
+    names = [*(f"{path.name}{suffix}" for suffix in ("", *COMPANIONS)), seal.path_of(path).name]
     return [part for part in map(path.with_name, names) if part.exists() or part.is_symlink()]
 
 
 def _has_content(path: Path) -> bool:
     """False before the very first start. Raises StateDamaged if there was a database and it is gone."""
+    # SQLite takes a file of one byte for an empty database, and deletes its write-ahead log.
     if path.exists() and path.stat().st_size >= SMALLEST_PAGE_BYTES:
         return True
     log = path.with_name(f"{path.name}-wal")

@@ -12,7 +12,7 @@ from pathlib import Path
 from slot_machine.core.model import Made
 from slot_machine.host.files import mounts
 from slot_machine.host.files.databases import COMPANIONS, database_of
-from slot_machine.host.git.listing import COMPILED, PACKAGES, CannotList, Git, Listing
+from slot_machine.host.git.listing import COMPILED, PACKAGES, CannotList, Git, Listing, is_packages
 from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user.rights import acting
 
@@ -87,7 +87,7 @@ class AppFiles:
         if self._made.unfinished:
             self._seen = {*changed, *await self._list.others()}
         in_the_way = await in_thread(lambda: set(self._in_the_way(added))) if added else set()
-        folders = [name for name in in_the_way if _is_folder(self._tree / name)]
+        folders = [name for name in in_the_way if is_folder(self._tree / name)]
         tracked = set(await self._list.tracked()) if in_the_way or logs else set()
         in_the_way -= {*tracked, *folders}
         in_the_way.update(await self._list.below(folders))
@@ -156,13 +156,13 @@ class AppFiles:
         while left:
             name = left.pop()
             path = self._tree / name
-            if path in mounted or COMPILED in path.parts or any(path.match(packages) for packages in PACKAGES):
+            if path in mounted or COMPILED in path.parts or is_packages(path):
                 continue
-            if is_too_deep(path) or not _is_folder(path) or _is_sealed(path) or os.path.lexists(path / ".git"):
+            if is_too_deep(path) or not is_folder(path) or _is_sealed(path) or os.path.lexists(path / ".git"):
                 yield name
             else:
-                for inner, is_folder in _listed(path):
-                    if is_folder or mounted or inner in NAMES_SKIPPED:
+                for inner, can_contain in _listed(path):
+                    if can_contain or mounted or inner in NAMES_SKIPPED:
                         left.append(f"{name}/{inner}")
                     else:
                         yield f"{name}/{inner}"
@@ -197,7 +197,7 @@ class AppFiles:
     def _in_the_way(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
             parents = [str(parent) for parent in reversed(Path(name).parents[:-1])]
-            blocking = (parent for parent in parents if not _is_folder(self._tree / parent))
+            blocking = (parent for parent in parents if not is_folder(self._tree / parent))
             found = next(blocking, name)
             if os.path.lexists(self._tree / found):
                 yield found
@@ -242,7 +242,7 @@ def is_data(path: Path) -> bool:
 
 
 def _is_sealed(path: Path) -> bool:
-    return _is_folder(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+    return is_folder(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
 
 
 @acting()
@@ -251,7 +251,8 @@ def _is_beyond_link(tree: Path, name: str) -> bool:
 
 
 @acting()
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder and no symlink to one."""
     return os.path.isdir(path) and not os.path.islink(path)
 
 

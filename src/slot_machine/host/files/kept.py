@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slot_machine.host.files import foldersize, mounts
-from slot_machine.host.files.app_files import is_too_deep
+from slot_machine.host.files.app_files import is_folder, is_too_deep
 from slot_machine.host.files.databases import COMPANIONS
 from slot_machine.host.files.removal import remove_here
 from slot_machine.host.user.rights import acting
@@ -68,7 +68,8 @@ def move(tree: Path, names: Iterable[str], folder: Path, moved: list[str]) -> No
         mounts.refuse(in_the_way, f"cannot keep {printable(name)} in {tree}")
         if is_too_deep(tree / name):
             raise OSError(errno.ENAMETOOLONG, f"{printable(name)} in {tree} is too deep")
-        family = [member for member in (name, *(f"{name}{suffix}" for suffix in COMPANIONS)) if _is_in(tree, member)]
+        members = (name, *(f"{name}{suffix}" for suffix in COMPANIONS))
+        family = [member for member in members if os.path.lexists(tree / member)]
         place = _free(folder, family)
         for member in family:
             _move(tree / member, place / member)
@@ -97,10 +98,6 @@ def printable(name: str) -> str:
     return text if len(text) <= NAME_SHOWN else f"...{text[-NAME_SHOWN:]}"
 
 
-def _is_in(tree: Path, name: str) -> bool:
-    return os.path.lexists(tree / name)
-
-
 def _free(folder: Path, names: list[str]) -> Path:
     """`folder` or a numbered one in it: the first where no name is taken and no symlink would be followed."""
     places = (folder / str(number) if number > 1 else folder for number in itertools.count(1))
@@ -109,11 +106,7 @@ def _free(folder: Path, names: list[str]) -> Path:
 
 def _is_taken(place: Path, name: str) -> bool:
     parents = (place / parent for parent in Path(name).parents)
-    return _is_in(place, name) or any(_is_no_folder(parent) for parent in parents)
-
-
-def _is_no_folder(path: Path) -> bool:
-    return os.path.lexists(path) and (path.is_symlink() or not path.is_dir())
+    return os.path.lexists(place / name) or any(os.path.lexists(path) and not is_folder(path) for path in parents)
 
 
 def _move(source: Path, target: Path) -> None:
@@ -132,7 +125,7 @@ def _move(source: Path, target: Path) -> None:
 def _open(path: Path) -> None:
     """Allows writing in a folder and its parent: a rename changes both. Raises OSError."""
     for folder in (path.parent, path):
-        if folder.is_dir() and not folder.is_symlink():
+        if is_folder(folder):
             folder.chmod(0o700)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from slot_machine.host.files import mounts
 from slot_machine.host.files.databases import begins_as_one, database_of
 from slot_machine.host.files.removal import remove_here
-from slot_machine.host.git.listing import PACKAGES
+from slot_machine.host.git.listing import is_packages
 from slot_machine.host.user.rights import acting
 
 NEW_TREE_NS = 1
@@ -47,9 +47,10 @@ def reclaim(tree: Path, begun_ns: int) -> None:
 def _files(tree: Path) -> Iterator[Path]:
     for path, folders, names in _walk(tree):
         folder = Path(path)
-        folders[:] = [name for name in folders if not _is_packages(folder / name)]
+        links = [name for name in folders if (folder / name).is_symlink()]
+        folders[:] = [name for name in folders if not is_packages(folder / name)]
         yield from (folder / name for name in names if (folder, name) != (tree, ".git"))
-        yield from (folder / name for name in folders if (folder / name).is_symlink())
+        yield from (folder / name for name in links)
 
 
 def _is_of_database(path: Path) -> bool:
@@ -59,7 +60,7 @@ def _is_of_database(path: Path) -> bool:
 
 def _packages(tree: Path) -> Iterator[Path]:
     for path, folders, _ in _walk(tree):
-        found = [name for name in folders if _is_packages(Path(path, name))]
+        found = [name for name in folders if is_packages(Path(path, name)) and not Path(path, name).is_symlink()]
         folders[:] = [name for name in folders if name not in found]
         yield from (Path(path, name) for name in found)
 
@@ -69,7 +70,3 @@ def _walk(tree: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     for path, folders, names in os.walk(tree):
         folders[:] = [name for name in folders if Path(path, name) not in mounted]
         yield path, folders, names
-
-
-def _is_packages(folder: Path) -> bool:
-    return not folder.is_symlink() and any(folder.match(name) for name in PACKAGES)

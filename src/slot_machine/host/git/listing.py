@@ -106,6 +106,11 @@ def excluded(tree: Path) -> list[str]:
     return [*(f"--exclude={name}" for name in PACKAGES), *(f"--exclude=/{name}" for name in mounted)]
 
 
+def is_packages(path: Path) -> bool:
+    """Whether the path is named like a folder of installed packages."""
+    return any(path.match(name) for name in PACKAGES)
+
+
 def unquoted(name: str) -> str:
     """The name of a path that git printed. Git quotes unusual names like C strings (core.quotePath)."""
     if name.startswith('"'):
