@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from slot_machine.core.config import Config, DaemonConfig, VersionConfig
 from slot_machine.core.config_file import FIELDS, parse, render
+from slot_machine.core.config_table import tables
 from slot_machine.core.errors import ConfigError
 
 JSON = st.recursive(
@@ -131,3 +133,9 @@ def test_users_and_groups_are_names_or_numbers(user: object, name: str) -> None:
 def test_user_that_nobody_can_be(user: object) -> None:
     with pytest.raises(ConfigError, match="user"):
         parse(json.dumps({"start_command": "x", "user": user}))
+
+
+def test_the_documented_fields_are_those_of_the_code() -> None:
+    document = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+    assert tables() in document.read_text()

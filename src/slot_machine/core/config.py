@@ -18,9 +18,9 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)]
 
 
 class Doc(NamedTuple):
-    """A field in docs/configuration.md. `default` stands there in place of a value that says nothing.
+    """What docs/configuration.md says of a field, in Markdown. `default` replaces a value that does not explain itself.
 
-    `fixed`: a reload can't change it, but only a stop and a start of the daemon.
+    A reload can't change a `fixed` field: the daemon has to be stopped and started for that.
     """
 
     meaning: str
@@ -42,11 +42,14 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
         Doc("time limit of the setup. After it, the setup and all that it started are killed, and the deploy fails"),
     ] = 900_000
     health_endpoint: Annotated[
-        str, msgspec.Meta(pattern=r"^/[!-~]*$"), Doc("path that answers 200 while the app is healthy")
+        str,
+        msgspec.Meta(pattern=r"^/[!-~]*$"),
+        Doc("path that answers 200 while the app is healthy; begins with `/`, without spaces"),
     ] = "/healthz"
     health_timeout_ms: Annotated[TimeLimit, Doc("time that a new version has to become healthy")] = 10_000
     health_interval_ms: Annotated[
-        Millis, Doc("time between two health checks of the live app; 0 switches them off")
+        Millis,
+        Doc("time between two health checks of the live app; 0 switches them off. See [Health](deploys.md#health)"),
     ] = 5_000
     restart_when_unhealthy: Annotated[
         bool, Doc("whether a live app that is unhealthy is stopped and started again")
@@ -54,9 +57,7 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout_ms: Annotated[Millis, Doc("time from the switch to SIGKILL for the old version")] = 5_000
     strategy: Annotated[
         Literal["overlap", "replace"],
-        Doc(
-            "`overlap`: the new version starts while the old one serves. `replace` is for apps that must not run twice"
-        ),
+        Doc("`replace` is for apps that must not run twice. See [Traffic modes](deploys.md#traffic-modes)"),
     ] = "overlap"
 
     @property
@@ -100,7 +101,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Doc(
             "whether callers over `api_port` need the token to change something,"
-            " unless they are root or the daemon's user"
+            " unless they are root or the daemon's user. See [api.md](api.md#who-may-call-it)"
         ),
     ] = True
     proxy_workers: Annotated[
@@ -112,7 +113,11 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
     trusted_proxies: Annotated[
         tuple[str, ...],
-        Doc('addresses and networks of the proxies in front of this one, such as `["10.0.0.0/8"]`', default="loopback"),
+        Doc(
+            'addresses and networks of the proxies in front of this one, such as `["10.0.0.0/8"]`.'
+            " See [proxy.md](proxy.md#fields-that-say-how-a-request-came)",
+            default="loopback",
+        ),
     ] = ("127.0.0.0/8", "::1/128")
     response_timeout_ms: Annotated[Millis, Doc("time that the app has to begin its reply; 0 is no limit")] = 60_000
     access_log: Annotated[
@@ -130,19 +135,21 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     user: Annotated[
         str | Number | None,
         Doc(
-            "for a daemon that runs as root: the user that runs the setup, the app and git; a name or a number",
+            "for a daemon that runs as root: the user that runs the setup, the app and git; a name or a number."
+            " See [security.md](security.md#with-user)",
             default="the daemon's own",
             fixed=True,
         ),
     ] = ""
     group: Annotated[
         str | Number | None,
-        Doc("with `user`: the group, a name or a number", default="the first group of `user`", fixed=True),
+        Doc("the group that goes with `user`; a name or a number", default="the first group of `user`", fixed=True),
     ] = ""
     data: Annotated[
         str | None,
         Doc(
-            "the data folder; relative to this file's folder. The option `--data` overrides it",
+            "the [data folder](operations.md#the-data-folder); relative to this file's folder."
+            " The option `--data` overrides it",
             default=f"`{DATA_NAME}` in the repository",
             fixed=True,
         ),

@@ -1,0 +1,54 @@
+"""The fields of the configuration for docs/configuration.md: `python -m slot_machine.core.config_table` prints them."""
+
+import json
+
+import msgspec
+from msgspec import inspect
+
+from slot_machine.core.config import FIXED, DaemonConfig, VersionConfig, docs
+
+
+def tables() -> str:
+    """As Markdown."""
+    fixed = ", ".join(f"`{name}`" for name in FIXED)
+    return "\n".join(
+        [
+            "## Fields of a version\n",
+            "How a version of the app is set up, started, checked and stopped.\n",
+            *_table(VersionConfig),
+            "\n## Fields of the daemon\n",
+            "How the daemon serves the app on this machine.\n",
+            *_table(DaemonConfig),
+            f"\nA reload can't change {fixed}. Stop the daemon and start it again for that.\n",
+        ]
+    )
+
+
+def _table(struct: type[msgspec.Struct]) -> list[str]:
+    rows = ["| field | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    types = inspect.type_info(struct)
+    assert isinstance(types, inspect.StructType)
+    for field, doc in zip(types.fields, docs(struct).values(), strict=True):
+        default = "required" if field.required else doc.default or f"`{json.dumps(field.default)}`"
+        rows.append(f"| `{field.name}` | {default} | {_allowed(field.type)} | {doc.meaning} |")
+    return rows
+
+
+def _allowed(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.IntType(ge=lowest, le=highest):
+            return f"{lowest} to {highest}"
+        case inspect.BoolType():
+            return "`true`, `false`"
+        case inspect.LiteralType(values=values):
+            return ", ".join(f"`{json.dumps(value)}`" for value in values)
+        case inspect.UnionType(types=kinds):
+            return " or ".join(_allowed(one) for one in kinds if not isinstance(one, inspect.NoneType))
+        case inspect.VarTupleType():
+            return "list of strings"
+        case _:
+            return "string"
+
+
+if __name__ == "__main__":
+    print(tables(), end="")
