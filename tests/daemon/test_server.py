@@ -180,6 +180,23 @@ def test_client_hears_a_refusal_that_comes_while_it_sends() -> None:
     served(echo, story)
 
 
+def test_client_that_would_rather_speak_another_protocol_is_answered() -> None:
+    reply = replies_to(GET.replace(b"Host", b"Connection: upgrade\r\nUpgrade: h2c\r\nHost"))
+
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert reply.endswith(b"\r\n\r\n/")
+
+
+def test_client_may_close_its_side_once_it_has_asked() -> None:
+    async def story(port: int, _: Server) -> None:
+        async with connected(port) as client:
+            client.writer.write(GET)
+            client.writer.write_eof()
+            assert (await client.rest()).endswith(b"\r\n\r\n/")
+
+    served(echo, story)
+
+
 def test_body_that_stays_away_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BODY_WITHIN_S", 0.05)
 

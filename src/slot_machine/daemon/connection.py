@@ -67,7 +67,7 @@ class Request:
 
 
 class Site(Protocol):
-    """What answers the requests."""
+    """It answers the requests."""
 
     async def answer(self, request: Request, /) -> Response: ...
 
@@ -75,7 +75,7 @@ class Site(Protocol):
 
 
 class Owner(Protocol):
-    """Who bounds the number of connections."""
+    """It bounds the number of connections, and is told of each."""
 
     def came(self, connection: "Connection", /) -> None: ...
 
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
     async def serve(self) -> None:
         """Returns when the connection is closed."""
         try:
-            while await self._serve_one():
+            while await self._serve_one() and not self._last:
                 self._http.start_next_cycle()
             if self._http.their_state not in (h11.DONE, h11.MUST_CLOSE):
                 await self._linger()
@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
 
     async def _next_event(self) -> h11.Event:
         """Raises RemoteProtocolError, ConnectionError."""
-        while (event := self._http.next_event()) is h11.NEED_DATA or event is h11.PAUSED:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
             if self._http.they_are_waiting_for_100_continue:
                 self._transport.write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
             self._received.clear()
@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
         return cast(h11.Event, event)
 
     def _skip_body(self) -> None:
-        """As far as it has come: if that is all of it, another request may follow."""
+        """Skips what has come of it. If that is all, another request may follow."""
         try:
             while self._http.their_state is h11.SEND_BODY and self._http.next_event() is not h11.NEED_DATA:
                 pass

@@ -129,13 +129,7 @@ async def _serve(
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
         reload_now = partial(_reload, options, app.deployer.operations, ending)
-        api = Api(
-            app.deployer,
-            lambda: status.gather(app, options.config.daemon.port, reloads),
-            lambda: metrics.render(app.supervisor, app.mode),
-            reload_now,
-            Guard(options.data, authenticates=options.config.daemon.api_auth),
-        )
+        api = _api(options, app, reloads, reload_now)
         servers = [Server(listener, api) for listener in api_sockets]
         recovery = app.start()
         end = tasks.create_task(ending.came.wait())
@@ -158,6 +152,16 @@ async def _serve(
             log.info("stopping")
             await app.stop()
             await _stop(servers)
+
+
+def _api(options: Options, app: App, reloads: int, reload_now: Callable[[], Awaitable[None]]) -> Api:
+    return Api(
+        app.deployer,
+        lambda: status.gather(app, options.config.daemon.port, reloads),
+        lambda: metrics.render(app.supervisor, app.mode),
+        reload_now,
+        Guard(options.data, authenticates=options.config.daemon.api_auth),
+    )
 
 
 async def _stop(servers: Sequence[Server]) -> None:

@@ -16,7 +16,7 @@ from spec.waiting import wait_until
 
 from slot_machine.core.model import Made
 from slot_machine.host.files import databases, kept
-from slot_machine.host.files.app_files import AppFiles, is_data
+from slot_machine.host.files.app_files import is_data
 from slot_machine.host.files.kept import Kept
 from slot_machine.host.git.listing import unquoted
 from tests.host.files.tree import Tree
