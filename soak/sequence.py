@@ -144,7 +144,8 @@ class Sequence:
     @property
     def _workers(self) -> str:
         config = self._site.config
-        return f"{config['proxy_workers']} workers, {config['strategy']}"
+        count = config["proxy_workers"]
+        return f"{count} {'worker' if count == 1 else 'workers'}, {config['strategy']}"
 
     def _target(self, action: str) -> str:
         """The commit that the action would make live; empty if it deploys nothing."""
