@@ -14,7 +14,7 @@ from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.shared import Shared
 from slot_machine.proxy.waiting import LINGER_S
 from slot_machine.proxy.wire import Limits, Settings
-from tests.proxy.test_splits import Wire
+from tests.proxy.in_memory import Wire
 
 LIMITS = Limits(response_s=11, hold_s=22, head_s=33, idle_s=44, stall_s=55)
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
