@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from slot_machine.core.backoff import growing
 from slot_machine.handover import connections
 from slot_machine.handover.apps import App
 
@@ -33,10 +34,10 @@ def _is_busy(app: App) -> bool:
 
 
 async def _once(condition: Callable[[], bool]) -> None:
-    interval_s = FIRST_INTERVAL_S
-    while not condition():
+    for interval_s in growing(FIRST_INTERVAL_S, LONGEST_INTERVAL_S):
+        if condition():
+            return
         await asyncio.sleep(interval_s)
-        interval_s = min(interval_s * 1.5, LONGEST_INTERVAL_S)
 
 
 async def _twice(condition: Callable[[], bool]) -> None:
