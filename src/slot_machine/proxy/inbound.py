@@ -14,7 +14,7 @@ from slot_machine.proxy.client_stream import SENT_AT_ONCE, ClientStream
 from slot_machine.proxy.exchange import Exchange
 from slot_machine.proxy.framing import MORE, Framing, Sized
 from slot_machine.proxy.heads import request
-from slot_machine.proxy.heads.fields import MOST_CACHED_BYTES, MOST_HEAD_BYTES, ProtocolError
+from slot_machine.proxy.heads.fields import MOST_CACHED_BYTES, ProtocolError
 from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.room import Idleness
 from slot_machine.proxy.shared import Shared
@@ -273,24 +273,18 @@ class ClientConnection(ClientStream):
             if data in NO_BEGINNING:
                 self._keep_beginning(data)
                 return None
-        end = data.find(b"\r\n\r\n") + 4
         try:
-            if 4 <= end <= MOST_HEAD_BYTES:
-                head = request.known[data[:end]]
-                if head.meaning.has_body:
-                    self._early = data[end:]
-                else:
-                    self._keep_early(data[end:])
-                return head
-            if len(data) > MOST_HEAD_BYTES:
-                why = f"a head of over {MOST_HEAD_BYTES} bytes"
-                raise ProtocolError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, why)
-            request.check_beginning(data)
+            head = request.first_head(data)
         except ProtocolError as error:
             self.refuse(error, len(data))
-        else:
+            return None
+        if head is None:
             self._keep_beginning(data)
-        return None
+        elif head.meaning.has_body:
+            self._early = data[head.size :]
+        else:
+            self._keep_early(data[head.size :])
+        return head
 
     def _keep_beginning(self, data: bytes) -> None:
         """Keeps the beginning of a head. Its limit in time counts from its first byte; empty lines are none."""

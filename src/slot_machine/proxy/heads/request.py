@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple
 
-from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Cache, Lines, ProtocolError, Values
+from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, MOST_HEAD_BYTES, Cache, Lines, ProtocolError, Values
 from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
@@ -230,3 +230,14 @@ def _not_a_request_line(head: bytes) -> ProtocolError:
 
 known = Cache(RequestHead)
 """By their bytes, so what is found here ends with its head."""
+
+
+def first_head(data: bytes) -> RequestHead | None:
+    """The head at the beginning of `data`; None if its end has not come. Raises ProtocolError."""
+    end = data.find(b"\r\n\r\n") + 4
+    if 4 <= end <= MOST_HEAD_BYTES:
+        return known[data[:end]]
+    if len(data) > MOST_HEAD_BYTES:
+        raise ProtocolError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a head of over {MOST_HEAD_BYTES} bytes")
+    check_beginning(data)
+    return None
