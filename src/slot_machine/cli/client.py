@@ -1,4 +1,4 @@
-"""Talks to the daemon's API. Plain sockets and HTTP/1.0: `status` must answer before an HTTP library is imported."""
+"""A client of the daemon's API, with plain sockets and HTTP/1.0: importing an HTTP library would make `status` slow."""
 
 import json
 import os
@@ -20,14 +20,14 @@ Json = dict[str, object]
 
 
 class NothingBegun(Exception):
-    """The daemon reloads, and took nothing of the request."""
+    """The daemon reloads. It has not begun to handle the request."""
 
 
 class Client:
-    """Over the socket in `data`, the daemon's folder where that is known, else over `api_port` on loopback.
+    """Uses the socket in the data folder `data`. If there is none, it uses `api_port` on loopback.
 
-    An older daemon has no socket, and one at the other end of a forwarded port has none here. Every call raises
-    Unreachable.
+    An older daemon has no socket, and a daemon on another machine, whose port is forwarded, has none here. Every call
+    raises Unreachable.
     """
 
     def __init__(self, api_port: int, data: str = "") -> None:
@@ -40,7 +40,7 @@ class Client:
         return last
 
     def deploy(self, commit: str) -> Iterator[Json]:
-        """The lines of progress, and the reply as the last one."""
+        """Yields the progress; the last item is the reply."""
         return self._call("POST", "/deploy", {"commit": commit})
 
     def rollback(self) -> Iterator[Json]:
@@ -68,7 +68,7 @@ class Client:
                 except NothingBegun:
                     pass
                 except (ConnectionResetError, BrokenPipeError):
-                    # A reload does that to those whose request was not read yet; what only asks can ask again.
+                    # A reload resets connections whose request was not read yet. Only a GET is safe to repeat.
                     if method != "GET" or not tries_left:
                         raise
                 time.sleep(RETRY_S)
@@ -126,9 +126,9 @@ def _connected_to(data: str) -> socket.socket:
     folder = os.open(data, os.O_PATH | os.O_DIRECTORY)
     connection = socket.socket(socket.AF_UNIX)
     try:
-        # A timeout of Python's would make a full backlog an error, in place of a reason to wait.
+        # With settimeout() Python does not block, so a full backlog would be an error. SO_SNDTIMEO waits for room.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", CONNECT_TIMEOUT_S, 0))
-        # A socket's path may only have 107 bytes (unix(7)).
+        # The path of a Unix socket may have at most 107 bytes (unix(7)).
         connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bytes(struct.calcsize("ll")))
     except BaseException:
@@ -149,7 +149,7 @@ def _owner(data: str) -> str:
 
 
 def _check_final(reply: Iterator[bytes]) -> None:
-    """Reads the head. Raises NothingBegun for a refusal that says Retry-After."""
+    """Reads the head of the reply. Raises NothingBegun if it has the field Retry-After."""
     status_line = next(reply, b"")
     if status_line and not status_line.startswith(b"HTTP/1."):
         raise ValueError("no HTTP reply")
@@ -161,7 +161,7 @@ def _check_final(reply: Iterator[bytes]) -> None:
 
 
 def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
-    """The JSON objects of the body. A body that ends without a reply is a ConnectionError."""
+    """Yields the JSON objects of the body. Raises ConnectionResetError if the body ends before the reply."""
     answered = False
     for line in reply:
         value = json.loads(line)

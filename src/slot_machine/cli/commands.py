@@ -1,4 +1,4 @@
-"""The command line: parse, render, exit codes. Results go to stdout, everything else to stderr."""
+"""The commands, their options, and their exit codes. Results go to stdout, everything else to stderr."""
 
 import sys
 from pathlib import Path
@@ -94,7 +94,7 @@ def deploy(commit: str | None) -> None:
     try:
         resolved = here.resolved("HEAD" if commit is None else commit, render.user())
     except SlotMachineError:
-        client.status()  # Without a daemon, that is what to say first.
+        client.status()  # If no daemon runs, its error is more important.
         raise
     reply = progress.follow(client.deploy(resolved))
     render.fail_if_refused(reply)

@@ -25,7 +25,7 @@ RUNTIMES = {
     "sh",
     "bash",
 }
-"""What a start script may call without the folder of installed binaries on its PATH."""
+"""Programs that a start script finds without `node_modules/.bin` on its PATH."""
 
 SETUPS = (
     (("bun.lock", "bun.lockb"), "bun install --frozen-lockfile"),
@@ -37,7 +37,7 @@ SETUPS = (
 
 
 class Detected(NamedTuple):
-    """Each is empty where nothing was found."""
+    """A field is empty if nothing was found for it."""
 
     setup_command: str
     start_command: str
@@ -45,12 +45,12 @@ class Detected(NamedTuple):
 
 
 def detect(folder: Path) -> Detected:
-    """Raises ValueError for a package.json that can't be read."""
+    """Raises ValueError if package.json is not a JSON object."""
     return Detected(_setup_command(folder), _start_command(folder), ".env" if (folder / ".env").is_file() else "")
 
 
 def ignore_once(folder: Path, entry: str) -> None:
-    """Adds a line to .gitignore unless it, or the same with slashes, is there. Raises OSError."""
+    """Adds `entry` to .gitignore, unless it is there with or without slashes. Raises OSError."""
     path = folder / ".gitignore"
     text = b""
     with suppress(FileNotFoundError), os.fdopen(open_regular(path), "rb") as file:
@@ -88,6 +88,6 @@ def _start_command(folder: Path) -> str:
 
 
 def _runs_by_itself(command: str) -> bool:
-    """Whether the program is one that the machine has, not one from node_modules/.bin as `npm start` would find."""
+    """Whether the command runs without `node_modules/.bin` on the PATH, where `npm start` would put it."""
     program = next((word for word in command.split() if "=" not in word), "")
     return program in RUNTIMES or "/" in program

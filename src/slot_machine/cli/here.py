@@ -1,4 +1,4 @@
-"""The repository of the current folder, for the command line."""
+"""Resolves a commit in the repository of the current folder."""
 
 import os
 import re
@@ -15,14 +15,12 @@ HASH = "[0-9a-f]{40}|[0-9a-f]{64}"
 
 
 def resolved(commitish: str, user: str = "") -> str:
-    """The full hash; outside of any repository what was asked for, which the daemon then looks for in its own.
+    """Returns the full hash, or `commitish` if the daemon has to look for it in its own repository.
 
-    In a hook that is the repository of the current folder, too, not the one that git names to the hook. Raises
-    CommitNotFound, GitFailed.
-
-    Root runs no git in a repository of another user's, whose settings may name commands: whom the configuration names
-    as `user`, or who called sudo, whose repositories git trusts. There, too, the daemon looks for it; and where git
-    refuses to read it as root.
+    The daemon does so outside of any repository, and for root in the repository of another user. Settings of that
+    repository may name commands, so git does not run there as root: neither for a `user` of the configuration, nor
+    under sudo, where git would trust the caller's repositories. In a git hook, the repository is that of the current
+    folder too, not the one in the hook's environment. Raises CommitNotFound, GitFailed.
     """
     anothers = os.geteuid() == 0 and (user or os.environ.get("SUDO_UID", "0") != "0")
     if commitish.startswith("-") or re.fullmatch(HASH, commitish) or anothers:

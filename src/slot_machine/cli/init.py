@@ -1,4 +1,4 @@
-"""`init`: a first slot-machine.json, and a line in .gitignore. Neither is written through a link."""
+"""`init`: writes the first slot-machine.json and a line in .gitignore. It writes to neither through a link."""
 
 import os
 from pathlib import Path
@@ -15,11 +15,11 @@ from slot_machine.host.files.regular import open_own
 from slot_machine.host.network import ports
 
 FOLDER = Path()
-"""Relative, as nobody can put another in place of the current folder."""
+"""A relative path, because nobody can replace the current folder of a process by another one."""
 
 
 def run(data: str, *, force: bool) -> None:
-    """`data` is what git shall ignore. Raises ConfigError."""
+    """`data` is the name of the data folder, which git has to ignore. Raises ConfigError."""
     kept = (FOLDER / FILE_NAME).exists() and not force
     found = None if kept else _detected()
     try:

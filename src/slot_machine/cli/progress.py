@@ -1,4 +1,4 @@
-"""A deploy's stages for people: live on a terminal, as plain lines in a pipe."""
+"""Shows the stages of a deploy: with a live display on a terminal, as plain lines in a pipe."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ class View(Protocol):
 
 
 def follow(lines: Iterator[Json]) -> Json:
-    """Shows the progress on stderr as far as it takes it, and returns the reply that ends it."""
+    """Shows the progress on stderr and returns the reply. If stderr can't be written to, the progress is not shown."""
     view: View = Terminal() if sys.stderr.isatty() else Plain()
     shown = set()
     try:
@@ -40,14 +40,14 @@ def follow(lines: Iterator[Json]) -> Json:
 
 
 def _warnings(reply: Json) -> list[str]:
-    """As the progress has them, where there is one: a refusal comes alone."""
+    """The warnings of a reply as the progress shows them. A refusal has no progress, so only its reply has them."""
     warnings = reply.get("warnings", [])
     assert isinstance(warnings, list)
     return [f"warning: {message}" for message in warnings]
 
 
 class Plain:
-    """One line a stage when it ends, and the setup's output as it comes."""
+    """Prints a line for each stage when it ends, and the setup's output at once."""
 
     def __init__(self) -> None:
         self._started = ""
@@ -65,7 +65,7 @@ class Plain:
 
 
 class Terminal:
-    """The same lines, and below them what is running now."""
+    """Prints the same lines. Below them stands the stage that runs."""
 
     def __init__(self) -> None:
         from rich.markup import escape
@@ -96,7 +96,7 @@ class Terminal:
 
 
 def _harmless_console() -> "Console":
-    """Its own orders to the terminal pass; in the text between them everything is shown."""
+    """A console that makes control characters in texts visible. Its own control sequences still reach the terminal."""
     from rich.console import Console
     from rich.segment import Segment
 

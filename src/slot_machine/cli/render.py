@@ -1,4 +1,4 @@
-"""What the commands have in common, and `status`, which must answer fast: so this imports next to nothing."""
+"""`status`, and what all commands share. `status` must answer fast, so this module imports almost nothing."""
 
 import json
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """The whole of `slot-machine status`."""
+    """Runs `slot-machine status` without the library that parses the other commands."""
     try:
         status()
     except SlotMachineError as error:
@@ -35,7 +35,7 @@ def status() -> None:
 
 
 def client() -> Client:
-    """For the daemon that the nearest slot-machine.json names, here or in a parent folder. Raises ConfigError."""
+    """A client of the daemon whose slot-machine.json is in this folder or the nearest parent. Raises ConfigError."""
     path = _nearest()
     if not path:
         return Client(API_PORT)
@@ -45,13 +45,13 @@ def client() -> Client:
 
 
 def user() -> str:
-    """Whom that configuration names to run commands. Raises ConfigError."""
+    """The field `user` of that slot-machine.json; empty if it is not set. Raises ConfigError."""
     path = _nearest()
     return str(_config(path).get("user") or "") if path else ""
 
 
 def here() -> str:
-    """The current folder. Raises ConfigError where it was removed, such as the tree of an earlier version."""
+    """The current folder. Raises ConfigError if it was removed, like the tree of an earlier version."""
     try:
         return os.getcwd()
     except FileNotFoundError:
@@ -59,6 +59,7 @@ def here() -> str:
 
 
 def _nearest() -> str:
+    """The path of slot-machine.json in this folder or the nearest parent; empty if there is none."""
     folder = here()
     while not os.path.isfile(path := os.path.join(folder, FILE_NAME)):
         parent = os.path.dirname(folder)
@@ -80,12 +81,12 @@ def fail(error: str, hint: str) -> "NoReturn":
         if hint:
             printing.note(f"hint: {hint}")
     except OSError:
-        pass  # Nobody can be told.
+        pass  # stderr is closed.
     sys.exit(1)
 
 
 def nobody_reads() -> "NoReturn":
-    """After a BrokenPipeError: keeps the interpreter from stumbling over it again."""
+    """Exits after a BrokenPipeError, and keeps the interpreter from raising it again when it flushes stdout."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)
 

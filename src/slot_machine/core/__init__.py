@@ -1,1 +1,1 @@
-"""What slot-machine knows without asking anyone: no await, no operating system, no clock."""
+"""Pure code: it has no await, asks no operating system and reads no clock."""

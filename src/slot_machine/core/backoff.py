@@ -1,4 +1,4 @@
-"""How long to wait: before a crashed app is started again, and between two looks at something."""
+"""Delays: before a crashed app is started again, and between two polls."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def next_delay_s(last_delay_s: float, up_s: float) -> float:
 
 
 def growing(first_s: float, longest_s: float) -> Iterator[float]:
-    """Endless. Each wait is half as long again as the one before."""
+    """Yields waits without end. Each is 1.5 times as long as the one before, up to `longest_s`."""
     wait_s = first_s
     while True:
         yield wait_s

@@ -1,36 +1,36 @@
-"""Everything that can go wrong and has a name.
+"""All errors of slot-machine, as a tree.
 
 SlotMachineError
 ├── ConfigError           the configuration or the command line is wrong
 ├── StartRefused          the daemon can't run here: data folder in use, port taken, database of a newer version
-│   └── StateDamaged          what is live can't be read, or can't be relied on
-├── Unreachable           a client found no daemon to talk to
+│   └── StateDamaged          the database is damaged, missing or out of date
+├── Unreachable           no daemon answers a client
 ├── Refused               a request that never became a deploy
 │   ├── BadRequest            its body is wrong
 │   ├── Unauthorized          its caller may not change anything
-│   ├── Forbidden             it may come from a web page
+│   ├── Forbidden             it may have been sent by a web page
 │   ├── CommitNotFound        its commit does not resolve
 │   ├── Busy                  another deploy runs
 │   ├── NothingToRollBackTo   there is no previous version
 │   ├── NothingToCancel       nothing runs, or it is too late to cancel it
-│   └── Stopping              the daemon shuts down
-│       └── Reloading             only to go on at once
+│   └── Stopping              the daemon stops
+│       └── Reloading             the daemon reloads, and will answer in a moment
 ├── StageFailed           a deploy failed in one of its stages
-├── GitFailed             git ended with an error
-│   └── GitTimedOut           or did not end
-├── Cancelled             a deploy ended because somebody asked for it
-├── DataPlaneGone         the data plane ended, or its control connection did
-├── KeeperGone            the keeper of the handover ended, or its control connection did
-└── Unsteerable           two versions can't be bound to the port at once
+├── GitFailed             git exited with an error
+│   └── GitTimedOut           git did not exit in time
+├── Cancelled             somebody cancelled a deploy
+├── DataPlaneGone         a worker has exited, or its control connection is closed
+├── KeeperGone            the keeper has exited, or its control connection is closed
+└── Unsteerable           two versions can't be bound to the port at the same time
 
-The API turns these into a status, the command line into an exit code and a `hint:` line.
+The API maps an error to a status. The command line maps it to an exit code and a `hint:` line.
 """
 
 
 class SlotMachineError(Exception):
-    """`hint` says what to do about it, `stage` where a deploy was; each may be empty.
+    """`hint` says what to do. `stage` is the stage in which the deploy was. Both may be empty.
 
-    `output` holds the last lines of the app or of the setup, when those are the reason; `warnings` what else was said.
+    `output` has the last lines of the app or of the setup if they are the reason. `warnings` has the deploy's warnings.
     """
 
     stage = ""

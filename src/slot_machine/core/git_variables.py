@@ -1,4 +1,4 @@
-"""Environment variables that tie git to one repository. Git sets them for its hooks."""
+"""Environment variables that bind git to one repository. Git sets them for its hooks."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ BOUND = frozenset(
         "GIT_REPLACE_REF_BASE",
         "GIT_SHALLOW_FILE",
         "GIT_WORK_TREE",
-        # beside these
+        # variables that it does not list
         "GIT_ATTR_SOURCE",
         "GIT_NAMESPACE",
         "GIT_QUARANTINE_PATH",

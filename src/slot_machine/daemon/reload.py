@@ -1,4 +1,7 @@
-"""Upgrade in place: the daemon executes itself again, with new code and configuration, and takes over what runs."""
+"""Reload: the daemon executes itself again, with new code and configuration, and adopts what runs.
+
+Each execution of the daemon is an image. All images of a reload are the same process.
+"""
 
 import os
 import signal
@@ -23,23 +26,23 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Handed(msgspec.Struct):
-    """What one image of the daemon hands to the next: sockets, on which clients wait meanwhile.
+    """The file descriptors that one image passes to the next. Clients wait on these sockets during the reload.
 
-    The listeners are the data plane's as well, but it may die while there is no daemon to see it.
+    The workers have the public listeners too, but a worker may die during the reload.
     """
 
     api_fd: int
     listener_fds: dict[str, int]
     reloads: int
-    """How many there have been since the process began."""
+    """How many reloads this process has done."""
     lock_fd: int = -1
-    """That of the data folder's lock, so that no other daemon gets it meanwhile; -1 from and for an older image."""
+    """The lock of the data folder: no other daemon gets it during the reload. -1 if an older image is involved."""
     unix_fd: int = -1
-    """The API's socket in the data folder; -1 from and for an older image, or where there is none."""
+    """The API's socket in the data folder. -1 if there is none, or if an older image is involved."""
 
     @classmethod
     def inherited(cls) -> Self | None:
-        """None in the first image of a process."""
+        """What the image before this one passed on. None in the first image."""
         handed = os.environ.pop(VARIABLE, "")
         return msgspec.json.decode(handed, type=cls) if handed else None
 
@@ -59,17 +62,17 @@ def _own(fd: int) -> socket.socket:
 
 
 class Abilities(msgspec.Struct):
-    """What new code says of itself to an earlier image: which database it reads, and which fields of `Handed`."""
+    """What new code can read: `schema` is the version of the database, `handed` are fields of `Handed`."""
 
     schema: int = 0
     handed: tuple[str, ...] = ()
 
 
 async def check(fixed: dict[str, object]) -> frozenset[str]:
-    """Lets the new code read the new configuration, in a process of its own. Raises ConfigError.
+    """Starts the new code in a process of its own, and lets it read the new configuration. Raises ConfigError.
 
-    `fixed` is `Options.fixed` of this daemon. Returns the fields of `Handed` that the new code takes: without `lock_fd`
-    it can only begin when nobody holds the lock.
+    `fixed` is `Options.fixed` of this daemon. Returns the fields of `Handed` that the new code can read. Code that
+    can't read `lock_fd` takes the lock itself, so the lock must be free for it.
     """
     argv = [*_command(), "--check"]
     try:
@@ -96,13 +99,13 @@ async def check(fixed: dict[str, object]) -> frozenset[str]:
 
 
 def answer(options: Options) -> dict[str, object]:
-    """What `start --check` prints, and what `check` of an earlier image of the daemon reads."""
+    """What `start --check` prints. `check` in the image before this one reads it."""
     abilities = Abilities(SCHEMA_VERSION, Handed.__struct_fields__)
     return to_fields(options.config) | options.fixed | msgspec.structs.asdict(abilities)
 
 
 def check_data_plane() -> None:
-    """Whether this code's data plane can be loaded. Raises ConfigError."""
+    """Raises ConfigError if this code's data plane can't be imported."""
     try:
         import_module("slot_machine.proxy.__main__")
     except Exception as error:
@@ -114,11 +117,10 @@ def _not_reloaded(reason: str) -> ConfigError:
 
 
 def again(handed: Handed) -> NoReturn:
-    """Never returns: this process goes on as a new image of itself. Raises StartRefused."""
-    for fd in filter(
-        lambda fd: fd >= 0, (handed.api_fd, handed.lock_fd, handed.unix_fd, *handed.listener_fds.values())
-    ):
-        os.set_inheritable(fd, True)
+    """Executes this process again, as the next image. Raises StartRefused."""
+    for fd in (handed.api_fd, handed.lock_fd, handed.unix_fd, *handed.listener_fds.values()):
+        if fd >= 0:
+            os.set_inheritable(fd, True)
     os.environ[VARIABLE] = msgspec.json.encode(handed).decode()
     argv = _command()
     rights.end()
@@ -130,6 +132,6 @@ def again(handed: Handed) -> NoReturn:
 
 
 def _command() -> list[str]:
-    """As this process was started, but without modules from its folder, which -m would let in."""
+    """How this process was started. `-P` keeps modules of the current folder out, which `-m` would import."""
     isolation = () if sys.flags.safe_path else ("-P",)
     return [sys.executable, *isolation, *sys.orig_argv[1:]]
