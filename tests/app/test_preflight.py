@@ -160,6 +160,11 @@ def test_trees_are_measured_once_a_while_after_the_latest_deploy(trees: Trees, s
         await asyncio.sleep(MEASURED_AFTER_S)
         assert (store.size(1), store.size(2)) == (Size(10, 1), Size(20, 2))
 
+        trees.sizes = {}
+        preflight.measure(3)
+        await asyncio.sleep(MEASURED_AFTER_S + 1)
+        assert [store.size(tree) for tree in TREES] == [Size(10, 1), Size(20, 2), Size(1, 1)]
+
     tell(trees, store, story)
 
 
