@@ -24,10 +24,8 @@ def test_ready_and_empty_status(site: Site) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"commit": null}', b'{"commit": 1}', b'"HEAD"', b"\xff"])
-def test_bad_body(site: Site, body: bytes) -> None:
-    site.start()
-
-    status, reply = ask(site, "POST", "/deploy", {}, body)
+def test_bad_body(idle_site: Site, body: bytes) -> None:
+    status, reply = ask(idle_site, "POST", "/deploy", {}, body)
 
     assert status == 400
     assert json.loads(reply)["success"] is False
@@ -60,31 +58,26 @@ def test_bad_body(site: Site, body: bytes) -> None:
         ({"Host": "localhost:9100", "Origin": "http://localhost:9100"}, 200),
     ],
 )
-def test_web_pages_cannot_use_it(site: Site, headers: Headers, status: int) -> None:
-    site.start()
-
-    assert ask(site, "GET", "/status", headers)[0] == status
+def test_web_pages_cannot_use_it(idle_site: Site, headers: Headers, status: int) -> None:
+    assert ask(idle_site, "GET", "/status", headers)[0] == status
     if status == 403:
-        assert ask(site, "POST", "/rollback", headers)[0] == 403
+        assert ask(idle_site, "POST", "/rollback", headers)[0] == 403
 
 
-def test_it_listens_on_loopback_only(site: Site) -> None:
-    site.start()
+def test_it_listens_on_loopback_only(idle_site: Site) -> None:
     with open("/proc/net/tcp") as table:
         listening = {line.split()[1] for line in table if line.split()[3] == "0A"}
 
-    assert [address for address in listening if address.endswith(f":{site.api_port:04X}")] == [
-        f"0100007F:{site.api_port:04X}"
+    assert [address for address in listening if address.endswith(f":{idle_site.api_port:04X}")] == [
+        f"0100007F:{idle_site.api_port:04X}"
     ]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/deploy", 405), ("POST", "/", 405)]
 )
-def test_unknown_requests_get_json_too(site: Site, method: str, path: str, status: int) -> None:
-    site.start()
-
-    assert call(site.api_port, method, path).status == status
+def test_unknown_requests_get_json_too(idle_site: Site, method: str, path: str, status: int) -> None:
+    assert call(idle_site.api_port, method, path).status == status
 
 
 def test_defect_is_answered_as_json(site: Site) -> None:
@@ -101,10 +94,8 @@ def test_defect_is_answered_as_json(site: Site) -> None:
     assert "no such table: state" in site.run("reload").stderr
 
 
-def test_huge_body_is_refused(site: Site) -> None:
-    site.start()
-
-    assert ask(site, "POST", "/deploy", {}, b"x" * 1_000_000)[0] == 413
+def test_huge_body_is_refused(idle_site: Site) -> None:
+    assert ask(idle_site, "POST", "/deploy", {}, b"x" * 1_000_000)[0] == 413
 
 
 def test_stream_tells_each_stage_and_ends_with_the_reply(site: Site) -> None:

@@ -163,15 +163,11 @@ def test_first_deploy_that_fails_leaves_nothing_live(site: Site) -> None:
 @pytest.mark.parametrize(
     "commitish", ["nothing", "", "--all", "-h", "HEAD~1..HEAD", "^HEAD", "HEAD HEAD", "a\nb", "HEAD:app.py"]
 )
-def test_what_is_not_a_commit_is_refused(site: Site, commitish: str) -> None:
-    site.start()
-    site.commit("one")
-    site.commit("two")
-
-    reply = site.post("/deploy", {"commit": commitish})
+def test_what_is_not_a_commit_is_refused(idle_site: Site, commitish: str) -> None:
+    reply = idle_site.post("/deploy", {"commit": commitish})
 
     assert (reply.status, reply.body["success"]) == (422, False)
-    assert site.status()["live_slot"] == ""
+    assert idle_site.status()["live_slot"] == ""
 
 
 def test_rollback_whose_app_fails(site: Site) -> None:

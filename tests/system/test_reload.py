@@ -1,6 +1,7 @@
 """`slot-machine reload`: the daemon goes on as new code with a new configuration, and nobody notices."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -79,7 +80,11 @@ def test_reload_between_the_head_and_the_body_of_replies_fails_no_request(site: 
 
 
 def has_reloaded(site: Site, times: int) -> bool:
-    return site.run("status").returncode == 0 and site.status()["reloads"] == times
+    """Asks over HTTP: a command for each question would take the CPU that the reload needs."""
+    try:
+        return site.status().get("reloads") == times
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 @MODES
@@ -129,32 +134,33 @@ def test_old_worker_that_hangs_holds_no_deploy_back(site: Site) -> None:
     assert site.serving() == "next"
 
 
-@pytest.mark.parametrize(
-    ("config", "reason"),
-    [
+def test_bad_configuration_leaves_the_daemon_as_it_was(site: Site) -> None:
+    live(site)
+    before = workers(site)
+    refused: list[tuple[dict[str, str | int], str]] = [
         ({"drain_timeout_ms": "long"}, "drain_timeout_ms"),
         ({"port": 1}, "can't change port"),
         ({"internal_port": 2}, "can't change internal_port"),
         ({"api_port": 3}, "can't change api_port"),
         ({"user": 65534}, "can't change user ( to 65534)"),
         ({"data": "elsewhere"}, "can't change data"),
-    ],
-)
-def test_bad_configuration_leaves_the_daemon_as_it_was(site: Site, config: dict[str, str | int], reason: str) -> None:
-    live(site)
-    before = workers(site)
-    (site.repo / "slot-machine.json").write_text(json.dumps(site.config | config))
-
-    reply = site.post("/reload")
-    site.daemons[-1].process.send_signal(signal.SIGHUP)
+    ]
     log = site.daemons[-1].log
-    wait_until("the signal's reload is refused, too", lambda: "nothing was reloaded" in log.read_text())
+    for number, (config, reason) in enumerate(refused, 1):
+        configure(site, **config)
 
-    assert reply.status == 422
-    assert reason in str(reply.body["error"])
-    assert reason in log.read_text()
-    assert workers(site) == before
-    assert site.status()["reloads"] == 0
+        reply = site.post("/reload")
+        site.daemons[-1].process.send_signal(signal.SIGHUP)
+        wait_until(
+            "the signal's reload is refused, too",
+            lambda number=number: log.read_text().count("nothing was reloaded") == number,  # type: ignore[misc]
+        )
+
+        assert reply.status == 422
+        assert reason in str(reply.body["error"])
+        assert reason in log.read_text().splitlines()[-1]
+        assert workers(site) == before
+        assert site.status()["reloads"] == 0
     assert site.serving() == "good"
 
 
