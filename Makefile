@@ -13,7 +13,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 test: install
-	$(BIN)/pytest -n 3 --ignore tests/root
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root
 
 # What only root can try: small file systems, and apps of other users.
 test-root: install
