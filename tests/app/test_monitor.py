@@ -135,6 +135,7 @@ def test_what_cannot_be_asked_is_no_failure(launcher: Asked) -> None:
         assert monitor.reason == "", "it stands at one less than too many"
         await watched(monitor, release, 2.5 * INTERVAL_S)
         assert monitor.failures["503"] == FAILURES_IN_A_ROW
+        assert "503" in monitor.reason
 
     tell(launcher, story)
 
