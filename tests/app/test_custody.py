@@ -12,8 +12,8 @@ from slot_machine.app.custody import Clearing, Custody
 from slot_machine.core.errors import GitFailed
 from slot_machine.core.model import Attempt, Made, Version
 from slot_machine.host.files import kept, mounts
+from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.kept import Kept
-from slot_machine.host.files.leavings import Leavings
 from slot_machine.host.files.reserve import Reserve
 from tests.fakes import COMMITS, Database, Faults, Trees
 
@@ -23,7 +23,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 Story = Callable[[RunningAttempt, Custody], Coroutine[None, None, None]]
 
 
-class Written(Leavings):
+class Written(AppFiles):
     """Names that the app wrote."""
 
     def __init__(self, trees: Trees, *names: str) -> None:
@@ -38,7 +38,7 @@ class Written(Leavings):
             raise self.failure
         return self.names
 
-    async def before(self, _: str) -> list[str]:
+    async def overwritten_by(self, _: str) -> list[str]:
         return await self.in_use()
 
     async def everything(self) -> list[str]:
@@ -61,7 +61,7 @@ def tell(trees: Trees, store: Database, written: Written, story: Story) -> Runni
     record = Attempt(id=0, kind="deploy", trigger="api", started_at="then")
     attempt = RunningAttempt(record, store, lambda _: None)
     custody = Custody(trees, store)
-    custody.leavings = lambda _: written  # type: ignore[assignment,method-assign]
+    custody.app_files = lambda _: written  # type: ignore[assignment,method-assign]
     asyncio.run(story(attempt, custody))
     return attempt
 
@@ -109,7 +109,7 @@ def test_what_was_moved_is_said_though_the_checkout_does_not_come_to_its_end(
 ) -> None:
     async def checkout(attempt: RunningAttempt, custody: Custody) -> None:
         async with custody.clearing(attempt, A) as clearing:
-            await clearing.before(A.commit)
+            await clearing.before_checkout(A.commit)
             raise end
 
     async def story(attempt: RunningAttempt, custody: Custody) -> None:
@@ -198,7 +198,7 @@ def test_tree_is_moved_as_a_whole_where_a_part_cannot_be(
     tree, folder = trees.path(A.tree), trees.data / "kept" / "now"
     clearing = Clearing(written, tree, folder, Reserve(trees.data))
 
-    asyncio.run(clearing.everything())
+    asyncio.run(clearing.before_removal())
 
     assert clearing.moved == ["tree-1 as a whole"]
     assert not tree.exists()
@@ -213,7 +213,7 @@ def test_tree_with_a_mount_in_it_is_not_begun_anew(
     clearing = Clearing(written, tree, trees.data / "kept" / "now", Reserve(trees.data))
 
     with pytest.raises(OSError, match="mounted"):
-        asyncio.run(clearing.everything())
+        asyncio.run(clearing.before_removal())
 
     assert clearing.moved == []
     assert {path.name for path in tree.iterdir()} == {"x", "y"}

@@ -3,19 +3,19 @@
 import socket
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from slot_machine.app import leftovers
-from slot_machine.core.config import Config
-from slot_machine.core.model import Running, Version
+from slot_machine.core.config import Config, DaemonConfig, VersionConfig
+from slot_machine.core.model import WEB, Running, Version
 from slot_machine.host.process import containment
 from slot_machine.host.process.proc import Identity
 from slot_machine.host.process.session import Session
+from slot_machine.traffic import modes
 from tests.fakes import COMMITS, Database, run
 
 A, B = Version("a", COMMITS["a"], 1), Version("b", COMMITS["b"], 2)
-CONFIG = msgspec.convert({"start_command": "app", "port": 8080, "drain_timeout_ms": 7000}, Config)
+CONFIG = Config(VersionConfig(start_command="app", drain_timeout_ms=7000), DaemonConfig(port=8080))
 
 
 class Ended:
@@ -28,7 +28,7 @@ class Ended:
         self.keepers = 0
         monkeypatch.setattr(Session, "adopt", lambda identity: Fake(identity, self))
         monkeypatch.setattr(containment, "end_unknown", self._end_unknown)
-        monkeypatch.setattr(leftovers, "end_keeper", self._end_keeper)
+        monkeypatch.setattr(modes, "end_keeper", self._end_keeper)
 
     async def _end_unknown(self, _: str, known: set[str]) -> list[int]:
         self.known = known
@@ -77,19 +77,24 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Ended:
 @pytest.fixture
 def written_down(store: Database) -> Database:
     store.save_process(Identity(1, 1, "boot"), "setup")
-    store.save_process(Identity(2, 1, "boot"), "app", Running(A, 1, 8080, 0))
-    store.save_process(Identity(3, 1, "boot"), "app", Running(B, 2, 20_000, 20_001))
+    store.save_process(Identity(2, 1, "boot"), "app", 1, WEB, Running(A, 1, 8080, 0))
+    store.save_process(Identity(3, 1, "boot"), "app", 2, WEB, Running(B, 2, 20_000, 20_001))
     return store
+
+
+def end(store: Database, data: Path, left: list[Worker], *, proxy: bool) -> None:
+    mode = modes.mode_of(CONFIG, data, data, proxy=proxy)
+    run(leftovers.end(store, CONFIG.version, data, left, mode))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("proxy", "ends"), [(True, {1: 0, 2: 7}), (False, {1: 0})])
 def test_setups_are_ended_and_of_releases_those_that_have_the_port_of_the_proxy(
     written_down: Database, ended: Ended, tmp_path: Path, proxy: bool, ends: dict[int, float]
 ) -> None:
-    run(leftovers.end(written_down, CONFIG, tmp_path, [], proxy=proxy))
+    end(written_down, tmp_path, [], proxy=proxy)
 
     assert ended.within_s == ends
-    assert {identity.pid for identity, _, _ in written_down.processes()} == {1, 2, 3} - set(ends)
+    assert {recorded.identity.pid for recorded in written_down.processes()} == {1, 2, 3} - set(ends)
     assert ended.keepers == proxy
 
 
@@ -97,7 +102,7 @@ def test_processes_without_a_row_are_ended_unless_a_worker_is_known_by_its_mark(
     written_down: Database, ended: Ended, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = Worker(4, tmp_path / "proxy-1.sock", ended)
-    run(leftovers.end(written_down, CONFIG, tmp_path, [worker], proxy=True))  # type: ignore[list-item]
+    end(written_down, tmp_path, [worker], proxy=True)
     worker.introduction.listeners["public"].close()
 
     assert ended.known == {Identity(pid, 1, "boot").mark for pid in (1, 2, 3, 4)}
@@ -109,7 +114,7 @@ def test_processes_without_a_row_are_ended_unless_a_worker_is_known_by_its_mark(
 def test_workers_are_ended_where_there_is_no_proxy_any_more(store: Database, ended: Ended, tmp_path: Path) -> None:
     worker = Worker(4, tmp_path / "proxy-1.sock", ended)
     listener = worker.introduction.listeners["public"]
-    run(leftovers.end(store, CONFIG, tmp_path, [worker], proxy=False))  # type: ignore[list-item]
+    end(store, tmp_path, [worker], proxy=False)
 
     assert ended.killed == [4]
     assert listener.fileno() == -1

@@ -9,7 +9,7 @@ import pytest
 
 from slot_machine.app.monitor import FAILURES_IN_A_ROW, SHORTEST_PAUSE_S, Monitor
 from slot_machine.app.release import Release
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Version
 from slot_machine.host.network.health import Answer
 from tests.fakes import COMMITS, HEALTHY, Database, Faults, Launcher, run
@@ -49,8 +49,9 @@ def tell(launcher: Asked, story: Story, **config: object) -> None:
     settings = {"start_command": "app", "health_interval_ms": int(INTERVAL_S * 1000)} | config
 
     async def told() -> None:
-        release = launcher.process(Version("a", COMMITS["a"]))
-        await story(Monitor(msgspec.convert(settings, Config), launcher), release)
+        version = Version("a", COMMITS["a"])
+        release = Release(version, launcher.process(version))
+        await story(Monitor(msgspec.convert(settings, VersionConfig), launcher), release)
 
     run(told())
 

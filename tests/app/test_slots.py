@@ -16,13 +16,13 @@ from slot_machine.app import slots
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.app.slots import Slots
-from slot_machine.core.config import Config
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import GitFailed, SlotMachineError, StageFailed
 from slot_machine.core.model import Attempt, Contents, Made, State, Version
 from slot_machine.core.phases import Event
 from slot_machine.host.files import links, reclaim
+from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.capacity import Size
-from slot_machine.host.files.leavings import Leavings
 from slot_machine.host.git import trees
 from slot_machine.host.process import commands
 from slot_machine.host.process.proc import Identity
@@ -75,7 +75,7 @@ class Bench:
         self.custody = Custody(self.trees, self.store)
         self.custody.tell_of_forks = self._forks  # type: ignore[assignment,method-assign]
         settings = {"start_command": "app", "setup_command": setup_command, "setup_timeout_ms": 5000}
-        config = msgspec.convert(settings, Config)
+        config = msgspec.convert(settings, VersionConfig)
         self.slots = Slots(config, self.trees, self.store, Launcher(faults, self.store, data), self.custody)
         for tree, commit in ((1, COMMITS["a"]), (2, COMMITS["c"])):
             self.trees.path(tree).mkdir(exist_ok=True)
@@ -231,10 +231,10 @@ def test_setup_that_does_not_end_is_ended(bench: Bench) -> None:
 def test_no_setup_is_run_where_there_is_none(tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing that lies in the tree is taken for what it made."""
 
-    async def of_setup(_: Leavings) -> Made:
+    async def of_setup(_: AppFiles) -> Made:
         return Made({b"left": (1, 1)})
 
-    monkeypatch.setattr(Leavings, "of_setup", of_setup)
+    monkeypatch.setattr(AppFiles, "of_setup", of_setup)
     bench = Bench(tmp_path, Faults(), shell, setup_command="")
 
     run(bench.prepare())
@@ -274,7 +274,7 @@ def test_tree_that_was_set_up_under_the_name_of_the_other_slot_is_not_held(
     assert not bench.slots.holds(Version("a", COMMITS["b"], 2))
 
 
-class Written(Leavings):
+class Written(AppFiles):
     def __init__(self, bench: Bench, edits: list[str], *, has_new_data: bool) -> None:
         super().__init__(bench.trees.try_git, bench.trees.path(NEW.tree), Made())
         self.found = edits
@@ -311,7 +311,7 @@ def test_tree_with_another_fingerprint_is_used_if_nobody_edited_it(
     bench.store.save_contents(NEW.tree, Contents(NEW.commit, "before"))
     bench.trees.heads[NEW.tree] = head
     written = Written(bench, edits, has_new_data=data)
-    monkeypatch.setattr(bench.custody, "leavings", lambda _: written)
+    monkeypatch.setattr(bench.custody, "app_files", lambda _: written)
     if broken:
         monkeypatch.setattr(bench.trees, "check_repository", raising(GitFailed("no")))
 
@@ -466,13 +466,13 @@ def test_tree_is_discarded_once_what_the_app_wrote_is_kept(
     async def remove(path: Path, _: str) -> None:
         removed.append(path)
 
-    async def everything(_: Leavings) -> list[str]:
+    async def everything(_: AppFiles) -> list[str]:
         if fails:
             raise OSError(errno.EIO, "Input/output error")
         return []
 
     monkeypatch.setattr(slots, "remove_tree", remove)
-    monkeypatch.setattr(Leavings, "everything", everything)
+    monkeypatch.setattr(AppFiles, "everything", everything)
     bench.store.save_size(NEW.tree, Size(7, 7))
 
     async def story() -> None:
