@@ -133,7 +133,7 @@ def test_time_of_a_stage_that_comes_twice_is_that_of_both(store: Database, monke
 def test_outcome_is_told_with_the_stage_that_it_belongs_to(store: Database) -> None:
     heard: list[Progress | Printed] = []
     attempt = after(store, (Event.REUSE,), heard.append)
-    attempt.outcome("pid 7")
+    attempt.summarize("pid 7")
     attempt.on(Event.STARTED)
     attempt.on(Event.HEALTHY)
 

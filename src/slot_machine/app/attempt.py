@@ -44,7 +44,7 @@ class RunningAttempt:
         self._store = store
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()
-        self._outcome = ""
+        self._summary = ""
 
     def aim(self, version: Version) -> None:
         self.version = version
@@ -70,9 +70,9 @@ class RunningAttempt:
         if counts:
             self.record.requests = counts + (self.record.requests or Counts())
 
-    def outcome(self, message: str) -> None:
-        """The result of the running stage; the client is told when the stage ends."""
-        self._outcome = message
+    def summarize(self, message: str) -> None:
+        """Sets what the client is told when the stage that runs ends."""
+        self._summary = message
 
     def output(self, line: str) -> None:
         self._tell(Progress(event="output", stage=self.phase.stage, message=line, seconds=self._stage_seconds()))
@@ -104,8 +104,8 @@ class RunningAttempt:
         seconds = self._stage_seconds()
         stage = self.phase.stage
         self.record.stage_seconds[stage] = round(self.record.stage_seconds.get(stage, 0) + seconds, 4)
-        self._tell(Progress(event=event, stage=stage, message=self._outcome, seconds=round(seconds, 4)))
-        self._outcome = ""
+        self._tell(Progress(event=event, stage=stage, message=self._summary, seconds=round(seconds, 4)))
+        self._summary = ""
 
     def _stage_seconds(self) -> float:
         return time.monotonic() - self._stage_began_s

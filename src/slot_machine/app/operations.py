@@ -39,7 +39,7 @@ class Operations:
 
     def begin(self, story: Coroutine[None, None, T]) -> "asyncio.Task[T | SlotMachineError]":
         """After `check_free`. The task returns what the story raises."""
-        return self.begin_unanswered(_outcome(story))
+        return self.begin_unanswered(_returning_errors(story))
 
     def begin_unanswered(self, story: Coroutine[None, None, T]) -> "asyncio.Task[T]":
         """For a story that raises nothing."""
@@ -96,7 +96,7 @@ def _check_cancellable(attempt: RunningAttempt) -> None:
         raise NothingToCancel(f"too late to cancel ({what})", "wait until it has ended; `slot-machine status` tells")
 
 
-async def _outcome(story: Coroutine[None, None, T]) -> T | SlotMachineError:
+async def _returning_errors(story: Coroutine[None, None, T]) -> T | SlotMachineError:
     try:
         return await story
     except SlotMachineError as error:

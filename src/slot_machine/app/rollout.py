@@ -95,13 +95,13 @@ class Rollout:
         await self._mode.traffic.hold()
         if old:
             await self._retire(attempt, old)
-        attempt.outcome(f"stopped first: {reason}")
+        attempt.summarize(f"stopped first: {reason}")
 
     async def _retire(self, attempt: RunningAttempt, old: Release) -> None:
         budget_s = self._config.drain_timeout_s
         retired = await retire(self._mode.traffic, old, budget_s)
         attempt.count(retired.counts)
-        attempt.outcome(_retired_in_words(retired, budget_s))
+        attempt.summarize(_retired_in_words(retired, budget_s))
         if survivors := old.survivors:
             attempt.warn(f"cannot end {', '.join(survivors)}: {SURVIVES}")
 

@@ -78,7 +78,7 @@ class Slots:
         if previous:
             await self._worktrees.protect("previous", previous.commit)
         await self._worktrees.protect("next", version.commit)
-        self._store.begin_tree(version.tree, reclaim.mark(self._worktrees.path(version.tree)))
+        self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
         self.link()
         async with self._custody.clearing(attempt, version) as clearing:
             await self._worktrees.checkout(version.tree, version.commit, clearing)

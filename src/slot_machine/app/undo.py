@@ -52,7 +52,7 @@ class Undo:
         event = Event.CANCEL if isinstance(error, Cancelled) else Event.FAIL
         if attempt.phase is Phase.IDLE and event is Event.FAIL:
             attempt.on(Event.REUSE)
-        attempt.outcome(str(error))
+        attempt.summarize(str(error))
         attempt.on(event, self.what_now())
         if attempt.phase in RESTORING:
             await self._restore(attempt, error)

@@ -88,8 +88,8 @@ class Terminal:
             self._started = message
             self._status.update(f"[bold]{line['stage']:<9}[/] {message}")
         else:
-            mark = "[red]✗[/]" if line["event"] == "failed" else "[green]✓[/]"
-            self._console.print(f"{mark} {_ended(line | {'message': message}, self._started)}")
+            symbol = "[red]✗[/]" if line["event"] == "failed" else "[green]✓[/]"
+            self._console.print(f"{symbol} {_ended(line | {'message': message}, self._started)}")
 
     def close(self) -> None:
         self._status.stop()

@@ -123,7 +123,7 @@ class Api:
             await self._guard.check(request)
             return await self._handler(request)(request)
         except SlotMachineError as error:
-            return _outcome(error)
+            return _response(error)
         except HttpError as error:
             return self.refuse(error)
         except ConnectionError:
@@ -182,12 +182,12 @@ class Api:
         The head of a stream is kept back until the commit is resolved, so that a refusal has its own status.
         """
         if NDJSON not in request.first("accept"):
-            return _outcome(await asyncio.shield(begin(lambda _: None)))
+            return _response(await asyncio.shield(begin(lambda _: None)))
         follower = Follower()
         task = begin(follower.report)
         task.add_done_callback(lambda _: follower.close())
         if not await follower.resolved():
-            return _outcome(task.result())
+            return _response(task.result())
         return Response(200, _progress(follower, task), NDJSON)
 
 
@@ -204,7 +204,7 @@ def _trigger(request: Request) -> str:
     return "cli" if request.first("user-agent").startswith("slot-machine/") else "api"
 
 
-def _outcome(outcome: Outcome) -> Response:
+def _response(outcome: Outcome) -> Response:
     status = 200 if isinstance(outcome, Done) else STATUSES[type(outcome)]
     fields: dict[str, str] = {}
     if isinstance(outcome, Reloading):

@@ -45,9 +45,9 @@ def _bind_under_filter(watcher: socket.socket) -> int:
 
 
 def _answer_bind(player: socket.socket) -> str:
-    said, fds, _, _ = socket.recv_fds(player, 1000, 1)
+    message, fds, _, _ = socket.recv_fds(player, 1000, 1)
     if not fds:
-        return said.decode() or "the rehearsal ended early"
+        return message.decode() or "the rehearsal ended early"
     try:
         if not select.select(fds, [], [], LIMIT_S)[0]:
             return "no notification came"

@@ -9,7 +9,7 @@ import pytest
 from slot_machine.core.model import Contents
 from slot_machine.host.files import databases, reserve
 from slot_machine.host.files.capacity import Size
-from slot_machine.host.files.reclaim import NEW_TREE_NS, mark, reclaim
+from slot_machine.host.files.reclaim import NEW_TREE_NS, begin, reclaim
 from slot_machine.host.files.reserve import Reserve
 from slot_machine.state.store import Store
 from tests.database import opened
@@ -112,15 +112,15 @@ def left(tree: Path) -> set[str]:
 
 def after(moment_ns: int, tree: Path) -> None:
     """Waits until the file system's clock, which ticks every few ms, has gone on."""
-    while mark(tree) <= moment_ns:
+    while begin(tree) <= moment_ns:
         pass
 
 
 def test_what_was_written_before_stays(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     put(tree, ".git", "upload", "ignored/upload", "changed", "node_modules/x/old", "web/node_modules/y")
-    after(mark(tree), tree)
-    begun_ns = mark(tree)
+    after(begin(tree), tree)
+    begun_ns = begin(tree)
     put(tree, ".git", "junk", "ignored/junk", "changed", "node_modules/x/new", "vendor/bundle/gem")
     (tree / "link").symlink_to("upload")
 
@@ -133,8 +133,8 @@ def test_what_a_failed_setup_found_is_not_taken_back(tmp_path: Path) -> None:
     """It may run `chmod -R`, and migrate a database."""
     tree = tmp_path / "tree"
     put(tree, "upload", "app.db", "app.db-wal")
-    after(mark(tree), tree)
-    begun_ns = mark(tree)
+    after(begin(tree), tree)
+    begun_ns = begin(tree)
     put(tree, "junk")
     (tree / "upload").chmod(0o640)
     (tree / "app.db").write_bytes(databases.MAGIC + b"migrated")
@@ -146,7 +146,7 @@ def test_what_a_failed_setup_found_is_not_taken_back(tmp_path: Path) -> None:
 
 
 def test_all_was_written_into_a_tree_that_was_not_there(tmp_path: Path) -> None:
-    assert mark(tmp_path / "tree") == NEW_TREE_NS
+    assert begin(tmp_path / "tree") == NEW_TREE_NS
     put(tmp_path / "tree", ".git", "app", ".venv/lib/x")
 
     reclaim(tmp_path / "tree", NEW_TREE_NS)

@@ -95,7 +95,7 @@ def work(tree: Path, secret: Path) -> list[Callable[[], object]]:
         lambda: kept.move(tree, ["sub/file"], tree / "kept", moved),
         lambda: kept.move(tree, ["own"], tree / "sub", moved),
         lambda: reclaim.reclaim(tree / "sub", 0),
-        lambda: reclaim.mark(tree / "sub"),
+        lambda: reclaim.begin(tree / "sub"),
         lambda: removal.remove_here(tree / "sub/file"),
         lambda: asyncio.run(removal.remove(tree / "sub/file", "me")),
         lambda: gitdir.clear_stale_locks(tree / "sub"),

@@ -12,14 +12,14 @@ from slot_machine.host.git.listing import is_packages
 from slot_machine.host.user.rights import acting
 
 NEW_TREE_NS = 1
-"""The mark of a tree that did not exist: older than any file."""
+"""The time for a tree that did not exist: older than any file."""
 
 
 @acting()
-def mark(tree: Path) -> int:
-    """The present time in ns, by the clock of the tree's file system: files of the deploy are not older.
+def begin(tree: Path) -> int:
+    """Call it before a deploy writes into the tree. Returns the time in ns: no file that the deploy writes is older.
 
-    Raises OSError.
+    The time is that of the tree's file system. Raises OSError.
     """
     if not tree.exists():
         return NEW_TREE_NS

@@ -135,13 +135,13 @@ class Lines:
         given, _, value = line.partition(b":")
         given, value = given.rstrip(b" \t"), value.strip(b" \t")
         name = given.lower()
-        goes_on = b"%b: %b\r\n" % (given, value)
+        rewritten = b"%b: %b\r\n" % (given, value)
         forwarding, misnamed = self._forwarding(name), self._misnamed(name)
         return Field(
             name,
-            line=b"" if forwarding or misnamed or name in self._stopped else goes_on,
+            line=b"" if forwarding or misnamed or name in self._stopped else rewritten,
             known_as=b"%b:%b\n" % (name, value) if name in self._meant else b"",
-            forwarding=goes_on if forwarding else b"",
+            forwarding=rewritten if forwarding else b"",
             misnamed=misnamed,
         )
 
