@@ -1,4 +1,4 @@
-"""Limits in time and in memory, as a running data plane keeps them."""
+"""Limits of time and memory, as a running data plane keeps them."""
 
 import socket
 from pathlib import Path

@@ -28,7 +28,7 @@ class Attempts:
     _preflight: Preflight
     _undo: Undo
     _unsaved: Attempt | None = None
-    """The end of an attempt that the database did not take, as when the disk was full."""
+    """An attempt that has ended and could not be saved, as on a full disk. It is saved before the next one begins."""
 
     @property
     def last(self) -> Attempt | None:
@@ -81,7 +81,7 @@ class Attempts:
             self._preflight.measure(attempt.version.tree)
 
     def _cancelled(self, attempt: RunningAttempt) -> Cancelled | Stopping:
-        """By somebody who asked for it, else by the end of the daemon."""
+        """Returns Cancelled if somebody cancelled the attempt, Stopping if the daemon ends it because it stops."""
         if not attempt.cancelled or self._operations.ending:
             return Stopping("the daemon stops, so this was abandoned", attempt.record.stage)
         task = asyncio.current_task()
@@ -91,7 +91,7 @@ class Attempts:
 
 
 def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:
-    """Whatever ended a stage, as an error that names this stage."""
+    """Returns an error that names the stage which `cause` ended."""
     if isinstance(cause, Refused | StageFailed):
         return cause
     stage = attempt.phase.stage

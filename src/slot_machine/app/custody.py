@@ -38,7 +38,7 @@ class Clearing:
         await self.move(await self._app_files.removed_by_clean())
 
     async def before_removal(self) -> None:
-        """Moves all files of the app; the whole tree if some can't be moved, as somebody else's. Raises OSError."""
+        """Moves all files of the app, or the whole tree if a file may not be moved. Raises OSError."""
         mounts.refuse(mounts.at_or_below(self._tree), f"cannot begin {self._tree} anew")
         try:
             await self.move(await self._app_files.everything())

@@ -1,4 +1,4 @@
-"""Failures that end nothing: logged, and put into words."""
+"""Failures after which the daemon continues: they are logged, and described in messages."""
 
 import logging
 import sqlite3
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def going_on(what: str) -> Iterator[None]:
-    """Logs any Exception that is raised in its block, and ends it there."""
+    """Logs any Exception that its block raises, and suppresses it."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - see above
@@ -26,7 +26,7 @@ def log_failure(what: str, error: Exception) -> None:
 
 
 def in_words(error: Exception) -> str:
-    """With what to do about it."""
+    """The error as a message that also says what to do."""
     if isinstance(error, sqlite3.Error):
         return f"cannot write the database: {error}"
     if not isinstance(error, SlotMachineError | OSError):

@@ -32,7 +32,7 @@ CANDIDATE_GRACE_S = 1.0
 """What a version that never served a request gets between SIGTERM and SIGKILL."""
 
 SHORTEST_LIMIT_S = 1.0
-"""Of one health check of the live app, however short the interval between two is."""
+"""A health check of the live app may take at least this long, even if the interval between two is shorter."""
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Launcher:
         return environment.dropped_by_the_shell(self.environment(version, stage, {}))
 
     def can_adopt(self, release: Release) -> bool:
-        """Whether it can serve in this traffic mode, and does not run as root where a user is named."""
+        """Whether it can serve in this traffic mode, on sockets of its own, and is not root's though `user` is set."""
         if rights.other() and any(os.geteuid() in proc.uids(run.session.pid) for run in release.runs.values()):
             return False
         if not self._mode.can_adopt(release.web.port, release.web.internal_port):
@@ -225,5 +225,8 @@ def _save(run: Run, stage: Phase) -> None:
 
 
 def _naming(endpoint: str) -> re.Pattern[str]:
-    """Matches a line of an access log that names it: `"GET /healthz HTTP/1.1" 503`, also with host and port."""
+    """Matches a line of an access log that names the endpoint, with or without host and port.
+
+    For instance `"GET /healthz HTTP/1.1" 503`.
+    """
     return re.compile(rf"""(^|[\s"'=:([]|:\d+){re.escape(endpoint)}($|[\s"',;)\]?&#])""")

@@ -1,4 +1,4 @@
-"""What a daemon that was killed left running, and nobody takes over."""
+"""Ends processes that a killed daemon left running and that nobody takes over."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 async def end(store: Store, config: VersionConfig, data: Path, left: Sequence[Left], mode: Mode) -> None:
-    """Releases of the app are left to the recovery, unless they keep the traffic mode from opening."""
+    """Leaves releases of the app to the recovery, unless they prevent the traffic mode from opening."""
     written_down = store.processes()
     known = {recorded.identity.mark for recorded in written_down} | {found.session.identity.mark for found in left}
     for pid in await containment.end_unknown(containment.owner(data), known):

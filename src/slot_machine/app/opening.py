@@ -1,4 +1,4 @@
-"""What an app stands on: its database, its repository, and what an earlier daemon left running."""
+"""Opens what an app needs: its database, its repository, and workers that an earlier daemon left running."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ DATABASE = "state.db"
 
 
 class Options(NamedTuple):
-    """What `start` was told. `folder` is where the configuration stands; `env_file` is relative to it."""
+    """What the file and the command line say. `folder` is that of the file; `env_file` is relative to it."""
 
     config: Config
     folder: Path

@@ -38,7 +38,7 @@ class Operations:
             raise Busy(f"another deploy runs ({what})", "wait until it has ended, or end it with `slot-machine cancel`")
 
     def begin(self, story: Coroutine[None, None, T]) -> "asyncio.Task[T | SlotMachineError]":
-        """After `check_free`. The task returns what the story raises."""
+        """Call `check_free` before. The task returns the story's result, or the error that the story raised."""
         return self.begin_unanswered(_returning_errors(story))
 
     def begin_unanswered(self, story: Coroutine[None, None, T]) -> "asyncio.Task[T]":

@@ -39,7 +39,11 @@ class Placing:
         return instead
 
     def place_again(self, attempt: RunningAttempt, previous: Version) -> Version:
-        """For a rollback that must prepare it again: not in its own tree, if that has something to lose."""
+        """For a rollback that must prepare the version again. Returns it with the tree in which that happens.
+
+        This is the spare tree, if there can be one and the version's own tree is still complete: then the own tree
+        stays as it is until the switch. Otherwise it is the own tree.
+        """
         version = Version(previous.slot, previous.commit, self._store.state().spare_tree)
         if not self._slots.holds(previous) or self._obstacle(version):
             return previous

@@ -53,7 +53,7 @@ class TrafficMode(Protocol):
 
 
 class Trees(Protocol):
-    """The trees in git, as `host.worktrees.Worktrees` keeps them."""
+    """The trees in git, as `host.git.worktrees.Worktrees` keeps them."""
 
     @property
     def data(self) -> Path: ...

@@ -88,7 +88,7 @@ class Watch:
 
 
 class WebWatch(Watch):
-    """The web run: visitors are led to it while it runs, and its health is asked for."""
+    """Watches the web run: requests are routed to it while it runs, and its health is checked."""
 
     def __init__(self, config: VersionConfig, launcher: Starter, traffic: Traffic, monitor: Monitor) -> None:
         super().__init__(WEB, launcher)
@@ -109,7 +109,7 @@ class WebWatch(Watch):
         self._routed = True
 
     async def serve(self, release: Release) -> None:
-        """Leads visitors to a web run that has just been started. If that fails, stops it and raises."""
+        """Routes requests to a web run that has just been started. If that fails, stops it and raises."""
         run = release.web
         for doubt in run.listeners.doubts:
             log.warning("%s: %s", describe(release.version), doubt)

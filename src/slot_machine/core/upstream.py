@@ -9,7 +9,7 @@ PUBLIC = "public"
 INTERNAL = "internal"
 
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the histogram's buckets; one more holds what took longer."""
+"""Upper bounds of the histogram's buckets. One more bucket has the requests that took longer."""
 
 CUT = 0
 """In place of a status: the client got no reply, or only a part of it."""
@@ -51,7 +51,7 @@ class Counts(msgspec.Struct):
     cut: int = 0
     """Requests that ended before their reply did; includes `cut_streams`."""
     cut_streams: int = 0
-    """Of `cut`, those that were WebSockets or event streams: they were told that it ends."""
+    """Those of `cut` that were WebSockets or event streams. Their clients were told that the stream ends."""
     longest_drain_s: float = 0.0
     """From the switch to the end of the request that took longest."""
 
@@ -75,7 +75,7 @@ class Totals:
     """
 
     by_class: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(6), 0))
-    """Requests by the first digit of their status; by `CUT` those without a whole reply."""
+    """Requests by the first digit of their status. `CUT` is the key of those without a whole reply."""
     in_flight: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
     seconds: float = 0.0

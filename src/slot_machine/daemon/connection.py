@@ -15,9 +15,9 @@ LARGEST_BODY = 65_536
 HEAD_WITHIN_S = 75.0
 BODY_WITHIN_S = 30.0
 READ_WITHIN_S = 60.0
-"""A piece of a reply, by the client. One that does not read holds a place that others could have."""
+"""The client must read a piece of a reply within this time, because others may wait for its connection."""
 LINGER_S = 2.0
-"""For so long the rest of a refused request is read. A client that is cut off while it sends may miss the reply."""
+"""The rest of a refused request is read for this time. A client that is cut off while it sends may miss the reply."""
 
 NO_FIELDS: Mapping[str, str] = {}
 
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def finish(self) -> None:
-        """Ends it after the request that is being answered. One that has asked nothing yet may ask once."""
+        """Closes it after the request that is being answered. If there was no request so far, one may come."""
         self._last = True
         if self.served and not self.answering:
             self._transport.close()
@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
         return cast(h11.Event, event)
 
     def _skip_body(self) -> None:
-        """Skips what has come of it. If that is all, another request may follow."""
+        """Skips the part of the body that has come. If that is the whole body, another request may follow."""
         try:
             while self._http.their_state is h11.SEND_BODY and self._http.next_event() is not h11.NEED_DATA:
                 pass

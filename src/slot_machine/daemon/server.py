@@ -9,10 +9,10 @@ from slot_machine.daemon.connection import Connection, Site
 
 MOST_CONNECTIONS = 256
 LARGEST_PART = 0.25
-"""Of the file descriptors, for each listening socket: clients of one take no places from those of the other."""
+"""Each listening socket gets this part of the file descriptors, so its clients take none from the other socket's."""
 BACKLOG = 128
 RETRY_S = 1.0
-"""After a connection that could not be accepted, mostly for want of file descriptors."""
+"""The delay after a connection could not be accepted, mostly for lack of file descriptors."""
 FIRST_REQUEST_S = 1.0
 ANSWER_S = 1.0
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Server:
     """Serves `site` on a listening socket, which stays open.
 
-    If all places are taken, the oldest connection on which nothing is being answered makes room.
+    If all places are taken, the oldest connection without a running request is closed for a new one.
     """
 
     def __init__(self, listener: socket.socket, site: Site) -> None:

@@ -10,10 +10,10 @@ from slot_machine.proxy.heads.fields import MOST_FIELDS, MOST_HEAD_BYTES, Lines,
 
 MOST_LINE_BYTES = 4096
 FREE_BYTES = 16
-"""Of framing that each chunk may have, beside twice the size of its data."""
+"""Each chunk may have this many bytes of framing, and twice the size of its data on top."""
 
 MOST_EXCESS_BYTES = 16_384
-"""Of framing beyond that, in all chunks of a body."""
+"""All chunks of a body together may have this many bytes of framing beyond that."""
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
@@ -151,7 +151,7 @@ class Chunked:
     def _note_spaces(self, data: bytes, at: int, stop: int) -> None:
         """Notes where whitespace is in the line of a chunk, or before a trailer's colon (RFC 9112 section 5.1).
 
-        The line may come in parts. Of a malformed one nothing is passed on, so what is noted of it does not matter.
+        The line may come in parts. A malformed line is not passed on, so it does not matter what is noted of it.
         """
         known = len(self._line)
         line = self._line + data[at:stop]

@@ -18,7 +18,7 @@ BROKEN = struct.pack("ii", 1, 0)
 class ClientStream(asyncio.BufferedProtocol):
     """`congested`: the client reads more slowly than the app writes. `paused`: the client is not read.
 
-    `deadline_s` is when its limit in time ends, on the monotonic clock.
+    `deadline_s` is when its time limit ends, on the monotonic clock.
     """
 
     __slots__ = ("_lingering", "_seen_unsent", "congested", "deadline_s", "paused", "transport")
@@ -33,7 +33,7 @@ class ClientStream(asyncio.BufferedProtocol):
         self._seen_unsent = inf
 
     def update_deadline(self) -> None:
-        """To be called when something else is waited for."""
+        """Call it when the connection begins to wait for something else."""
         raise NotImplementedError
 
     def pause(self) -> None:
@@ -42,14 +42,14 @@ class ClientStream(asyncio.BufferedProtocol):
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Reads the client again. Its limit in time begins anew, as it could not send meanwhile."""
+        """Reads the client again. Its time limit begins anew, because it could not send meanwhile."""
         if self.paused and not self.transport.is_closing():
             self.paused = False
             self.transport.resume_reading()
             self.update_deadline()
 
     def end_turn(self, nbytes: int) -> None:
-        """`nbytes`: how much was read in it."""
+        """Call it after a read of `nbytes`."""
         end_turn(self.transport, nbytes, lambda: self.paused)
 
     def linger(self) -> None:
@@ -63,7 +63,7 @@ class ClientStream(asyncio.BufferedProtocol):
         self.update_deadline()
 
     def reset(self) -> None:
-        """Breaks the connection, where a mere end would pass for the end of the reply."""
+        """Resets the connection, where the client would take an ordinary close for the end of the reply."""
         if not self.transport.is_closing():
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BROKEN)
             self.transport.abort()
@@ -85,7 +85,7 @@ class ClientStream(asyncio.BufferedProtocol):
 
     @property
     def _is_clear(self) -> bool:
-        """Whether a close loses nothing: unread bytes, and bytes that come later, reset the connection."""
+        """Whether a close loses nothing. If bytes of the client are unread or come later, the kernel sends a reset."""
         transport = self.transport
         return transport.is_closing() or not (readable(fileno(transport)) or unsent(transport) > SENT_AT_ONCE)
 

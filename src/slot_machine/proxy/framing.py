@@ -6,13 +6,16 @@ MORE = -1
 
 
 class Framing(Protocol):
-    """Follows a body. `clean_ending` ends it for the client before its time; None where a part would pass for all."""
+    """Follows a body. `clean_ending` are bytes that end it early for the client.
+
+    None: nothing can end it, or the client would take a part of the body for the whole.
+    """
 
     def feed(self, data: bytes, at: int) -> int:
         """Where in `data`, read from `at` on, the body ends; MORE if it does not. Raises ProtocolError."""
 
     def passed(self, data: bytes, at: int, stop: int) -> bytes:
-        """What is passed on of data that was fed last."""
+        """The bytes that are passed on for this part of `data`, which was fed last."""
 
     @property
     def clean_ending(self) -> bytes | None: ...

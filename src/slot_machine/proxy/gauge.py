@@ -16,7 +16,7 @@ def create() -> int:
 
 
 def attach(fd: int) -> MutableSequence[int]:
-    """A sequence with that one number, which can be set."""
+    """The memory as a sequence of one number. Setting its item changes the number."""
     return cast("MutableSequence[int]", memoryview(mmap.mmap(fd, BYTES)).cast("q"))
 
 

@@ -81,7 +81,7 @@ class ClientConnection(ClientStream):
             self.exchange.client_left()
 
     def get_buffer(self, _: int) -> mmap.mmap | memoryview:
-        """Where to read to, and how much: a body is passed on, anything else may have to be kept."""
+        """The buffer for the next read: a large one for a body, a small one for bytes that may have to be kept."""
         return RECEIVED_EARLY if self.request_framing is None else RECEIVED
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -287,7 +287,7 @@ class ClientConnection(ClientStream):
         return head
 
     def _keep_beginning(self, data: bytes) -> None:
-        """Keeps the beginning of a head. Its limit in time counts from its first byte; empty lines are none."""
+        """Keeps the beginning of a head. The time limit counts from its first byte, without empty lines."""
         self.resume()
         if data not in NO_BEGINNING and self._early in NO_BEGINNING:
             self.deadline_s = monotonic() + self.shared.limits.head_s
@@ -327,7 +327,7 @@ class ClientConnection(ClientStream):
         exchange.more_body(data[:end])
 
     def _close(self, *, said_so: bool = False) -> None:
-        """`said_so`: the client sends no more, and the bytes on their way to it are few."""
+        """`said_so`: the client has said that it sends no more, and few bytes are on their way to it."""
         if self.request_framing is not None or self._early or not (said_so or self._is_clear):
             self.request_framing = None
             self.linger()

@@ -77,9 +77,10 @@ class Pool(Generic[L]):
         return None
 
     def put(self, connection: L, now_s: float, promised_s: float | None, repeatable: bool = True) -> None:
-        """`promised_s`: how long the last reply said that the app keeps it. `repeatable`: whether its request was.
+        """`promised_s`: how long the app keeps it, as the last reply said. `repeatable`: whether its request could be.
 
-        Requests that can't be repeated may take none from here but each adds one, so only one of theirs is kept.
+        Without the app's promise, a request that can't be repeated adds a connection and takes none. So its connection
+        is kept only in an empty pool.
         """
         if promised_s is not None:
             self._promised = True

@@ -41,7 +41,7 @@ class Router(Generic[L]):
         return self._others[0].upstream if self._others else None
 
     def route(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]] | None = None) -> Counts:
-        """Sends new requests to `upstream`, or to the `targets` of their listener. None, no target: they get a 503.
+        """Sends new requests to `upstream`, or to the `targets` of their listener. Without either, they get a 503.
 
         Ends a hold, of which it returns the counts: held requests are routed now.
         """

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 WRITE_S = 0.01
-"""In which the event loop writes what was said last."""
+"""Time for the event loop to write the last bytes."""
 KEEP_ALIVE_PROBE_S = 60
 SWEEP_INTERVAL_S = 0.25
 
@@ -81,7 +81,7 @@ class DataPlaneServer:
             client.transport.abort()
 
     async def keep_limits(self) -> None:
-        """Enforces every limit in time, without a timer for each request. Runs until it is cancelled."""
+        """Enforces every time limit, without a timer for each request. Runs until it is cancelled."""
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
             self.sweep(monotonic())
@@ -92,7 +92,7 @@ class DataPlaneServer:
         self.shared.router.retire_idle(now_s)
         self.shared.room.forget(now_s)
         over = not self.shared.clients and (self._retires or (self.shared.ending and not self.controllers))
-        # Only the second time, as the loop tells of a new client one turn after it accepted it.
+        # Only in the second sweep: the event loop reports a client one iteration after it has accepted it.
         if over and self._seemed_over:
             self.stopped.set()
         self._seemed_over = over

@@ -53,15 +53,15 @@ class Waiting:
         """The client has yet to close its side."""
         self.for_request = State(limits.idle_s, lambda client, now_s: client.close_if_still_idle(now_s))
         self.for_head = State(head_s, _refuses(f"no complete head within {head_s:g} s"))
-        """For the rest of it."""
+        """The client has yet to send the rest of a head."""
         self.for_route = State(limits.hold_s, _fails(503, "held for too long while a new version starts"))
         self.for_tunnel = State(None, end_if_app_is_stuck)
         """The app has yet to take what came through a tunnel."""
         self.for_body = State(body_s, _fails(408, f"nothing of the request's body came for {body_s:g} s"))
         self.for_reply = State(reply_s, _fails(504, f"the app did not answer within {reply_s:g} s"))
-        """For its beginning."""
+        """The app has yet to begin its reply."""
         self.for_end = State(inf, lambda _, __: None)
-        """Of a reply that has begun: it may take any time."""
+        """The reply has begun. It may take any time."""
 
 
 def _refuses(why: str) -> Action:

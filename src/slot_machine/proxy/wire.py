@@ -10,7 +10,7 @@ from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Limits in time, enforced to a quarter of a second. A `response_s` of 0 means none."""
+    """Time limits, enforced to a quarter of a second. A `response_s` of 0 means none."""
 
     response_s: float = 60.0
     """From a whole request to the head of its reply."""

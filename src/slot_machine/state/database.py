@@ -69,7 +69,7 @@ class Database:
         return database
 
     def close(self) -> None:
-        """SQLite deletes its log here, so the log's room goes into the reserve, for the next daemon to open it."""
+        """SQLite deletes its write-ahead log here. The reserve takes its space: the next daemon needs it to open."""
         self._db.close()
         if self._shared_memory_fd >= 0:
             os.close(self._shared_memory_fd)
@@ -89,7 +89,7 @@ class Database:
         self._has_room = True
 
     def _fill_shared_memory(self) -> None:
-        """SQLite leaves holes in it, on blocks smaller than a page: on a full disk, a write there raises SIGBUS.
+        """Fills holes that SQLite leaves if blocks are smaller than a page. On a full disk, a write there is a SIGBUS.
 
         The file stays open, because closing any descriptor of it releases SQLite's locks on it (fcntl(2)).
         """

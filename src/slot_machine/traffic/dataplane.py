@@ -1,4 +1,4 @@
-"""The data plane as the daemon keeps it: workers that share the public listeners and are told alike what to route."""
+"""Keeps the workers of the data plane. They share the public listeners, and all get the same orders."""
 
 import asyncio
 import itertools
@@ -62,7 +62,7 @@ class DataPlane:
         """Takes over the workers in `left` that have the current settings, starts the missing ones, retires the others.
 
         With `renew`, all are replaced, because their code is older; if no new worker answers, they keep serving.
-        Raises StartRefused if then there would be no worker.
+        Raises StartRefused if there would be no worker at all.
         """
         self._listeners = listeners
         for listener in listeners.values():

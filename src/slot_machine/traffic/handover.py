@@ -172,7 +172,10 @@ class Handover:
             log.error("the keeper of the handover refused: %s", refusal.reason)
 
     async def _left(self) -> Remote | None:
-        """None if there is no keeper, or if it does not answer; then it is ended. One without an app may be exiting."""
+        """Connects to the keeper of an earlier daemon. None if there is none.
+
+        A keeper that does not answer is ended, and None is returned. One without an app may be exiting just now.
+        """
         try:
             remote, pid = await self._introduced()
             self._session = Session.adopt(proc.identify(pid, containment.mark_of(pid)), contained=False)
@@ -207,7 +210,7 @@ class Handover:
 
 @contextmanager
 def _in_memory(env: Mapping[str, str]) -> Iterator[int]:
-    """In a file without a name, which only those can read who get its descriptor."""
+    """Writes the variables to a file without a name. Only a process that gets the descriptor can read it."""
     fd = os.memfd_create("environment")
     try:
         os.pwrite(fd, b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in env.items()), 0)

@@ -78,11 +78,11 @@ class Mode(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Ends the processes behind it."""
+        """Ends the workers, or the keeper."""
 
     @abstractmethod
     async def let_go(self) -> None:
-        """Leaves the processes behind it to the next daemon."""
+        """Leaves the workers, or the keeper, to the next daemon."""
 
     @abstractmethod
     async def measure(self) -> Measured | None:

@@ -50,7 +50,7 @@ class Proxy(Mode):
         await self._plane.stop()
 
     async def let_go(self) -> None:
-        """The next daemon finds the workers by their sockets."""
+        """Does nothing: the next daemon finds the workers by their sockets."""
 
     async def measure(self) -> Measured:
         return await self._plane.measure()
@@ -125,7 +125,7 @@ class NoProxy(Mode):
         await self._handover.start()
 
     async def close(self) -> None:
-        """The app's port is its own."""
+        """Does nothing: the app itself has the port."""
 
     async def stop(self) -> None:
         await self._handover.stop()

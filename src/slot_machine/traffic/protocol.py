@@ -26,7 +26,7 @@ class Traffic(Protocol):
         """Begins to end the WebSockets and event streams of an upstream that is about to stop."""
 
     async def keep(self) -> None:
-        """Replaces processes behind it that end. Runs until they are stopped, or until it is cancelled."""
+        """Replaces workers, or the keeper, when they end. Runs until they are stopped, or until it is cancelled."""
 
     async def forget(self, upstream: Upstream, /) -> Counts | None:
         """Ends the requests that are left of an upstream whose processes are gone. Returns None if nobody counted."""

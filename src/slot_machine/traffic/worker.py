@@ -1,4 +1,4 @@
-"""One data-plane process as the daemon keeps it: started or taken over, asked, replaced when it ends."""
+"""One worker: the daemon starts or adopts it, asks it, and replaces it when it ends."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ FIRST_ANSWER_S = 30.0
 """A worker that has just begun is killed if it does not answer within this time."""
 TRIES = 2
 SHORT_LIFE_S = 1.0
-"""After a worker that lived shorter, the next one is started only after this time."""
+"""If a worker ends sooner than this after its start, the next one is started only after this time."""
 
 BUFFERS_KEPT = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "16777216"}
 """In bytes; see mallopt(3). The buffers of large replies are kept: the kernel would clear returned memory again."""

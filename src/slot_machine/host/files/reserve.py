@@ -16,7 +16,7 @@ FULL_BYTES = 1_000_000
 """With less free space, an app may fail to write its first lines of output."""
 
 LOG_BYTES = 4_200_000
-"""SQLite's write-ahead log grows to this size anyway (1000 pages, PRAGMA wal_autocheckpoint): some 20 rollbacks."""
+"""SQLite's write-ahead log grows to this size anyway (1000 pages, PRAGMA wal_autocheckpoint). 20 rollbacks fit in."""
 
 LEAST_LOG_BYTES = 1_000_000
 

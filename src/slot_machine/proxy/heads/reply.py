@@ -113,4 +113,4 @@ def _not_a_status_line() -> ProtocolError:
 
 
 known = Cache(ReplyHead)
-"""By their bytes."""
+"""Parsed heads by their bytes."""
