@@ -17,6 +17,9 @@ from tests.another_user import ATTACK, DENIED, AnothersSite, targets
 from tests.processes import alive, kill
 from tests.users import NAMED, NUMBERED, PYTHON, give, needs_root, public_folder
 
+OF_USER = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "LC_TIME", "LC_ALL", "LC_CTYPE", "PWD")
+OF_START = ("PORT", "INTERNAL_PORT", "SLOT_MACHINE", "SLOT_MACHINE_SLOT", "SLOT_MACHINE_COMMIT", "SLOT_MACHINE_RUN")
+
 pytestmark = needs_root
 
 TELL = """#!/bin/sh
@@ -85,23 +88,7 @@ def _check_whose_commands_are(site: AnothersSite, options: tuple[str, ...], monk
         if who != "by-git":
             assert env["LC_TIME"] == "C.UTF-8"
             assert env["FROM_FILE"] == "yes"
-    assert set(env) <= {
-        *(
-            "HOME",
-            "USER",
-            "LOGNAME",
-            "SHELL",
-            "PATH",
-            "LANG",
-            "TZ",
-            "LC_TIME",
-            "LC_ALL",
-            "LC_CTYPE",
-            "PWD",
-            "FROM_FILE",
-        ),
-        *("PORT", "INTERNAL_PORT", "SLOT_MACHINE", "SLOT_MACHINE_SLOT", "SLOT_MACHINE_COMMIT", "SLOT_MACHINE_RUN"),
-    }
+    assert set(env) <= {*OF_USER, *OF_START, "FROM_FILE"}
 
 
 def test_data_folder_is_roots_and_only_the_trees_and_kept_are_the_users(nobodys: AnothersSite) -> None:
