@@ -92,7 +92,7 @@ class Route(Generic[L]):
 
     def leave(self) -> None:
         """New requests go elsewhere from now on."""
-        if self._switched_away_s is None:
+        if self.current:
             self._switched_away_s = time.monotonic()
         self.close_pools()
 

@@ -167,7 +167,8 @@ class DataPlane:
         return as_now == settings and self._accepts(found)
 
     def _accepts(self, found: Left) -> bool:
-        return same_ports(found.introduction.listeners, self._listeners)
+        """Whether it has listeners of the same names on the same addresses."""
+        return _addresses(found.introduction.listeners) == _addresses(self._listeners)
 
     def _worker(self, path: Path) -> "Worker":
         return Worker(path, self._listeners, self._current)
@@ -187,8 +188,5 @@ class DataPlane:
         return [answer for answer in answers if answer is not None]
 
 
-def same_ports(some: Mapping[str, socket.socket], others: Mapping[str, socket.socket]) -> bool:
-    """Whether both have listeners of the same names on the same addresses."""
-    return {name: listener.getsockname() for name, listener in some.items()} == {
-        name: listener.getsockname() for name, listener in others.items()
-    }
+def _addresses(listeners: Mapping[str, socket.socket]) -> dict[str, object]:
+    return {name: listener.getsockname() for name, listener in listeners.items()}

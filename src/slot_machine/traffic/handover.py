@@ -139,9 +139,7 @@ class Handover:
         await self._tell(lambda remote: remote.forget(upstream.run_id))
 
     async def stop(self) -> None:
-        self._stopping = True
-        if self._remote:
-            await self._remote.disconnect()
+        await self.let_go()
         if self._session:
             await self._session.stop(STOP_GRACE_S)
         self._path.unlink(missing_ok=True)
