@@ -58,6 +58,7 @@ class Operations:
 
     async def abandon(self) -> None:
         """Breaks off the operation that runs, unless it has switched already."""
+        await _begun()
         switched = self.running is not None and self.running.phase is Phase.DRAIN
         if self._task and not self._task.done() and not switched:
             self._task.cancel()
@@ -68,8 +69,7 @@ class Operations:
 
         Raises NothingToCancel, Stopping.
         """
-        # An operation that was begun in this iteration of the event loop has no attempt yet.
-        await asyncio.sleep(0)
+        await _begun()
         if self._refusal:
             raise self._refusal()
         task, attempt = self._task, self.running
@@ -86,6 +86,11 @@ class Operations:
         if attempt.phase is not Phase.CANCELLED:
             raise NothingToCancel(f"the {attempt.record.kind} ended before it could be cancelled: {attempt.phase}")
         return attempt.record
+
+
+async def _begun() -> None:
+    """An operation that was begun in this iteration of the event loop begins its attempt now."""
+    await asyncio.sleep(0)
 
 
 def _check_cancellable(attempt: RunningAttempt) -> None:
