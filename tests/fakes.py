@@ -7,13 +7,13 @@ import selectors
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar, cast
 
 from slot_machine.app import custody
+from slot_machine.app.app import App
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.release import Release, releases_of
 from slot_machine.app.run import Run
-from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config_file import parse
 from slot_machine.core.errors import CommitNotFound, StageFailed
@@ -27,6 +27,7 @@ from slot_machine.host.network.health import Answer
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.schema import SCHEMA
 from slot_machine.state.store import Role, Store
+from slot_machine.traffic import mode as modes
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ class Launcher:
         self.environments: list[Phase] = []
         self._faults = faults
         self._store = store
-        self._logs = SlotLogs(data, 0, 0)
+        self.logs = SlotLogs(data, 0, 0)
         self._run_ids = itertools.count(1)
 
     @property
@@ -223,7 +224,7 @@ class Launcher:
             raise self.taken
 
     def open_log(self, version: Version, _: Phase) -> SlotLog:
-        return self._logs.open(version.slot)
+        return self.logs.open(version.slot)
 
     def dropped_variables(self, _: Version, stage: Phase) -> list[str]:
         self._check(stage)
@@ -245,6 +246,7 @@ class Traffic:
     def __init__(self, faults: Faults) -> None:
         self.routed: Upstream | None = None
         self.holding = False
+        self.keeps = False
         self.history: list[Upstream | None] = []
         self._faults = faults
 
@@ -270,10 +272,16 @@ class Traffic:
         return Counts()
 
     async def keep(self) -> None:
-        pass
+        self.keeps = True
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.keeps = False
 
 
 class Mode:
+    name = "proxy"
+
     def __init__(self, faults: Faults, traffic: Traffic, reason: str) -> None:
         self.traffic = traffic
         self._faults = faults
@@ -282,6 +290,15 @@ class Mode:
     async def reason_to_stop_first(self) -> str:
         await self._faults.step("reason to stop first")
         return self._reason
+
+    async def close(self) -> None:
+        await self._faults.step("close")
+
+    async def stop(self) -> None:
+        await self._faults.step("stop mode")
+
+    async def let_go(self) -> None:
+        await self._faults.step("let go of mode")
 
 
 class Trees:
@@ -396,21 +413,20 @@ class Machine(NamedTuple):
     trees: Trees
     launcher: Launcher
     traffic: Traffic
+    mode: Mode
+    app: App
     supervisor: Supervisor
     deployer: Deployer
 
     @classmethod
     def make(cls, data: Path, tasks: asyncio.TaskGroup, faults: Faults, config: Mapping[str, object]) -> "Machine":
-        (settings, daemon), _ = parse(json.dumps({"start_command": "app"} | dict(config)))
+        parsed, _ = parse(json.dumps({"start_command": "app"} | dict(config)))
         store, traffic, trees = Database(faults, data / "state.db"), Traffic(faults), Trees(faults, data)
         launcher = Launcher(faults, store, data)
-        supervisor = Supervisor(settings, launcher, traffic, tasks)
-        mode = Mode(faults, traffic, "strategy: replace" if settings.strategy == "replace" else "")
-        slots = Slots(settings, trees, store, launcher, Custody(faults, trees, store))
-        deployer = Deployer(
-            settings, trees, slots, store, launcher, mode, supervisor, tasks, spare_tree=daemon.spare_tree
-        )
-        return cls(faults, store, trees, launcher, traffic, supervisor, deployer)
+        mode = Mode(faults, traffic, "strategy: replace" if parsed.version.strategy == "replace" else "")
+        custody = Custody(faults, trees, store)
+        app = App(parsed, trees, store, custody, launcher, cast(modes.Mode, mode), tasks)
+        return cls(faults, store, trees, launcher, traffic, mode, app, app.supervisor, app.deployer)
 
     @property
     def running(self) -> list[Run]:

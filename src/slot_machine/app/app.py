@@ -2,14 +2,20 @@
 
 import asyncio
 import logging
+from typing import Self
 
 from slot_machine.app.custody import Custody
 from slot_machine.app.deployer import Deployer
+from slot_machine.app.failures import going_on
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.opening import Found, Options
+from slot_machine.app.seams import Starter, Trees
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.core.config import Config
 from slot_machine.host.process import containment, session
+from slot_machine.state.store import Store
+from slot_machine.traffic.mode import Mode
 
 log = logging.getLogger(__name__)
 
@@ -19,26 +25,41 @@ REAP_INTERVAL_S = 2.0
 class App:
     """Its tasks run in `tasks` until `stop` or `let_go`."""
 
-    def __init__(self, options: Options, found: Found, tasks: asyncio.TaskGroup) -> None:
-        config, store, worktrees = options.config, found.store, found.worktrees
+    def __init__(
+        self,
+        config: Config,
+        worktrees: Trees,
+        store: Store,
+        custody: Custody,
+        launcher: Starter,
+        mode: Mode,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         self._store = store
+        self._launcher = launcher
         self._tasks = tasks
         self._keeping: list[asyncio.Task[None]] = []
-        self.mode = found.mode
-        self._launcher = Launcher(config.version, config.daemon, options.folder, options.data, store, self.mode)
-        self.supervisor = Supervisor(config.version, self._launcher, self.mode.traffic, tasks)
-        slots = Slots(config.version, worktrees, store, self._launcher, Custody(worktrees, store))
+        self.mode = mode
+        self.supervisor = Supervisor(config.version, launcher, mode.traffic, tasks)
+        slots = Slots(config.version, worktrees, store, launcher, custody)
         self.deployer = Deployer(
             config.version,
             worktrees,
             slots,
             store,
-            self._launcher,
-            self.mode,
+            launcher,
+            mode,
             self.supervisor,
             tasks,
             spare_tree=config.daemon.spare_tree,
         )
+
+    @classmethod
+    def of(cls, options: Options, found: Found, tasks: asyncio.TaskGroup) -> Self:
+        """On this machine, as `opening` found it."""
+        config, store, worktrees, mode = options.config, found.store, found.worktrees, found.mode
+        launcher = Launcher(config.version, config.daemon, options.folder, options.data, store, mode)
+        return cls(config, worktrees, store, Custody(worktrees, store), launcher, mode, tasks)
 
     def start(self) -> "asyncio.Task[None]":
         """After `mode.open`. The task that it returns ends when the live version serves, or is being tried again."""
@@ -48,16 +69,19 @@ class App:
         return self.deployer.recover()
 
     async def stop(self) -> None:
-        """Drains and stops the live version. Then no process of the app or of its traffic is left."""
-        await self.mode.close()
+        """Drains and stops the live version. Then no process of the app or of its traffic is left. Raises nothing."""
+        with going_on("cannot close the app's listeners"):
+            await self.mode.close()
         await self.deployer.stop()
-        await self.mode.stop()
+        with going_on("cannot end the processes of the app's traffic"):
+            await self.mode.stop()
         self._end_tasks()
 
     async def let_go(self) -> None:
-        """Leaves all processes to the next daemon."""
+        """Leaves all processes to the next daemon. Raises nothing."""
         await self.deployer.let_go()
-        await self.mode.let_go()
+        with going_on("cannot leave the processes of the app's traffic in good order"):
+            await self.mode.let_go()
         self._end_tasks()
 
     def _end_tasks(self) -> None:

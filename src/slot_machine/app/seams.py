@@ -10,13 +10,15 @@ from slot_machine.core.model import Version
 from slot_machine.core.phases import Phase
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
-from slot_machine.host.logs import SlotLog
+from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network.health import Answer
 from slot_machine.traffic.protocol import Traffic
 
 
 class Starter(Protocol):
     """Starts versions of the app, as `launcher.Launcher` does."""
+
+    logs: SlotLogs
 
     @property
     def runs(self) -> Sequence[str]:

@@ -125,7 +125,7 @@ async def _serve(
     ending: Ending,
 ) -> None:
     containment.adopt_orphans()
-    app = App(options, found, tasks := asyncio.TaskGroup())
+    app = App.of(options, found, tasks := asyncio.TaskGroup())
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
         reload_now = partial(_reload, options, app.deployer.operations, ending)
