@@ -150,3 +150,9 @@ def test_stream_ends_with_the_reply() -> None:
         assert all("event" in json.loads(line) for line in lines[:-1])
 
     asyncio.run(story())
+
+
+def test_body_that_is_nested_too_deeply_is_malformed() -> None:
+    body = b'{"x": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+
+    assert asyncio.run(answered(asked("POST", "/deploy", body))).status == 400

@@ -160,7 +160,7 @@ class Api:
     async def _deploy(self, request: Request) -> Response:
         try:
             commit = msgspec.json.decode(await request.body(), type=DeployBody).commit
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"bad body: {error}", 'send {"commit": "HEAD"}') from None
         return await self._follow(request, lambda report: self._deployer.deploy(commit, _trigger(request), report))
 
