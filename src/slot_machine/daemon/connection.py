@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
             assert isinstance(head, h11.Request)
             self.answering = True
             head_only = head.method == b"HEAD"
-            response = await self._site.answer(Request(head, self))
+            response = await self._answer(Request(head, self))
         except h11.RemoteProtocolError as error:
             response = self._site.refuse(HttpError(HTTPStatus(error.error_status_hint)))
         try:
@@ -168,6 +168,17 @@ class Connection(asyncio.Protocol):
         finally:
             self.answering, self.served = False, True
         return self._http.our_state is self._http.their_state is h11.DONE
+
+    async def _answer(self, request: Request) -> Response:
+        """Raises ConnectionError if the client has left.
+
+        A proxy may take one of two lengths where h11 takes the other (RFC 9112, section 6.1). A visitor of that proxy
+        could then hide a second request in the body. So that request is refused, and the connection ends.
+        """
+        if request.all("content-length") and request.all("transfer-encoding"):
+            self._last = True
+            return self._site.refuse(HttpError(HTTPStatus.BAD_REQUEST))
+        return await self._site.answer(request)
 
     async def body(self) -> bytes:
         """Raises HttpError."""
