@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -348,3 +349,19 @@ def test_two_lengths_are_refused_and_nothing_after_them_is_a_request() -> None:
 
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert reply.count(b"HTTP/1.1") == 1
+
+
+def test_client_that_leaves_before_it_has_read_its_answer_is_gone() -> None:
+    async def large(_: Request) -> Response:
+        return Response(200, b"x" * 20_000_000, TEXT)
+
+    async def story(port: int, server: Server) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(GET)
+            await until(lambda: any(one.answering for one in server._open))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(lambda: not server._open)
+        await asyncio.sleep(0.05)
+        assert not server._serving
+
+    served(large, story)

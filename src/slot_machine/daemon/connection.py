@@ -201,11 +201,11 @@ class Connection(asyncio.Protocol):
         while (event := self._http.next_event()) is h11.NEED_DATA:
             if self._http.they_are_waiting_for_100_continue:
                 self._transport.write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+            self._raise_if_closed()
             self._received.clear()
             self._transport.resume_reading()
             await self._received.wait()
-            if self._closed.is_set():
-                raise ConnectionResetError
+            self._raise_if_closed()
         return cast(h11.Event, event)
 
     def _skip_body(self) -> None:
@@ -240,11 +240,14 @@ class Connection(asyncio.Protocol):
         return self._http.send(h11.EndOfMessage()) or b""
 
     async def _write(self, data: bytes) -> None:
-        if self._closed.is_set():
-            raise ConnectionResetError
+        self._raise_if_closed()
         self._transport.write(data)
         async with asyncio.timeout(READ_WITHIN_S):
             await self._writable.wait()
+
+    def _raise_if_closed(self) -> None:
+        if self._closed.is_set():
+            raise ConnectionResetError
 
     async def _linger(self) -> None:
         self._lingers = True
