@@ -5,7 +5,7 @@ import json
 import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -349,6 +349,69 @@ def test_two_lengths_are_refused_and_nothing_after_them_is_a_request() -> None:
 
     assert reply.startswith(b"HTTP/1.1 400 ")
     assert reply.count(b"HTTP/1.1") == 1
+
+
+def test_long_head_is_refused_although_it_is_all_there() -> None:
+    assert replies_to(GET.replace(b"Host", b"a: b\r\n" * 10_000 + b"Host")).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("clients", [1, 30])
+def test_requests_that_come_together_leave_the_loop_to_others(clients: int) -> None:
+    """Between two of them the event loop goes round, however many connections ask."""
+    rounds: list[int] = []
+    seen: list[int] = []
+
+    async def count(_: Request) -> Response:
+        seen.append(len(rounds))
+        return Response(200, b"", TEXT)
+
+    def go_round() -> None:
+        rounds.append(0)
+        asyncio.get_running_loop().call_soon(go_round)
+
+    async def story(port: int, _: Server) -> None:
+        go_round()
+        async with AsyncExitStack() as stack:
+            for _client in range(clients):
+                client = await stack.enter_async_context(connected(port))
+                client.writer.write(GET * (90 // clients))
+            await until(lambda: len(seen) == 90)
+
+    served(count, story)
+    assert len(set(seen)) == 90
+
+
+def test_client_that_does_not_read_its_answer_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 1)
+
+    async def large(request: Request) -> Response:
+        return Response(200, b"x" * (20_000_000 if request.target == "/large" else 1), TEXT)
+
+    async def story(port: int, server: Server) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(GET.replace(b"/ ", b"/large "))
+            await until(lambda: any(one.answering for one in server._open))
+            async with connected(port) as newest:
+                assert await newest.ask() == b"x"
+
+    served(large, story)
+
+
+def test_stop_answers_what_a_client_asked_on_a_connection_that_was_kept() -> None:
+    """Whether the request is read, or still in the socket's queue."""
+
+    async def story(port: int, server: Server) -> None:
+        async with connected(port) as early, connected(port) as late:
+            for client in (early, late):
+                assert await client.ask() == b"/"
+            early.writer.write(GET)
+            await asyncio.sleep(0)
+            late.writer.write(GET)
+            await server.stop()
+            for client in (early, late):
+                assert (await client.rest()).endswith(b"\r\n\r\n/")
+
+    served(echo, story)
 
 
 def test_client_that_leaves_before_it_has_read_its_answer_is_gone() -> None:

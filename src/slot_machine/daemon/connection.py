@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol, cast
 
 import h11
 
+MOST_A_READ = 16_384
+"""A client's bytes are parsed without a pause for others, so few are taken at once."""
 LARGEST_HEAD = 32_768
 LARGEST_BODY = 65_536
 HEAD_WITHIN_S = 75.0
@@ -75,24 +77,28 @@ class Site(Protocol):
 
 
 class Owner(Protocol):
-    """It bounds the number of connections, and is told of each."""
+    """It bounds the number of connections and what they do in an iteration of the event loop."""
 
     def came(self, connection: "Connection", /) -> None: ...
+
+    async def turn(self) -> None: ...
 
     def went(self, connection: "Connection", /) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """`answering`: from the head of a request to the end of its reply. `served`: it has had a reply."""
 
     _transport: asyncio.Transport
+    _inbox = memoryview(bytearray(MOST_A_READ))
+    """Of all connections: what is read is copied at once."""
 
     def __init__(self, site: Site, owner: Owner) -> None:
         self.answering = False
         self.served = False
         self._site = site
         self._owner = owner
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_HEAD)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_HEAD - MOST_A_READ)
         self._last = False
         self._lingers = False
         self._received = asyncio.Event()
@@ -104,13 +110,18 @@ class Connection(asyncio.Protocol):
     def socket(self) -> socket | None:
         return None if self._transport.is_closing() else self._transport.get_extra_info("socket")
 
+    @property
+    def makes_room(self) -> bool:
+        """Whether nothing is being answered, or the client does not read the answer."""
+        return not self.answering or not self._writable.is_set()
+
     def abort(self) -> None:
         self._transport.abort()
 
     def finish(self) -> None:
         """Closes it after the request that is being answered. If there was no request so far, one may come."""
         self._last = True
-        if self.served and not self.answering:
+        if self.served and not self.answering and not self._http.trailing_data[0]:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -122,11 +133,14 @@ class Connection(asyncio.Protocol):
             event.set()
         self._owner.went(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        return self._inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
         if not self._lingers:
             # No more is read than what is asked for.
             self._transport.pause_reading()
-            self._http.receive_data(data)
+            self._http.receive_data(bytes(self._inbox[:nbytes]))
             self._received.set()
 
     def pause_writing(self) -> None:
@@ -140,6 +154,7 @@ class Connection(asyncio.Protocol):
         try:
             while await self._serve_one() and not self._last:
                 self._http.start_next_cycle()
+                await self._owner.turn()
             if self._http.their_state not in (h11.DONE, h11.MUST_CLOSE):
                 await self._linger()
             self._transport.close()
@@ -205,6 +220,7 @@ class Connection(asyncio.Protocol):
             self._received.clear()
             self._transport.resume_reading()
             await self._received.wait()
+            await self._owner.turn()
             self._raise_if_closed()
         return cast(h11.Event, event)
 

@@ -15,6 +15,8 @@ RETRY_S = 1.0
 """The delay after a connection could not be accepted, mostly for lack of file descriptors."""
 FIRST_REQUEST_S = 1.0
 ANSWER_S = 1.0
+SETTLE_S = 0.01
+"""The event loop sees meanwhile which connections have sent a request already."""
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,8 @@ log = logging.getLogger(__name__)
 class Server:
     """Serves `site` on a listening socket, which stays open.
 
-    If all places are taken, the oldest connection without a running request is closed for a new one.
+            If all places are taken, a connection is closed for a new one: the oldest on which nothing is being answered, or
+    whose client does not read the answer.
     """
 
     def __init__(self, listener: socket.socket, site: Site) -> None:
@@ -35,6 +38,7 @@ class Server:
         self._arriving: set[asyncio.Task[object]] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
+        self._turn = asyncio.Lock()
 
     def start(self) -> None:
         self._listener.listen(BACKLOG)
@@ -47,6 +51,7 @@ class Server:
         if self._retry:
             self._retry.cancel()
         await asyncio.gather(*self._arriving, return_exceptions=True)
+        await asyncio.sleep(SETTLE_S)
         for connection in list(self._open):
             connection.finish()
         await self._ended(FIRST_REQUEST_S)
@@ -65,12 +70,20 @@ class Server:
     def came(self, connection: Connection) -> None:
         self._open[connection] = None
         if len(self._open) > self._most:
-            least = next((other for other in self._open if not other.answering), connection)
+            least = next((other for other in self._open if other.makes_room), connection)
             del self._open[least]
             least.abort()
         task = self._loop.create_task(connection.serve())
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+
+    async def turn(self) -> None:
+        """Waits until a connection may go on. One does in an iteration of the event loop.
+
+        Parsing and answering take long for hostile requests. The daemon's own work comes in between.
+        """
+        async with self._turn:
+            await asyncio.sleep(0)
 
     def went(self, connection: Connection) -> None:
         self._open.pop(connection, None)
