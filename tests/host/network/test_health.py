@@ -52,6 +52,7 @@ def answer_to(reply: bytes, *, endless: bytes = b"", stays_open: bool = False, l
         (CONTINUE, "nothing (it closed the connection)"),
         (b"SSH-2.0-OpenSSH\r\n\r\n", "what is not HTTP ("),
         (b"HTTP/1.1 200 OK\r\nno field\r\n\r\n", "what is not HTTP (illegal header line"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", "what is not HTTP ("),
     ],
 )
 def test_what_came_instead_of_a_status_is_named(reply: bytes, words: str) -> None:
@@ -59,6 +60,10 @@ def test_what_came_instead_of_a_status_is_named(reply: bytes, words: str) -> Non
 
     assert answer.status == 0
     assert answer.words.startswith(words)
+
+
+def test_long_nonsense_is_quoted_in_part() -> None:
+    assert len(answer_to(b"HTTP/1.1 200 OK\r\n" + b"\0" * 60_000 + b"\r\n\r\n").words) < 300
 
 
 @pytest.mark.parametrize("reply", [b"220 smtp\r\n", b"J\0\0\0\n8.0", b"\x16\x03\x01"])

@@ -20,6 +20,8 @@ PROBE_TIMEOUT_S = 5.0
 MOST_BYTES = 65_536
 """What is read of a reply at most. It must hold the status line and all header fields."""
 FIRST_BYTES = b"HTTP/"
+LONGEST_REASON = 200
+"""Of what h11 says of a reply, which quotes a line of it in full."""
 
 OUR_OWN_FAULTS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 """If a connection fails with one of these, the daemon lacks something, and the app may be well."""
@@ -154,7 +156,7 @@ async def _ask(host: str, probe: Probe, limit_s: float) -> Answer:
     except OSError:
         return Answer(0, "nothing (it closed the connection)")
     except h11.RemoteProtocolError as error:
-        return Answer(0, f"what is not HTTP ({' '.join(str(error).split())})")
+        return Answer(0, f"what is not HTTP ({' '.join(str(error).split())[:LONGEST_REASON]})")
 
 
 async def _connected(host: str, probe: Probe) -> socket.socket:
