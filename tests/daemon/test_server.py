@@ -155,6 +155,8 @@ def test_connection_ends_if_the_client_wants_it(request_: bytes) -> None:
         (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, 431),
         (POST.replace(b"%d", b"-1"), 400),
+        (POST.replace(b"%d", b"9" * 5000), 400),
+        (CHUNKED + b"1\r\nxyz0\r\n\r\n", 400),
         (CHUNKED.replace(b"chunked", b"gzip"), 501),
         (CHUNKED + b"no size\r\n", 400),
         (CHUNKED + b"100000\r\n" + b"x" * 100_000, 413),
