@@ -430,3 +430,17 @@ def test_client_that_leaves_before_it_has_read_its_answer_is_gone() -> None:
         assert not server._serving
 
     served(large, story)
+
+
+def test_connection_that_made_room_does_not_wait_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
+
+    async def story(port: int, server: Server) -> None:
+        async with server._turn, AsyncExitStack() as stack:
+            for _ in range(20):
+                client = await stack.enter_async_context(connected(port))
+                client.writer.write(GET)
+                await until(lambda: any(one._http.trailing_data[0] for one in list(server._open)[-1:]))
+            await until(lambda: len(server._serving) == 3)
+
+    served(echo, story)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Server:
     """Serves `site` on a listening socket, which stays open.
 
-            If all places are taken, a connection is closed for a new one: the oldest on which nothing is being answered, or
+    If all places are taken, a connection is closed for a new one: the oldest on which nothing is being answered, or
     whose client does not read the answer.
     """
 
@@ -36,7 +36,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._open: dict[Connection, None] = {}
         self._arriving: set[asyncio.Task[object]] = set()
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[Connection, asyncio.Task[None]] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
 
@@ -59,13 +59,13 @@ class Server:
             if not connection.answering:
                 connection.abort()
         await self._ended(ANSWER_S)
-        for task in self._serving:
+        for task in self._serving.values():
             task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.gather(*self._serving.values(), return_exceptions=True)
 
     async def _ended(self, limit_s: float) -> None:
         if self._serving:
-            await asyncio.wait(self._serving, timeout=limit_s)
+            await asyncio.wait(self._serving.values(), timeout=limit_s)
 
     def came(self, connection: Connection) -> None:
         self._open[connection] = None
@@ -74,8 +74,8 @@ class Server:
             del self._open[least]
             least.abort()
         task = self._loop.create_task(connection.serve())
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._serving[connection] = task
+        task.add_done_callback(lambda _: self._serving.pop(connection))
 
     async def turn(self) -> None:
         """Waits until a connection may go on. One does in an iteration of the event loop.
@@ -87,6 +87,9 @@ class Server:
 
     def went(self, connection: Connection) -> None:
         self._open.pop(connection, None)
+        if not connection.answering and connection in self._serving:
+            # Turns come more slowly than new connections may.
+            self._serving[connection].cancel()
 
     def _accept_more(self) -> None:
         self._loop.add_reader(self._listener, self._accept)
