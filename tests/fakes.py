@@ -216,6 +216,7 @@ class Launcher:
         return [release for release in self.left if any(run.running for run in release.runs.values())]
 
     def can_adopt(self, _: Release) -> bool:
+        self._faults.now("can adopt")
         return self.taken is None
 
     def check(self, _: Release) -> None:
@@ -247,11 +248,17 @@ class Traffic:
         self.routed: Upstream | None = None
         self.holding = False
         self.keeps = False
+        self.failures: list[Exception] = []
+        """Of the next orders to route to an app."""
+        self.busy = False
+        """Requests are in flight and do not end."""
         self.history: list[Upstream | None] = []
         self._faults = faults
 
     async def route(self, upstream: Upstream | None) -> Counts:
         await self._faults.step("route")
+        if upstream and self.failures:
+            raise self.failures.pop(0)
         self.routed, self.holding = upstream, False
         self.history.append(upstream)
         await self._faults.step("routed")
@@ -263,6 +270,8 @@ class Traffic:
 
     async def drained(self, _: Upstream) -> None:
         await self._faults.step("drained")
+        if self.busy:
+            await asyncio.get_running_loop().create_future()
 
     async def unwind(self, _: Upstream, over_s: float) -> None:
         await self._faults.step(f"unwind over {over_s}")

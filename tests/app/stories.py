@@ -23,6 +23,8 @@ WITHOUT_PROBES: dict[str, object] = {"health_interval_ms": 0}
 
 WITH_PROBES: dict[str, object] = {"health_interval_ms": 2000, "restart_when_unhealthy": True}
 
+NO_TRAFFIC = OSError(111, "Connection refused")
+
 B = Version("b", COMMITS["b"])
 STRATEGIES = pytest.mark.parametrize("strategy", ["overlap", "replace"])
 
@@ -91,6 +93,48 @@ async def take_over(machine: Machine) -> None:
     await machine.deployer.recover()
 
 
+async def take_over_of_a_candidate(machine: Machine) -> None:
+    """A daemon was killed before the next version was healthy, and the live one has ended since."""
+    machine.launcher.left.append(Release(B, machine.launcher.process(B)))
+    await machine.deployer.recover()
+
+
+async def recovery_in_an_empty_tree(machine: Machine) -> None:
+    machine.trees.heads.clear()
+    await machine.deployer.recover()
+
+
+async def recovery_that_fails(machine: Machine) -> None:
+    machine.launcher.failures.append(StageFailed("health", "it answered 500"))
+    await machine.deployer.recover()
+
+
+async def recovery_without_traffic(machine: Machine) -> None:
+    machine.traffic.failures.append(NO_TRAFFIC)
+    await machine.deployer.recover()
+
+
+async def crash_without_traffic(machine: Machine) -> None:
+    machine.traffic.failures.append(NO_TRAFFIC)
+    await crash_and_restart(machine)
+
+
+async def deploy_without_traffic(machine: Machine) -> Outcome:
+    machine.traffic.failures.append(NO_TRAFFIC)
+    return await deploy(machine, "b")
+
+
+async def deploy_of_a_busy_app(machine: Machine) -> Outcome:
+    machine.traffic.busy = True
+    outcome = await deploy(machine, "b")
+    machine.traffic.busy = False
+    return outcome
+
+
+async def deploy_without_a_spare_tree(machine: Machine) -> Outcome:
+    return await deploy(machine, "c")
+
+
 async def failed_deploy(machine: Machine) -> Outcome:
     machine.launcher.failures.append(StageFailed("health", "it answered 500"))
     return await deploy(machine, "b")
@@ -144,11 +188,21 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "second deploy of two runs": (two_runs_are_live, second_deploy),
     "crash of one of two runs": (two_runs_are_live, crash_and_restart),
     "crash of the other one": (two_runs_are_live, crash_of_a_worker),
+    "first start": (nothing, recovery),
+    "take-over of a candidate": (a_was_live, take_over_of_a_candidate),
+    "recovery in an empty tree": (a_was_live, recovery_in_an_empty_tree),
+    "recovery that fails": (a_was_live, recovery_that_fails),
+    "recovery without traffic": (a_was_live, recovery_without_traffic),
+    "crash without traffic": (a_is_live, crash_without_traffic),
+    "deploy without traffic": (a_is_live, deploy_without_traffic),
+    "deploy of a busy app": (a_is_live, deploy_of_a_busy_app),
+    "deploy without a spare tree": (b_is_live, deploy_without_a_spare_tree),
 }
 
 
 def config_of(tell: Story, strategy: str) -> dict[str, object]:
-    return (WITH_PROBES if tell is restart_of_a_hung_app else WITHOUT_PROBES) | {"strategy": strategy}
+    probes = WITH_PROBES if tell is restart_of_a_hung_app else WITHOUT_PROBES
+    return probes | {"strategy": strategy, "spare_tree": tell is not deploy_without_a_spare_tree}
 
 
 def steps(data: Path, story: str, strategy: str) -> list[str]:

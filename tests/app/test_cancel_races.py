@@ -39,7 +39,7 @@ async def cancel(machine: Machine) -> Attempt | NothingToCancel | Stopping:
 
 
 @STRATEGIES
-@pytest.mark.parametrize("story", ["second deploy", "deploy that fails", "rollback"])
+@pytest.mark.parametrize("story", ["second deploy", "deploy that fails", "deploy without traffic", "rollback"])
 def test_cancel_in_every_step(tmp_path: Path, strategy: str, story: str) -> None:
     results = [
         run(_cancelled_in(tmp_path, story, strategy, at)) for at, _ in enumerate(steps(tmp_path, story, strategy), 1)

@@ -69,6 +69,8 @@ async def _fail_once(data: Path, before: Story, tell: Story, at: int, error: Exc
         check_rest(made, where)
         check_history(made, where)
         made.launcher.failures.clear()
+        made.traffic.failures.clear()
+        made.traffic.busy = False
         assert isinstance(await deploy(made, "c"), Done), where
         check_rest(made, where)
         assert not {row.result for row in made.store.attempts(100)} & {"running"}, where

@@ -71,7 +71,9 @@ class Recovery:
 
     def _is_usable(self, release: Release) -> bool:
         """Whether it has been healthy, still runs, and can serve under the configuration of this daemon."""
-        return bool(release.upstream and release.running and self._launcher.can_adopt(release))
+        with going_on(f"cannot tell whether {describe(release.version)} can go on, so it is ended"):
+            return bool(release.upstream and release.running and self._launcher.can_adopt(release))
+        return False
 
     async def _let_wait(self, live: Version | None) -> None:
         """Requests wait for the live version, which is started again; without one they are answered."""
