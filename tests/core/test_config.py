@@ -78,6 +78,10 @@ def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str
         ('{"start_command": "x", "internal_port": 0}', "internal_port: expected `int` >= 1"),
         ('{"start_command": "x", "drain_timeout_ms": -1}', "drain_timeout_ms"),
         ('{"start_command": "x", "health_endpoint": "healthz"}', "health_endpoint: expected a path that begins with /"),
+        (
+            r'{"start_command": "x", "health_endpoint": "/healthz\n"}',
+            "health_endpoint: expected a path that begins with /",
+        ),
         ('{"start_command": "x", "strategy": "yolo"}', "strategy"),
         ('{"start_command": "x", "port": 9100}', "api_port 9100 is also the app's port"),
         ('{"start_command": "x\\u0000"}', "NUL"),

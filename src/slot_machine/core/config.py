@@ -43,7 +43,7 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = 900_000
     health_endpoint: Annotated[
         str,
-        msgspec.Meta(pattern=r"^/[!-~]*$"),
+        msgspec.Meta(pattern=r"^/[!-~]*\Z"),
         Doc("path that answers 200 while the app is healthy; begins with `/`, without spaces"),
     ] = "/healthz"
     health_timeout_ms: Annotated[TimeLimit, Doc("time that a new version has to become healthy")] = 10_000
