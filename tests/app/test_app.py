@@ -218,15 +218,21 @@ def test_whatever_fails_at_the_start_the_live_version_serves(tmp_path: Path, str
         run(failed_in(at, step))
 
 
+async def started_until(made: Machine, at: int) -> "asyncio.Task[None]":
+    """The recovery of an app whose version was live, in its step `at`."""
+    await a_was_live(made)
+    came = asyncio.Event()
+    strike_in(made, at, came.set)
+    recovery = made.app.start()
+    await came.wait()
+    return recovery
+
+
 @pytest.mark.parametrize("strategy", ["overlap", "replace"])
 def test_stop_in_any_step_of_the_start_leaves_nothing(tmp_path: Path, strategy: str) -> None:
     async def stopped_in(at: int, step: str) -> None:
         async with machine(tmp_path, strategy) as made:
-            await a_was_live(made)
-            came = asyncio.Event()
-            strike_in(made, at, came.set)
-            recovery = made.app.start()
-            await came.wait()
+            recovery = await started_until(made, at)
             await ended(made)
             assert recovery.done()
             check_stopped(made, f"stopped in step {at}, {step}")
@@ -239,11 +245,7 @@ def test_stop_in_any_step_of_the_start_leaves_nothing(tmp_path: Path, strategy: 
 def test_recovery_that_is_cancelled_in_any_step_can_be_stopped(tmp_path: Path, strategy: str) -> None:
     async def cancelled_in(at: int, step: str) -> None:
         async with machine(tmp_path, strategy) as made:
-            await a_was_live(made)
-            came = asyncio.Event()
-            strike_in(made, at, came.set)
-            recovery = made.app.start()
-            await came.wait()
+            recovery = await started_until(made, at)
             recovery.cancel()
             await asyncio.wait([recovery])
             await ended(made)
