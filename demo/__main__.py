@@ -50,13 +50,17 @@ def main(slot_machine: str) -> int:
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(30)
+    give_account(load)
+    return 1 if load.failures else 0
+
+
+def give_account(load: Load) -> None:
     title("account")
     for version, count in sorted(load.answers.items()):
         print(f"  {count:6} requests served by {version}")
     print(f"  {len(load.failures):6} requests failed")
     for failure in load.failures[:10]:
         print(f"         {failure}")
-    return 1 if load.failures else 0
 
 
 def start(argv: list[str], repo: Path, api_port: int) -> "subprocess.Popen[bytes]":
