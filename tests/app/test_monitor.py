@@ -1,15 +1,15 @@
 """Questions for the health of the live app: when they are asked, and what comes of them."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from slot_machine.app.monitor import FAILURES_IN_A_ROW, SHORTEST_PAUSE_S, Monitor
 from slot_machine.app.release import Release
-from slot_machine.core.config import VersionConfig
+from slot_machine.core.config_file import parse
 from slot_machine.core.model import Version
 from slot_machine.host.network.health import Answer
 from tests.fakes import COMMITS, HEALTHY, Database, Faults, Launcher, run
@@ -51,7 +51,7 @@ def tell(launcher: Asked, story: Story, **config: object) -> None:
     async def told() -> None:
         version = Version("a", COMMITS["a"])
         release = Release(version, launcher.process(version))
-        await story(Monitor(msgspec.convert(settings, VersionConfig), launcher), release)
+        await story(Monitor(parse(json.dumps(settings))[0], launcher), release)
 
     run(told())
 

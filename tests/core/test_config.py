@@ -49,7 +49,7 @@ def test_internal_port_follows_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "near"), [("prot", "port"), ("healthEndpoint", "health_endpoint"), ("drain", "drain_timeout_ms")]
+    ("field", "near"), [("portt", "port"), ("healthEndpoint", "health_endpoint"), ("drain", "drain_timeout_ms")]
 )
 def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str) -> None:
     _, (warning,) = parse(json.dumps({"start_command": "x", field: 1}))

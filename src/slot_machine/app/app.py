@@ -40,7 +40,7 @@ class App:
         self._tasks = tasks
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = mode
-        self.supervisor = Supervisor(config.version, launcher, mode.traffic, tasks)
+        self.supervisor = Supervisor(config, launcher, mode.traffic, tasks)
         slots = Slots(config.version, worktrees, store, launcher, custody)
         self.deployer = Deployer(
             config.version,

@@ -45,6 +45,7 @@ class Launcher:
     ) -> None:
         """`env_file` is relative to `folder`."""
         self._config = config
+        self._daemon = daemon
         self._env_file = folder / daemon.env_file if daemon.env_file else None
         self._data = data
         self._store = store
@@ -86,7 +87,7 @@ class Launcher:
         if foreign := _foreign(release):
             return health.Answer(0, f"nothing of its own ({foreign})")
         address = release.upstream.addresses[INTERNAL]
-        limit_s = min(max(self._config.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
+        limit_s = min(max(self._daemon.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
         return await health.ask_once(address.host, address.port, self._config.health_endpoint, limit_s)
 
     def dropped_variables(self, version: Version, stage: Phase) -> list[str]:

@@ -7,7 +7,7 @@ from slot_machine.app.monitor import Monitor
 from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter
 from slot_machine.app.watch import Watch, WebWatch
-from slot_machine.core.config import VersionConfig
+from slot_machine.core.config import Config
 from slot_machine.core.model import WEB, Version
 from slot_machine.traffic.protocol import Traffic
 
@@ -18,15 +18,15 @@ class Supervisor:
     Any failure is logged and tried again. `all_restarts` and `switches` count since the daemon began.
     """
 
-    def __init__(self, config: VersionConfig, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
-        self._config = config
+    def __init__(self, config: Config, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
+        self._config = config.version
         self._launcher = launcher
         self._traffic = traffic
         self._tasks = tasks
         self._watching: set[asyncio.Task[None]] = set()
         self._earlier_restarts = 0
         self.monitor = Monitor(config, launcher)
-        self.web = WebWatch(config, launcher, traffic, self.monitor)
+        self.web = WebWatch(config.version, launcher, traffic, self.monitor)
         self.watches: dict[str, Watch] = {WEB: self.web}
         self.release: Release | None = None
         self.switches = 0

@@ -15,6 +15,10 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PORT)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=DAY_MS)]
 TimeLimit = Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)]
+Signal = Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "TSTP", "WINCH"]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}\Z")]
+"""Of a process or a job: it is part of the names of files and metrics."""
+Statuses = Annotated[str, msgspec.Meta(pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?\Z")]
 
 
 class Doc(NamedTuple):
@@ -28,9 +32,46 @@ class Doc(NamedTuple):
     fixed: bool = False
 
 
-class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How a version of the app is set up, started, checked and stopped."""
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker: a process that runs beside the web process, and that no visitor reaches."""
 
+    command: Annotated[str, Doc("starts it in the foreground, as `start_command` starts the web process")]
+    count: Annotated[int, msgspec.Meta(ge=0, le=100), Doc("how many of it run")] = 1
+    singleton: Annotated[
+        bool, Doc("whether the new version's starts only when the old version's has ended, as a scheduler's must")
+    ] = False
+    stop_timeout_ms: Annotated[Millis, Doc("time from the stop signal to SIGKILL")] = 60_000
+    stop_signal: Annotated[Signal, Doc("asks it to end. Its main process gets the signal")] = "TERM"
+    quiet_signal: Annotated[
+        Signal | Literal[""], Doc("sent at the switch, before the stop signal: take no new work", default="none")
+    ] = ""
+
+    @property
+    def stop_timeout_s(self) -> float:
+        return self.stop_timeout_ms / 1000
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that runs at the times of its schedule, in the live version."""
+
+    schedule: Annotated[str, Doc('when it runs, as in crontab(5): `"0 3 * * *"` is every night at three')]
+    command: Annotated[str, Doc("what runs; `/bin/sh -c` runs it in the root folder of the version's files")]
+    timeout_ms: Annotated[TimeLimit, Doc("time limit of a run; after it, all that it started is killed")] = 3_600_000
+
+    @property
+    def timeout_s(self) -> float:
+        return self.timeout_ms / 1000
+
+
+class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version of the app is set up, started, checked and stopped.
+
+    Paths are relative to `root`, and `root` is relative to the repository's top folder.
+    """
+
+    root: Annotated[
+        str, Doc("folder of the app in the repository, in which all commands run", default="the repository's top")
+    ] = ""
     start_command: Annotated[
         str, Doc("starts the app in the foreground. `/bin/sh -c` runs it in the root folder of the version's files")
     ]
@@ -41,24 +82,71 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
         TimeLimit,
         Doc("time limit of the setup. After it, the setup and all that it started are killed, and the deploy fails"),
     ] = 900_000
+    setup_inputs: Annotated[
+        tuple[str, ...] | None,
+        Doc(
+            "files that the setup depends on: it is skipped while they are unchanged. See [Setup](deploys.md#setup)",
+            default="the lock files and manifests that are known",
+        ),
+    ] = None
+    build_command: Annotated[
+        str | None, Doc("runs after the setup, on every deploy, for example `npm run build`", default="none")
+    ] = ""
+    release_command: Annotated[
+        str | None,
+        Doc(
+            "runs once for each deploy, after the build and before the new version starts, for example a migration."
+            " It never runs for a rollback or a restart",
+            default="none",
+        ),
+    ] = ""
+    release_timeout_ms: Annotated[TimeLimit, Doc("time limit of the release command")] = 900_000
+    processes: Annotated[
+        dict[Name, str | Process],
+        Doc("workers: by name, a command or an object. See [Processes](processes.md)", default="none"),
+    ] = {}
+    cron: Annotated[
+        dict[Name, Job], Doc("jobs: by name, a schedule and a command. See [Jobs](processes.md#jobs)", default="none")
+    ] = {}
     health_endpoint: Annotated[
         str,
         msgspec.Meta(pattern=r"^/[!-~]*\Z"),
-        Doc("path that answers 200 while the app is healthy; begins with `/`, without spaces"),
+        Doc("path that is asked for while the app is checked; begins with `/`, without spaces"),
     ] = "/healthz"
+    health_status: Annotated[
+        Annotated[int, msgspec.Meta(ge=100, le=599)] | Statuses,
+        Doc('the status of a healthy answer: a number, or a range such as `"200-399"`'),
+    ] = 200
+    health_host: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^[!-~]*\Z"),
+        Doc("`Host` field of health checks, for apps that answer certain hosts only", default="the address and port"),
+    ] = ""
     health_timeout_ms: Annotated[TimeLimit, Doc("time that a new version has to become healthy")] = 10_000
-    health_interval_ms: Annotated[
-        Millis,
-        Doc("time between two health checks of the live app; 0 switches them off. See [Health](deploys.md#health)"),
-    ] = 5_000
-    restart_when_unhealthy: Annotated[
-        bool, Doc("whether a live app that is unhealthy is stopped and started again")
-    ] = False
     drain_timeout_ms: Annotated[Millis, Doc("time from the switch to SIGKILL for the old version")] = 5_000
     strategy: Annotated[
         Literal["overlap", "replace"],
         Doc("`replace` is for apps that must not run twice. See [Traffic modes](deploys.md#traffic-modes)"),
     ] = "overlap"
+    shared_dirs: Annotated[
+        tuple[str, ...],
+        Doc("folders of the app's data, which all versions share. See [Data](data.md)", default="none"),
+    ] = ()
+    shared_files: Annotated[
+        tuple[str, ...],
+        Doc("files of the app's data, which all versions share. A folder is the safer choice", default="none"),
+    ] = ()
+    asset_dirs: Annotated[
+        tuple[str, ...],
+        Doc(
+            "folders with files whose names bear a digest: the new version serves those of earlier ones, too."
+            " See [Assets](deploys.md#assets)",
+            default="none",
+        ),
+    ] = ()
+    asset_keep: Annotated[
+        int, msgspec.Meta(ge=0, le=100), Doc("number of earlier live versions whose assets are served")
+    ] = 3
 
     @property
     def setup_timeout_s(self) -> float:
@@ -69,12 +157,25 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.health_timeout_ms / 1000
 
     @property
-    def health_interval_s(self) -> float:
-        return self.health_interval_ms / 1000
+    def release_timeout_s(self) -> float:
+        return self.release_timeout_ms / 1000
 
     @property
     def drain_timeout_s(self) -> float:
         return self.drain_timeout_ms / 1000
+
+    @property
+    def workers(self) -> dict[str, Process]:
+        """`processes`, with objects in place of plain commands."""
+        return {
+            name: Process(command=process) if isinstance(process, str) else process
+            for name, process in self.processes.items()
+        }
+
+    @property
+    def healthy_statuses(self) -> range:
+        first, _, last = str(self.health_status).partition("-")
+        return range(int(first), int(last or first) + 1)
 
 
 class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +221,13 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ("127.0.0.0/8", "::1/128")
     response_timeout_ms: Annotated[Millis, Doc("time that the app has to begin its reply; 0 is no limit")] = 60_000
+    health_interval_ms: Annotated[
+        Millis,
+        Doc("time between two health checks of the live app; 0 switches them off. See [Health](deploys.md#health)"),
+    ] = 5_000
+    restart_when_unhealthy: Annotated[
+        bool, Doc("whether a live app that is unhealthy is stopped and started again")
+    ] = False
     access_log: Annotated[
         str | None, Doc("file that gets one line for each request; relative to this file's folder", default="none")
     ] = ""
@@ -155,9 +263,26 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
 
+    app_config: Annotated[
+        str | None,
+        Doc(
+            "path, in the repository, of the file that a commit's own fields are read from."
+            " See [The commit's own file](configuration.md#the-commits-own-file)",
+            default="this file's own path, if it lies in the repository",
+        ),
+    ] = ""
+    cron_timezone: Annotated[
+        str | None,
+        Doc("time zone of the schedules, such as `Europe/Zurich`", default="`TZ`, else that of the machine"),
+    ] = ""
+
     def __post_init__(self) -> None:
         if self.internal_port == 0:
             msgspec.structs.force_setattr(self, "internal_port", self.port)
+
+    @property
+    def health_interval_s(self) -> float:
+        return self.health_interval_ms / 1000
 
     @property
     def user_name(self) -> str:

@@ -13,6 +13,15 @@ from slot_machine.core.errors import ConfigError
 
 FIELDS = VersionConfig.__struct_fields__ + DaemonConfig.__struct_fields__
 
+PATTERNS = {
+    "health_endpoint": "expected a path that begins with / and has no spaces",
+    "health_status": 'expected a status or a range, such as 200 or "200-399"',
+    "health_host": "expected a host name, without spaces",
+    "processes": "expected names of a-z, 0-9, - and _ that begin with a letter",
+    "cron": "expected names of a-z, 0-9, - and _ that begin with a letter",
+}
+"""What is expected where a field's pattern does not match."""
+
 
 def parse(text: bytes | str, name: str = FILE_NAME) -> tuple[Config, list[str]]:
     """Returns the configuration and its warnings.
@@ -59,8 +68,7 @@ def _object(text: bytes | str, name: str) -> dict[str, object]:
 
 def _check(config: Config, name: str) -> None:
     version, daemon = config
-    if not version.start_command.strip():
-        raise ConfigError(f'{name}: start_command is empty: fill in how to start the app, for example "node server.js"')
+    _check_version(version, name)
     if daemon.api_port in (daemon.port, daemon.internal_port):
         raise ConfigError(f"{name}: api_port {daemon.api_port} is also the app's port: give one of them another number")
     for network in daemon.trusted_proxies:
@@ -70,11 +78,47 @@ def _check(config: Config, name: str) -> None:
             example = 'write an address or a network such as "10.0.0.0/8"'
             raise ConfigError(f"{name}: trusted_proxies: {error}: {example}") from None
     for field, value in to_fields(config).items():
-        if isinstance(value, str) and "\0" in value:
+        if "\\u0000" in msgspec.json.encode(value).decode():
             raise ConfigError(f"{name}: {field} contains a NUL character")
     for field, path in (("env_file", daemon.env_file), ("access_log", daemon.access_log)):
         if path and posixpath.normpath(path) == ".":
             raise ConfigError(f"{name}: {field} must name a file, not the folder")
+
+
+def _check_version(version: VersionConfig, name: str) -> None:
+    if not version.start_command.strip():
+        raise ConfigError(f'{name}: start_command is empty: fill in how to start the app, for example "node server.js"')
+    if "web" in version.processes:
+        raise ConfigError(f"{name}: processes: the web process is start_command, so no other one is called web")
+    commands = {f"processes.{process}": worker.command for process, worker in version.workers.items()}
+    commands |= {f"cron.{job}": entry.command for job, entry in version.cron.items()}
+    for field, command in commands.items():
+        if not command.strip():
+            raise ConfigError(f"{name}: {field}: the command is empty")
+    _check_paths(version, name)
+
+
+def _check_paths(version: VersionConfig, name: str) -> None:
+    if version.root:
+        _parts("root", version.root, name)
+    seen: list[tuple[str, tuple[str, ...]]] = []
+    for field in ("shared_dirs", "shared_files", "asset_dirs"):
+        for path in getattr(version, field):
+            parts = _parts(field, path, name)
+            for other, others in seen:
+                if parts[: len(others)] == others or others[: len(parts)] == parts:
+                    raise ConfigError(f"{name}: {field}: {path!r} overlaps with {other!r}: name only one of them")
+            seen.append((path, parts))
+
+
+def _parts(field: str, path: str, name: str) -> tuple[str, ...]:
+    """The path's components. Raises ConfigError."""
+    parts = tuple(part for part in path.split("/") if part not in ("", "."))
+    if path.startswith("/") or ".." in parts or ".git" in parts or (not parts and field != "root"):
+        raise ConfigError(
+            f'{name}: {field}: {path!r} must be a path below the app\'s folder, without .. and .git, such as "data"'
+        )
+    return parts
 
 
 def _in_words(error: str) -> str:
@@ -86,7 +130,7 @@ def _in_words(error: str) -> str:
     if not where:
         return what
     if "matching regex" in what:
-        what = "expected a path that begins with / and has no spaces"
+        what = next((words for field, words in PATTERNS.items() if where.startswith(field)), what)
     return f"{where.rstrip('`')}: {what[0].lower()}{what[1:]}"
 
 

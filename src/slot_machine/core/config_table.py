@@ -5,7 +5,7 @@ import json
 import msgspec
 from msgspec import inspect
 
-from slot_machine.core.config import FIXED, DaemonConfig, VersionConfig, docs
+from slot_machine.core.config import FIXED, DaemonConfig, Job, Process, VersionConfig, docs
 
 
 def tables() -> str:
@@ -16,6 +16,10 @@ def tables() -> str:
             "## Fields of a version\n",
             "How a version of the app is set up, started, checked and stopped.\n",
             *_table(VersionConfig),
+            "\nThe objects in `processes` have these fields:\n",
+            *_table(Process),
+            "\nThe objects in `cron` have these fields:\n",
+            *_table(Job),
             "\n## Fields of the daemon\n",
             "How the daemon serves the app on this machine.\n",
             *_table(DaemonConfig),
@@ -46,6 +50,8 @@ def _allowed(kind: inspect.Type) -> str:
             return " or ".join(_allowed(one) for one in kinds if not isinstance(one, inspect.NoneType))
         case inspect.VarTupleType():
             return "list of strings"
+        case inspect.DictType():
+            return "object"
         case _:
             return "string"
 
