@@ -11,11 +11,13 @@ from typing import NamedTuple, NoReturn, TypeVar, cast
 
 from slot_machine.app import custody
 from slot_machine.app.app import App
+from slot_machine.app.configurations import Configurations
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.release import Release, releases_of
 from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config_file import parse
+from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import CommitNotFound, StageFailed
 from slot_machine.core.model import WEB, Attempt, Contents, Made, Rules, Running, State, Version
 from slot_machine.core.phases import Phase
@@ -291,14 +293,13 @@ class Traffic:
 class Mode:
     name = "proxy"
 
-    def __init__(self, faults: Faults, traffic: Traffic, reason: str) -> None:
+    def __init__(self, faults: Faults, traffic: Traffic) -> None:
         self.traffic = traffic
         self._faults = faults
-        self._reason = reason
 
-    async def reason_to_stop_first(self) -> str:
+    async def reason_to_stop_first(self, version: Version) -> str:
         await self._faults.step("reason to stop first")
-        return self._reason
+        return "strategy: replace" if version.config.strategy == "replace" else ""
 
     async def close(self) -> None:
         await self._faults.step("close")
@@ -314,6 +315,8 @@ class Trees:
     def __init__(self, faults: Faults, data: Path) -> None:
         self.data = data
         self.heads: dict[int, str] = {}
+        self.files: dict[str, bytes] = {}
+        """What each commit has as slot-machine.json."""
         self.sizes: dict[int, Size] = {}
         self._faults = faults
 
@@ -329,6 +332,10 @@ class Trees:
         if commitish not in COMMITS:
             raise CommitNotFound(f"no commit {commitish}")
         return COMMITS[commitish]
+
+    async def file_at(self, commit: str, _: str) -> bytes | None:
+        await self._faults.step("file at")
+        return self.files.get(commit)
 
     async def protect(self, role: Protected, commit: str) -> None:
         await self._faults.step(f"protect {role} {commit[0]}")
@@ -432,9 +439,10 @@ class Machine(NamedTuple):
         parsed, _ = parse(json.dumps({"start_command": "app"} | dict(config)))
         store, traffic, trees = Database(faults, data / "state.db"), Traffic(faults), Trees(faults, data)
         launcher = Launcher(faults, store, data)
-        mode = Mode(faults, traffic, "strategy: replace" if parsed.version.strategy == "replace" else "")
+        mode = Mode(faults, traffic)
         custody = Custody(faults, trees, store)
-        app = App(parsed, trees, store, custody, launcher, cast(modes.Mode, mode), tasks)
+        configurations = Configurations(trees, parsed, FILE_NAME, "", _has_proxy=True)
+        app = App(parsed.daemon, configurations, trees, store, custody, launcher, cast(modes.Mode, mode), tasks)
         return cls(faults, store, trees, launcher, traffic, mode, app, app.supervisor, app.deployer)
 
     @property

@@ -11,6 +11,7 @@ import pytest
 from slot_machine.app.app import REAP_INTERVAL_S, App
 from slot_machine.app.opening import Found, Options
 from slot_machine.core.config_file import parse
+from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import KeeperGone
 from slot_machine.host.files.reserve import CHECK_INTERVAL_S, Reserve
 from slot_machine.host.git.worktrees import Worktrees
@@ -298,11 +299,13 @@ def test_orphans_are_reaped_whatever_fails_meanwhile(tmp_path: Path, reaper: Rea
 
 def test_app_of_what_was_found(tmp_path: Path) -> None:
     config, _ = parse('{"start_command": "x", "log_max_mb": 0, "spare_tree": false}')
-    options = Options(config, tmp_path, tmp_path / "repo", tmp_path, proxy=True, rebuild_state=False)
+    options = Options(
+        config, config, tmp_path / FILE_NAME, tmp_path / "repo", tmp_path, proxy=True, rebuild_state=False
+    )
 
     async def story() -> None:
         async with machine(tmp_path) as made, asyncio.TaskGroup() as tasks:
-            found = Found(made.store, cast(Worktrees, made.trees), [], cast(Mode, made.mode))
+            found = Found(made.store, cast(Worktrees, made.trees), [], cast(Mode, made.mode), FILE_NAME)
             app = App.of(options, found, tasks)
             await app.start()
             assert made.traffic.history == [None]

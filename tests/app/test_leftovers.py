@@ -14,8 +14,9 @@ from slot_machine.host.process.session import Session
 from slot_machine.traffic import modes
 from tests.fakes import COMMITS, Database, run
 
-A, B = Version("a", COMMITS["a"], 1), Version("b", COMMITS["b"], 2)
-CONFIG = Config(VersionConfig(start_command="app", drain_timeout_ms=7000), DaemonConfig(port=8080))
+APP = VersionConfig(start_command="app", drain_timeout_ms=7000)
+CONFIG = Config(APP, DaemonConfig(port=8080))
+A, B = Version("a", COMMITS["a"], 1, APP), Version("b", COMMITS["b"], 2, APP)
 
 
 class Ended:
@@ -84,7 +85,7 @@ def written_down(store: Database) -> Database:
 
 def end(store: Database, data: Path, left: list[Worker], *, proxy: bool) -> None:
     mode = modes.mode_of(CONFIG, data, data, proxy=proxy)
-    run(leftovers.end(store, CONFIG.version, data, left, mode))  # type: ignore[arg-type]
+    run(leftovers.end(store, data, left, mode))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("proxy", "ends"), [(True, {1: 0, 2: 7}), (False, {1: 0})])

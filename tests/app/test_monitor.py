@@ -49,9 +49,9 @@ def tell(launcher: Asked, story: Story, **config: object) -> None:
     settings = {"start_command": "app", "health_interval_ms": int(INTERVAL_S * 1000)} | config
 
     async def told() -> None:
-        version = Version("a", COMMITS["a"])
+        version = Version("a", COMMITS["a"], config=parse(json.dumps(settings))[0].version)
         release = Release(version, launcher.process(version))
-        await story(Monitor(parse(json.dumps(settings))[0], launcher), release)
+        await story(Monitor(parse(json.dumps(settings))[0].daemon, launcher), release)
 
     run(told())
 

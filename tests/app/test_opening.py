@@ -9,7 +9,9 @@ import pytest
 
 from slot_machine.app import leftovers, opening
 from slot_machine.app.opening import Found, Options
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.config_file import parse
+from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import GitFailed, StartRefused, StateDamaged
 from tests.app.stories import ignored
 from tests.fakes import Faults, raising, run
@@ -19,11 +21,13 @@ ORDER = [
     "check writable",
     "open database",
     "take room",
+    "fill configs",
     "adopt slots",
     "find workers",
     "make mode",
     "end leftovers",
     "interrupt unfinished",
+    "find own path",
 ]
 REBUILT = [*ORDER[:2], "rebuild", *ORDER[2:]]
 OPENED = ORDER.index("open database") + 1
@@ -53,6 +57,14 @@ class Part:
     def take_room(self) -> None:
         self._faults.now("take room")
 
+    def fill_configs(self, config: VersionConfig) -> None:
+        assert config.start_command == "x"
+        self._faults.now("fill configs")
+
+    async def path_in_repository(self, _: Path) -> str:
+        await self._faults.step("find own path")
+        return FILE_NAME
+
     def interrupt_unfinished(self) -> None:
         self._faults.now("interrupt unfinished")
 
@@ -80,7 +92,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Faults:
 
     async def end(*args: object) -> None:
         assert args[0] is part
-        assert args[2:] == (tmp_path / "data", ["worker"], "mode")
+        assert args[1:] == (tmp_path / "data", ["worker"], "mode")
         await faults.step("end leftovers")
 
     monkeypatch.setattr(opening, "Worktrees", lambda *_: part)
@@ -95,7 +107,9 @@ def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Faults:
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
     config, _ = parse('{"start_command": "x", "user": 33, "group": null}')
-    return Options(config, tmp_path, tmp_path / "repo", tmp_path / "data", proxy=True, rebuild_state=False)
+    return Options(
+        config, config, tmp_path / FILE_NAME, tmp_path / "repo", tmp_path / "data", proxy=True, rebuild_state=False
+    )
 
 
 def opened(options: Options, *, rebuild_state: bool = False) -> Found:

@@ -75,8 +75,8 @@ class Bench:
         self.custody = Custody(self.trees, self.store)
         self.custody.tell_of_forks = self._forks  # type: ignore[assignment,method-assign]
         settings = {"start_command": "app", "setup_command": setup_command, "setup_timeout_ms": 5000}
-        config = msgspec.convert(settings, VersionConfig)
-        self.slots = Slots(config, self.trees, self.store, Launcher(faults, self.store, data), self.custody)
+        self.version = Version(NEW.slot, NEW.commit, NEW.tree, msgspec.convert(settings, VersionConfig))
+        self.slots = Slots(self.trees, self.store, Launcher(faults, self.store, data), self.custody)
         for tree, commit in ((1, COMMITS["a"]), (2, COMMITS["c"])):
             self.trees.path(tree).mkdir(exist_ok=True)
             self.trees.heads[tree] = commit
@@ -96,7 +96,7 @@ class Bench:
 
     async def prepare(self) -> RunningAttempt:
         attempt = self.attempt()
-        await self.slots.prepare(attempt, NEW)
+        await self.slots.prepare(attempt, self.version)
         return attempt
 
     def check(self, where: str) -> None:
@@ -172,7 +172,7 @@ def test_whatever_fails_no_tree_passes_for_prepared(tmp_path: Path, shell: Shell
             bench.faults.names.clear()
             bench.faults.at, bench.faults.strike = at, strike
             try:
-                await bench.slots.prepare(attempt, NEW)
+                await bench.slots.prepare(attempt, bench.version)
             except (SlotMachineError, OSError, sqlite3.Error, ValueError):
                 assert not bench.slots.holds(NEW), step
             bench.check(step)

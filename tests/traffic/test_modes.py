@@ -9,24 +9,25 @@ from spec.ports import free_port
 
 from slot_machine.core.config import Config, DaemonConfig, VersionConfig
 from slot_machine.core.errors import KeeperGone, StageFailed
+from slot_machine.core.model import Version
 from slot_machine.traffic.mode import Mode
-from slot_machine.traffic.modes import NoProxy, Overlap, Replace, mode_of
+from slot_machine.traffic.modes import NoProxy, Proxy, mode_of
 
 APP = VersionConfig(start_command="app")
+VERSION = Version("a", "c" * 40, 1, APP)
 
 
-def mode(data: Path, daemon: DaemonConfig, version: VersionConfig = APP, *, proxy: bool) -> Mode:
-    return mode_of(Config(version, daemon), data, data, proxy=proxy)
+def mode(data: Path, daemon: DaemonConfig, *, proxy: bool) -> Mode:
+    return mode_of(Config(APP, daemon), data, data, proxy=proxy)
 
 
 def test_strategy_decides_whether_the_old_version_stops_first(tmp_path: Path) -> None:
-    overlap = mode(tmp_path, DaemonConfig(), proxy=True)
-    replace = mode(tmp_path, DaemonConfig(), VersionConfig(start_command="app", strategy="replace"), proxy=True)
+    behind = mode(tmp_path, DaemonConfig(), proxy=True)
+    replaces = Version("a", "c" * 40, 1, VersionConfig(start_command="app", strategy="replace"))
 
-    assert isinstance(overlap, Overlap)
-    assert isinstance(replace, Replace)
-    assert asyncio.run(overlap.reason_to_stop_first()) == ""
-    assert asyncio.run(replace.reason_to_stop_first()) == "strategy: replace"
+    assert isinstance(behind, Proxy)
+    assert asyncio.run(behind.reason_to_stop_first(VERSION)) == ""
+    assert asyncio.run(behind.reason_to_stop_first(replaces)) == "strategy: replace"
 
 
 def test_start_behind_the_proxy_gets_ports_of_its_own(tmp_path: Path) -> None:
@@ -75,5 +76,5 @@ def test_without_a_keeper_the_old_version_stops_first(tmp_path: Path) -> None:
     own = mode(tmp_path, DaemonConfig(), proxy=False)
 
     assert isinstance(own, NoProxy)
-    assert asyncio.run(own.reason_to_stop_first()) == "no handover of the port: the live version does not run"
+    assert asyncio.run(own.reason_to_stop_first(VERSION)) == "no handover of the port: the live version does not run"
     assert asyncio.run(own.measure()) is None

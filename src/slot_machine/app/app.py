@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import Self
 
+from slot_machine.app.configurations import Configurations
 from slot_machine.app.custody import Custody
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.failures import going_on
@@ -12,7 +13,7 @@ from slot_machine.app.opening import Found, Options
 from slot_machine.app.seams import Starter, Trees
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
-from slot_machine.core.config import Config
+from slot_machine.core.config import DaemonConfig
 from slot_machine.host.process import containment, session
 from slot_machine.state.store import Store
 from slot_machine.traffic.mode import Mode
@@ -27,7 +28,8 @@ class App:
 
     def __init__(
         self,
-        config: Config,
+        config: DaemonConfig,
+        configurations: Configurations,
         worktrees: Trees,
         store: Store,
         custody: Custody,
@@ -41,9 +43,9 @@ class App:
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = mode
         self.supervisor = Supervisor(config, launcher, mode.traffic, tasks)
-        slots = Slots(config.version, worktrees, store, launcher, custody)
+        slots = Slots(worktrees, store, launcher, custody)
         self.deployer = Deployer(
-            config.version,
+            configurations,
             worktrees,
             slots,
             store,
@@ -51,15 +53,18 @@ class App:
             mode,
             self.supervisor,
             tasks,
-            spare_tree=config.daemon.spare_tree,
+            spare_tree=config.spare_tree,
         )
 
     @classmethod
     def of(cls, options: Options, found: Found, tasks: asyncio.TaskGroup) -> Self:
         """On this machine, as `opening` found it."""
-        config, store, worktrees, mode = options.config, found.store, found.worktrees, found.mode
-        launcher = Launcher(config.version, config.daemon, options.folder, options.data, store, mode)
-        return cls(config, worktrees, store, Custody(worktrees, store), launcher, mode, tasks)
+        config, store, worktrees, mode = options.config.daemon, found.store, found.worktrees, found.mode
+        launcher = Launcher(config, options.config_file.parent, options.data, store, mode)
+        configurations = Configurations(
+            worktrees, options.as_read, found.config_path, config.app_config or "", options.proxy
+        )
+        return cls(config, configurations, worktrees, store, Custody(worktrees, store), launcher, mode, tasks)
 
     def start(self) -> "asyncio.Task[None]":
         """After `mode.open`. The task that it returns ends when the live version serves, or is being tried again."""

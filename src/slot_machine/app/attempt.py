@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from slot_machine.core.model import Attempt, Printed, Progress, Result, Version, rfc3339
+from slot_machine.core.model import NOT_CONFIGURED, Attempt, Printed, Progress, Result, Version, rfc3339
 from slot_machine.core.phases import Event, Phase, after
 from slot_machine.core.upstream import Counts
 from slot_machine.state.store import Store
@@ -38,7 +38,6 @@ class RunningAttempt:
         self.record = store.begin(record)
         self.phase = Phase.IDLE
         self.version: Version | None = None
-        self.warnings: tuple[str, ...] = ()
         self.cancelled = False
         """Somebody has cancelled it, and it can no longer succeed."""
         self._store = store
@@ -46,9 +45,14 @@ class RunningAttempt:
         self._began_s = self._stage_began_s = time.monotonic()
         self._summary = ""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.record.warnings
+
     def aim(self, version: Version) -> None:
         self.version = version
         self.record.commit, self.record.slot = version.commit, version.slot
+        self.record.config = version.config if version.config != NOT_CONFIGURED else ""
         self._note()
 
     def on(self, event: Event, message: str = "") -> None:
@@ -83,7 +87,7 @@ class RunningAttempt:
     def warn(self, message: str) -> None:
         """The client is told at once, and again in the reply's `warnings`."""
         log.warning("%s %d: %s", self.record.kind, self.record.id, message)
-        self.warnings += (message,)
+        self.record.warnings += (message,)
         self.output(f"warning: {message}")
 
     def end(self, error: str = "") -> None:

@@ -37,6 +37,13 @@ class Attempts:
             return running.record
         return self._unsaved or next(iter(self._store.attempts(limit=1)), None)
 
+    def history(self, limit: int) -> list[Attempt]:
+        """The latest first."""
+        return self._store.attempts(limit)
+
+    def find(self, attempt_id: int) -> Attempt | None:
+        return self._store.attempt(attempt_id)
+
     @asynccontextmanager
     async def begin(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:
         """When its block fails, the live version serves again, and a SlotMachineError is raised.

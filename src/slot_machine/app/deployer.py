@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from slot_machine.app.attempt import Report, RunningAttempt
 from slot_machine.app.attempts import Attempts
+from slot_machine.app.configurations import Configurations
 from slot_machine.app.failures import going_on
 from slot_machine.app.operations import Operations
 from slot_machine.app.placing import Placing
@@ -18,7 +19,6 @@ from slot_machine.app.seams import Starter, TrafficMode, Trees
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import NothingToRollBackTo, SlotMachineError, Stopping
 from slot_machine.core.model import Kind, State, Version
 from slot_machine.core.phases import Event, Phase
@@ -40,7 +40,7 @@ Outcome = Done | SlotMachineError
 class Deployer:
     def __init__(
         self,
-        config: VersionConfig,
+        configurations: Configurations,
         worktrees: Trees,
         slots: Slots,
         store: Store,
@@ -51,7 +51,7 @@ class Deployer:
         *,
         spare_tree: bool,
     ) -> None:
-        self._config = config
+        self._configurations = configurations
         self._worktrees = worktrees
         self._slots = slots
         self._store = store
@@ -62,10 +62,9 @@ class Deployer:
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo)
-        self.rollout = Rollout(config, store, slots, launcher, mode, supervisor)
+        self.rollout = Rollout(store, slots, launcher, mode, supervisor)
         self._placing = Placing(store, slots, preflight, spare_tree)
         self.recovery = Recovery(
-            config,
             store,
             slots,
             launcher,
@@ -95,12 +94,17 @@ class Deployer:
             async with self.attempts.begin("deploy", trigger, report) as attempt:
                 attempt.on(Event.DEPLOY, commitish)
                 state = self.state
-                version = Version(state.idle_slot, await self._worktrees.resolve(commitish), state.spare_tree)
+                commit = await self._worktrees.resolve(commitish)
+                attempt.aim(Version(state.idle_slot, commit, state.spare_tree))
+                config, warnings = await self._configurations.of(commit)
+                version = Version(state.idle_slot, commit, state.spare_tree, config)
                 attempt.aim(version)
+                for warning in warnings:
+                    attempt.warn(warning)
                 self._check_environment(attempt, version)
                 attempt.on(Event.RESOLVED, describe(version))
                 version = await self._placing.place(attempt, version)
-                await self._check_memory(attempt)
+                await self._check_memory(attempt, version)
                 await self._slots.prepare(attempt, version)
                 return await self._go_live(attempt, Event.PREPARED, version)
 
@@ -132,9 +136,10 @@ class Deployer:
         """Breaks off the operation that runs, unless it has switched; then drains and stops the live version."""
         self.operations.refuse_more(Stopping)
         self._preflight.cancel()
-        ends_s = time.monotonic() + self._config.drain_timeout_s
+        began_s = time.monotonic()
         await self.operations.abandon()
         live = await self._supervisor.pause()
+        ends_s = began_s + (live.version.config.drain_timeout_s if live else 0)
         if live:
             with going_on(f"cannot drain {describe(live.version)}"):
                 await retire(self._mode.traffic, live, ends_s - time.monotonic())
@@ -142,7 +147,7 @@ class Deployer:
         # An earlier daemon may have left releases that a recovery did not get to.
         with going_on("cannot end what an earlier daemon left"):
             for release in self._launcher.left_running():
-                await release.stop(ends_s - time.monotonic())
+                await release.stop(began_s + release.version.config.drain_timeout_s - time.monotonic())
 
     async def let_go(self) -> None:
         """Leaves the live version running, for the daemon that takes over."""
@@ -156,10 +161,10 @@ class Deployer:
         if dropped:
             attempt.warn(f"/bin/sh does not hand on these variables of env_file, for their names: {', '.join(dropped)}")
 
-    async def _check_memory(self, attempt: RunningAttempt) -> None:
+    async def _check_memory(self, attempt: RunningAttempt, version: Version) -> None:
         """Warns if two versions at once may not fit into memory."""
         live = self._supervisor.release
-        if not live or not self._supervisor.running or await self._mode.reason_to_stop_first():
+        if not live or not self._supervisor.running or await self._mode.reason_to_stop_first(version):
             return
         if warning := self._preflight.memory_warning(live):
             attempt.warn(warning)

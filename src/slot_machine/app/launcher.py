@@ -12,7 +12,7 @@ from pathlib import Path
 
 from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
-from slot_machine.core.config import DaemonConfig, VersionConfig
+from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import WEB, Running, Version
 from slot_machine.core.phases import Phase
@@ -40,17 +40,14 @@ log = logging.getLogger(__name__)
 class Launcher:
     runs = (WEB,)
 
-    def __init__(
-        self, config: VersionConfig, daemon: DaemonConfig, folder: Path, data: Path, store: Store, mode: Mode
-    ) -> None:
+    def __init__(self, config: DaemonConfig, folder: Path, data: Path, store: Store, mode: Mode) -> None:
         """`env_file` is relative to `folder`."""
         self._config = config
-        self._daemon = daemon
-        self._env_file = folder / daemon.env_file if daemon.env_file else None
+        self._env_file = folder / config.env_file if config.env_file else None
         self._data = data
         self._store = store
         self._mode = mode
-        self.logs = SlotLogs(data, daemon.log_max_mb * 1_000_000, daemon.log_keep)
+        self.logs = SlotLogs(data, config.log_max_mb * 1_000_000, config.log_keep)
         # A data plane can outlive this daemon, so the ids of two daemons must not be the same.
         self._run_ids = itertools.count(secrets.randbits(52))
 
@@ -87,8 +84,8 @@ class Launcher:
         if foreign := _foreign(release):
             return health.Answer(0, f"nothing of its own ({foreign})")
         address = release.upstream.addresses[INTERNAL]
-        limit_s = min(max(self._daemon.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
-        return await health.ask_once(address.host, address.port, self._config.health_endpoint, limit_s)
+        limit_s = min(max(self._config.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
+        return await health.ask_once(address.host, address.port, release.version.config.health_endpoint, limit_s)
 
     def dropped_variables(self, version: Version, stage: Phase) -> list[str]:
         """Names of `env_file` that /bin/sh does not hand on. Raises StageFailed if the file is bad."""
@@ -134,7 +131,7 @@ class Launcher:
                 on_started()
                 await self._become_healthy(run, start, slot_log)
             except BaseException as error:
-                await run.stop(min(CANDIDATE_GRACE_S, self._config.drain_timeout_s))
+                await run.stop(min(CANDIDATE_GRACE_S, version.config.drain_timeout_s))
                 if not isinstance(error, asyncio.CancelledError):
                     await start.explain_failure()
                 raise
@@ -150,8 +147,8 @@ class Launcher:
 
     def _started(self, version: Version, release_id: int, start: Start, slot_log: SlotLog) -> Run:
         env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
-        argv = ["/bin/sh", "-c", self._config.start_command]
-        folder = self._data / trees.name(version.tree)
+        argv = ["/bin/sh", "-c", version.config.start_command]
+        folder = self._data / trees.name(version.tree) / version.config.root
         try:
             session = self._mode.spawn(start, argv, cwd=folder, env=env, output=slot_log.fd)
         except (OSError, ValueError) as error:
@@ -164,7 +161,7 @@ class Launcher:
 
     async def _become_healthy(self, run: Run, start: Start, slot_log: SlotLog) -> None:
         """Raises StageFailed, and what `start.reachable` raises."""
-        config = self._config
+        config = run.version.config
         try:
             hosts = await health.wait_healthy(
                 run.session,

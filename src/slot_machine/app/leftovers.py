@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from slot_machine.core.config import VersionConfig
 from slot_machine.host.process import containment
 from slot_machine.host.process.session import Session
 from slot_machine.state.store import Store
@@ -14,7 +13,7 @@ from slot_machine.traffic.worker import Left
 log = logging.getLogger(__name__)
 
 
-async def end(store: Store, config: VersionConfig, data: Path, left: Sequence[Left], mode: Mode) -> None:
+async def end(store: Store, data: Path, left: Sequence[Left], mode: Mode) -> None:
     """Leaves releases of the app to the recovery, unless they prevent the traffic mode from opening."""
     written_down = store.processes()
     known = {recorded.identity.mark for recorded in written_down} | {found.session.identity.mark for found in left}
@@ -25,6 +24,6 @@ async def end(store: Store, config: VersionConfig, data: Path, left: Sequence[Le
             session = Session.adopt(identity)
             if session.members():
                 log.warning("ending process %d (%s), left over from a daemon that was killed", identity.pid, role)
-            await session.stop(config.drain_timeout_s if running else 0)
+            await session.stop(running.version.config.drain_timeout_s if running else 0)
             store.remove_process(identity)
     await mode.end_other(left)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter
-from slot_machine.core.config import Config
+from slot_machine.core.config import DaemonConfig
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,8 @@ class Monitor:
     While `deploying` is set, an unhealthy app is not started again, because another version may be about to replace it.
     """
 
-    def __init__(self, config: Config, launcher: Starter) -> None:
-        self._config = config.daemon
-        self._endpoint = config.version.health_endpoint
+    def __init__(self, config: DaemonConfig, launcher: Starter) -> None:
+        self._config = config
         self._launcher = launcher
         self._crashed = False
         self._settled_s = 0.0
@@ -103,7 +102,8 @@ class Monitor:
         self._in_a_row += 1
         if self._in_a_row < FAILURES_IN_A_ROW:
             return
-        reason = f"{self._endpoint} answered {words}, not 200, {FAILURES_IN_A_ROW} times in a row or more"
+        endpoint = release.version.config.health_endpoint
+        reason = f"{endpoint} answered {words}, not 200, {FAILURES_IN_A_ROW} times in a row or more"
         if self._in_a_row == FAILURES_IN_A_ROW:
             log.error("%s is unhealthy: %s", describe(release.version), reason)
         self._sick = reason

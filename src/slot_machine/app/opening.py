@@ -20,10 +20,14 @@ DATABASE = "state.db"
 
 
 class Options(NamedTuple):
-    """What the file and the command line say. `folder` is that of the file; `env_file` is relative to it."""
+    """What the file and the command line say. `as_read` is what the file alone says.
+
+    `env_file` is relative to the folder of `config_file`, which is an absolute path without symlinks.
+    """
 
     config: Config
-    folder: Path
+    as_read: Config
+    config_file: Path
     repo: Path
     data: Path
     proxy: bool
@@ -43,12 +47,16 @@ class Options(NamedTuple):
 
 
 class Found(NamedTuple):
-    """`left` are workers of the data plane that an earlier daemon left running."""
+    """`left` are workers of the data plane that an earlier daemon left running.
+
+    `config_path` is the path of the daemon's file in the repository; empty if it lies outside.
+    """
 
     store: Store
     worktrees: Worktrees
     left: Sequence[Left]
     mode: Mode
+    config_path: str
 
 
 async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> Found:
@@ -62,12 +70,13 @@ async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> 
     store = open_sound(options.data / DATABASE)
     stack.callback(store.close)
     store.take_room()
+    store.fill_configs(options.config.version)
     await worktrees.adopt_slots()
     left = left_running(options.data)
-    mode = mode_of(options.config, options.folder, options.data, proxy=options.proxy)
-    await leftovers.end(store, options.config.version, options.data, left, mode)
+    mode = mode_of(options.config, options.config_file.parent, options.data, proxy=options.proxy)
+    await leftovers.end(store, options.data, left, mode)
     store.interrupt_unfinished()
-    return Found(store, worktrees, left, mode)
+    return Found(store, worktrees, left, mode, await worktrees.path_in_repository(options.config_file))
 
 
 async def check(options: Options) -> None:

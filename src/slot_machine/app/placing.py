@@ -29,7 +29,7 @@ class Placing:
             self._preflight.check_disk(version)
             return version
         obstacle = self._obstacle(version)
-        instead = Version(version.slot, version.commit, previous.tree)
+        instead = version.moved(version.slot, previous.tree)
         if not self._has_spare_tree or not await self._has_room(attempt, instead):
             await self._slots.discard(attempt, version.tree)
         self._preflight.check_disk(instead)
@@ -44,7 +44,7 @@ class Placing:
         This is the spare tree, if there can be one and the version's own tree is still complete: then the own tree
         stays as it is until the switch. Otherwise it is the own tree.
         """
-        version = Version(previous.slot, previous.commit, self._store.state().spare_tree)
+        version = previous.moved(previous.slot, self._store.state().spare_tree)
         if not self._slots.holds(previous) or self._obstacle(version):
             return previous
         attempt.aim(version)

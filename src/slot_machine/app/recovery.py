@@ -14,7 +14,6 @@ from slot_machine.app.rollout import Rollout
 from slot_machine.app.seams import Starter
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event
 from slot_machine.state.store import Store
@@ -27,7 +26,6 @@ TakesOver = Callable[[Release], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Recovery:
-    _config: VersionConfig
     _store: Store
     _slots: Slots
     _launcher: Starter
@@ -86,7 +84,7 @@ class Recovery:
 
     async def _end(self, release: Release) -> None:
         if release.upstream and release.running:
-            await retire(self._traffic, release, self._config.drain_timeout_s)
+            await retire(self._traffic, release, release.version.config.drain_timeout_s)
         else:
             await release.stop(0)
 

@@ -9,7 +9,6 @@ from slot_machine.app.retirement import Retired, retire
 from slot_machine.app.seams import Starter, TrafficMode
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import KeeperGone, StageFailed, Unsteerable
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event, Phase
@@ -20,7 +19,6 @@ from slot_machine.state.store import Store
 
 @dataclass(frozen=True)
 class Rollout:
-    _config: VersionConfig
     _store: Store
     _slots: Slots
     _launcher: Starter
@@ -59,7 +57,7 @@ class Rollout:
                 if routed:
                     await self._mode.traffic.route(old.upstream if old else None)
             finally:
-                await candidate.stop(self._config.drain_timeout_s / 2)
+                await candidate.stop(candidate.version.config.drain_timeout_s / 2)
             raise
         self._supervisor.watch(candidate)
         self._slots.link()
@@ -74,8 +72,8 @@ class Rollout:
             attempt.warn(f"{describe(old.version)} was not drained in full: {in_words(error)}")
 
     async def _start(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
-        command, health = self._config.start_command, f"polling {self._config.health_endpoint}"
-        reason = await self._mode.reason_to_stop_first() if live else ""
+        command, health = version.config.start_command, f"polling {version.config.health_endpoint}"
+        reason = await self._mode.reason_to_stop_first(version) if live else ""
         if live and not reason:
             try:
                 attempt.on(event, command)
@@ -98,7 +96,7 @@ class Rollout:
         attempt.summarize(f"stopped first: {reason}")
 
     async def _retire(self, attempt: RunningAttempt, old: Release) -> None:
-        budget_s = self._config.drain_timeout_s
+        budget_s = old.version.config.drain_timeout_s
         retired = await retire(self._mode.traffic, old, budget_s)
         attempt.count(retired.counts)
         attempt.summarize(_retired_in_words(retired, budget_s))

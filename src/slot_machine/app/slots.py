@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import sqlite3
+from pathlib import Path
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Starter, Trees
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import GitFailed, StageFailed
-from slot_machine.core.model import Contents, Made, State, Version
+from slot_machine.core.model import Contents, Made, State, Version, short
 from slot_machine.core.phases import Event, Phase
 from slot_machine.host.files import links, reclaim
 from slot_machine.host.files.kept import in_words
@@ -27,10 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Slots:
-    def __init__(
-        self, config: VersionConfig, worktrees: Trees, store: Store, launcher: Starter, custody: Custody
-    ) -> None:
-        self._config = config
+    def __init__(self, worktrees: Trees, store: Store, launcher: Starter, custody: Custody) -> None:
         self._worktrees = worktrees
         self._store = store
         self._launcher = launcher
@@ -40,6 +37,10 @@ class Slots:
         """Whether its tree was prepared for it, and not for another version since."""
         contents = self._store.contents(version.tree)
         return contents is not None and contents.commit == version.commit and not self._misplaced(version)
+
+    def folder(self, version: Version) -> Path:
+        """In which all commands of the version run."""
+        return self._worktrees.path(version.tree) / version.config.root
 
     def _misplaced(self, version: Version) -> bool:
         """Whether the tree was set up under the name of the other slot, which leads to another tree now."""
@@ -82,15 +83,16 @@ class Slots:
         self.link()
         async with self._custody.clearing(attempt, version) as clearing:
             await self._worktrees.checkout(version.tree, version.commit, clearing)
+        self._check_root(version)
         app_files = self._custody.app_files(version.tree)
-        if self._config.setup_command:
+        if version.config.setup_command:
             await app_files.before_setup()
         made = self._store.made(version.tree) or Made()
         self._store.save_made(version.tree, Made(made.files, unfinished=True))
-        attempt.on(Event.CHECKED_OUT, self._config.setup_command or "nothing to do")
+        attempt.on(Event.CHECKED_OUT, version.config.setup_command or "nothing to do")
         await self._set_up(attempt, version)
         fingerprint = await self._worktrees.fingerprint(version.tree)
-        self._store.save_made(version.tree, await app_files.of_setup() if self._config.setup_command else Made())
+        self._store.save_made(version.tree, await app_files.of_setup() if version.config.setup_command else Made())
         self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
 
     async def left(self, attempt: RunningAttempt, before: State) -> None:
@@ -147,8 +149,16 @@ class Slots:
         await remove_tree(path, owner(self._worktrees.data))
         self._store.save_size(tree, None)
 
+    def _check_root(self, version: Version) -> None:
+        """Raises StageFailed."""
+        tree, folder = self._worktrees.path(version.tree), self.folder(version)
+        if version.config.root and not (folder.is_dir() and folder.resolve().is_relative_to(tree.resolve())):
+            what = f"root: {version.config.root!r} is not a folder in commit {short(version.commit)}"
+            raise StageFailed(Phase.CHECKOUT, what, hint="name the app's folder from the repository's top")
+
     async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:
-        command = self._config.setup_command
+        config = version.config
+        command = config.setup_command
         if not command:
             return
         env = self._launcher.environment(version, Phase.SETUP, {})
@@ -165,8 +175,8 @@ class Slots:
             attempt.printed(piece)
 
         try:
-            folder = self._worktrees.path(version.tree)
-            async with asyncio.timeout(self._config.setup_timeout_s):
+            folder = self.folder(version)
+            async with asyncio.timeout(config.setup_timeout_s):
                 code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_output)
             if code:
                 message = f"setup_command failed with {describe_exit(code)}: {command}"
@@ -174,9 +184,7 @@ class Slots:
             if slot_log.failure:
                 raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
         except TimeoutError:
-            message = (
-                f"setup_command did not end within {self._config.setup_timeout_s:g} s, so it was killed: {command}"
-            )
+            message = f"setup_command did not end within {config.setup_timeout_s:g} s, so it was killed: {command}"
             hint = "raise setup_timeout_ms if it needs more time"
             raise StageFailed(Phase.SETUP, message, slot_log.tail(), hint) from None
         finally:

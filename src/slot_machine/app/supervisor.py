@@ -7,7 +7,7 @@ from slot_machine.app.monitor import Monitor
 from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter
 from slot_machine.app.watch import Watch, WebWatch
-from slot_machine.core.config import Config
+from slot_machine.core.config import DaemonConfig
 from slot_machine.core.model import WEB, Version
 from slot_machine.traffic.protocol import Traffic
 
@@ -18,15 +18,14 @@ class Supervisor:
     Any failure is logged and tried again. `all_restarts` and `switches` count since the daemon began.
     """
 
-    def __init__(self, config: Config, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
-        self._config = config.version
+    def __init__(self, config: DaemonConfig, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
         self._launcher = launcher
         self._traffic = traffic
         self._tasks = tasks
         self._watching: set[asyncio.Task[None]] = set()
         self._earlier_restarts = 0
         self.monitor = Monitor(config, launcher)
-        self.web = WebWatch(config.version, launcher, traffic, self.monitor)
+        self.web = WebWatch(launcher, traffic, self.monitor)
         self.watches: dict[str, Watch] = {WEB: self.web}
         self.release: Release | None = None
         self.switches = 0
@@ -121,7 +120,7 @@ class Supervisor:
                 await self._traffic.route(None)
         self._keep(release or Release(version))
         if stale and stale is not release:
-            await stale.stop(self._config.drain_timeout_s)
+            await stale.stop(stale.version.config.drain_timeout_s)
 
     async def retry(self, version: Version, why: str) -> None:
         """Starts a version that does not run, after the first delay and until it is healthy."""

@@ -11,7 +11,6 @@ from slot_machine.app.retirement import retire
 from slot_machine.app.run import Run
 from slot_machine.app.seams import Starter
 from slot_machine.core.backoff import next_delay_s
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import WEB
 from slot_machine.host.process.session import describe_exit
 from slot_machine.traffic.protocol import Traffic
@@ -90,9 +89,8 @@ class Watch:
 class WebWatch(Watch):
     """Watches the web run: requests are routed to it while it runs, and its health is checked."""
 
-    def __init__(self, config: VersionConfig, launcher: Starter, traffic: Traffic, monitor: Monitor) -> None:
+    def __init__(self, launcher: Starter, traffic: Traffic, monitor: Monitor) -> None:
         super().__init__(WEB, launcher)
-        self._config = config
         self._traffic = traffic
         self._monitor = monitor
         self._routed = True
@@ -138,7 +136,7 @@ class WebWatch(Watch):
             await self._traffic.route(None)
         with going_on(f"cannot clear away what is left of {describe(release.version)}"):
             if not how:
-                await retire(self._traffic, run, self._config.drain_timeout_s)
+                await retire(self._traffic, run, release.version.config.drain_timeout_s)
                 return
             await run.stop(0)
             if run.upstream:

@@ -29,7 +29,9 @@ def status() -> None:
     known = client().status()
     fail_if_refused(known)
     for name, value in known.items():
-        if isinstance(value, dict):
+        if name == "live_config" and isinstance(value, dict):
+            value = json.dumps({field: setting for field, setting in value.items() if setting})
+        elif isinstance(value, dict):
             value = _attempt(value)
         printing.result(f"{name:<17}{str(value).lower() if isinstance(value, bool) else value}".rstrip())
 

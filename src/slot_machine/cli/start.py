@@ -24,16 +24,18 @@ def options(
     config, warnings = parse(_read(config_file), config_file.name)
     for warning in warnings:
         logging.warning("%s", warning)
+    as_read = config
     if api_port:
         config = with_api_port(config, api_port)
     if not proxy and config.version.strategy == "replace":
         raise ConfigError(
             'strategy "replace" needs the proxy, which holds the requests', "leave out --no-proxy, or strategy"
         )
-    folder = config_file.resolve().parent
+    config_file = config_file.resolve()
+    folder = config_file.parent
     repo = (repo or folder).resolve()
     data = (data or (folder / config.daemon.data if config.daemon.data else repo / DATA_NAME)).resolve()
-    return Options(config, folder, repo, data, proxy, rebuild_state)
+    return Options(config, as_read, config_file, repo, data, proxy, rebuild_state)
 
 
 def run(options: Options, config_file: Path, *, only_check: bool) -> None:
@@ -42,7 +44,7 @@ def run(options: Options, config_file: Path, *, only_check: bool) -> None:
     user = rights.find(config.user_name, config.group_name) if os.geteuid() == 0 else None
     other_user = user if user and not user.is_ours else None
     if config.access_log:
-        _check_access_log(options.folder / config.access_log, other_user)
+        _check_access_log(options.config_file.parent / config.access_log, other_user)
     if only_check:
         reload.check_data_plane()
         print(json.dumps(reload.answer(options), indent=2), flush=True)

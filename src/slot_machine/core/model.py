@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.upstream import Counts, Upstream
 
 Slot = Literal["a", "b"]
@@ -23,12 +24,35 @@ def other(slot: Slot) -> Slot:
     return "b" if slot == "a" else "a"
 
 
-class Version(msgspec.Struct, frozen=True):
-    """A commit (its full hash), with the slot that it runs in and the tree that holds its files."""
+NOT_CONFIGURED = VersionConfig(start_command="")
+
+
+class Version(msgspec.Struct, frozen=True, eq=False):
+    """A commit (its full hash), with the slot that it runs in and the tree that holds its files.
+
+    `config` is what it was deployed with; later commits don't change it. It does not count for equality.
+    """
 
     slot: Slot
     commit: str
     tree: int = 0
+    config: VersionConfig = NOT_CONFIGURED
+
+    def __eq__(self, another: object) -> bool:
+        return isinstance(another, Version) and self._identity == another._identity
+
+    def __ne__(self, another: object) -> bool:
+        return not self == another
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, str, int]:
+        return self.slot, self.commit, self.tree
+
+    def moved(self, slot: Slot, tree: int) -> "Version":
+        return Version(slot, self.commit, tree, self.config)
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -87,7 +111,7 @@ class State(msgspec.Struct, frozen=True):
         if not kept:
             return State(version, None, time)
         tree = self.live.tree if kept.tree == version.tree else kept.tree
-        return State(version, Version(other(version.slot), kept.commit, tree), time)
+        return State(version, kept.moved(other(version.slot), tree), time)
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -133,6 +157,9 @@ class Attempt(msgspec.Struct, kw_only=True):
     stage_seconds: dict[str, float] = {}
     requests: Counts | Literal[""] = ""
     """What became of the requests at the switch; empty where nobody counted them."""
+    warnings: tuple[str, ...] = ()
+    config: VersionConfig | Literal[""] = ""
+    """What the version was deployed with; empty before it was known."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Literal
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -50,6 +52,9 @@ STATUSES: dict[type[SlotMachineError], int] = {
     Stopping: 503,
     Reloading: 503,
 }
+
+HISTORY = "/history/"
+HISTORY_LIMIT = 20
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -111,6 +116,7 @@ class Api:
             "/": ("GET", self._ready),
             "/status": ("GET", self._get_status),
             "/metrics": ("GET", self._get_metrics),
+            "/history": ("GET", self._get_history),
             "/deploy": ("POST", self._deploy),
             "/rollback": ("POST", self._rollback),
             "/cancel": ("POST", self._cancel),
@@ -139,7 +145,8 @@ class Api:
 
     def _handler(self, request: Request) -> Handler:
         """Raises HttpError."""
-        known = self._handlers.get(request.target.partition("?")[0])
+        path = request.target.partition("?")[0]
+        known = ("GET", self._get_attempt) if path.startswith(HISTORY) else self._handlers.get(path)
         if not known:
             raise HttpError(HTTPStatus.NOT_FOUND)
         method, handler = known
@@ -156,6 +163,20 @@ class Api:
 
     async def _get_metrics(self, _: Request) -> Response:
         return Response(200, await self._measure(), metrics.CONTENT_TYPE)
+
+    async def _get_history(self, request: Request) -> Response:
+        """`?limit=20` asks for so many, the latest first."""
+        given = parse_qs(request.target.partition("?")[2]).get("limit", [str(HISTORY_LIMIT)])[-1]
+        if not re.fullmatch("[0-9]{1,4}", given):
+            raise BadRequest(f"bad limit {given!r}", f"send a number, such as /history?limit={HISTORY_LIMIT}")
+        return _json(self._deployer.attempts.history(int(given)), 200)
+
+    async def _get_attempt(self, request: Request) -> Response:
+        number = request.target.partition("?")[0].removeprefix(HISTORY)
+        found = self._deployer.attempts.find(int(number)) if re.fullmatch("[0-9]{1,18}", number) else None
+        if not found:
+            raise HttpError(HTTPStatus.NOT_FOUND)
+        return _json(found, 200)
 
     async def _deploy(self, request: Request) -> Response:
         try:

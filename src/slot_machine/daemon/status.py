@@ -1,9 +1,12 @@
 """What `GET /status` and `slot-machine status` tell."""
 
+from typing import Literal
+
 import msgspec
 
 from slot_machine import __version__
 from slot_machine.app.app import App
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Version
 
 
@@ -34,6 +37,8 @@ class Status(msgspec.Struct, kw_only=True):
     reloads: int
     """Since the daemon was started."""
     version: str
+    live_config: VersionConfig | Literal[""]
+    """What the live version was deployed with."""
 
 
 def gather(app: App, port: int, reloads: int) -> Status:
@@ -63,6 +68,7 @@ def gather(app: App, port: int, reloads: int) -> Status:
         port=port,
         reloads=reloads,
         version=__version__,
+        live_config=state.live.config if state.live else "",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slot_machine.host.git.trees import TREE_OF_SLOT
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 SCHEMA = """
 CREATE TABLE state (
@@ -19,7 +19,9 @@ CREATE TABLE state (
     last_deploy_time TEXT NOT NULL DEFAULT '',
     serial INTEGER NOT NULL DEFAULT 0,
     live_tree INTEGER NOT NULL DEFAULT 0,
-    previous_tree INTEGER NOT NULL DEFAULT 0
+    previous_tree INTEGER NOT NULL DEFAULT 0,
+    live_config TEXT NOT NULL DEFAULT '',
+    previous_config TEXT NOT NULL DEFAULT ''
 ) STRICT;
 INSERT INTO state (id) VALUES (1);
 CREATE TABLE trees (number INTEGER PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
@@ -48,17 +50,20 @@ CREATE TABLE attempts (
     error TEXT NOT NULL DEFAULT '',
     seconds REAL NOT NULL DEFAULT 0,
     stage_seconds TEXT NOT NULL DEFAULT '{}',
-    requests TEXT NOT NULL DEFAULT '""'
+    requests TEXT NOT NULL DEFAULT '""',
+    warnings TEXT NOT NULL DEFAULT '[]',
+    config TEXT NOT NULL DEFAULT '""'
 ) STRICT;
 """
 """`running` is a `core.model.Running` in JSON for a run of the app, `null` for any other process."""
 
-STATE_COLUMNS = "live_slot, live_commit, live_tree, previous_slot, previous_commit, previous_tree, last_deploy_time"
-
-_SEALED_SINCE_TREES = (
-    f"SELECT serial, {STATE_COLUMNS} FROM state",
-    "SELECT number, commit_hash, fingerprint FROM trees ORDER BY number",
+_COLUMNS_SINCE_TREES = (
+    "live_slot, live_commit, live_tree, previous_slot, previous_commit, previous_tree, last_deploy_time"
 )
+STATE_COLUMNS = f"{_COLUMNS_SINCE_TREES}, live_config, previous_config"
+
+_CONTENTS = "SELECT number, commit_hash, fingerprint FROM trees ORDER BY number"
+_SEALED_SINCE_TREES = (f"SELECT serial, {_COLUMNS_SINCE_TREES} FROM state", _CONTENTS)
 SEALED = {
     3: (
         "SELECT serial, live_slot, live_commit, previous_slot, previous_commit, last_deploy_time FROM state",
@@ -66,6 +71,7 @@ SEALED = {
     ),
     4: _SEALED_SINCE_TREES,
     5: _SEALED_SINCE_TREES,
+    6: (f"SELECT serial, {STATE_COLUMNS} FROM state", _CONTENTS),
 }
 """By schema, the queries whose rows the seal covers: the state, then the contents."""
 
@@ -103,6 +109,11 @@ UPDATE processes SET
 ALTER TABLE processes ADD COLUMN run TEXT NOT NULL DEFAULT '';
 UPDATE processes SET release_id = json_extract(running, '$.number'), run = 'web' WHERE running <> 'null';
 ALTER TABLE attempts RENAME COLUMN origin TO trigger""",
+    5: """ALTER TABLE state ADD COLUMN live_config TEXT NOT NULL DEFAULT '';
+ALTER TABLE state ADD COLUMN previous_config TEXT NOT NULL DEFAULT '';
+UPDATE state SET serial = serial + 1;
+ALTER TABLE attempts ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE attempts ADD COLUMN config TEXT NOT NULL DEFAULT '""'""",
 }
 """By schema, the statements that make it the next one."""
 

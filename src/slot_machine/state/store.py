@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from slot_machine.core.model import SLOTS, Attempt, Contents, Made, Running, State, Version
+from slot_machine.core.config import VersionConfig
+from slot_machine.core.model import NOT_CONFIGURED, SLOTS, Attempt, Contents, Made, Running, State, Version
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.database import Database, twice_on_a_full_disk
@@ -37,20 +38,42 @@ class Store(Database):
     """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
 
     def state(self) -> State:
-        *columns, time = self._db.execute(f"SELECT {STATE_COLUMNS} FROM state").fetchone()
-        return State(_version(*columns[:3]), _version(*columns[3:]), time)
+        row = self._db.execute(f"SELECT {STATE_COLUMNS} FROM state").fetchone()
+        time, live_config, previous_config = row[6:]
+        return State(_version(row[:3], live_config), _version(row[3:6], previous_config), time)
 
     @twice_on_a_full_disk
     def save_state(self, state: State) -> None:
         with self._sealed():
             self._db.execute(
-                f"UPDATE state SET ({STATE_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)",
-                (*_columns(state.live), *_columns(state.previous), state.last_deploy_time),
+                f"UPDATE state SET ({STATE_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *_columns(state.live),
+                    *_columns(state.previous),
+                    state.last_deploy_time,
+                    _config(state.live),
+                    _config(state.previous),
+                ),
             )
             prepared = "SELECT tree FROM made, state WHERE begun_ns AND tree IN (live_tree, previous_tree)"
             # Their sizes were measured when a failed deploy, or an earlier version, had filled them.
             self._db.execute(f"DELETE FROM sizes WHERE tree IN ({prepared})")
             self._db.execute(f"UPDATE made SET begun_ns = 0 WHERE tree IN ({prepared})")
+
+    @twice_on_a_full_disk
+    def fill_configs(self, config: VersionConfig) -> None:
+        """Gives versions that an earlier release has deployed the configuration that it would have used."""
+        text = msgspec.json.encode(config).decode()
+        for name in ("live", "previous"):
+            lacking = f"{name}_slot <> '' AND {name}_config = ''"
+            if self._db.execute(f"SELECT 1 FROM state WHERE {lacking}").fetchone():
+                with self._sealed():
+                    self._db.execute(f"UPDATE state SET {name}_config = ? WHERE {lacking}", (text,))
+        self._db.execute(
+            "UPDATE processes SET running = json_set(running, '$.version.config', json(?))"
+            " WHERE running <> 'null' AND json_extract(running, '$.version.config') IS NULL",
+            (text,),
+        )
 
     def contents(self, tree: int) -> Contents | None:
         """None while the tree is empty or half prepared."""
@@ -136,7 +159,7 @@ class Store(Database):
     def save_attempt(self, attempt: Attempt) -> None:
         self._db.execute(
             "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
-            " stage_seconds = ?, requests = ? WHERE id = ?",
+            " stage_seconds = ?, requests = ?, warnings = ?, config = ? WHERE id = ?",
             (
                 attempt.commit,
                 attempt.slot,
@@ -146,6 +169,8 @@ class Store(Database):
                 attempt.seconds,
                 msgspec.json.encode(attempt.stage_seconds).decode(),
                 msgspec.json.encode(attempt.requests).decode(),
+                msgspec.json.encode(attempt.warnings).decode(),
+                msgspec.json.encode(attempt.config).decode(),
                 attempt.id,
             ),
         )
@@ -158,9 +183,13 @@ class Store(Database):
         )
 
     def attempts(self, limit: int) -> list[Attempt]:
-        """The latest first. Reads the tables of every schema since 2: only a column's name has changed."""
+        """The latest first. Reads the tables of every schema since 2, which have fewer columns at the end."""
         rows = self._db.execute("SELECT * FROM attempts ORDER BY id DESC LIMIT ?", (limit,))
         return [_attempt(row) for row in rows]
+
+    def attempt(self, attempt_id: int) -> Attempt | None:
+        row = self._db.execute("SELECT * FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
+        return _attempt(row) if row else None
 
     def processes(self) -> list[Recorded]:
         """The latest start first."""
@@ -198,18 +227,24 @@ class Store(Database):
         self._db.execute("DELETE FROM processes")
 
 
-def _version(slot: str, commit: str, tree: int) -> Version | None:
+def _version(columns: tuple[str, str, int], config: str) -> Version | None:
+    slot, commit, tree = columns
     found = [name for name in SLOTS if name == slot]
-    return Version(found[0], commit, tree) if found else None
+    known = msgspec.json.decode(config, type=VersionConfig) if config else NOT_CONFIGURED
+    return Version(found[0], commit, tree, known) if found else None
 
 
 def _columns(version: Version | None) -> tuple[str, str, int]:
     return (version.slot, version.commit, version.tree) if version else ("", "", 0)
 
 
+def _config(version: Version | None) -> str:
+    return msgspec.json.encode(version.config).decode() if version and version.config != NOT_CONFIGURED else ""
+
+
 def _attempt(row: tuple[object, ...]) -> Attempt:
     """The fields of Attempt are in the order of the table's columns."""
-    values = dict(zip(Attempt.__struct_fields__, row, strict=True))
-    for name in ("stage_seconds", "requests"):
+    values = dict(zip(Attempt.__struct_fields__, row, strict=False))
+    for name in {"stage_seconds", "requests", "warnings", "config"} & values.keys():
         values[name] = msgspec.json.decode(str(values[name]))
     return msgspec.convert(values, Attempt)

@@ -7,6 +7,7 @@ from pathlib import Path
 from socket import socket
 
 from slot_machine.core.config import DaemonConfig
+from slot_machine.core.model import Version
 from slot_machine.host.network.listeners import Listeners, Run
 from slot_machine.host.process.session import Session
 from slot_machine.traffic.dataplane import Measured
@@ -89,8 +90,8 @@ class Mode(ABC):
         """None where nobody counts requests."""
 
     @abstractmethod
-    async def reason_to_stop_first(self) -> str:
-        """Why the live version must stop before the next one starts; empty if it need not."""
+    async def reason_to_stop_first(self, version: Version) -> str:
+        """Why the live version must stop before `version` starts; empty if it need not."""
 
     @abstractmethod
     def start(self, run_id: int) -> Start:

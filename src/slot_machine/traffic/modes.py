@@ -1,4 +1,4 @@
-"""The three traffic modes. With Overlap and Replace the proxy owns the app's port. With NoProxy the app owns it."""
+"""The two traffic modes. With Proxy the proxy owns the app's port. With NoProxy the app owns it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,6 +7,7 @@ from socket import socket
 
 from slot_machine.core.config import Config, DaemonConfig
 from slot_machine.core.errors import StageFailed
+from slot_machine.core.model import Version
 from slot_machine.core.phases import Phase
 from slot_machine.handover.steering import HEALTH_CHECK_TOS
 from slot_machine.host.network import ports
@@ -55,6 +56,10 @@ class Proxy(Mode):
     async def measure(self) -> Measured:
         return await self._plane.measure()
 
+    async def reason_to_stop_first(self, version: Version) -> str:
+        """With `replace`, the proxy holds requests while the old version stops and the new one starts."""
+        return "strategy: replace" if version.config.strategy == "replace" else ""
+
     def start(self, run_id: int) -> Start:
         config = self._config
         taken = {config.port, config.internal_port, config.api_port}
@@ -73,20 +78,6 @@ class Proxy(Mode):
 
     def can_adopt(self, port: int, internal_port: int) -> bool:
         return (port, internal_port) != (self._config.port, self._config.internal_port)
-
-
-class Overlap(Proxy):
-    """`strategy: overlap`: the old version serves until the new one is healthy."""
-
-    async def reason_to_stop_first(self) -> str:
-        return ""
-
-
-class Replace(Proxy):
-    """`strategy: replace`: the proxy holds requests while the old version stops and the new one starts."""
-
-    async def reason_to_stop_first(self) -> str:
-        return "strategy: replace"
 
 
 class NoProxy(Mode):
@@ -136,7 +127,7 @@ class NoProxy(Mode):
     async def measure(self) -> None:
         return None
 
-    async def reason_to_stop_first(self) -> str:
+    async def reason_to_stop_first(self, _: Version) -> str:
         return await self._handover.reason_to_stop_first()
 
     def start(self, run_id: int) -> Start:
@@ -176,4 +167,4 @@ def mode_of(config: Config, folder: Path, data: Path, *, proxy: bool) -> Mode:
     if not proxy:
         return NoProxy(config.daemon, data, Handover(data))
     plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config.daemon))
-    return (Replace if config.version.strategy == "replace" else Overlap)(config.daemon, data, plane)
+    return Proxy(config.daemon, data, plane)

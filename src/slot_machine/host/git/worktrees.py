@@ -18,6 +18,9 @@ from slot_machine.host.git.submodules import Submodule, Submodules
 from slot_machine.host.process.containment import owner
 from slot_machine.host.user import access, rights
 
+SYMLINK = "120000"
+"""The mode of a symlink in a tree of git."""
+
 OWN_REFS = "refs/slot-machine"
 
 Protected = Literal["next", "previous"]
@@ -59,6 +62,26 @@ class Worktrees:
                 "commit it first, or fetch it into that repository, then deploy again",
             )
         return commit.strip()
+
+    async def file_at(self, commit: str, path: str) -> bytes | None:
+        """The file that a commit has at a path from the repository's top; None if there is none. Raises GitFailed."""
+        entry = await self._git.run(self._repo, "ls-tree", "--full-tree", "-z", commit, "--", path)
+        if not entry:
+            return None
+        mode, kind, name = entry.partition("\t")[0].split(" ")
+        if kind != "blob" or mode == SYMLINK:
+            raise GitFailed(f"{path} is not a regular file in {commit[:8]}", "commit a regular file")
+        content = bytearray()
+        code, _, err = await self._git.attempt(self._repo, "cat-file", "blob", name, on_output=content.extend)
+        if code:
+            raise self._git.failure("cat-file", code, err)
+        return bytes(content)
+
+    async def path_in_repository(self, file: Path) -> str:
+        """Of a file, from the repository's top; empty if it lies outside. Raises GitFailed."""
+        code, top, _ = await self._git.attempt(self._repo, "rev-parse", "--show-toplevel")
+        folder = Path(top.removesuffix("\n"))
+        return str(file.relative_to(folder)) if code == 0 and file.is_relative_to(folder) else ""
 
     async def check_repository(self) -> None:
         """Raises GitFailed if git can't use the repository."""
