@@ -250,6 +250,7 @@ class Traffic:
         self.routed: Upstream | None = None
         self.holding = False
         self.keeps = False
+        self.hold_s = 0.0
         self.failures: list[Exception] = []
         """Of the next orders to route to an app."""
         self.busy = False
@@ -266,8 +267,9 @@ class Traffic:
         await self._faults.step("routed")
         return Counts()
 
-    async def hold(self) -> None:
+    async def hold(self, limit_s: float) -> None:
         await self._faults.step("hold")
+        self.hold_s = limit_s
         self.routed, self.holding = None, True
 
     async def drained(self, _: Upstream) -> None:

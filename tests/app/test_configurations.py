@@ -112,10 +112,12 @@ def test_each_version_is_started_with_its_own_commands(tmp_path: Path) -> None:
 def test_the_new_versions_strategy_rules_the_switch(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path) as made:
+            made.trees.files[COMMITS["a"]] = b'{"start_command": "a", "drain_timeout_ms": 2000}'
             await deploy(made, "a")
-            made.trees.files[COMMITS["b"]] = b'{"start_command": "b", "strategy": "replace"}'
+            made.trees.files[COMMITS["b"]] = b'{"start_command":"b","strategy":"replace","health_timeout_ms":30000}'
             await deploy(made, "b")
             assert "hold" in made.faults.names
+            assert made.traffic.hold_s == 2 + 30 + 10 + 5
             made.faults.names.clear()
             await rollback(made)
             assert "hold" not in made.faults.names

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app import leftovers
-from slot_machine.core.config import Config, DaemonConfig, VersionConfig
+from slot_machine.core.config import DaemonConfig, VersionConfig
 from slot_machine.core.model import WEB, Running, Version
 from slot_machine.host.process import containment
 from slot_machine.host.process.proc import Identity
@@ -15,7 +15,6 @@ from slot_machine.traffic import modes
 from tests.fakes import COMMITS, Database, run
 
 APP = VersionConfig(start_command="app", drain_timeout_ms=7000)
-CONFIG = Config(APP, DaemonConfig(port=8080))
 A, B = Version("a", COMMITS["a"], 1, APP), Version("b", COMMITS["b"], 2, APP)
 
 
@@ -84,7 +83,7 @@ def written_down(store: Database) -> Database:
 
 
 def end(store: Database, data: Path, left: list[Worker], *, proxy: bool) -> None:
-    mode = modes.mode_of(CONFIG, data, data, proxy=proxy)
+    mode = modes.mode_of(DaemonConfig(port=8080), data, data, proxy=proxy)
     run(leftovers.end(store, data, left, mode))  # type: ignore[arg-type]
 
 

@@ -208,7 +208,7 @@ def test_start_that_fails_is_tried_again_with_backoff(tmp_path: Path, error: Exc
 def test_what_runs_is_routed_as_soon_as_that_works(tmp_path: Path) -> None:
     async def story(machine: Machine) -> None:
         release = await machine.supervisor.pause()
-        await machine.traffic.hold()
+        await machine.traffic.hold(1)
         machine.faults.at = len(machine.faults.names) + 2  # The first step is to ask whether it can be adopted.
         machine.faults.strike = raising(OSError("no"))
 

@@ -142,6 +142,13 @@ def test_hold_has_a_limit(tmp_path: Path) -> None:
         assert (counts.held, counts.refused) == (1, 1)
 
 
+def test_each_hold_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
+    with running(tmp_path, Limits(hold_s=60)) as plane:
+        plane.do(Hold(0.1))
+
+        assert plane.client(JSON_GET).rest().startswith(b"HTTP/1.1 503 ")
+
+
 def test_app_that_refuses_is_502(plane: Plane) -> None:
     plane.app().stop_listening()
 

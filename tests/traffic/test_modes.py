@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from spec.ports import free_port
 
-from slot_machine.core.config import Config, DaemonConfig, VersionConfig
+from slot_machine.core.config import DaemonConfig, VersionConfig
 from slot_machine.core.errors import KeeperGone, StageFailed
 from slot_machine.core.model import Version
 from slot_machine.traffic.mode import Mode
@@ -18,7 +18,7 @@ VERSION = Version("a", "c" * 40, 1, APP)
 
 
 def mode(data: Path, daemon: DaemonConfig, *, proxy: bool) -> Mode:
-    return mode_of(Config(APP, daemon), data, data, proxy=proxy)
+    return mode_of(daemon, data, data, proxy=proxy)
 
 
 def test_strategy_decides_whether_the_old_version_stops_first(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> 
     store.fill_configs(options.config.version)
     await worktrees.adopt_slots()
     left = left_running(options.data)
-    mode = mode_of(options.config, options.config_file.parent, options.data, proxy=options.proxy)
+    mode = mode_of(options.config.daemon, options.config_file.parent, options.data, proxy=options.proxy)
     await leftovers.end(store, options.data, left, mode)
     store.interrupt_unfinished()
     return Found(store, worktrees, left, mode, await worktrees.path_in_repository(options.config_file))

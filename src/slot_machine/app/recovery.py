@@ -10,7 +10,7 @@ from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import retire
-from slot_machine.app.rollout import Rollout
+from slot_machine.app.rollout import Rollout, longest_hold_s
 from slot_machine.app.seams import Starter
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
@@ -77,7 +77,7 @@ class Recovery:
         """Requests wait for the live version, which is started again; without one they are answered."""
         if live:
             with going_on("cannot hold requests"):
-                await self._traffic.hold()
+                await self._traffic.hold(longest_hold_s(live, live))
         else:
             with going_on("cannot tell that nothing is live"):
                 await self._traffic.route(None)

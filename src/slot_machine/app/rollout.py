@@ -16,6 +16,8 @@ from slot_machine.core.upstream import Counts
 from slot_machine.host.process.session import SURVIVES
 from slot_machine.state.store import Store
 
+HOLD_MARGIN_S = 5.0
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -81,16 +83,16 @@ class Rollout:
             except (Unsteerable, KeeperGone) as obstacle:
                 reason = str(obstacle)
         if live:
-            await self._make_way(attempt, live, reason)
+            await self._make_way(attempt, live, version, reason)
             event = Event.OLD_STOPPED
         attempt.on(event, command)
         return await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, health))
 
-    async def _make_way(self, attempt: RunningAttempt, live: Version, reason: str) -> None:
+    async def _make_way(self, attempt: RunningAttempt, live: Version, version: Version, reason: str) -> None:
         attempt.on(Event.ALONE, f"{describe(live)} makes way: {reason}")
         # `pause` comes before `hold`: if this is cancelled, only `resume` after a `pause` ends the hold.
         old = await self._supervisor.pause()
-        await self._mode.traffic.hold()
+        await self._mode.traffic.hold(longest_hold_s(live, version))
         if old:
             await self._retire(attempt, old)
         attempt.summarize(f"stopped first: {reason}")
@@ -102,6 +104,11 @@ class Rollout:
         attempt.summarize(_retired_in_words(retired, budget_s))
         if survivors := old.survivors:
             attempt.warn(f"cannot end {', '.join(survivors)}: {SURVIVES}")
+
+
+def longest_hold_s(old: Version, new: Version) -> float:
+    """Enough for the old version to drain, the new one to fail, and the old one to come back."""
+    return old.config.drain_timeout_s + new.config.health_timeout_s + old.config.health_timeout_s + HOLD_MARGIN_S
 
 
 def _retired_in_words(retired: Retired, budget_s: float) -> str:

@@ -49,7 +49,8 @@ class ControlConnection(asyncio.Protocol):
         match request.op:
             case Route(upstream, targets):
                 self._reply(Reply(request.id, counts=router.route(upstream, targets)))
-            case Hold():
+            case Hold(limit_s):
+                self._server.shared.waiting.hold_for(limit_s)
                 router.hold()
                 self._reply(done)
             case Drained(run_id):

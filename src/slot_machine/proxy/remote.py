@@ -55,8 +55,8 @@ class Remote:
     async def route(self, order: Route) -> Counts:
         return (await self._call(order)).counts or Counts()
 
-    async def hold(self) -> None:
-        await self._call(Hold())
+    async def hold(self, limit_s: float) -> None:
+        await self._call(Hold(limit_s))
 
     async def drained(self, run_id: int) -> None:
         await self._call(Drained(run_id))

@@ -62,6 +62,11 @@ class Waiting:
         """The app has yet to begin its reply."""
         self.for_end = State(inf, lambda _, __: None)
         """The reply has begun. It may take any time."""
+        self._hold_s = limits.hold_s
+
+    def hold_for(self, limit_s: float) -> None:
+        """From now on, a request waits that long for a route. 0 is the limit of the data plane."""
+        self.for_route = self.for_route._replace(limit_s=limit_s or self._hold_s)
 
 
 def _refuses(why: str) -> Action:

@@ -53,8 +53,13 @@ class Route(msgspec.Struct, frozen=True, tag="route", omit_defaults=True):
     targets: dict[str, tuple[Target, ...]] = {}
 
 
-class Hold(msgspec.Struct, frozen=True, tag="hold"):
-    """From the reply on, new requests wait for the next `Route`."""
+class Hold(msgspec.Struct, frozen=True, tag="hold", omit_defaults=True):
+    """From the reply on, new requests wait for the next `Route`, for `limit_s` at most. 0 is `Limits.hold_s`.
+
+    Older workers ignore `limit_s`.
+    """
+
+    limit_s: float = 0.0
 
 
 class Drained(msgspec.Struct, frozen=True, tag="drained"):

@@ -53,6 +53,7 @@ class DataPlane:
         self._size = workers
         self._routed = Route(None)
         self._holding = False
+        self._hold_s = settings.limits.hold_s
         self._workers: list[Worker] = []
         self._retiring: list[Worker] = []
 
@@ -110,9 +111,9 @@ class DataPlane:
         counted = await asyncio.gather(*(worker.route(order) for worker in self._workers))
         return reduce(add, filter(None, [*counted, *await retiring]))
 
-    async def hold(self) -> None:
-        self._routed, self._holding = Route(None), True
-        await self._each(Remote.hold)
+    async def hold(self, limit_s: float) -> None:
+        self._routed, self._holding, self._hold_s = Route(None), True, limit_s
+        await self._each(lambda remote: remote.hold(limit_s))
 
     async def drained(self, upstream: Upstream) -> None:
         await self._each(lambda remote: remote.drained(upstream.run_id), limit_s=None)
@@ -160,6 +161,7 @@ class DataPlane:
             control_fd=settings.control_fd,
             gauge_fd=settings.gauge_fd,
             listener_fds=settings.listener_fds,
+            limits=msgspec.structs.replace(self._settings.limits, hold_s=settings.limits.hold_s),
             upstream=settings.upstream,
             targets=settings.targets,
             holding=settings.holding,
@@ -179,7 +181,11 @@ class DataPlane:
     def _current(self) -> Settings:
         routed = self._routed
         return msgspec.structs.replace(
-            self._settings, upstream=routed.upstream, targets=routed.targets, holding=self._holding
+            self._settings,
+            limits=msgspec.structs.replace(self._settings.limits, hold_s=self._hold_s),
+            upstream=routed.upstream,
+            targets=routed.targets,
+            holding=self._holding,
         )
 
     async def _each(self, ask: Callable[[Remote], Awaitable[T]], limit_s: float | None = ANSWER_S) -> list[T]:

@@ -124,7 +124,7 @@ class Handover:
         if upstream:
             self.reason = "" if live else NOT_SEEN
 
-    async def hold(self) -> None:
+    async def hold(self, _: float) -> None:
         """Nobody holds requests here: the old version has its port to itself until it stops."""
         await self.route(None)
 

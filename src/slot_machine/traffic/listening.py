@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slot_machine import __version__
-from slot_machine.core.config import Config, DaemonConfig
+from slot_machine.core.config import DaemonConfig
 from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.host.network import ports
 from slot_machine.proxy.wire import Limits, Settings
@@ -31,14 +31,12 @@ def listeners(config: DaemonConfig, left: Sequence[Left]) -> dict[str, socket.so
     }
 
 
-def settings(config: Config, folder: Path, data: Path) -> Settings:
-    # Long enough for the old version to drain, the new one to fail, and the old one to come back.
-    hold_s = config.version.drain_timeout_s + 2 * config.version.health_timeout_s + 5
-    access_log = Path(os.path.abspath(folder / config.daemon.access_log)) if config.daemon.access_log else None
+def settings(config: DaemonConfig, folder: Path, data: Path) -> Settings:
+    access_log = Path(os.path.abspath(folder / config.access_log)) if config.access_log else None
     return Settings(
         version=__version__,
-        limits=Limits(response_s=config.daemon.response_timeout_ms / 1000, hold_s=hold_s),
-        trusted_proxies=config.daemon.trusted_proxies,
+        limits=Limits(response_s=config.response_timeout_ms / 1000),
+        trusted_proxies=config.trusted_proxies,
         access_log=str(access_log) if access_log else "",
         access_log_mode=0o600 if access_log and access_log.is_relative_to(data) else 0o640,
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from socket import socket
 
-from slot_machine.core.config import Config, DaemonConfig
+from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Phase
@@ -162,9 +162,9 @@ class NoProxy(Mode):
         return (port, internal_port) == (self._config.port, self._config.internal_port)
 
 
-def mode_of(config: Config, folder: Path, data: Path, *, proxy: bool) -> Mode:
+def mode_of(config: DaemonConfig, folder: Path, data: Path, *, proxy: bool) -> Mode:
     """`folder` is that of the configuration."""
     if not proxy:
-        return NoProxy(config.daemon, data, Handover(data))
-    plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config.daemon))
-    return Proxy(config.daemon, data, plane)
+        return NoProxy(config, data, Handover(data))
+    plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config))
+    return Proxy(config, data, plane)

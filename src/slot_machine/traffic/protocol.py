@@ -16,8 +16,8 @@ class Traffic(Protocol):
         The counts say how many were held. With `--no-proxy` nobody answers 503: the app owns its port.
         """
 
-    async def hold(self) -> None:
-        """Lets new requests wait for the next `route`."""
+    async def hold(self, limit_s: float, /) -> None:
+        """Lets new requests wait for the next `route`, for `limit_s` at most."""
 
     async def drained(self, upstream: Upstream, /) -> None:
         """Waits until no request of `upstream` is in flight."""
