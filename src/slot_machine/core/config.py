@@ -54,7 +54,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A command that runs at the times of its schedule, in the live version."""
 
-    schedule: Annotated[str, Doc('when it runs, as in crontab(5): `"0 3 * * *"` is every night at three')]
+    schedule: Annotated[str, Doc('when it runs, as in crontab(5): `"0 3 * * *"` or `"@daily"`')]
     command: Annotated[str, Doc("what runs; `/bin/sh -c` runs it in the root folder of the version's files")]
     timeout_ms: Annotated[TimeLimit, Doc("time limit of a run; after it, all that it started is killed")] = 3_600_000
 

@@ -10,6 +10,7 @@ import msgspec
 from slot_machine.core.config import Config, DaemonConfig, VersionConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
+from slot_machine.core.schedule import BadSchedule, Schedule
 
 FIELDS = VersionConfig.__struct_fields__ + DaemonConfig.__struct_fields__
 
@@ -95,6 +96,11 @@ def _check_version(version: VersionConfig, name: str) -> None:
     for field, command in commands.items():
         if not command.strip():
             raise ConfigError(f"{name}: {field}: the command is empty")
+    for job, entry in version.cron.items():
+        try:
+            Schedule(entry.schedule)
+        except BadSchedule as error:
+            raise ConfigError(f"{name}: cron.{job}.schedule: {error}") from None
     _check_paths(version, name)
 
 
