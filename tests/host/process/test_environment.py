@@ -121,3 +121,30 @@ def test_names_that_the_shell_drops_are_those_that_it_drops() -> None:
     kept = subprocess.run(["/bin/sh", "-c", "env"], env=env, capture_output=True, check=True).stdout.decode()
 
     assert dropped_by_the_shell(env) == [name for name in names if f"{name}=x" not in kept.splitlines()]
+
+
+def test_shell_of_the_daemon_binds_no_command_to_its_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", "/venv")
+    monkeypatch.setenv("BUNDLE_GEMFILE", "/repo/Gemfile")
+    monkeypatch.setenv("BUNDLE_WITHOUT", "test")
+    monkeypatch.setenv("PATH", "/venv/bin:/usr/bin:/bin")
+    path = tmp_path / "env"
+    path.write_text("BUNDLE_WITHOUT=development\n")
+
+    env = compose(Version("a", "abc"), path, {}, "setup")
+
+    assert env["PATH"] == "/usr/bin:/bin"
+    assert "VIRTUAL_ENV" not in env
+    assert "BUNDLE_GEMFILE" not in env
+    assert env["BUNDLE_WITHOUT"] == "development", "env_file may say what it wants"
+
+
+def test_deleted_key_is_gone_from_the_next_command(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text("KEPT=1\nDELETED=1\n")
+    before = compose(Version("a", "abc"), path, {}, "start")
+    path.write_text("KEPT=1\n")
+
+    after = compose(Version("a", "abc"), path, {}, "start")
+
+    assert before.keys() - after.keys() == {"DELETED"}

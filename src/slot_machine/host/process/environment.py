@@ -1,4 +1,4 @@
-"""The environment of the app and of its setup."""
+"""The environment of all commands of the app: of its setup, of its start and of its workers."""
 
 import functools
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
-from slot_machine.core import git_variables
+from slot_machine.core import git_variables, tool_variables
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.host.files.regular import open_owned
@@ -34,9 +34,18 @@ def inherited() -> dict[str, str]:
 
 
 def of_commands() -> dict[str, str]:
-    """The environment of the app's and git's commands: the daemon's, or a clean one if `user` is set."""
+    """The environment of git and of our own commands: the daemon's, or a clean one if `user` is set."""
+    return _of_user(inherited())
+
+
+def _of_app() -> dict[str, str]:
+    """Like `of_commands`, but without what the daemon's shell was bound to, such as a virtual environment."""
+    return _of_user(tool_variables.without_tools(inherited()))
+
+
+def _of_user(env: dict[str, str]) -> dict[str, str]:
     account = rights.account()
-    return account.environment(os.environ) if account else inherited()
+    return account.environment(env) if account else env
 
 
 def read_env_file(path: Path) -> dict[str, str]:
@@ -49,9 +58,9 @@ def read_env_file(path: Path) -> dict[str, str]:
 def compose(version: Version, env_file: Path | None, ports: dict[str, int], stage: str) -> dict[str, str]:
     """Precedence: `ports`, then `env_file`, then the daemon's environment. Raises StageFailed for a bad `env_file`.
 
-    `ports` maps the names of variables to ports; it is empty for the setup.
+    Made afresh for each command. `ports` maps the names of variables to ports; it is empty for the setup.
     """
-    env = of_commands()
+    env = _of_app()
     if env_file:
         try:
             env |= read_env_file(env_file)
