@@ -105,7 +105,7 @@ class Supervisor:
     async def resume(self, version: Version) -> None:
         """Takes care of `version` again after a `pause`: goes on with the release that still runs, else starts one."""
         stale = self.release if self.running else None
-        release = stale if stale and stale.version == version and self._launcher.can_adopt(stale) else None
+        release = stale if stale and stale.version == version and self._can_go_on(stale) else None
         try:
             if release:
                 await self.web.route(release)
@@ -121,6 +121,11 @@ class Supervisor:
         self._keep(release or Release(version))
         if stale and stale is not release:
             await stale.stop(stale.version.config.drain_timeout_s)
+
+    def _can_go_on(self, release: Release) -> bool:
+        with going_on(f"cannot tell whether {describe(release.version)} can go on, so it does"):
+            return self._launcher.can_adopt(release)
+        return True
 
     async def retry(self, version: Version, why: str) -> None:
         """Starts a version that does not run, after the first delay and until it is healthy."""
