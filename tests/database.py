@@ -15,3 +15,13 @@ def opened(path: Path) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+TO_SCHEMA_5 = """
+ALTER TABLE state DROP COLUMN live_config;
+ALTER TABLE state DROP COLUMN previous_config;
+ALTER TABLE attempts DROP COLUMN warnings;
+ALTER TABLE attempts DROP COLUMN config;
+UPDATE processes SET running = json_remove(running, '$.version.config') WHERE running <> 'null';
+"""
+"""Undoes the migration from schema 5. The seal of such a database has to be made anew."""

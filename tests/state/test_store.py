@@ -20,7 +20,7 @@ from slot_machine.host.process.proc import Identity
 from slot_machine.state import seal
 from slot_machine.state.soundness import open_sound
 from slot_machine.state.store import KEPT_ATTEMPTS, Store
-from tests.database import opened
+from tests.database import TO_SCHEMA_5, opened
 
 COMMITS = [digit * 40 for digit in "0123456789"]
 STATES = [
@@ -263,10 +263,6 @@ def test_migration_killed_at_any_step_is_done_by_the_next_start(tmp_path: Path) 
 
 
 SCHEMA_4 = """
-ALTER TABLE state DROP COLUMN live_config;
-ALTER TABLE state DROP COLUMN previous_config;
-ALTER TABLE attempts DROP COLUMN warnings;
-ALTER TABLE attempts DROP COLUMN config;
 ALTER TABLE attempts RENAME COLUMN trigger TO origin;
 ALTER TABLE processes DROP COLUMN release_id;
 ALTER TABLE processes DROP COLUMN run;
@@ -283,7 +279,7 @@ def test_processes_and_history_of_schema_4_are_migrated(tmp_path: Path) -> None:
     with opened(tmp_path / "state.db") as store:
         store.save_state(STATES[7])
     with closing(sqlite3.connect(tmp_path / "state.db")) as db:
-        db.executescript(SCHEMA_4)
+        db.executescript(TO_SCHEMA_5 + SCHEMA_4)
         seal.write(seal.path_of(tmp_path / "state.db"), Store(db, tmp_path / "state.db").seal())
 
     with opened(tmp_path / "state.db") as store:
@@ -303,7 +299,7 @@ def test_damage_in_the_history_of_schema_4_is_noticed(tmp_path: Path, column: st
     with opened(tmp_path / "state.db"):
         pass
     with closing(sqlite3.connect(tmp_path / "state.db")) as db:
-        db.executescript(SCHEMA_4)
+        db.executescript(TO_SCHEMA_5 + SCHEMA_4)
         db.execute(f"UPDATE attempts SET {column} = 'garbage'")
         db.commit()
 

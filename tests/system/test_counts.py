@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from spec.waiting import wait_until
 from spec.web import exchange
 
+from tests.database import TO_SCHEMA_5
 from tests.processes import children_of, kill
 from tests.world import Site, live, switch_under_load
 
@@ -153,6 +154,7 @@ def test_history_of_an_older_schema_is_kept(site: Site) -> None:
     live(site)
     site.daemons[-1].stop()
     with sqlite3.connect(site.data / "state.db") as db:
+        db.executescript(TO_SCHEMA_5)
         db.execute("ALTER TABLE attempts DROP COLUMN requests")
         db.execute("ALTER TABLE attempts RENAME COLUMN trigger TO origin")
         for column in ("mark", "cgroup", "role", "running", "release_id", "run"):

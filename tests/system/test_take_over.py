@@ -16,6 +16,7 @@ from spec.ports import is_free
 from spec.waiting import wait_until
 
 from slot_machine.host.network import sockdiag
+from tests.database import TO_SCHEMA_5
 from tests.processes import alive, kill, kill_daemon, workers
 from tests.world import MODES, Site, goes_on, live, metric, serves
 
@@ -82,8 +83,9 @@ def test_app_of_the_release_before_runs_is_taken_over(site: Site, options: tuple
     live(site, *options)
     app, shell = int(site.get("/pid")[1]), site.status()["pid"]
     kill_daemon(site)
+    (site.data / "state.db.seal").unlink()
     with closing(sqlite3.connect(site.data / "state.db")) as db:
-        db.executescript(SCHEMA_4)
+        db.executescript(TO_SCHEMA_5 + SCHEMA_4)
 
     site.start(*options)
 

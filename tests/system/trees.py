@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 
+from tests.database import TO_SCHEMA_5
 from tests.world import Site
 
 COUNT = "echo x >> {counter}; pwd > ignored; test ! -e setup.sh || sh setup.sh"
@@ -62,4 +63,4 @@ def as_before_trees(site: Site) -> None:
         (site.data / slot / ".git").write_text(f"gitdir: {registrations / slot}\n")
     (site.data / "state.db.seal").unlink()
     with closing(sqlite3.connect(site.data / "state.db")) as db:
-        db.executescript(SCHEMA_3)
+        db.executescript(TO_SCHEMA_5 + SCHEMA_3)
