@@ -34,6 +34,9 @@ from slot_machine.traffic import mode as modes
 T = TypeVar("T")
 
 HEALTHY = Answer(200, "200")
+COMMAND = Identity(7_000, 7_000, "boot")
+"""Of what the shell runs."""
+
 COMMITS = {name: name * 40 for name in "abcdef"}
 
 
@@ -243,6 +246,38 @@ class Launcher:
             raise self.bad_environment
 
 
+class Shell:
+    """Runs a setup, a build or a release command: one that ends at once with `code`, unless it `hangs`."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.code = 0
+        self.hangs = False
+        self.ran: list[str] = []
+        self.running: list[str] = []
+        self.faults = faults
+
+    async def __call__(
+        self,
+        command: str,
+        _folder: Path,
+        _env: Mapping[str, str],
+        _owner: str,
+        on_start: Callable[[Identity], None],
+        on_output: Callable[[bytes], None],
+    ) -> int:
+        self.ran.append(command)
+        self.running.append(command)
+        try:
+            on_start(COMMAND)
+            await self.faults.step(command)
+            on_output(b"installing\n")
+            if self.hangs:
+                await asyncio.sleep(10_000)
+            return self.code
+        finally:
+            self.running.remove(command)
+
+
 class Traffic:
     """`routed` is where new requests go; while `holding`, they wait."""
 
@@ -432,6 +467,7 @@ class Machine(NamedTuple):
     launcher: Launcher
     traffic: Traffic
     mode: Mode
+    shell: Shell
     app: App
     supervisor: Supervisor
     deployer: Deployer
@@ -444,8 +480,9 @@ class Machine(NamedTuple):
         mode = Mode(faults, traffic)
         custody = Custody(faults, trees, store)
         configurations = Configurations(trees, parsed, FILE_NAME, "", _has_proxy=True)
-        app = App(parsed.daemon, configurations, trees, store, custody, launcher, cast(modes.Mode, mode), tasks)
-        return cls(faults, store, trees, launcher, traffic, mode, app, app.supervisor, app.deployer)
+        shell = Shell(faults)
+        app = App(parsed.daemon, configurations, trees, store, custody, launcher, cast(modes.Mode, mode), tasks, shell)
+        return cls(faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer)
 
     @property
     def running(self) -> list[Run]:

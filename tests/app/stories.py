@@ -23,6 +23,12 @@ WITHOUT_PROBES: dict[str, object] = {"health_interval_ms": 0}
 
 WITH_PROBES: dict[str, object] = {"health_interval_ms": 2000, "restart_when_unhealthy": True}
 
+ALL_COMMANDS: dict[str, object] = {
+    "setup_command": "setup",
+    "build_command": "build",
+    "release_command": "release",
+}
+
 NO_TRAFFIC = OSError(111, "Connection refused")
 
 B = Version("b", COMMITS["b"])
@@ -140,6 +146,14 @@ async def failed_deploy(machine: Machine) -> Outcome:
     return await deploy(machine, "b")
 
 
+async def deploy_with_all_commands(machine: Machine) -> Outcome:
+    return await deploy(machine, "b")
+
+
+async def rollback_with_all_commands(machine: Machine) -> Outcome:
+    return await rollback(machine)
+
+
 async def nothing(_: Machine) -> None:
     pass
 
@@ -178,6 +192,8 @@ async def crash_of_a_worker(machine: Machine) -> None:
 STORIES: dict[str, tuple[Story, Story]] = {
     "first deploy": (nothing, first_deploy),
     "second deploy": (a_is_live, second_deploy),
+    "deploy with all commands": (a_is_live, deploy_with_all_commands),
+    "rollback with all commands": (b_is_live, rollback_with_all_commands),
     "deploy that fails": (a_is_live, failed_deploy),
     "rollback": (b_is_live, rollback),
     "crash": (a_is_live, crash_and_restart),
@@ -202,7 +218,8 @@ STORIES: dict[str, tuple[Story, Story]] = {
 
 def config_of(tell: Story, strategy: str) -> dict[str, object]:
     probes = WITH_PROBES if tell is restart_of_a_hung_app else WITHOUT_PROBES
-    return probes | {"strategy": strategy, "spare_tree": tell is not deploy_without_a_spare_tree}
+    commands = ALL_COMMANDS if tell in (deploy_with_all_commands, rollback_with_all_commands) else {}
+    return probes | commands | {"strategy": strategy, "spare_tree": tell is not deploy_without_a_spare_tree}
 
 
 def steps(data: Path, story: str, strategy: str) -> list[str]:
@@ -221,6 +238,8 @@ def steps(data: Path, story: str, strategy: str) -> list[str]:
 def check_rest(machine: Machine, where: str) -> None:
     """What the state says is what runs, alone, and what gets the requests."""
     live, release = machine.store.state().live, machine.supervisor.release
+    assert not machine.shell.running, where
+    assert {row.role for row in machine.store.processes()} <= {"app"}, where
     if live is None:
         assert not machine.running, where
         assert machine.traffic.routed is None, where

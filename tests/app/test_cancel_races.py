@@ -31,6 +31,9 @@ RESULTS = {Done: "succeeded", Cancelled: "cancelled", StageFailed: "failed"}
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
+CANCELLED = ("second deploy", "deploy with all commands", "deploy that fails", "deploy without traffic", "rollback")
+
+
 async def cancel(machine: Machine) -> Attempt | NothingToCancel | Stopping:
     try:
         return await machine.deployer.operations.cancel()
@@ -39,7 +42,7 @@ async def cancel(machine: Machine) -> Attempt | NothingToCancel | Stopping:
 
 
 @STRATEGIES
-@pytest.mark.parametrize("story", ["second deploy", "deploy that fails", "deploy without traffic", "rollback"])
+@pytest.mark.parametrize("story", CANCELLED)
 def test_cancel_in_every_step(tmp_path: Path, strategy: str, story: str) -> None:
     results = [
         run(_cancelled_in(tmp_path, story, strategy, at)) for at, _ in enumerate(steps(tmp_path, story, strategy), 1)

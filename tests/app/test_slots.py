@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from slot_machine.app import slots
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.app.slots import Slots
+from slot_machine.app.stage_commands import StageCommands
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import GitFailed, SlotMachineError, StageFailed
 from slot_machine.core.model import Attempt, Contents, Made, State, Version
@@ -24,49 +25,20 @@ from slot_machine.host.files import links, reclaim
 from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git import trees
-from slot_machine.host.process import commands
-from slot_machine.host.process.proc import Identity
-from tests.fakes import COMMITS, Database, Faults, Launcher, Trees, raising, run
+from tests.fakes import COMMITS, Database, Faults, Launcher, Shell, Trees, raising, run
 
 OLD, NEW = Version("a", COMMITS["a"], 1), Version("b", COMMITS["b"], 2)
 FULL = sqlite3.OperationalError("database or disk is full")
-SETUP = Identity(7, 7, "boot")
 
 T = TypeVar("T")
-
-
-class Shell:
-    """In place of the one that runs the setup."""
-
-    def __init__(self) -> None:
-        self.code = 0
-        self.hangs = False
-        self.ran = 0
-
-    async def __call__(
-        self,
-        _command: str,
-        _folder: Path,
-        _env: Mapping[str, str],
-        _owner: str,
-        on_start: Callable[[Identity], None],
-        on_output: Callable[[bytes], None],
-    ) -> int:
-        self.ran += 1
-        on_start(SETUP)
-        await self.faults.step("setup")
-        on_output(b"installing\n")
-        if self.hangs:
-            await asyncio.sleep(10_000)
-        return self.code
-
-    faults = Faults()
 
 
 class Bench:
     """Trees, of which number 2 holds a version that nobody needs any more."""
 
-    def __init__(self, data: Path, faults: Faults, shell: Shell, setup_command: str = "install") -> None:
+    def __init__(
+        self, data: Path, faults: Faults, shell: Shell, setup_command: str = "setup", build_command: str = ""
+    ) -> None:
         self.faults = faults
         self.shell = shell
         shell.faults = faults
@@ -74,9 +46,15 @@ class Bench:
         self.trees = Trees(faults, data)
         self.custody = Custody(self.trees, self.store)
         self.custody.tell_of_forks = self._forks  # type: ignore[assignment,method-assign]
-        settings = {"start_command": "app", "setup_command": setup_command, "setup_timeout_ms": 5000}
+        settings = {
+            "start_command": "app",
+            "setup_command": setup_command,
+            "setup_timeout_ms": 5000,
+            "build_command": build_command,
+        }
         self.version = Version(NEW.slot, NEW.commit, NEW.tree, msgspec.convert(settings, VersionConfig))
-        self.slots = Slots(self.trees, self.store, Launcher(faults, self.store, data), self.custody)
+        commands = StageCommands(self.store, Launcher(faults, self.store, data), "", shell)
+        self.slots = Slots(self.trees, self.store, commands, self.custody)
         for tree, commit in ((1, COMMITS["a"]), (2, COMMITS["c"])):
             self.trees.path(tree).mkdir(exist_ok=True)
             self.trees.heads[tree] = commit
@@ -124,8 +102,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
     async def at_once(work: Callable[[], T]) -> T:
         return work()
 
-    shell = Shell()
-    monkeypatch.setattr(commands, "run_shell", shell)
+    shell = Shell(Faults())
     monkeypatch.setattr(asyncio, "to_thread", at_once)
     return shell
 
@@ -202,7 +179,7 @@ def test_wherever_it_is_cancelled_no_tree_passes_for_prepared(tmp_path: Path, sh
 def test_setup_that_fails_says_how_and_what_it_printed(bench: Bench) -> None:
     async def story() -> None:
         bench.shell.code = 3
-        with pytest.raises(StageFailed, match="failed with exit code 3: install") as failed:
+        with pytest.raises(StageFailed, match="failed with exit code 3: setup") as failed:
             await bench.prepare()
         assert failed.value.stage == "setup"
         assert failed.value.output == ("installing",)
@@ -239,7 +216,7 @@ def test_no_setup_is_run_where_there_is_none(tmp_path: Path, shell: Shell, monke
 
     run(bench.prepare())
 
-    assert bench.shell.ran == 0
+    assert bench.shell.ran == []
     assert bench.slots.holds(NEW)
     assert bench.store.made(NEW.tree) == Made()
 

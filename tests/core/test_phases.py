@@ -46,10 +46,12 @@ def test_cancel_is_possible_up_to_the_health_check() -> None:
 
 
 def test_stages_have_their_public_names() -> None:
-    assert [phase.stage for phase in Phase][1:8] == [
+    assert [phase.stage for phase in Phase][1:10] == [
         "resolve",
         "checkout",
         "setup",
+        "build",
+        "release",
         "drain",
         "start",
         "health",

@@ -10,11 +10,13 @@ from slot_machine.app.deployer import Deployer
 from slot_machine.app.failures import going_on
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.opening import Found, Options
-from slot_machine.app.seams import Starter, Trees
+from slot_machine.app.seams import Shell, Starter, Trees
 from slot_machine.app.slots import Slots
+from slot_machine.app.stage_commands import StageCommands
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import DaemonConfig
 from slot_machine.host.process import containment, session
+from slot_machine.host.process.commands import run_shell
 from slot_machine.state.store import Store
 from slot_machine.traffic.mode import Mode
 
@@ -36,6 +38,7 @@ class App:
         launcher: Starter,
         mode: Mode,
         tasks: asyncio.TaskGroup,
+        shell: Shell = run_shell,
     ) -> None:
         self._store = store
         self._launcher = launcher
@@ -43,7 +46,8 @@ class App:
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = mode
         self.supervisor = Supervisor(config, launcher, mode.traffic, tasks)
-        slots = Slots(worktrees, store, launcher, custody)
+        commands = StageCommands(store, launcher, containment.owner(worktrees.data), shell)
+        slots = Slots(worktrees, store, commands, custody)
         self.deployer = Deployer(
             configurations,
             worktrees,

@@ -14,7 +14,7 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
 from slot_machine.core.errors import Cancelled, Refused, SlotMachineError, StageFailed, Stopping
 from slot_machine.core.model import Attempt, Kind
-from slot_machine.core.phases import Phase
+from slot_machine.core.phases import HALF_MIGRATED, Phase
 from slot_machine.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -89,12 +89,14 @@ class Attempts:
 
     def _cancelled(self, attempt: RunningAttempt) -> Cancelled | Stopping:
         """Returns Cancelled if somebody cancelled the attempt, Stopping if the daemon ends it because it stops."""
+        consequence = f"; {HALF_MIGRATED}" if attempt.phase is Phase.RELEASE else ""
         if not attempt.cancelled or self._operations.ending:
-            return Stopping("the daemon stops, so this was abandoned", attempt.record.stage)
+            return Stopping(f"the daemon stops, so this was abandoned{consequence}", attempt.record.stage)
         task = asyncio.current_task()
         assert task
         task.uncancel()
-        return Cancelled(f"the {attempt.record.kind} was cancelled; {self._undo.what_now()}", attempt.record.stage)
+        what_now = self._undo.what_now() + consequence
+        return Cancelled(f"the {attempt.record.kind} was cancelled; {what_now}", attempt.record.stage)
 
 
 def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:

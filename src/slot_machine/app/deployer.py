@@ -106,7 +106,8 @@ class Deployer:
                 version = await self._placing.place(attempt, version)
                 await self._check_memory(attempt, version)
                 await self._slots.prepare(attempt, version)
-                return await self._go_live(attempt, Event.PREPARED, version)
+                event = await self.rollout.run_release_command(attempt, version)
+                return await self._go_live(attempt, event, version)
 
         return self.operations.begin(story())
 

@@ -9,7 +9,7 @@ from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.failures import in_words, log_failure
 from slot_machine.core.errors import Busy, NothingToCancel, SlotMachineError, StageFailed, Stopping
 from slot_machine.core.model import Attempt, short
-from slot_machine.core.phases import TABLE, Event, Phase
+from slot_machine.core.phases import HALF_MIGRATED, TABLE, Event, Phase
 
 T = TypeVar("T")
 
@@ -64,9 +64,10 @@ class Operations:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def cancel(self) -> Attempt:
+    async def cancel(self, *, force: bool = False) -> Attempt:
         """Breaks off the operation that runs, and returns its attempt when it has ended.
 
+        Breaks off a release command only with `force`, because that may leave the database half migrated.
         Raises NothingToCancel, Stopping.
         """
         await _begun()
@@ -76,7 +77,7 @@ class Operations:
         if not task or not attempt:
             raise NothingToCancel("no deploy runs, so nothing was cancelled")
         if not attempt.cancelled:
-            _check_cancellable(attempt)
+            _check_cancellable(attempt, force=force)
             # There is no await since that check, so the next stage can't begin before the cancellation.
             attempt.cancelled = True
             task.cancel()
@@ -93,12 +94,17 @@ async def _begun() -> None:
     await asyncio.sleep(0)
 
 
-def _check_cancellable(attempt: RunningAttempt) -> None:
+def _check_cancellable(attempt: RunningAttempt, *, force: bool) -> None:
     """Raises NothingToCancel."""
     kind = attempt.record.kind
     if kind == "recovery" or Event.CANCEL not in TABLE[attempt.phase]:
         what = f"{kind} of {short(attempt.record.commit)}, stage {attempt.phase.stage}"
         raise NothingToCancel(f"too late to cancel ({what})", "wait until it has ended; `slot-machine status` tells")
+    if attempt.phase is Phase.RELEASE and not force:
+        raise NothingToCancel(
+            f"release_command runs, and was not cancelled: {HALF_MIGRATED} after that",
+            "wait until it has ended, or use `slot-machine cancel --force`",
+        )
 
 
 async def _returning_errors(story: Coroutine[None, None, T]) -> T | SlotMachineError:

@@ -8,6 +8,7 @@ from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import Retired, retire
 from slot_machine.app.seams import Starter, TrafficMode
 from slot_machine.app.slots import Slots
+from slot_machine.app.stage_commands import release_of
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.errors import KeeperGone, StageFailed, Unsteerable
 from slot_machine.core.model import Version
@@ -26,6 +27,17 @@ class Rollout:
     _launcher: Starter
     _mode: TrafficMode
     _supervisor: Supervisor
+
+    async def run_release_command(self, attempt: RunningAttempt, version: Version) -> Event:
+        """While the live version serves. Returns the event with which the version can start.
+
+        Raises StageFailed; then the live version is as it was.
+        """
+        if not version.config.release_command:
+            return Event.PREPARED
+        attempt.on(Event.RELEASE, version.config.release_command)
+        await self._slots.run(attempt, version, release_of(version.config))
+        return Event.RELEASED
 
     async def bring_up(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
         """Starts a version and returns it as a candidate when it is healthy.

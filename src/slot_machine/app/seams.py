@@ -12,6 +12,7 @@ from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network.health import Answer
+from slot_machine.host.process.proc import Identity
 from slot_machine.traffic.protocol import Traffic
 
 
@@ -43,6 +44,21 @@ class Starter(Protocol):
     def dropped_variables(self, version: Version, stage: Phase, /) -> list[str]: ...
 
     def environment(self, version: Version, stage: Phase, app_ports: dict[str, int], /) -> Mapping[str, str]: ...
+
+
+class Shell(Protocol):
+    """Runs a command to its end, as `host.process.commands.run_shell` does. Returns its exit code."""
+
+    async def __call__(
+        self,
+        command: str,
+        folder: Path,
+        env: Mapping[str, str],
+        owner: str,
+        on_start: Callable[[Identity], None],
+        on_output: Callable[[bytes], None],
+        /,
+    ) -> int: ...
 
 
 class TrafficMode(Protocol):

@@ -1,6 +1,5 @@
 """What the trees hold: each one a commit that was checked out and set up, or nothing that can be started."""
 
-import asyncio
 import logging
 import sqlite3
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.app.release import describe
-from slot_machine.app.seams import Starter, Trees
+from slot_machine.app.seams import Trees
+from slot_machine.app.stage_commands import Command, StageCommands, build_of, setup_of
 from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.model import Contents, Made, State, Version, short
 from slot_machine.core.phases import Event, Phase
@@ -16,10 +16,7 @@ from slot_machine.host.files import links, reclaim
 from slot_machine.host.files.kept import in_words
 from slot_machine.host.files.removal import remove_tree
 from slot_machine.host.git import trees
-from slot_machine.host.process import commands, proc
 from slot_machine.host.process.containment import owner
-from slot_machine.host.process.proc import Identity
-from slot_machine.host.process.session import describe_exit
 from slot_machine.host.process.threads import in_thread
 from slot_machine.state.store import Store
 
@@ -27,10 +24,10 @@ log = logging.getLogger(__name__)
 
 
 class Slots:
-    def __init__(self, worktrees: Trees, store: Store, launcher: Starter, custody: Custody) -> None:
+    def __init__(self, worktrees: Trees, store: Store, commands: StageCommands, custody: Custody) -> None:
         self._worktrees = worktrees
         self._store = store
-        self._launcher = launcher
+        self._commands = commands
         self._custody = custody
 
     def holds(self, version: Version) -> bool:
@@ -74,7 +71,7 @@ class Slots:
         return False
 
     async def prepare(self, attempt: RunningAttempt, version: Version) -> None:
-        """Checks the version out into its tree and runs the setup there. Raises GitFailed, StageFailed."""
+        """Checks the version out into its tree, runs the setup and the build there. Raises GitFailed, StageFailed."""
         previous = self._store.state().previous
         if previous:
             await self._worktrees.protect("previous", previous.commit)
@@ -85,15 +82,25 @@ class Slots:
             await self._worktrees.checkout(version.tree, version.commit, clearing)
         self._check_root(version)
         app_files = self._custody.app_files(version.tree)
-        if version.config.setup_command:
+        config = version.config
+        writes = config.setup_command or config.build_command
+        if writes:
             await app_files.before_setup()
         made = self._store.made(version.tree) or Made()
         self._store.save_made(version.tree, Made(made.files, unfinished=True))
-        attempt.on(Event.CHECKED_OUT, version.config.setup_command or "nothing to do")
-        await self._set_up(attempt, version)
+        attempt.on(Event.CHECKED_OUT, config.setup_command or "nothing to do")
+        if config.setup_command:
+            await self.run(attempt, version, setup_of(config))
+        if config.build_command:
+            attempt.on(Event.SET_UP, config.build_command)
+            await self.run(attempt, version, build_of(config))
         fingerprint = await self._worktrees.fingerprint(version.tree)
-        self._store.save_made(version.tree, await app_files.of_setup() if version.config.setup_command else Made())
+        self._store.save_made(version.tree, await app_files.of_setup() if writes else Made())
         self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
+
+    async def run(self, attempt: RunningAttempt, version: Version, command: Command) -> None:
+        """Runs a command in the version's tree. Raises StageFailed; then nothing of the command runs."""
+        await self._commands.run(attempt, version, self.folder(version), command)
 
     async def left(self, attempt: RunningAttempt, before: State) -> None:
         """After a switch, keeps what the app wrote into a tree that no slot leads to any more.
@@ -155,46 +162,3 @@ class Slots:
         if version.config.root and not (folder.is_dir() and folder.resolve().is_relative_to(tree.resolve())):
             what = f"root: {version.config.root!r} is not a folder in commit {short(version.commit)}"
             raise StageFailed(Phase.CHECKOUT, what, hint="name the app's folder from the repository's top")
-
-    async def _set_up(self, attempt: RunningAttempt, version: Version) -> None:
-        config = version.config
-        command = config.setup_command
-        if not command:
-            return
-        env = self._launcher.environment(version, Phase.SETUP, {})
-        slot_log = self._launcher.open_log(version, Phase.SETUP)
-
-        started: list[Identity] = []
-
-        def on_start(identity: Identity) -> None:
-            self._store.save_process(identity, "setup")
-            started.append(identity)
-
-        def on_output(piece: bytes) -> None:
-            slot_log.write(piece)
-            attempt.printed(piece)
-
-        try:
-            folder = self.folder(version)
-            async with asyncio.timeout(config.setup_timeout_s):
-                code = await commands.run_shell(command, folder, env, owner(self._worktrees.data), on_start, on_output)
-            if code:
-                message = f"setup_command failed with {describe_exit(code)}: {command}"
-                raise StageFailed(Phase.SETUP, message, slot_log.tail(), _no_new_privileges())
-            if slot_log.failure:
-                raise StageFailed(Phase.SETUP, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
-        except TimeoutError:
-            message = f"setup_command did not end within {config.setup_timeout_s:g} s, so it was killed: {command}"
-            hint = "raise setup_timeout_ms if it needs more time"
-            raise StageFailed(Phase.SETUP, message, slot_log.tail(), hint) from None
-        finally:
-            slot_log.close()
-            for identity in started:
-                self._store.remove_process(identity)
-
-
-def _no_new_privileges() -> str:
-    """A hint for a setup that may have failed because of NoNewPrivileges; empty if that is not set."""
-    if not proc.no_new_privileges():
-        return ""
-    return "the daemon runs with NoNewPrivileges=, so sudo, setuid programs and file capabilities don't work in it"

@@ -46,8 +46,8 @@ class Client:
     def rollback(self) -> Iterator[Json]:
         return self._call("POST", "/rollback", {})
 
-    def cancel(self) -> Json:
-        *_, last = self._call("POST", "/cancel", {})
+    def cancel(self, *, force: bool = False) -> Json:
+        *_, last = self._call("POST", "/cancel", {"force": force})
         return last
 
     def reload(self) -> Json:

@@ -110,9 +110,10 @@ def rollback() -> None:
 
 
 @commands.command()
-def cancel() -> None:
+@click.option("--force", is_flag=True, help="Even in the stage release: the database may be half migrated then.")
+def cancel(force: bool) -> None:
     """End the deploy or rollback that runs; the live version stays."""
-    reply = render.client().cancel()
+    reply = render.client().cancel(force=force)
     render.fail_if_refused(reply)
     stage = f" in stage {reply['stage']}" if reply["stage"] else ""
     printing.result(f"cancelled the {reply['kind']} of {reply['commit'] or '...'}{stage}")

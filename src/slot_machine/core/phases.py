@@ -12,6 +12,8 @@ class Phase(StrEnum):
     RESOLVE = "resolve"
     CHECKOUT = "checkout"
     SETUP = "setup"
+    BUILD = "build"
+    RELEASE = "release"
     MAKE_WAY = "make_way"
     """The old version stops before the new one starts: `strategy: replace`, and `--no-proxy` without a handover."""
     START = "start"
@@ -34,6 +36,10 @@ class Phase(StrEnum):
         return names.get(self, self.value)
 
 
+HALF_MIGRATED = "the database may be half migrated"
+"""Said whenever a release command was ended or failed."""
+
+
 class Event(StrEnum):
     DEPLOY = "deploy"
     PREPARE_AGAIN = "prepare again"
@@ -42,7 +48,11 @@ class Event(StrEnum):
     """A rollback or recovery whose tree can be used as it is."""
     RESOLVED = "resolved"
     CHECKED_OUT = "checked out"
+    SET_UP = "set up"
+    """The build begins. Without a build or a release command, there is no such stage."""
     PREPARED = "prepared"
+    RELEASE = "release"
+    RELEASED = "released"
     ALONE = "must run alone"
     OLD_STOPPED = "old one stopped"
     STARTED = "started"
@@ -79,7 +89,24 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
         Event.ABANDON: Phase.INTERRUPTED,
     },
     Phase.SETUP: {
+        Event.SET_UP: Phase.BUILD,
+        Event.RELEASE: Phase.RELEASE,
         Event.PREPARED: Phase.START,
+        Event.ALONE: Phase.MAKE_WAY,
+        Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
+    Phase.BUILD: {
+        Event.RELEASE: Phase.RELEASE,
+        Event.PREPARED: Phase.START,
+        Event.ALONE: Phase.MAKE_WAY,
+        Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
+    Phase.RELEASE: {
+        Event.RELEASED: Phase.START,
         Event.ALONE: Phase.MAKE_WAY,
         Event.FAIL: Phase.RESTORE,
         Event.CANCEL: Phase.CANCELLING,

@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -56,6 +56,8 @@ STATUSES: dict[type[SlotMachineError], int] = {
 HISTORY = "/history/"
 HISTORY_LIMIT = 20
 
+T = TypeVar("T")
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,10 @@ log = logging.getLogger(__name__)
 
 class DeployBody(msgspec.Struct):
     commit: str
+
+
+class CancelBody(msgspec.Struct):
+    force: bool = False
 
 
 class Reply(msgspec.Struct):
@@ -179,17 +185,15 @@ class Api:
         return _json(found, 200)
 
     async def _deploy(self, request: Request) -> Response:
-        try:
-            commit = msgspec.json.decode(await request.body(), type=DeployBody).commit
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequest(f"bad body: {error}", 'send {"commit": "HEAD"}') from None
+        commit = _decoded(await request.body(), DeployBody, '{"commit": "HEAD"}').commit
         return await self._follow(request, lambda report: self._deployer.deploy(commit, _trigger(request), report))
 
     async def _rollback(self, request: Request) -> Response:
         return await self._follow(request, lambda report: self._deployer.rollback(_trigger(request), report))
 
-    async def _cancel(self, _: Request) -> Response:
-        cancelled = await self._deployer.operations.cancel()
+    async def _cancel(self, request: Request) -> Response:
+        body = _decoded(await request.body() or b"{}", CancelBody, '{"force": true}')
+        cancelled = await self._deployer.operations.cancel(force=body.force)
         return _json(CancelReply(True, cancelled.kind, cancelled.commit, cancelled.stage), 200)
 
     async def _post_reload(self, _: Request) -> Response:
@@ -210,6 +214,14 @@ class Api:
         if not await follower.resolved():
             return _response(task.result())
         return Response(200, _progress(follower, task), NDJSON)
+
+
+def _decoded(body: bytes, shape: type[T], example: str) -> T:
+    """Raises BadRequest."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"bad body: {error}", f"send {example}") from None
 
 
 async def _progress(follower: Follower, task: "asyncio.Task[Outcome]") -> AsyncGenerator[bytes, None]:

@@ -9,6 +9,7 @@ import msgspec
 
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import NOT_CONFIGURED, SLOTS, Attempt, Contents, Made, Running, State, Version
+from slot_machine.core.phases import HALF_MIGRATED, Phase
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.database import Database, twice_on_a_full_disk
@@ -21,7 +22,7 @@ KEPT_AT_ANY_AGE = 100
 
 log = logging.getLogger(__name__)
 
-Role = Literal["app", "setup", "other"]
+Role = Literal["app", "setup", "build", "release", "other"]
 
 
 class Recorded(NamedTuple):
@@ -179,7 +180,9 @@ class Store(Database):
     def interrupt_unfinished(self) -> None:
         """Marks the attempts that an earlier daemon did not finish."""
         self._db.execute(
-            "UPDATE attempts SET result = 'interrupted', error = ? WHERE result = 'running'", ("the daemon ended",)
+            "UPDATE attempts SET result = 'interrupted', error = 'the daemon ended'"
+            " || CASE stage WHEN ? THEN ? ELSE '' END WHERE result = 'running'",
+            (Phase.RELEASE, f"; {HALF_MIGRATED}"),
         )
 
     def attempts(self, limit: int) -> list[Attempt]:
