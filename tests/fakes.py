@@ -251,6 +251,8 @@ class Shell:
 
     def __init__(self, faults: Faults) -> None:
         self.code = 0
+        self.fails = ""
+        """This command alone fails, and only once."""
         self.hangs = False
         self.ran: list[str] = []
         self.running: list[str] = []
@@ -273,6 +275,9 @@ class Shell:
             on_output(b"installing\n")
             if self.hangs:
                 await asyncio.sleep(10_000)
+            if command == self.fails:
+                self.fails = ""
+                return 1
             return self.code
         finally:
             self.running.remove(command)

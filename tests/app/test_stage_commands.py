@@ -69,6 +69,33 @@ def test_rollback_crash_and_recovery_run_none(tmp_path: Path) -> None:
     run(story())
 
 
+def test_rollback_names_the_release_commands_that_ran_since(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, CONFIG) as made:
+            await b_is_live(made)
+            made.shell.code = 3
+            await deploy(made, "c")
+            made.shell.code = 0
+            back = await rollback(made)
+            forth = await rollback(made)
+
+            assert isinstance(back, Done)
+            assert isinstance(forth, Done)
+            assert back.warnings == (
+                "release commands ran since aaaaaaaa in slot a was deployed, and are not undone: `release` of bbbbbbbb",
+            ), "the setup of c failed, so its release command did not run"
+            assert forth.warnings == (), "the release command of b was the last one"
+
+            made.shell.fails = "release"
+            await deploy(made, "c")
+            await deploy(made, "d")
+            again = await rollback(made)
+            assert isinstance(again, Done)
+            assert "`release` of cccccccc, which failed" in again.warnings[0]
+
+    run(story())
+
+
 def test_recovery_that_prepares_again_does_not_release_again(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, CONFIG) as made:

@@ -13,9 +13,16 @@ from slot_machine.app.preflight import Preflight
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
 from slot_machine.core.errors import Cancelled, Refused, SlotMachineError, StageFailed, Stopping
-from slot_machine.core.model import Attempt, Kind
+from slot_machine.core.model import Attempt, Kind, Result, Version, short
 from slot_machine.core.phases import HALF_MIGRATED, Phase
-from slot_machine.state.store import Store
+from slot_machine.state.store import KEPT_ATTEMPTS, Store
+
+ENDS: dict[Result, str] = {
+    "running": "runs",
+    "failed": "failed",
+    "cancelled": "was cancelled",
+    "interrupted": "was interrupted",
+}
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +50,17 @@ class Attempts:
 
     def find(self, attempt_id: int) -> Attempt | None:
         return self._store.attempt(attempt_id)
+
+    def released_since(self, version: Version) -> list[str]:
+        """The release commands that ran since the version was last deployed, in words; the latest first."""
+        found: list[str] = []
+        for attempt in self._store.attempts(KEPT_ATTEMPTS):
+            if (attempt.kind, attempt.commit, attempt.result) == ("deploy", version.commit, "succeeded"):
+                break
+            if attempt.released:
+                end = "" if attempt.result == "succeeded" else f", which {ENDS[attempt.result]}"
+                found.append(f"`{attempt.released}` of {short(attempt.commit)}{end}")
+        return found
 
     @asynccontextmanager
     async def begin(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:

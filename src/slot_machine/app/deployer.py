@@ -23,6 +23,7 @@ from slot_machine.core.errors import NothingToRollBackTo, SlotMachineError, Stop
 from slot_machine.core.model import Kind, State, Version
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
+from slot_machine.host.files.kept import in_words
 from slot_machine.state.store import Store
 
 
@@ -121,6 +122,9 @@ class Deployer:
         async def story() -> Done:
             async with self.attempts.begin("rollback", trigger, report) as attempt:
                 attempt.aim(previous)
+                if released := self.attempts.released_since(previous):
+                    what = f"release commands ran since {describe(previous)} was deployed, and are not undone"
+                    attempt.warn(f"{what}: {in_words(released)}")
                 self._check_environment(attempt, previous)
                 usable = await self._slots.untouched(attempt, previous)
                 version = previous if usable else self._placing.place_again(attempt, previous)

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from slot_machine.core.config import VersionConfig
+from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import Counts, Upstream
 
 Slot = Literal["a", "b"]
@@ -160,6 +161,12 @@ class Attempt(msgspec.Struct, kw_only=True):
     warnings: tuple[str, ...] = ()
     config: VersionConfig | Literal[""] = ""
     """What the version was deployed with; empty before it was known."""
+
+    @property
+    def released(self) -> str:
+        """The release command that was begun; empty if there was none."""
+        begun = self.stage == Phase.RELEASE or Phase.RELEASE in self.stage_seconds
+        return (self.config.release_command or "") if self.config and begun else ""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
