@@ -25,7 +25,7 @@ from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstre
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
-from slot_machine.host.network.health import Answer
+from slot_machine.host.network.probe import Answer
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.schema import SCHEMA
 from slot_machine.state.store import Role, Store
@@ -33,7 +33,7 @@ from slot_machine.traffic import mode as modes
 
 T = TypeVar("T")
 
-HEALTHY = Answer(200, "200")
+HEALTHY = Answer(200, "200", healthy=True)
 COMMAND = Identity(7_000, 7_000, "boot")
 """Of what the shell runs."""
 

@@ -11,7 +11,7 @@ from slot_machine.app.deployer import Done, Outcome
 from slot_machine.app.release import Release
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Rules, Version
-from slot_machine.host.network.health import Answer
+from slot_machine.host.network.probe import Answer
 from tests.fakes import COMMITS, Faults, Machine, processes_of, run, upstream
 
 Story = Callable[[Machine], Awaitable[object]]

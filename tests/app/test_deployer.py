@@ -8,7 +8,7 @@ import pytest
 
 from slot_machine.app.deployer import Done
 from slot_machine.core.errors import KeeperGone, StageFailed
-from slot_machine.host.network.health import Answer
+from slot_machine.host.network.probe import Answer
 from tests.app.stories import (
     LONG_S,
     STORIES,

@@ -11,7 +11,7 @@ from slot_machine.app.monitor import FAILURES_IN_A_ROW, SHORTEST_PAUSE_S, Monito
 from slot_machine.app.release import Release
 from slot_machine.core.config_file import parse
 from slot_machine.core.model import Version
-from slot_machine.host.network.health import Answer
+from slot_machine.host.network.probe import Answer
 from tests.fakes import COMMITS, HEALTHY, Database, Faults, Launcher, run
 
 SICK = Answer(503, "503 (after 2 ms)")

@@ -10,7 +10,7 @@ from slot_machine.app.monitor import FAILURES_IN_A_ROW, SETTLED_AFTER_S
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.core.upstream import Upstream
-from slot_machine.host.network.health import Answer
+from slot_machine.host.network.probe import Answer
 from tests.fakes import COMMITS, HEALTHY, Faults, Machine, raising, run, until
 
 A = Version("a", COMMITS["a"])

@@ -23,11 +23,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self) -> None:
+        host = self.headers.get("Host", "")
+        if BEHAVIOUR.get("host_only") not in (None, host):
+            self.reply(400, "another host")
+            return
+        if (trusts := BEHAVIOUR.get("forces_https")) and self.headers.get("X-Forwarded-Proto") != trusts:
+            self.reply(301, "over HTTPS", location=f"https://{host}{self.path}")
+            return
         match self.path:
             case "/healthz":
                 if BEHAVIOUR.get("talks"):
                     os.write(1, b'127.0.0.1 - - "GET /healthz HTTP/1.1" 503 -\n')
-                self.reply(200 if BEHAVIOUR.get("healthy", True) and not SICK.is_set() else 500, "health")
+                healthy = BEHAVIOUR.get("healthy", True) and not SICK.is_set()
+                self.reply(BEHAVIOUR.get("health", 200) if healthy else 500, "health", BEHAVIOUR.get("location", ""))
             case "/sicken":
                 SICK.set()
                 self.reply(200, "sick until it is started again")
@@ -62,9 +70,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(0.4)
         self.reply(200, BEHAVIOUR["version"])
 
-    def reply(self, status: int, text: str) -> None:
+    def reply(self, status: int, text: str, location: str = "") -> None:
         body = text.encode()
         self.send_response(status)
+        if location:
+            self.send_header("Location", location)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if BEHAVIOUR.get("apart"):

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from spec.ports import is_free
+from spec.ports import free_port, is_free
 from spec.waiting import wait_until
 
 from tests.processes import alive
@@ -36,6 +36,33 @@ def test_app_that_does_not_listen(site: Site, options: tuple[str, ...]) -> None:
     site.commit("bad", deaf=True)
 
     assert "does the app read $PORT?" in str(fail_after(site, good, "health").body["error"])
+
+
+def test_app_with_our_own_port_written_into_it(site: Site) -> None:
+    good = live(site)
+    site.commit("bad", {".env.example": "SECRET_KEY=\n"}, ports=["FIXED"])
+    (site.repo / "fixed.env").write_text(f"FIXED={site.port}\n")
+    site.daemons.pop().stop()
+    site.start(env_file="fixed.env")
+
+    reply = fail_after(site, good, "health")
+
+    error = str(reply.body["error"])
+    assert "exit code 1" in error
+    assert f"slot-machine itself holds {site.port}" in error
+    assert "the app must listen on $PORT, which is " in error
+    assert "not set, but in .env.example: SECRET_KEY" in str(reply.body["hint"])
+
+
+def test_app_that_listens_elsewhere(site: Site) -> None:
+    fixed = free_port()
+    site.start(health_timeout_ms=1500, env_file="fixed.env")
+    (site.repo / "fixed.env").write_text(f"FIXED={fixed}\n")
+    site.commit("bad", ports=["FIXED"])
+
+    error = str(site.post("/deploy", {"commit": "HEAD"}).body["error"])
+
+    assert f"the app listens on {fixed}, not on " in error
 
 
 def test_app_that_does_not_listen_where_health_is_checked(site: Site) -> None:

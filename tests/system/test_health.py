@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from spec.waiting import wait_until
 from spec.web import exchange
 
@@ -71,3 +72,64 @@ def test_failed_health_check_says_what_came_and_not_the_apps_access_log(site: Si
     assert "booting bad" in error
     assert "GET /healthz" not in error
     assert "GET /healthz" in (site.data / "slot-a.log").read_text()
+
+
+@MODES
+def test_app_that_forces_https_and_answers_one_host_only(site: Site, options: tuple[str, ...]) -> None:
+    daemon = site.start(
+        *options, health_host="shop.example", health_status="200-399", health_endpoint="/healthz", health_interval_ms=50
+    )
+    site.commit("picky", host_only="shop.example", forces_https="https", health=302, location="/login")
+
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+
+    daemon.process.kill()
+    daemon.process.wait()
+    site.start(*options)
+    wait_until("the next daemon knows that it is healthy", lambda: site.status()["healthy"])
+    assert site.status()["restarts"] == 0
+    assert metric(site, 'health_checks_failed_total{answer="301"}') == 0
+
+
+def test_app_that_forces_https_and_does_not_trust_the_field(site: Site) -> None:
+    site.start(health_timeout_ms=1500, health_status="200-399")
+    site.commit("stubborn", forces_https="never")
+
+    reply = site.post("/deploy", {"commit": "HEAD"})
+
+    assert "answered 301 (to https://127.0.0.1:" in str(reply.body["error"])
+    assert "the app forces HTTPS: let it trust the check's X-Forwarded-Proto: https" in str(reply.body["hint"])
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "field"),
+    [
+        ({"health": 404}, "health_endpoint"),
+        ({"health": 302, "location": "/login"}, "health_status"),
+        ({"health": 302, "location": "http://shop.example/"}, "health_host"),
+        ({"host_only": "shop.example"}, "health_host"),
+        ({"health": 403}, "health_host"),
+        ({"health": 204}, "health_status"),
+        ({"deaf": True}, "health_timeout_ms"),
+    ],
+)
+def test_wrong_answer_names_the_field_that_helps(site: Site, behaviour: dict[str, object], field: str) -> None:
+    site.start(health_timeout_ms=1000)
+    site.commit("wrong", None, **behaviour)
+
+    reply = site.post("/deploy", {"commit": "HEAD"})
+
+    assert field in str(reply.body["hint"])
+    done = site.run("deploy", "HEAD")
+    assert done.returncode == 1
+    assert field in done.stderr
+
+
+@MODES
+def test_wrong_status_of_a_live_app_is_told_by_the_range(site: Site, options: tuple[str, ...]) -> None:
+    live(site, *options, health_interval_ms=50, health_status="200-299")
+    site.get("/sicken")
+
+    wait_until("it is unhealthy", lambda: not site.status()["healthy"])
+
+    assert "/healthz answered 500, not 200-299, 3 times" in str(site.status()["unhealthy_reason"])

@@ -4,12 +4,12 @@ import asyncio
 import itertools
 import logging
 import os
-import re
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from slot_machine.app.diagnosis import Boot
 from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
 from slot_machine.core.config import DaemonConfig
@@ -19,11 +19,11 @@ from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host.git import trees
 from slot_machine.host.logs import SlotLog, SlotLogs
-from slot_machine.host.network import health, ports
-from slot_machine.host.network.health import Probe
+from slot_machine.host.network import health, probe
 from slot_machine.host.network.listeners import Foreign
+from slot_machine.host.network.probe import Answer, Probe
 from slot_machine.host.process import environment, proc
-from slot_machine.host.process.session import Session, describe_exit
+from slot_machine.host.process.session import Session
 from slot_machine.host.user import rights
 from slot_machine.state.store import Store
 from slot_machine.traffic.mode import Mode, Start
@@ -78,14 +78,14 @@ class Launcher:
             if what
         )
 
-    async def probe(self, release: Release) -> health.Answer:
+    async def probe(self, release: Release) -> Answer:
         """One health check of a release that has been healthy. Raises OSError where it could not be sent."""
         assert release.upstream is not None
         if foreign := _foreign(release):
-            return health.Answer(0, f"nothing of its own ({foreign})")
+            return Answer(0, f"nothing of its own ({foreign})")
         address = release.upstream.addresses[INTERNAL]
         limit_s = min(max(self._config.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
-        return await health.ask_once(address.host, address.port, release.version.config.health_endpoint, limit_s)
+        return await probe.ask_once(address.host, _question(release.version, address.port), limit_s)
 
     def dropped_variables(self, version: Version, stage: Phase) -> list[str]:
         """Names of `env_file` that /bin/sh does not hand on. Raises StageFailed if the file is bad."""
@@ -125,11 +125,12 @@ class Launcher:
         slot_log = self.open_log(version, Phase.START)
         try:
             start = self._arranged(arrange)
-            run = self._started(version, release_id or start.run_id, start, slot_log)
+            env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
+            run = self._started(version, release_id or start.run_id, start, slot_log, env)
             try:
                 _save(run, Phase.START)
                 on_started()
-                await self._become_healthy(run, start, slot_log)
+                await self._become_healthy(run, start, self._boot(run, slot_log, env))
             except BaseException as error:
                 await run.stop(min(CANDIDATE_GRACE_S, version.config.drain_timeout_s))
                 if not isinstance(error, asyncio.CancelledError):
@@ -145,10 +146,11 @@ class Launcher:
         except OSError as error:
             raise StageFailed(Phase.START, f"cannot find a port for the app: {error}") from error
 
-    def _started(self, version: Version, release_id: int, start: Start, slot_log: SlotLog) -> Run:
-        env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
+    def _started(
+        self, version: Version, release_id: int, start: Start, slot_log: SlotLog, env: Mapping[str, str]
+    ) -> Run:
         argv = ["/bin/sh", "-c", version.config.start_command]
-        folder = self._data / trees.name(version.tree) / version.config.root
+        folder = self._folder(version)
         try:
             session = self._mode.spawn(start, argv, cwd=folder, env=env, output=slot_log.fd)
         except (OSError, ValueError) as error:
@@ -159,37 +161,34 @@ class Launcher:
         log_path = self.logs.file(what.version.slot, name).path
         return Run(name, release_id, session, what, self._store, log_path, self._mode.listeners(session))
 
-    async def _become_healthy(self, run: Run, start: Start, slot_log: SlotLog) -> None:
+    def _folder(self, version: Version) -> Path:
+        return self._data / trees.name(version.tree) / version.config.root
+
+    def _boot(self, run: Run, slot_log: SlotLog, env: Mapping[str, str]) -> Boot:
+        our_ports = frozenset({self._config.port, self._config.internal_port, self._config.api_port})
+        return Boot(run, slot_log, self._folder(run.version), env, our_ports)
+
+    async def _become_healthy(self, run: Run, start: Start, boot: Boot) -> None:
         """Raises StageFailed, and what `start.reachable` raises."""
-        config = run.version.config
+        question = _question(run.version, start.internal_port)._replace(begin=start.reachable, tos=start.tos)
+        limit_s = run.version.config.health_timeout_s
         try:
-            hosts = await health.wait_healthy(
-                run.session,
-                run.listeners,
-                Probe(start.internal_port, config.health_endpoint, begin=start.reachable, tos=start.tos),
-                start.required_port,
-                config.health_timeout_s,
-            )
+            hosts = await health.wait_healthy(run.session, run.listeners, question, start.required_port, limit_s)
         except Foreign as foreign:
-            raise StageFailed(Phase.HEALTH, str(foreign), slot_log.tail(), foreign.hint) from None
+            raise StageFailed(Phase.HEALTH, str(foreign), boot.log.tail(), foreign.hint) from None
         except health.Exited as exited:
-            raise _exited(run, exited.code, slot_log) from None
+            raise boot.exited(exited.code) from None
         except health.Unhealthy as error:
-            output = slot_log.tail(without=_naming(config.health_endpoint))
-            raise StageFailed(Phase.HEALTH, str(error), output, f"its output is in {slot_log.path}") from None
+            raise boot.unhealthy(error, question) from None
         internal = Address(hosts[start.internal_port], start.internal_port)
         public = Address(hosts[start.required_port], start.port)
         run.upstream = Upstream(start.run_id, run.version.slot, {PUBLIC: public, INTERNAL: internal})
         _save(run, Phase.HEALTH)
 
 
-def _exited(run: Run, code: int, slot_log: SlotLog) -> StageFailed:
-    message, hint = f"the app exited while it booted: {describe_exit(code)}", f"its output is in {slot_log.path}"
-    if code == 0:
-        hint = f"start_command must stay in the foreground; {hint}"
-    if foreign := _taken(run):
-        message, hint = f"{message}; {foreign}", foreign.hint
-    return StageFailed(Phase.HEALTH, message, slot_log.tail(), hint)
+def _question(version: Version, port: int) -> Probe:
+    config = version.config
+    return Probe(port, config.health_endpoint, config.healthy_statuses, config.health_host)
 
 
 def _foreign(release: Release) -> Foreign | None:
@@ -203,28 +202,9 @@ def _foreign(release: Release) -> Foreign | None:
     return None
 
 
-def _taken(run: Run) -> Foreign | None:
-    """Another program's socket on a port of the run, whether it listens or is only bound."""
-    try:
-        for port in (run.port, run.internal_port):
-            for host in ports.HOSTS:
-                run.listeners.at(host, port, ports.HELD)
-    except Foreign as foreign:
-        return foreign
-    return None
-
-
 def _save(run: Run, stage: Phase) -> None:
     """Raises StageFailed."""
     try:
         run.save()
     except sqlite3.Error as error:
         raise StageFailed(stage, f"cannot write the database: {error}") from error
-
-
-def _naming(endpoint: str) -> re.Pattern[str]:
-    """Matches a line of an access log that names the endpoint, with or without host and port.
-
-    For instance `"GET /healthz HTTP/1.1" 503`.
-    """
-    return re.compile(rf"""(^|[\s"'=:([]|:\d+){re.escape(endpoint)}($|[\s"',;)\]?&#])""")

@@ -34,7 +34,7 @@ class Monitor:
         self._in_a_row = 0
         self._sick = ""
         self.failures: Counter[str] = Counter()
-        """The health checks that failed since the daemon began, by what came instead of a 200."""
+        """The health checks that failed since the daemon began, by what came instead of a healthy answer."""
         self.deploying = False
 
     @property
@@ -90,7 +90,7 @@ class Monitor:
         except OSError as error:
             log.warning("cannot ask for the health of %s, so nothing is known: %s", describe(release.version), error)
             return
-        if answer.status == 200:
+        if answer.healthy:
             if self._sick:
                 log.info("%s is healthy again", describe(release.version))
             self._well()
@@ -102,8 +102,9 @@ class Monitor:
         self._in_a_row += 1
         if self._in_a_row < FAILURES_IN_A_ROW:
             return
-        endpoint = release.version.config.health_endpoint
-        reason = f"{endpoint} answered {words}, not 200, {FAILURES_IN_A_ROW} times in a row or more"
+        config = release.version.config
+        what = f"{config.health_endpoint} answered {words}, not {config.health_status}"
+        reason = f"{what}, {FAILURES_IN_A_ROW} times in a row or more"
         if self._in_a_row == FAILURES_IN_A_ROW:
             log.error("%s is unhealthy: %s", describe(release.version), reason)
         self._sick = reason

@@ -11,7 +11,7 @@ from slot_machine.core.phases import Phase
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
-from slot_machine.host.network.health import Answer
+from slot_machine.host.network.probe import Answer
 from slot_machine.host.process.proc import Identity
 from slot_machine.traffic.protocol import Traffic
 

@@ -1,115 +1,16 @@
-"""What one question for an app's health comes to."""
+"""When an app that was started counts as healthy."""
 
 import asyncio
-import errno
-import os
 import socket
-from contextlib import suppress
 
 import pytest
 
 from slot_machine.host.network import health
-from slot_machine.host.network.health import Answer, Probe
 from slot_machine.host.network.listeners import Listeners
+from slot_machine.host.network.probe import Probe
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SAVE_SYN, SAVED_SYN = 27, 28
 """tcp(7)."""
-
-
-def answer_to(reply: bytes, *, endless: bytes = b"", stays_open: bool = False, limit_s: float = 20) -> Answer:
-    async def asked() -> Answer:
-        ended = asyncio.Event()
-
-        async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(reply)
-            with suppress(ConnectionError):
-                while endless:
-                    writer.write(endless)
-                    await writer.drain()
-                if stays_open:
-                    await reader.read()
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-            ended.set()
-
-        async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
-            host, port = server.sockets[0].getsockname()
-            answer = await health.ask_once(host, port, "/healthz", limit_s)
-            await asyncio.wait_for(ended.wait(), 20)
-            return answer
-
-    return asyncio.run(asked())
-
-
-@pytest.mark.parametrize(
-    ("reply", "words"),
-    [
-        (b"", "nothing (it closed the connection)"),
-        (b"HTTP/1.1 20", "nothing (it closed the connection)"),
-        (CONTINUE, "nothing (it closed the connection)"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "what is not HTTP ("),
-        (b"HTTP/1.1 200 OK\r\nno field\r\n\r\n", "what is not HTTP (illegal header line"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", "what is not HTTP ("),
-    ],
-)
-def test_what_came_instead_of_a_status_is_named(reply: bytes, words: str) -> None:
-    answer = answer_to(reply)
-
-    assert answer.status == 0
-    assert answer.words.startswith(words)
-
-
-def test_long_nonsense_is_quoted_in_part() -> None:
-    assert len(answer_to(b"HTTP/1.1 200 OK\r\n" + b"\0" * 60_000 + b"\r\n\r\n").words) < 300
-
-
-@pytest.mark.parametrize("reply", [b"220 smtp\r\n", b"J\0\0\0\n8.0", b"\x16\x03\x01"])
-def test_greeting_of_another_protocol_is_told_at_once(reply: bytes) -> None:
-    assert answer_to(reply, stays_open=True).words.startswith("what is not HTTP (")
-
-
-@pytest.mark.parametrize(
-    ("reply", "status"),
-    [
-        (b"HTTP/1.0 200\r\n\r\n", 200),
-        (b"HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\n", 503),
-        (CONTINUE * 3 + b"HTTP/1.1 204 No Content\r\n\r\n", 204),
-        (b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nX: %b\r\n\r\n" % (b"x" * 30_000), 302),
-    ],
-)
-def test_status_is_all_that_matters(reply: bytes, status: int) -> None:
-    assert answer_to(reply, stays_open=True) == Answer(status, str(status))
-
-
-@pytest.mark.parametrize("endless", [CONTINUE * 100, b"X: y\r\n" * 100, b"x" * 1000])
-def test_endless_head_is_not_read_to_its_end(endless: bytes) -> None:
-    assert answer_to(b"HTTP/1.1 200 OK\r\n" if CONTINUE not in endless else b"", endless=endless).words.startswith(
-        "what is not HTTP ("
-    )
-
-
-def test_answer_that_stays_away_and_port_on_which_nobody_listens() -> None:
-    assert answer_to(b"HTTP/1.1 200 OK\r\n", stays_open=True, limit_s=0.05).words == "nothing within 0.05 s"
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        host, port = bound.getsockname()
-        answer = asyncio.run(health.ask_once(host, port, "/healthz", 5))
-    assert answer == Answer(0, "connection refused")
-
-
-def test_daemon_that_lacks_something_does_not_blame_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_more(*_: object) -> socket.socket:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    async def asked() -> None:
-        monkeypatch.setattr("socket.socket", no_more)
-        with pytest.raises(OSError, match="Too many open files"):
-            await health.ask_once("127.0.0.1", 1, "/", 5)
-
-    asyncio.run(asked())
 
 
 def test_question_carries_its_type_of_service_and_asks_for_no_second_one() -> None:
@@ -175,3 +76,33 @@ def test_answer_counts_only_if_its_socket_was_there_before_the_question() -> Non
         return questions
 
     assert len(asyncio.run(asked())) == 2
+
+
+def test_app_that_accepts_and_stays_silent_is_not_taken_for_one_that_does_not_listen() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def asked() -> health.Unhealthy:
+        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(health.Unhealthy, match="/up on port") as unhealthy:
+                await health.wait_healthy(Running(), Known(), Probe(port, "/up"), port, 0.05)
+            return unhealthy.value
+
+    error = asyncio.run(asked())
+
+    assert "answered nothing within 0.0" in str(error)
+    assert error.answer is not None
+    assert error.missing == ()
+
+
+class Known(Listeners):
+    def __init__(self) -> None:
+        pass
+
+    def seen(self, *_: object) -> set[int]:
+        return set()
+
+    def answered(self, *_: object) -> set[int]:
+        return set()

@@ -69,6 +69,16 @@ class Listeners:
             self._doubt(port, "something answers there, but the kernel lists no socket")
         return found
 
+    def own(self) -> list[SocketInfo]:
+        """The listening sockets of all processes of the run that the daemon can see."""
+        inodes: set[int] = set()
+        for pid in self._processes():
+            with suppress(OSError):
+                inodes |= proc.sockets(pid)
+        with suppress(OSError):
+            return [found for found in sockdiag.listening() if found.inode in inodes]
+        return []
+
     def _doubt(self, port: int, reason: str) -> None:
         doubt = f"cannot tell whether port {port} is the app's own: {reason}"
         if doubt not in self.doubts:

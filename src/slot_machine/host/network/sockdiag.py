@@ -42,6 +42,11 @@ class SocketInfo(NamedTuple):
     only_ipv6: bool
 
     @property
+    def port(self) -> int:
+        """The local port."""
+        return int.from_bytes(self.ends[:2], "big")
+
+    @property
     def host(self) -> IPv4Address | IPv6Address:
         """The local address. For an IPv6 socket with a mapped IPv4 address, that IPv4 address."""
         packed = ip_address(self.ends[4:8] if self.family == socket.AF_INET else self.ends[4:20])
@@ -61,6 +66,11 @@ def of_port(port: int, states: Iterable[int]) -> list[SocketInfo]:
     return [found for family in FAMILIES for found in _dump(family, port, mask)]
 
 
+def listening() -> list[SocketInfo]:
+    """All sockets that listen. Raises OSError."""
+    return [found for family in FAMILIES for found in _dump(family, 0, 1 << LISTEN)]
+
+
 def between(local: Address, remote: Address) -> SocketInfo:
     """The one established IPv4 connection with these addresses. Raises OSError, also if there is none."""
     ends = IDENTITY.pack(local[1], remote[1], socket.inet_aton(local[0]), socket.inet_aton(remote[0]))
@@ -69,7 +79,9 @@ def between(local: Address, remote: Address) -> SocketInfo:
 
 
 def _dump(family: int, port: int, states: int) -> Iterator[SocketInfo]:
-    return _answers(REQUEST_DUMP, QUESTION.pack(family, socket.IPPROTO_TCP, 0, states, b"") + _only(port))
+    """`port` 0 stands for all ports."""
+    question = QUESTION.pack(family, socket.IPPROTO_TCP, 0, states, b"")
+    return _answers(REQUEST_DUMP, question + _only(port) if port else question)
 
 
 def _answers(flags: int, question: bytes) -> Iterator[SocketInfo]:
