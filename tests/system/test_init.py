@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
+from spec.orchestrator import environment
 from spec.ports import free_port
 
 from slot_machine.cli import init
@@ -103,6 +106,96 @@ def test_ports_that_are_in_use_are_not_chosen(
     said = capsys.readouterr().err
     assert "port is 3002, as 3000 is in use" in said
     assert "api_port is 9101, as 9100 is in use" in said
+
+
+def commit(folder: Path, *names: str) -> None:
+    for args in (["init", "--quiet"], ["add", "--force", *names], ["commit", "--quiet", "--message", "files"]):
+        subprocess.run(["git", *args], cwd=folder, env=environment(), check=True)
+
+
+def test_dry_run_prints_the_file_and_writes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "app.py").write_text("app = Flask(__name__)")
+    (folder / "requirements.txt").write_text("flask\ngunicorn")
+
+    init.run(".slot-machine", force=False, dry=True)
+
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["start_command"] == ".venv/bin/gunicorn app:app --bind 127.0.0.1:$PORT"
+    assert "recognised: pip (requirements.txt), Flask (app.py)" in printed.err
+    assert "guessed: health_endpoint is /" in printed.err
+    assert {path.name for path in folder.iterdir()} == {"app.py", "requirements.txt"}
+
+
+def test_json_says_what_was_found_and_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "index.html").touch()
+
+    init.run(".slot-machine", force=False, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    init.run(".slot-machine", force=False, as_json=True)
+    again = json.loads(capsys.readouterr().out)
+
+    assert found["recognised"] == [{"what": "files only", "file": "index.html"}]
+    assert found["config"] == json.loads((folder / CONFIG).read_text())
+    assert found["wrote"] == [CONFIG, IGNORE]
+    assert (again["config"], again["wrote"]) == (None, [])
+
+
+def test_data_of_a_node_project_lies_outside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = folder.parent / "state"
+    monkeypatch.setattr(init, "OF_ROOT", state / "slot-machine")
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    (folder / "package.json").write_text("{}")
+    place = state / "slot-machine" / "project"
+
+    init.run(".slot-machine", force=False)
+    written = json.loads((folder / CONFIG).read_text())
+    place.mkdir(parents=True)
+    init.run(".slot-machine", force=True)
+    again = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).unlink()
+    init.run(".slot-machine", force=False)
+    others = json.loads((folder / CONFIG).read_text())
+
+    assert (written["name"], written["data"]) == ("project", str(place))
+    assert again["data"] == str(place), "its own folder is no other app's"
+    assert re.fullmatch(f"{place}-[0-9a-f]{{6}}", others["data"])
+    assert (folder / IGNORE).read_text() == ".slot-machine\n"
+
+
+def test_env_file_that_git_tracks_is_not_taken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / ".env").write_text("A=1")
+    (folder / "index.html").touch()
+    commit(folder, ".env", "index.html")
+
+    init.run(".slot-machine", force=False)
+
+    assert "env_file" not in json.loads((folder / CONFIG).read_text())
+    assert "look at: git tracks .env" in capsys.readouterr().err
+
+
+def test_files_that_git_ignores_are_in_no_deploy(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / IGNORE).write_text("package-lock.json\n")
+    (folder / "package.json").write_text('{"scripts": {"start": "node a.js"}}')
+    (folder / "package-lock.json").write_text("{}")
+    commit(folder, IGNORE, "package.json")
+
+    init.run(".slot-machine", force=False)
+
+    assert json.loads((folder / CONFIG).read_text())["setup_command"] == "npm install"
+    assert "look at: git ignores package-lock.json, so no deploy has it" in capsys.readouterr().err
+
+
+def test_root_of_an_app_in_a_subfolder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "apps" / "api").mkdir(parents=True)
+    (folder / "apps" / "api" / "go.mod").write_text("module x\n")
+    (folder / "apps" / "api" / "main.go").write_text('package main\n\nfunc main() { os.Getenv("PORT") }\n')
+    commit(folder, "apps")
+    monkeypatch.chdir(folder / "apps" / "api")
+
+    init.run(".slot-machine", force=False)
+
+    written = json.loads((folder / "apps" / "api" / CONFIG).read_text())
+    assert (written["root"], written["name"], written["start_command"]) == ("apps/api", "api", "bin/api")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "127.0.0.77", "::1"])

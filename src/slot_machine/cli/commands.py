@@ -36,12 +36,14 @@ def commands(ctx: click.Context) -> None:
 
 @commands.command("init")
 @click.option("--force", is_flag=True, help="Write slot-machine.json anew even if there is one.")
-def init_(force: bool) -> None:
+@click.option("--dry-run", "dry", is_flag=True, help="Print what would be written, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found, guessed and written as JSON.")
+def init_(force: bool, dry: bool, as_json: bool) -> None:
     """Detect the project and write slot-machine.json."""
     from slot_machine.cli import init
 
     render.here()
-    init.run(DATA_NAME, force=force)
+    init.run(DATA_NAME, force=force, dry=dry, as_json=as_json)
 
 
 @commands.command("start")

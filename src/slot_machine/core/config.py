@@ -181,6 +181,7 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
 class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How the daemon serves the app on this machine. Paths are relative to the folder of the file."""
 
+    name: Annotated[str | None, Doc("the app's name on this machine", default="the name of this file's folder")] = ""
     port: Annotated[Port, Doc("the app's public port", fixed=True)] = 3000
     internal_port: Annotated[
         Port,

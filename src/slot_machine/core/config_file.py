@@ -7,12 +7,15 @@ import re
 
 import msgspec
 
-from slot_machine.core.config import Config, DaemonConfig, VersionConfig
+from slot_machine.core.config import Config, DaemonConfig, Process, VersionConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.core.schedule import BadSchedule, Schedule
 
 FIELDS = VersionConfig.__struct_fields__ + DaemonConfig.__struct_fields__
+
+WRITTEN = {"start_command", "health_endpoint", "health_timeout_ms", "drain_timeout_ms", "port", "api_port"}
+"""The fields that `init` writes even if they have their defaults."""
 
 PATTERNS = {
     "health_endpoint": "expected a path that begins with / and has no spaces",
@@ -55,6 +58,32 @@ def to_fields(config: Config) -> dict[str, object]:
 
 def render(config: Config) -> str:
     return msgspec.json.format(msgspec.json.encode(to_fields(config)), indent=2).decode() + "\n"
+
+
+def short_fields(config: Config) -> dict[str, object]:
+    """What `init` writes: the fields that most people change, and those that differ from their defaults."""
+    plain = to_fields(Config(VersionConfig(start_command=""), DaemonConfig()))
+    fields = to_fields(config)
+    fields["processes"] = {name: _short(process) for name, process in config.version.processes.items()}
+    names = [name for name, value in fields.items() if name in WRITTEN or value != plain.get(name)]
+    return {name: fields[name] for name in sorted(names, key=_place)}
+
+
+def render_short(config: Config) -> str:
+    return msgspec.json.format(msgspec.json.encode(short_fields(config)), indent=2).decode() + "\n"
+
+
+def _short(process: str | Process) -> object:
+    """Without the fields that have their defaults."""
+    plain = msgspec.to_builtins(Process(command=""))
+    fields = msgspec.to_builtins(process)
+    return (
+        fields if isinstance(fields, str) else {name: value for name, value in fields.items() if value != plain[name]}
+    )
+
+
+def _place(name: str) -> int:
+    return -1 if name == "name" else FIELDS.index(name)
 
 
 def _object(text: bytes | str, name: str) -> dict[str, object]:

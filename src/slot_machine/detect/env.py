@@ -1,0 +1,48 @@
+"""`.env`: whether it is taken, and which variables it lacks."""
+
+import io
+from typing import NamedTuple
+
+from dotenv.parser import parse_stream
+
+from slot_machine.detect.project import Project
+
+EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", "env.example", ".env.production.example")
+
+
+TRACKED = (
+    "git tracks .env, so it is for development: it is not env_file. Put production's variables into a file that git"
+    " ignores, and name that file as env_file"
+)
+
+
+class Environment(NamedTuple):
+    """`file` is empty if there is none to take."""
+
+    file: str
+    look: tuple[str, ...]
+
+
+def find(project: Project, *, tracked: bool) -> Environment:
+    """`tracked`: whether git has `.env`."""
+    exists = (project.folder / ".env").is_file()
+    example = project.first(*EXAMPLES)
+    wanted = names(project.text(example))
+    if exists and tracked:
+        return Environment("", (TRACKED,))
+    if not exists:
+        said = f"{example} names {_listed(wanted)}: put them into a file, and name it as env_file"
+        return Environment("", (said,) if wanted else ())
+    missing = wanted - names(project.on_disk(".env"))
+    said = f".env lacks {_listed(missing)}, which {example} names"
+    return Environment(".env", (said,) if missing else ())
+
+
+def names(text: str) -> frozenset[str]:
+    """The variables of an env file."""
+    return frozenset(binding.key for binding in parse_stream(io.StringIO(text)) if binding.key and not binding.error)
+
+
+def _listed(keys: frozenset[str]) -> str:
+    shown = sorted(keys)
+    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")

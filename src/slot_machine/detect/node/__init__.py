@@ -1,0 +1,1 @@
+"""Node, Bun, their package managers and frameworks."""

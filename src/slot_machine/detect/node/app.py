@@ -1,0 +1,156 @@
+"""How an app with a `package.json` is installed, built and started."""
+
+import shlex
+from typing import NamedTuple
+
+from slot_machine.detect import shell
+from slot_machine.detect.machine import Machine
+from slot_machine.detect.node import frameworks, package, scripts
+from slot_machine.detect.node.frameworks import Framework
+from slot_machine.detect.node.package import Package
+from slot_machine.detect.part import Part, Rank, Recognised, chained
+from slot_machine.detect.project import Project
+from slot_machine.detect.versions import mismatch
+
+SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
+ENTRIES = (
+    "server.js",
+    "index.js",
+    "app.js",
+    "main.js",
+    "src/server.js",
+    "src/index.js",
+    "src/app.js",
+    "server.mjs",
+    "index.mjs",
+    "src/index.mjs",
+)
+"""The first one is what npm runs where `scripts.start` is missing."""
+
+
+class Start(NamedTuple):
+    command: str = ""
+    rank: Rank = Rank.NONE
+    guessed: tuple[str, ...] = ()
+    look: tuple[str, ...] = ()
+    reads_port: bool = False
+
+
+def find(project: Project, machine: Machine) -> Part | None:
+    """Raises Unreadable."""
+    if not project.has("package.json"):
+        return None
+    packed = package.read(project)
+    framework = frameworks.find(project, packed)
+    steps = scripts.apart(packed)
+    start = _start(project, packed, framework, steps)
+    builds = _builds(project, packed, machine, framework, steps)
+    recognised = [Recognised(packed.manager or "Node", packed.lock or "package.json")]
+    if framework:
+        recognised.append(Recognised(framework.name, "package.json"))
+    return Part(
+        recognised=tuple(recognised),
+        setup=package.install(packed, project, machine),
+        build=chained(builds),
+        release=chained(_releases(project, packed, steps)),
+        start=start.command,
+        rank=start.rank,
+        health="/" if framework and framework.start else "",
+        asset_dirs=framework.asset_dirs if framework else (),
+        guessed=start.guessed,
+        look=(*start.look, *package.remarks(packed, machine), *_versions(project, packed, machine)),
+        reads_port=start.reads_port,
+        looks_up=True,
+    )
+
+
+def _start(project: Project, packed: Package, framework: Framework | None, steps: scripts.Steps | None) -> Start:
+    own = steps.start if steps else None
+    if framework and framework.start and (own is None or steps is None or _is_its(framework, own, steps)):
+        rank = Rank.STATIC if framework.static else Rank.SCRIPT
+        return Start(framework.start, rank, (), framework.look, reads_port=True)
+    if steps is None:
+        return _entry(project, packed)
+    command = scripts.command(steps, packed, project)
+    reads = framework is not None or "$PORT" in command or "${PORT" in command or _mentions_port(project)
+    if not steps.is_development or own is None:
+        return Start(command, Rank.SCRIPT, reads_port=reads)
+    plain = scripts.without_watcher(own)
+    if plain:
+        said = f"scripts.{steps.script} runs {own.program}, which is for development: start_command leaves it out"
+        return Start(str(plain), Rank.GUESS, (said,), reads_port=reads)
+    said = f"start_command is scripts.{steps.script} ({own}), a development server: put another one there"
+    return Start(command, Rank.GUESS, (), (said,), reads_port=reads)
+
+
+def _is_its(framework: Framework, own: shell.Simple, steps: scripts.Steps) -> bool:
+    """Whether the script starts the framework itself, and not a server of the project's own."""
+    if steps.is_development:
+        return True
+    words = [word.rsplit("/", 1)[-1] for word in own.words if word not in ("npx", "exec", "bunx", "pnpm", "yarn")]
+    return bool(words) and words[0] in framework.programs and not (framework.static and words[0] == "node")
+
+
+def _entry(project: Project, packed: Package) -> Start:
+    runtime = "bun" if packed.manager == "bun" else "node"
+    reads = _mentions_port(project)
+    main = packed.main.removeprefix("./")
+    built = "build" in packed.scripts
+    if main and (project.has(main) or built or not project.first(*ENTRIES)):
+        return Start(f"{runtime} {shlex.quote(packed.main)}", Rank.SCRIPT, reads_port=reads)
+    if entry := project.first(*ENTRIES):
+        said = f"start_command is {runtime} {entry}, as package.json has no start script"
+        return Start(f"{runtime} {entry}", Rank.GUESS, (said,), reads_port=reads)
+    return Start()
+
+
+def _mentions_port(project: Project) -> bool:
+    sources = list(project.sources(*SUFFIXES))
+    return not sources or any("PORT" in text for _, text in sources)
+
+
+def _builds(
+    project: Project, packed: Package, machine: Machine, framework: Framework | None, steps: scripts.Steps | None
+) -> list[str]:
+    found = []
+    schema = project.first("prisma/schema.prisma", "schema.prisma")
+    if schema and "prisma" in packed.dependencies and "prisma generate" not in packed.scripts.get("build", ""):
+        found.append(f"{packed.bin}/prisma generate")
+    if "build" in packed.scripts and packed.manager:
+        found.append(package.run(packed, project, machine, "build"))
+    elif framework and framework.default_build:
+        found.append(framework.default_build)
+    elif steps:
+        found += [_located(build, packed, project) for build in steps.build]
+    if framework and framework.build and not _copies(packed):
+        found.append(framework.build)
+    return found
+
+
+def _copies(packed: Package) -> bool:
+    """Whether the build script puts the files of a standalone Next.js into place by itself."""
+    return ".next/static" in packed.scripts.get("build", "") + packed.scripts.get("postbuild", "")
+
+
+def _releases(project: Project, packed: Package, steps: scripts.Steps | None) -> list[str]:
+    found = [_located(release, packed, project) for release in steps.release] if steps else []
+    if not found and "prisma" in packed.dependencies and project.matching(r"prisma/migrations/.*\.sql"):
+        found.append(f"{packed.bin}/prisma migrate deploy")
+    return found
+
+
+def _located(command: str, packed: Package, project: Project) -> str:
+    simple = shell.only(command)
+    if simple is None:
+        return command
+    line, needs_path = scripts.located(simple, packed, project)
+    return f'PATH="$PWD/{packed.bin}:$PATH" {line}' if needs_path else line
+
+
+def _versions(project: Project, packed: Package, machine: Machine) -> list[str]:
+    if packed.manager == "bun" and not packed.engine:
+        return []
+    own = project.first(".nvmrc", ".node-version")
+    wanted, file = (packed.engine, "package.json") if packed.engine else (project.text(own).strip(), own)
+    said = mismatch(machine, "node", wanted, file or "package.json")
+    return [said] if said else []

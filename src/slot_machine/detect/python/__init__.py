@@ -1,0 +1,1 @@
+"""Python, its package managers and frameworks."""

@@ -1,0 +1,24 @@
+"""How a Python project is installed and started."""
+
+from slot_machine.detect.machine import Machine
+from slot_machine.detect.part import Part, Rank, Recognised
+from slot_machine.detect.project import Project
+from slot_machine.detect.python import django, packages, queues, web
+from slot_machine.detect.versions import mismatch
+
+
+def find(project: Project, machine: Machine) -> Part | None:
+    """Raises Unreadable."""
+    found = packages.read(project)
+    app = django.find(project, found) or web.find(project, found)
+    if not found:
+        return app
+    wanted, file = packages.wanted_version(project)
+    version = "" if found.manager == "uv" else mismatch(machine, "python3", wanted, file or found.file)
+    app = app or Part(recognised=(), rank=Rank.NONE)
+    return app._replace(
+        recognised=(Recognised(found.manager, found.file or found.others[0]), *app.recognised),
+        setup=packages.install(found, project),
+        processes=queues.find(project, found),
+        look=tuple(dict.fromkeys((*app.look, *packages.remarks(found, machine), *filter(None, [version])))),
+    )

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+from slot_machine.detect import env
+from tests.detect.given import Files, project
+
+
+def found(tmp_path: Path, files: Files, *, tracked: bool = False) -> env.Environment:
+    return env.find(project(tmp_path, files), tracked=tracked)
+
+
+def test_env_file_is_taken(tmp_path: Path) -> None:
+    assert found(tmp_path, {".env": "A=1"}) == env.Environment(".env", ())
+
+
+def test_env_file_that_git_tracks_is_not_taken(tmp_path: Path) -> None:
+    file, look = found(tmp_path, {".env": "A=1", ".env.example": "A=\nB="}, tracked=True)
+
+    assert file == ""
+    assert look == (env.TRACKED,)
+
+
+def test_variables_that_the_example_names_and_the_file_lacks(tmp_path: Path) -> None:
+    files: Files = {".env": "A=1\nexport B='x'", ".env.example": "# for all\nA=\nB=\nDATABASE_URL=postgres://\nKEY="}
+
+    assert found(tmp_path, files).look == (".env lacks DATABASE_URL, KEY, which .env.example names",)
+
+
+def test_example_without_a_file(tmp_path: Path) -> None:
+    file, look = found(tmp_path, {".env.sample": "KEY="})
+
+    assert file == ""
+    assert look == (".env.sample names KEY: put them into a file, and name it as env_file",)
+
+
+def test_nothing(tmp_path: Path) -> None:
+    assert found(tmp_path, {}) == env.Environment("", ())
