@@ -68,11 +68,7 @@ def propose(project: Project, machine: Machine, *, env_tracked: bool = False) ->
         any(part.looks_up for part in parts),
         tuple(dict.fromkeys(each for part in parts for each in part.recognised)),
         tuple(dict.fromkeys((*said, *best.guessed, *why, *about_data))),
-        tuple(
-            dict.fromkeys(
-                (*_missing(project, start), *_ignored(project), *_remarks(project, parts, best), *environment.look)
-            )
-        ),
+        tuple(dict.fromkeys((*_missing(project, start), *_remarks(project, parts, best), *environment.look))),
     )
 
 
@@ -167,7 +163,8 @@ def _missing(project: Project, start: str) -> list[str]:
 
 
 def _remarks(project: Project, parts: list[Part], best: Part) -> list[str]:
-    found = [line for part in parts for line in part.look if part is best or part.rank is not Rank.STATIC]
+    found = _ignored(project)
+    found += [line for part in parts for line in part.look if part is best or part.rank is not Rank.STATIC]
     found += [
         f"{part.recognised[-1].file} says another way to start: {part.start}"
         for part in parts

@@ -11,7 +11,8 @@ ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 BUILTINS = word_set("cd echo export exec set test [ mkdir cp rm mv ln sleep true cat env find touch chmod")
 
 PORT_FLAG = re.compile(
-    r"(?P<flag>(?<!\S)(?:-p|-l|--port|--listen|--http-port|--server\.port)[ =])(?P<host>(?:[A-Za-z][\w.-]*|\d+\.[\d.]+)?:)?\d{2,5}(?!\S)"
+    r"(?P<flag>(?<!\S)(?:-p|-l|--port|--listen|--http-port|--server\.port)[ =])"
+    r"(?P<host>(?:[A-Za-z][\w.-]*|\d+\.[\d.]+)?:)?\d{2,5}(?!\S)"
 )
 BIND_FLAG = re.compile(
     r"(?P<flag>(?<!\S)(?:-b|--bind|--listen|--addr)[ =])(?P<host>(?:tcp://)?[\w.\[\]]*:)\d{2,5}(?!\S)"
