@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from slot_machine.app.attempt import RunningAttempt
-from slot_machine.app.failures import in_words, log_failure
+from slot_machine.app.failures import log_failure
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.release import describe
 from slot_machine.app.slots import Slots
@@ -55,14 +55,13 @@ class Undo:
         attempt.summarize(str(error))
         attempt.on(event, self.what_now())
         if attempt.phase in RESTORING:
-            await self._restore(attempt, error)
+            await self._restore(attempt)
             attempt.on(Event.RESTORED)
 
-    async def _restore(self, attempt: RunningAttempt, error: SlotMachineError) -> None:
+    async def _restore(self, attempt: RunningAttempt) -> None:
+        """A recovery tries again by itself."""
         live = self._live()
-        if live and attempt.record.kind == "recovery":
-            await self._supervisor.retry(live, in_words(error))
-        elif live and not self._supervisor.watching:
+        if live and attempt.record.kind != "recovery" and not self._supervisor.watching:
             await self._supervisor.resume(live)
         if attempt.version and attempt.version != live and self._preflight.is_full():
             await self._slots.take_back(attempt, attempt.version.tree)
