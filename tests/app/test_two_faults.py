@@ -55,14 +55,12 @@ def pairs(data: Path, story: str, strategy: str) -> list[tuple[int, int]]:
             await tell(made)
             return made.faults.names[first:]
 
-    told = [steps(data, story, strategy)]
-    found: list[tuple[int, int]] = []
-    for first in range(1, len(told[0]) + 1):
+    names, found = steps(data, story, strategy), {}
+    for first, name in enumerate(names, 1):
         rest = run(after(first))
-        if not any(rest == steps[len(steps) - len(rest) :] for steps in told):
-            told.append(rest)
-            found += [(first, second) for second in range(1, len(rest) + 1)]
-    return found
+        if rest != names[first:]:
+            found[name, *rest] = [(first, second) for second in range(1, len(rest) + 1)]
+    return [pair for of_one in found.values() for pair in of_one]
 
 
 @pytest.mark.parametrize(("story", "strategy"), TOLD)
