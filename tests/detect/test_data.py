@@ -17,6 +17,8 @@ from tests.detect.given import Files, project
         ({"app.js": "new Database('app.db')"}, (), ("app.db",)),
         ({"app.py": "sqlite = 'sqlite:///var/app.sqlite3'"}, ("var",), ()),
         ({"app.js": "open('seed.db')", "seed.db": ""}, (), ()),
+        ({"app.py": "argument(x, dest='loop')"}, (), ()),
+        ({"app.py": "os.path.join(app.instance_path, 'x.sqlite')"}, (), ()),
         ({"app.js": "x"}, (), ()),
     ],
 )

@@ -180,3 +180,22 @@ def test_programs_that_this_machine_lacks(tmp_path: Path) -> None:
 def test_manifest_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     with pytest.raises(Unreadable, match=r"package\.json is not"):
         proposed(tmp_path, {"package.json": text})
+
+
+@pytest.mark.parametrize(
+    ("files", "python"),
+    [
+        ({"requirements.txt": "Django[argon2]==6.1\n"}, "python3.13"),
+        ({"requirements.txt": "Django==1.10.5\n"}, "python3.9"),
+        ({"requirements.txt": "Django>=5\n"}, "python3"),
+        ({"requirements.txt": "", ".python-version": "# for all\n3.13\n"}, "python3.13"),
+        ({"requirements.txt": "", ".python-version": "3.14\n"}, "python3"),
+        ({"requirements.txt": "", "runtime.txt": "python-3.9.18"}, "python3.9"),
+    ],
+)
+def test_python_that_is_asked_for_if_this_machine_has_it(tmp_path: Path, files: Files, python: str) -> None:
+    machine = EVERYTHING | {"python3.13": "Python 3.13.0", "python3.12": "", "python3.9": "Python 3.9.18"}
+
+    setup = proposed(tmp_path, files, programs=machine).version.setup_command
+
+    assert setup == f"{python} -m venv .venv && .venv/bin/pip install -r requirements.txt"

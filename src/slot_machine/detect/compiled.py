@@ -32,8 +32,7 @@ def find_go(project: Project, machine: Machine) -> Part | None:
     if not folders:
         return Part(recognised, setup=setup, look=(*look, "go.mod is there, but no package main with a func main"))
     folder = folders[0]
-    name = project.name if folder == "." else PurePosixPath(folder).name
-    name = re.sub(r"[^\w.-]", "-", name)
+    name = module_name(project) if folder == "." else PurePosixPath(folder).name
     said = [f"build_command builds {folder}; there are also {', '.join(folders[1:])}"] if folders[1:] else []
     flag, reads = _port_of(sources.values())
     if flag:
@@ -50,6 +49,13 @@ def find_go(project: Project, machine: Machine) -> Part | None:
         look=tuple(look),
         reads_port=reads or bool(flag),
     )
+
+
+def module_name(project: Project) -> str:
+    """What `go install` calls the program of the module: the last part of its path that is no version."""
+    found = re.search(r"^module\s+\"?([^\s\"]+)", project.text("go.mod"), re.MULTILINE)
+    parts = [part for part in found[1].split("/") if not re.fullmatch(r"v\d+", part)] if found else []
+    return parts[-1] if parts else project.name
 
 
 def find_rust(project: Project, machine: Machine) -> Part | None:

@@ -102,6 +102,8 @@ def _located(project: Project, command: str) -> str:
     if project.has("package.json"):
         packed = package.read(project)
         command = scripts.of_line(command, packed, project)
+    if project.has("go.mod"):
+        command = procfile.located(command, "bin", frozenset({compiled.module_name(project)}))
     found = packages.read(project)
     return procfile.located(command, found.bin, PYTHON_PROGRAMS) if found else command
 

@@ -9,7 +9,7 @@ from slot_machine.detect.project import Project
 FOLDERS = ("uploads", "public/uploads", "static/uploads", "data", "storage", "media", "var/uploads")
 DATABASE = re.compile(r"['\"`](?:sqlite:///|file:)?(?:\./)?((?:[\w-]+/)*[\w-]+\.(?:sqlite3?|db))['\"`?]")
 UPLOADS = re.compile(
-    r"\b(?:dest|destination|UPLOAD_FOLDER|uploadDir)\b['\"]?\]?\s*[:=]\s*['\"](?:\./)?([\w/-]*\w)/?['\"]"
+    r"(?:\b(?:dest|destination|uploadDir)\s*:|\bUPLOAD_FOLDER\b['\"]?\]?\s*=)\s*['\"`](?:\./)?([\w/-]*\w)/?['\"`]"
 )
 SUFFIXES = (".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".go")
 EMPTY = (".gitkeep", ".keep", ".gitignore", ".empty")
@@ -45,8 +45,13 @@ def _guesses(project: Project) -> Iterator[tuple[str, bool, str]]:
             if not path.startswith(("tmp", "/")) and path not in project.folders:
                 yield path, True, f"which {name} writes to"
         for path in DATABASE.findall(text):
-            if not project.has(path):
+            if not project.has(path) and not _elsewhere(path, text):
                 yield (path.rsplit("/", 1)[0], True, f"from {name}") if "/" in path else (path, False, f"from {name}")
+
+
+def _elsewhere(path: str, text: str) -> bool:
+    """Whether the name is joined to the path of another folder, such as Flask's `instance`."""
+    return any("instance_path" in line or "tmp" in line for line in text.splitlines() if path in line)
 
 
 def _is_for_data(project: Project, name: str, ignored: set[str]) -> bool:

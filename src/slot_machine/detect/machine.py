@@ -32,7 +32,6 @@ class ThisMachine:
                 [program, ASK.get(program, "--version")],
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
-                cwd="/",
                 text=True,
                 errors="replace",
                 timeout=LIMIT_S,

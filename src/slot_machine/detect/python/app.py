@@ -4,7 +4,6 @@ from slot_machine.detect.machine import Machine
 from slot_machine.detect.part import Part, Rank, Recognised
 from slot_machine.detect.project import Project
 from slot_machine.detect.python import django, packages, queues, web
-from slot_machine.detect.versions import mismatch
 
 
 def find(project: Project, machine: Machine) -> Part | None:
@@ -13,12 +12,12 @@ def find(project: Project, machine: Machine) -> Part | None:
     app = django.find(project, found) or web.find(project, found)
     if not found:
         return app
-    wanted, file = packages.wanted_version(project)
-    version = "" if found.manager == "uv" else mismatch(machine, "python3", wanted, file or found.file)
+    python, said = packages.python(project, machine)
+    version = said if found.manager != "uv" else ""
     app = app or Part(recognised=(), rank=Rank.NONE)
     return app._replace(
         recognised=(Recognised(found.manager, found.file or found.others[0]), *app.recognised),
-        setup=packages.install(found, project),
+        setup=packages.install(found, project, python),
         processes=queues.find(project, found),
         look=tuple(dict.fromkeys((*app.look, *packages.remarks(found, machine), *filter(None, [version])))),
     )

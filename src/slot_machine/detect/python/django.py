@@ -153,7 +153,7 @@ def _health(project: Project, site: Site) -> tuple[str, str, list[str]]:
     elif "localhost" in names and not host:
         host = "localhost"
     said = [f"health_host is {host}, the first of ALLOWED_HOSTS"] if host else []
-    urls = "".join(text for name, text in project.sources(".py") if name.endswith("urls.py"))
+    urls = "".join(_routes(text) for name, text in project.sources(".py") if name.endswith("urls.py"))
     for path in re.findall(
         r"path\(\s*['\"]((?:api/)?_?(?:health|healthz|health-check|healthcheck|ping|up|livez)/?)['\"]", urls
     ):
@@ -162,6 +162,11 @@ def _health(project: Project, site: Site) -> tuple[str, str, list[str]]:
     if not re.search(r"path\(\s*r?['\"]\^?\$?['\"]", urls) and re.search(r"path\(\s*['\"]admin/['\"]", urls):
         return "/admin/login/", host, [*said, "health_endpoint is /admin/login/, as urls.py has no page at /"]
     return "", host, said
+
+
+def _routes(text: str) -> str:
+    """Without the docstring and comments, which have examples of routes in a new project."""
+    return re.sub(r"#.*", "", text.split("urlpatterns", 1)[-1])
 
 
 def _data(site: Site) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from slot_machine.detect.machine import Machine
 from slot_machine.detect.project import Project, table
+from slot_machine.detect.versions import fits, mismatch
 
 MANIFESTS = (
     "uv.lock",
@@ -19,11 +20,13 @@ MANIFESTS = (
     "pyproject.toml",
     "setup.py",
 )
+DJANGO = {1: "<3.10", 2: "<3.10", 5: ">=3.10", 6: ">=3.12"}
+"""The Python that each version of Django works with, where that matters today."""
+NEWEST_MINOR = 20
 LOCKED = {"uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm", "Pipfile.lock": "pipenv"}
-VENV = "python3 -m venv .venv"
 DEPENDENCIES = (
-    """python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"],"""
-    """ sep="\\n")' > .venv/dependencies.txt"""
+    """.venv/bin/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"];"""
+    """ print(*project["dependencies"], sep="\\n")' > .venv/dependencies.txt"""
 )
 """pip installs a project's dependencies only together with the project, and that needs a build system."""
 
@@ -59,8 +62,9 @@ def read(project: Project) -> Packages | None:
     return Packages(file, locks[1:] if file else locks, _dependencies(project), f"{where}.venv/bin")
 
 
-def install(packages: Packages, project: Project) -> str:
-    """Empty if it can't be told."""
+def install(packages: Packages, project: Project, python: str) -> str:
+    """Empty if it can't be told. `python` makes the virtual environment where pip installs."""
+    venv = f"{python} -m venv .venv"
     match packages.file.split("/")[-1]:
         case "uv.lock":
             member = f" --package {_own_name(project)}" if packages.file.startswith("../") else ""
@@ -76,16 +80,16 @@ def install(packages: Packages, project: Project) -> str:
             return "PIPENV_VENV_IN_PROJECT=1 PIPENV_IGNORE_VIRTUALENVS=1 pipenv install --skip-lock"
         case "pyproject.toml":
             if _is_built(project):
-                return f"{VENV} && .venv/bin/pip install -e ."
+                return f"{venv} && .venv/bin/pip install -e ."
             if table(project.toml("pyproject.toml"), "tool", "poetry"):
-                return f"{VENV} && .venv/bin/pip install -e ."
-            return f"{VENV} && {DEPENDENCIES} && .venv/bin/pip install -r .venv/dependencies.txt"
+                return f"{venv} && .venv/bin/pip install -e ."
+            return f"{venv} && {DEPENDENCIES} && .venv/bin/pip install -r .venv/dependencies.txt"
         case "setup.py":
-            return f"{VENV} && .venv/bin/pip install -e ."
+            return f"{venv} && .venv/bin/pip install -e ."
         case "":
             return ""
         case _:
-            return f"{VENV} && .venv/bin/pip install -r {packages.file}"
+            return f"{venv} && .venv/bin/pip install -r {packages.file}"
 
 
 def remarks(packages: Packages, machine: Machine) -> list[str]:
@@ -99,17 +103,37 @@ def remarks(packages: Packages, machine: Machine) -> list[str]:
     return found
 
 
-def wanted_version(project: Project) -> tuple[str, str]:
-    """The version of Python that is asked for, and the file that asks. Empty if none does."""
-    own = project.text(".python-version").strip()
-    if re.fullmatch(r"[\d.]+", own):
-        return own, ".python-version"
-    runtime = re.search(r"python-([\d.]+)", project.text("runtime.txt"))
+def python(project: Project, machine: Machine) -> tuple[str, str]:
+    """The program to use, and a line for the user if the machine has none that is asked for."""
+    wanted, file = _wanted_version(project)
+    said = mismatch(machine, "python3", wanted, file)
+    if said and wanted:
+        for minor in range(NEWEST_MINOR, 7, -1):
+            program = f"python3.{minor}"
+            if machine.has(program) and machine.version(program) and fits(machine.version(program), wanted):
+                return program, ""
+    return "python3", said
+
+
+def _wanted_version(project: Project) -> tuple[str, str]:
+    """The version of Python that is asked for, and the file that asks."""
+    own = re.search(r"^\s*(\d[\d.]*)\s*$", project.text(".python-version"), re.MULTILINE)
+    if own:
+        return own[1], ".python-version"
+    runtime = re.search(r"python-(\d+\.\d+)", project.text("runtime.txt"))
     if runtime:
-        return ".".join(runtime[1].split(".")[:2]), "runtime.txt"
+        return runtime[1], "runtime.txt"
     raw = project.toml("pyproject.toml")
     asked = table(raw, "project").get("requires-python") or table(raw, "tool", "poetry", "dependencies").get("python")
-    return (asked, "pyproject.toml") if isinstance(asked, str) else ("", "")
+    return (asked, "pyproject.toml") if isinstance(asked, str) else _wanted_by_django(project)
+
+
+def _wanted_by_django(project: Project) -> tuple[str, str]:
+    for name in project.matching(r"requirements[\w-]*\.txt|requirements/[\w-]+\.txt"):
+        pinned = re.search(r"^django(?:\[.*\])?\s*[=~>]=\s*(\d+)", project.text(name), re.MULTILINE | re.IGNORECASE)
+        if pinned and (wanted := DJANGO.get(int(pinned[1]))):
+            return wanted, f"{name} (Django {pinned[1]})"
+    return "", "the project"
 
 
 def _describes_an_app(project: Project) -> bool:

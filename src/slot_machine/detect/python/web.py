@@ -31,6 +31,7 @@ def find(project: Project, packages: Packages | None) -> Part | None:
     if not app:
         return _script(project, packages)
     command, look = _server(app, packages)
+    look += _makers(project)
     release, said = _migrations(project, app, packages)
     shared = ("instance",) if app.kind == "Flask" and _uses_instance(project) else ()
     return Part(
@@ -110,6 +111,16 @@ def _migrations(project: Project, app: App, packages: Packages | None) -> tuple[
     if packages and project.has("alembic.ini"):
         return f"{own}alembic upgrade head", ()
     return "", ()
+
+
+def _makers(project: Project) -> tuple[str, ...]:
+    """Commands of the app that may have to run once. They often empty the database, so they are no release_command."""
+    for name, text in project.sources(".py"):
+        if found := re.search(r"command\(\s*['\"](init[-_]?db|create[-_]?(?:db|all))['\"]", text):
+            return (
+                f"{name} has the command {found[1]}: if it makes the database, run it once, before the first deploy",
+            )
+    return ()
 
 
 def _uses_instance(project: Project) -> bool:
