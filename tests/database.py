@@ -18,6 +18,7 @@ def opened(path: Path) -> Iterator[Store]:
 
 
 TO_SCHEMA_5 = """
+DROP TABLE shared;
 ALTER TABLE state DROP COLUMN live_config;
 ALTER TABLE state DROP COLUMN previous_config;
 ALTER TABLE attempts DROP COLUMN warnings;

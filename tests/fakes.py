@@ -5,7 +5,7 @@ import itertools
 import json
 import selectors
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar, cast
 
@@ -394,9 +394,12 @@ class Trees:
         await self._faults.step("head")
         return self.heads.get(tree, "")
 
-    async def fingerprint(self, tree: int) -> str | None:
+    async def fingerprint(self, tree: int, _: Sequence[str] = ()) -> str | None:
         await self._faults.step("fingerprint")
         return self.heads.get(tree)
+
+    async def hide(self, _tree: int, names: Sequence[str]) -> None:
+        await self._faults.step(f"hide {', '.join(names)}")
 
     async def try_git(self, folder: Path, *args: str) -> tuple[int, str, str]:
         await self._faults.step(f"git {args[0]} in {folder.name}")
@@ -408,6 +411,9 @@ class Custody(custody.Custody):
 
     async def tell_of_forks(self, *_: object) -> None:
         await self._faults.step("forks")
+
+    async def tell_of_stray_links(self, *_: object) -> None:
+        await self._faults.step("stray links")
 
     def __init__(self, faults: Faults, trees: Trees, store: Store) -> None:
         super().__init__(trees, store)

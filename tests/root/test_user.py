@@ -18,7 +18,15 @@ from tests.processes import alive, kill
 from tests.users import NAMED, NUMBERED, PYTHON, give, needs_root, public_folder
 
 OF_USER = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "LC_TIME", "LC_ALL", "LC_CTYPE", "PWD")
-OF_START = ("PORT", "INTERNAL_PORT", "SLOT_MACHINE", "SLOT_MACHINE_SLOT", "SLOT_MACHINE_COMMIT", "SLOT_MACHINE_RUN")
+OF_START = (
+    "PORT",
+    "INTERNAL_PORT",
+    "SLOT_MACHINE",
+    "SLOT_MACHINE_SLOT",
+    "SLOT_MACHINE_COMMIT",
+    "SLOT_MACHINE_RUN",
+    "SLOT_MACHINE_SHARED",
+)
 
 pytestmark = needs_root
 
@@ -91,7 +99,7 @@ def _check_whose_commands_are(site: AnothersSite, options: tuple[str, ...], monk
     assert set(env) <= {*OF_USER, *OF_START, "FROM_FILE"}
 
 
-def test_data_folder_is_roots_and_only_the_trees_and_kept_are_the_users(nobodys: AnothersSite) -> None:
+def test_data_folder_is_roots_and_only_trees_kept_and_shared_are_the_users(nobodys: AnothersSite) -> None:
     site = nobodys
     site.commit("one")
     site.start(access_log=str(site.data / "access.log"))
@@ -101,11 +109,11 @@ def test_data_folder_is_roots_and_only_the_trees_and_kept_are_the_users(nobodys:
 
     found = {path.name: path.lstat() for path in site.data.iterdir()}
     theirs = {name for name, status in found.items() if status.st_uid == site.uid}
-    assert theirs == {"tree-1", "kept"}
+    assert theirs == {"tree-1", "kept", "shared"}
     assert all(status.st_uid == 0 for name, status in found.items() if name not in theirs)
     assert stat.S_IMODE(site.data.stat().st_mode) == 0o711
     modes = {name: stat.S_IMODE(status.st_mode) for name, status in found.items() if not stat.S_ISLNK(status.st_mode)}
-    assert (modes.pop("tree-1"), modes.pop("kept")) == (0o755, 0o700)
+    assert (modes.pop("tree-1"), modes.pop("shared"), modes.pop("kept")) == (0o755, 0o755, 0o700)
     assert set(modes.values()) == {0o600}
     assert {"state.db", "slot-a.log", "daemon.lock", "proxy-0.sock", "access.log"} <= set(modes)
 

@@ -64,7 +64,8 @@ def test_reply_names_what_was_kept(site: Site) -> None:
     deploy(site, "v1")
     write(site, upload="mine")
     site.commit("v2")
-    assert site.post("/deploy", {"commit": "HEAD"}).body["warnings"] == []
+    told = warnings(site.post("/deploy", {"commit": "HEAD"}).body["warnings"])
+    assert told.endswith('in slot a: upload; to keep that for all versions, add "shared_files": ["upload"]')
     site.commit("v3")
 
     reply = site.post("/deploy", {"commit": "HEAD"})

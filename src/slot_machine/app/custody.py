@@ -1,6 +1,7 @@
 """Keeps files that the app wrote into its tree, before another version gets that tree, and names them."""
 
 import errno
+import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,12 +12,14 @@ from slot_machine.app.release import describe
 from slot_machine.app.seams import Trees
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Version
-from slot_machine.host.files import databases, kept, mounts
+from slot_machine.host.files import databases, kept, mounts, stray_links
 from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.kept import Kept, in_words
 from slot_machine.host.files.reserve import Reserve
 from slot_machine.host.process.threads import in_thread
 from slot_machine.state.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class Clearing:
@@ -66,7 +69,8 @@ class Custody:
 
     def app_files(self, tree: int) -> AppFiles:
         made, begun_ns = self._store.made(tree), self._store.begun_ns(tree)
-        return AppFiles(self._worktrees.try_git, self._worktrees.path(tree), made, begun_ns)
+        shared = [path.place for path in self._store.shared_paths(tree)]
+        return AppFiles(self._worktrees.try_git, self._worktrees.path(tree), made, begun_ns, shared)
 
     @asynccontextmanager
     async def clearing(self, attempt: RunningAttempt, version: Version) -> AsyncIterator[Clearing]:
@@ -97,8 +101,28 @@ class Custody:
         if names:
             attempt.warn(
                 f"{describe(new)} does not have the databases that {describe(old)} wrote into {folder}:"
-                f" {in_words(names)}; keep them outside of the repository"
+                f" {in_words(names)}; name them in shared_dirs or shared_files, or keep them outside of the repository"
             )
+
+    async def tell_of_written(self, attempt: RunningAttempt, version: Version) -> None:
+        """Warns of what the app wrote into its tree, where no other version finds it. Raises nothing."""
+        app_files, root = self.app_files(version.tree), version.config.root
+        try:
+            names = await app_files.written()
+            lines = await app_files.lines_to_share(names, root) if names else ""
+        except (OSError, SlotMachineError) as error:
+            log.warning("cannot look for what the app wrote into %s: %s", self._worktrees.path(version.tree), error)
+            return
+        if names:
+            to_do = f"to keep that for all versions, add {lines}" if lines else "keep that outside of the repository"
+            attempt.warn(f"the app wrote into the tree of {describe(version)}: {in_words(names)}; {to_do}")
+
+    async def tell_of_stray_links(self, attempt: RunningAttempt, version: Version) -> None:
+        """Warns of links that lead into the tree of another version, as some setups make them. Raises OSError."""
+        folder = self._worktrees.path(version.tree)
+        if stray := await in_thread(lambda: stray_links.found(folder)):
+            named = [f"{name} to {target}" for name, target in stray.items()]
+            attempt.warn(f"links of {describe(version)} lead to another version: {in_words(named)}; make them relative")
 
     async def _prune(self, attempt: RunningAttempt, latest: Path) -> None:
         removed: list[str] = []

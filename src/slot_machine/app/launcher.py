@@ -115,7 +115,8 @@ class Launcher:
 
     def environment(self, version: Version, stage: Phase, app_ports: dict[str, int]) -> dict[str, str]:
         """Raises StageFailed."""
-        return environment.compose(version, self._env_file, app_ports, stage.stage)
+        own = {"SLOT_MACHINE_SHARED": str(self._data / "shared")}
+        return environment.compose(version, self._env_file, app_ports, stage.stage) | own
 
     async def _launch(
         self, version: Version, release_id: int, on_started: Callable[[], None], arrange: Callable[[int], Start]

@@ -55,7 +55,7 @@ class Placing:
         if usable:
             return Event.REUSE
         attempt.on(Event.PREPARE_AGAIN, describe(version))
-        await self._slots.prepare(attempt, version)
+        await self._slots.prepare(attempt, version, again=True)
         return Event.PREPARED
 
     async def _has_room(self, attempt: RunningAttempt, version: Version) -> bool:

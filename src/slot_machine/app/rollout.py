@@ -96,6 +96,7 @@ class Rollout:
                 reason = str(obstacle)
         if live:
             await self._make_way(attempt, live, version, reason)
+            await self._slots.old_stopped(attempt, version)
             event = Event.OLD_STOPPED
         attempt.on(event, command)
         return await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, health))

@@ -2,12 +2,14 @@
 
 import logging
 import sqlite3
+import time
 from pathlib import Path
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Trees
+from slot_machine.app.shared import SharedData
 from slot_machine.app.stage_commands import Command, StageCommands, build_of, setup_of
 from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.model import Contents, Made, State, Version, short
@@ -29,6 +31,7 @@ class Slots:
         self._store = store
         self._commands = commands
         self._custody = custody
+        self._shared = SharedData(worktrees, store, custody)
 
     def holds(self, version: Version) -> bool:
         """Whether its tree was prepared for it, and not for another version since."""
@@ -55,8 +58,9 @@ class Slots:
         """
         if not self.holds(version):
             return False
+        await self._shared.mend(attempt, version)
         checked_out, contents = await self.checked_out(version), self._store.contents(version.tree)
-        if checked_out and contents and await self._worktrees.fingerprint(version.tree) == contents.fingerprint:
+        if checked_out and contents and await self._fingerprint(version) == contents.fingerprint:
             return True
         try:
             await self._worktrees.check_repository()
@@ -70,17 +74,24 @@ class Slots:
         attempt.warn(f"{describe(version)} was edited ({in_words(edits) or 'it is not clear where'}): prepared again")
         return False
 
-    async def prepare(self, attempt: RunningAttempt, version: Version) -> None:
-        """Checks the version out into its tree, runs the setup and the build there. Raises GitFailed, StageFailed."""
+    async def prepare(self, attempt: RunningAttempt, version: Version, *, again: bool = False) -> None:
+        """Checks the version out into its tree, runs the setup and the build there. `again`: it was live before.
+
+        Raises GitFailed, StageFailed.
+        """
+        former = self._shared.former(version) if again else ()
         previous = self._store.state().previous
         if previous:
             await self._worktrees.protect("previous", previous.commit)
         await self._worktrees.protect("next", version.commit)
         self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
         self.link()
+        await self._custody.tell_of_written(attempt, version)
+        await self._shared.take_away(attempt, version)
         async with self._custody.clearing(attempt, version) as clearing:
             await self._worktrees.checkout(version.tree, version.commit, clearing)
         self._check_root(version)
+        await self._shared.provide(attempt, version, former)
         app_files = self._custody.app_files(version.tree)
         config = version.config
         writes = config.setup_command or config.build_command
@@ -94,20 +105,30 @@ class Slots:
         if config.build_command:
             attempt.on(Event.SET_UP, config.build_command)
             await self.run(attempt, version, build_of(config))
-        fingerprint = await self._worktrees.fingerprint(version.tree)
-        self._store.save_made(version.tree, await app_files.of_setup() if writes else Made())
+        await self._shared.complete(attempt, version)
+        await self._custody.tell_of_stray_links(attempt, version)
+        fingerprint = await self._fingerprint(version)
+        made = await app_files.of_setup() if writes else Made()
+        self._store.save_made(version.tree, Made(made.files, ready_ns=time.time_ns()))
         self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
 
     async def run(self, attempt: RunningAttempt, version: Version, command: Command) -> None:
         """Runs a command in the version's tree. Raises StageFailed; then nothing of the command runs."""
         await self._commands.run(attempt, version, self.folder(version), command)
 
+    async def old_stopped(self, attempt: RunningAttempt, version: Version) -> None:
+        """Before a version starts in place of the live one. Raises StageFailed."""
+        await self._shared.release(attempt, version)
+
     async def left(self, attempt: RunningAttempt, before: State) -> None:
         """After a switch, keeps what the app wrote into a tree that no slot leads to any more.
 
-        Warns of databases that the new version does not find.
+        Warns of data that is not shared, and of databases that the new version does not find.
         """
         after = self._store.state()
+        for version in filter(None, (after.live, before.live)):
+            await self._shared.check(attempt, version)
+            await self._custody.tell_of_written(attempt, version)
         in_use = {version.tree for version in (after.live, after.previous) if version}
         for version in filter(None, (before.live, before.previous)):
             if version.tree not in in_use:
@@ -162,3 +183,7 @@ class Slots:
         if version.config.root and not (folder.is_dir() and folder.resolve().is_relative_to(tree.resolve())):
             what = f"root: {version.config.root!r} is not a folder in commit {short(version.commit)}"
             raise StageFailed(Phase.CHECKOUT, what, hint="name the app's folder from the repository's top")
+
+    async def _fingerprint(self, version: Version) -> str | None:
+        shared = [path.place for path in self._store.shared_paths(version.tree)]
+        return await self._worktrees.fingerprint(version.tree, shared)

@@ -131,11 +131,12 @@ class Made(msgspec.Struct, frozen=True):
     A file of the commit that the setup removed has a size of -1.
 
     `unfinished`: the setup did not end. Any file that changed since it began counts as made by it, unless git ignores
-    the file.
+    the file. `ready_ns`: when the tree was prepared, in ns since the epoch; 0 if that is not known.
     """
 
     files: dict[bytes, tuple[int, int]] = {}
     unfinished: bool = False
+    ready_ns: int = 0
 
 
 class Attempt(msgspec.Struct, kw_only=True):

@@ -24,7 +24,7 @@ PASSABLE, CLOSED = 0o711, 0o700
 OTHERS = 0o077
 
 OF_USER = re.compile(r"tree-\d|slot-[ab]|kept|shared")
-OURS = re.compile(r"daemon\.lock|state\.db.*|tree-\d|slot-[ab](\.log)?|kept|reserve")
+OURS = re.compile(r"daemon\.lock|state\.db.*|tree-\d|slot-[ab](\.log)?|kept|shared|reserve")
 """A folder that has one of these was a data folder before."""
 
 LIKE_EMPTY = {".gitignore", "lost+found"}

@@ -27,6 +27,7 @@ INSERT INTO state (id) VALUES (1);
 CREATE TABLE trees (number INTEGER PRIMARY KEY, commit_hash TEXT NOT NULL, fingerprint TEXT NOT NULL) STRICT;
 CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB, begun_ns INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE sizes (tree INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
+CREATE TABLE shared (tree INTEGER PRIMARY KEY, paths TEXT NOT NULL) STRICT;
 CREATE TABLE processes (
     pid INTEGER PRIMARY KEY,
     start_ticks INTEGER NOT NULL,
@@ -113,7 +114,8 @@ ALTER TABLE attempts RENAME COLUMN origin TO trigger""",
 ALTER TABLE state ADD COLUMN previous_config TEXT NOT NULL DEFAULT '';
 UPDATE state SET serial = serial + 1;
 ALTER TABLE attempts ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
-ALTER TABLE attempts ADD COLUMN config TEXT NOT NULL DEFAULT '""'""",
+ALTER TABLE attempts ADD COLUMN config TEXT NOT NULL DEFAULT '""';
+CREATE TABLE shared (tree INTEGER PRIMARY KEY, paths TEXT NOT NULL) STRICT""",
 }
 """By schema, the statements that make it the next one."""
 

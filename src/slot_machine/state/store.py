@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import zlib
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import NOT_CONFIGURED, SLOTS, Attempt, Contents, Made, Running, State, Version
 from slot_machine.core.phases import HALF_MIGRATED, Phase
+from slot_machine.core.shared_paths import SharedPath
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.database import Database, twice_on_a_full_disk
@@ -119,6 +121,15 @@ class Store(Database):
             "INSERT INTO made (tree, files) VALUES (?, ?) ON CONFLICT (tree) DO UPDATE SET files = excluded.files",
             (tree, zlib.compress(msgspec.msgpack.encode(made))),
         )
+
+    def shared_paths(self, tree: int) -> tuple[SharedPath, ...]:
+        """The paths at which the tree has, or may have, links to shared data."""
+        row = self._db.execute("SELECT paths FROM shared WHERE tree = ?", (tree,)).fetchone()
+        return msgspec.json.decode(row[0], type=tuple[SharedPath, ...]) if row else ()
+
+    @twice_on_a_full_disk
+    def save_shared_paths(self, tree: int, paths: Sequence[SharedPath]) -> None:
+        self._db.execute("REPLACE INTO shared VALUES (?, ?)", (tree, msgspec.json.encode(paths).decode()))
 
     def size(self, tree: int) -> Size | None:
         """The space that the tree took when it was last prepared; None if that was not measured."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.model import State, Version
+from slot_machine.host.files import links
 from slot_machine.host.git import trees
 
 STATE = State(Version("b", "c2", 2), Version("a", "c1", 1))
@@ -73,7 +74,7 @@ def die_before(number: int, monkeypatch: pytest.MonkeyPatch, *, exchanges: bool)
         return wrapped
 
     if not exchanges:
-        monkeypatch.setattr(trees, "_exchanged", lambda *_: False)
+        monkeypatch.setattr(links, "exchanged", lambda *_: False)
     for name in ("symlink", "rename", "unlink"):
         monkeypatch.setattr(os, name, dying(getattr(os, name)))
 

@@ -5,12 +5,12 @@ import itertools
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from slot_machine.core.model import Made
-from slot_machine.host.files import mounts
+from slot_machine.host.files import mounts, written
 from slot_machine.host.files.databases import COMPANIONS, database_of
 from slot_machine.host.git.listing import COMPILED, PACKAGES, CannotList, Git, Listing, is_packages
 from slot_machine.host.process.threads import in_thread
@@ -38,13 +38,14 @@ class AppFiles:
     """Files of one tree that no commit has. `made` are those that its latest setup made, None for no setup.
 
     After a setup that did not finish, files also count as made by it if they changed since `begun_ns` and git did not
-    ignore them before the checkout.
+    ignore them before the checkout. `shared` are paths that lead to shared data, which is not in the tree.
     """
 
-    def __init__(self, git: Git, tree: Path, made: Made | None, begun_ns: int = 0) -> None:
+    def __init__(self, git: Git, tree: Path, made: Made | None, begun_ns: int = 0, shared: Sequence[str] = ()) -> None:
         self._git = git
         self._tree = tree
-        self._list = Listing(git, tree)
+        self._list = Listing(git, tree, shared)
+        self._shared = tuple(shared)
         self._made = made or Made()
         self._begun_ns = begun_ns
         self._seen: set[str] = set()
@@ -75,6 +76,18 @@ class AppFiles:
             self._list.changed(BUT_SUBMODULES), self._others(), self._in_submodules()
         )
         return await self._not_of_setup([*changed, *others, *submodules])
+
+    async def written(self) -> list[str]:
+        """Files in no commit that the app wrote since the tree was prepared, ignored ones too, but no caches."""
+        since_ns = self._made.ready_ns
+        names = await self._list.everything() if since_ns else []
+        if not names:
+            return []
+        return await self._not_of_setup(await in_thread(lambda: written.candidates(self._tree, names, since_ns)))
+
+    async def lines_to_share(self, names: Iterable[str], root: str) -> str:
+        """What to write into the configuration, so that all versions have these files."""
+        return written.lines(names, await self._list.tracked(), root)
 
     async def overwritten_by(self, commit: str) -> list[str]:
         """Files that a checkout of the commit would overwrite or separate from their database. Raises CannotList."""
@@ -174,7 +187,7 @@ class AppFiles:
 
     async def _not_of_setup(self, names: Iterable[str]) -> list[str]:
         """Those that the setup did not make. A `-wal` file and the like is replaced by its database."""
-        found = list(names)
+        found = self._list.without_shared(names)
         return await in_thread(lambda: list(dict.fromkeys(self._of_app(found)))) if found else []
 
     def _of_app(self, names: Iterable[str]) -> Iterator[str]:
@@ -218,7 +231,8 @@ class AppFiles:
         if self._made.unfinished:
             return await self._list.others(checked=checked)
         others = await self._list.folders(checked=checked)
-        stays = [*await self._list.ignored(), *map(os.fsdecode, self._made.files)] if others else []
+        of_setup = map(os.fsdecode, self._made.files)
+        stays = [*await self._list.ignored(), *of_setup, *self._shared] if others else []
         mixed = {str(parent) for name in stays for parent in Path(name).parents}.intersection(others)
         files = await self._list.others(checked=checked) if mixed else []
         below = (name for name in files if any(str(parent) in mixed for parent in Path(name).parents))

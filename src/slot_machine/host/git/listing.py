@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,9 +37,11 @@ class CannotList(SlotMachineError):
 class Listing:
     """Lists files of one tree. If git fails, a list is empty, or with `checked`, CannotList is raised."""
 
-    def __init__(self, git: Git, tree: Path) -> None:
+    def __init__(self, git: Git, tree: Path, shared: Sequence[str] = ()) -> None:
+        """`shared`: paths that lead to shared data. No list has them, or what lies below them."""
         self._git = git
         self._tree = tree
+        self._shared = frozenset(shared)
 
     async def changed(self, *options: str, checked: bool = False) -> list[str]:
         """Tracked files that differ from the commit."""
@@ -51,6 +53,10 @@ class Listing:
 
     async def tracked(self) -> list[str]:
         return await self._names(*LS)
+
+    async def tracked_below(self, path: str) -> list[str]:
+        """The tracked files at or below a path. Raises CannotList."""
+        return await self._names(*LS, "--", f":(literal){path}", checked=True)
 
     async def others(self, *, checked: bool = False) -> list[str]:
         """Untracked files that git does not ignore."""
@@ -97,7 +103,12 @@ class Listing:
         code, out, err = await self._git(self._tree, *args)
         if code and checked:
             raise CannotList(f"git cannot list the files in {self._tree}: {err.strip()}")
-        return [] if code else [unquoted(line) for line in out.splitlines()]
+        return [] if code else self.without_shared(map(unquoted, out.splitlines()))
+
+    def without_shared(self, names: Iterable[str]) -> list[str]:
+        if not self._shared:
+            return list(names)
+        return [name for name in names if self._shared.isdisjoint((name, *map(str, Path(name).parents)))]
 
 
 def excluded(tree: Path) -> list[str]:

@@ -1,7 +1,5 @@
 """Trees, the folders that the slots `slot-a` and `slot-b` link to. In early releases the slots were folders."""
 
-import ctypes
-import errno
 import logging
 import os
 import re
@@ -14,9 +12,6 @@ from slot_machine.host.user import rights
 
 TREE_OF_SLOT: dict[Slot, int] = {"a": 1, "b": 2}
 """Which tree the folder of a slot becomes when it is converted."""
-
-AT_FDCWD = -100
-RENAME_EXCHANGE = 2
 
 log = logging.getLogger(__name__)
 
@@ -85,18 +80,7 @@ def make(tree: Path) -> None:
 
 def _exchange(folder: Path, link: Path) -> None:
     """Swaps their names. Where that can't be one step, the folder has no name for a moment. Raises OSError."""
-    if not _exchanged(folder, link):
+    if not links.exchanged(folder, link):
         link.unlink()
         folder.rename(link)
         links.point(folder, link.name)
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Swaps two names in one step, by renameat2(2). False if the file system can't do that. Raises OSError."""
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    paths = os.fsencode(one), os.fsencode(other)
-    if renameat2 and renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0:
-        return True
-    if renameat2 and ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(one))
-    return False

@@ -4,7 +4,7 @@ import codecs
 import errno
 import hashlib
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -22,6 +22,9 @@ SYMLINK = "120000"
 """The mode of a symlink in a tree of git."""
 
 OWN_REFS = "refs/slot-machine"
+
+MOST_NAMES = 500
+"""In one call of git."""
 
 Protected = Literal["next", "previous"]
 """Refs in `refs/slot-machine/`: the commit that is being prepared, and the target of a rollback."""
@@ -145,10 +148,10 @@ class Worktrees:
         gitdir.clear_stale_locks(await self._common() / OWN_REFS)
         await self._git.run(self._repo, "update-ref", f"{OWN_REFS}/{role}", commit)
 
-    async def fingerprint(self, tree: int) -> str | None:
+    async def fingerprint(self, tree: int, without: Sequence[str] = ()) -> str | None:
         """A digest of the differences between tracked files, also in submodules, and the commit checked out.
 
-        Empty if there are none. None if git can't tell.
+        Empty if there are none. None if git can't tell. What lies at or below the paths `without` does not count.
         """
         path = self.path(tree)
         git_dir = await self._git_dir(path)
@@ -156,13 +159,22 @@ class Worktrees:
             return None
         gitdir.clear_stale_locks(git_dir)
         try:
-            digests = [await self._digest(path, git_dir)]
+            digests = [await self._digest(path, git_dir, without)]
             for submodule in await self._submodules.all(path, git_dir):
                 there = submodule.is_populated
                 digests.append(await self._digest(submodule.folder, submodule.git_dir) if there else submodule.path)
         except GitFailed:
             return None
         return hashlib.sha256("\0".join(digests).encode()).hexdigest() if any(digests[1:]) else digests[0]
+
+    async def hide(self, tree: int, names: Sequence[str]) -> None:
+        """`git status` and `git describe --dirty` in the tree no longer look at these tracked files. Raises GitFailed.
+
+        The kept index does not change.
+        """
+        for first in range(0, len(names), MOST_NAMES):
+            few = names[first : first + MOST_NAMES]
+            await self._git.run(self.path(tree), "update-index", "--skip-worktree", "--", *few)
 
     async def head(self, tree: int) -> str:
         """The commit that is checked out. Empty if there is none."""
@@ -206,7 +218,7 @@ class Worktrees:
         assert git_dir is not None
         return git_dir
 
-    async def _digest(self, tree: Path, git_dir: Path) -> str:
+    async def _digest(self, tree: Path, git_dir: Path, without: Sequence[str] = ()) -> str:
         """A digest of `git diff HEAD`. Empty if there are no differences. Raises GitFailed."""
         digest, text = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")("replace")
         changed = False
@@ -217,7 +229,8 @@ class Worktrees:
             digest.update(text.decode(piece).encode())
 
         argv = ("diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
-        code, _, err = await self._git.attempt(tree, *argv, env=gitdir.kept_index(git_dir), on_output=add)
+        pathspecs = ("--", ".", *(f":(exclude,literal){name}" for name in without))
+        code, _, err = await self._git.attempt(tree, *argv, *pathspecs, env=gitdir.kept_index(git_dir), on_output=add)
         if code:
             raise self._git.failure("diff", code, err)
         digest.update(text.decode(b"", final=True).encode())

@@ -160,6 +160,13 @@ def find_with_open(files: set[str]) -> int | None:
     return None
 
 
+def open_at_or_below(path: str) -> Iterator[tuple[int, str]]:
+    """The files that processes have open there, each with one process. `path` has no symlink in it."""
+    for pid in _pids():
+        with suppress(OSError):
+            yield from ((pid, name) for name in open_files(pid) if name == path or name.startswith(f"{path}/"))
+
+
 def resident_bytes(pid: int) -> int:
     """0 for a process that is gone or hidden."""
     try:
