@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import selectors
+import signal
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -13,14 +14,15 @@ from slot_machine.app import custody
 from slot_machine.app.app import App
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.deployer import Deployer
-from slot_machine.app.release import Release, releases_of
+from slot_machine.app.release import Release
 from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config_file import parse
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import CommitNotFound, StageFailed
-from slot_machine.core.model import WEB, Attempt, Contents, Made, Rules, Running, State, Version
+from slot_machine.core.model import WEB, Attempt, Contents, Made, Running, State, Version
 from slot_machine.core.phases import Phase
+from slot_machine.core.side_runs import SideRun
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstream
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
@@ -94,6 +96,10 @@ class Processes:
         self.survivors: list[str] = []
         self.exit_code: int | None = None
         self.grace_s: float | None = None
+        self.signals: list[str] = []
+        """That its main process got."""
+        self.works_s = 0.0
+        """So long it goes on after a stop signal."""
         self._faults = faults
         self._ended = asyncio.Event()
 
@@ -112,6 +118,17 @@ class Processes:
         self.end(-15)
         return False
 
+    def ask(self, signum: signal.Signals) -> None:
+        self._faults.now("ask")
+        self.signals.append(signum.name)
+
+    async def end_within(self, grace_s: float) -> bool:
+        self.grace_s = grace_s
+        await self._faults.step("end within")
+        await asyncio.sleep(min(self.works_s, grace_s))
+        self.end(-15 if self.works_s <= grace_s else -9)
+        return self.works_s > grace_s
+
     async def kill(self) -> None:
         await self._faults.step("kill")
         self.end(-9)
@@ -129,11 +146,11 @@ class Launcher:
     """Fails each launch with what stands in `failures`, as long as there is something."""
 
     def __init__(self, faults: Faults, store: Store, data: Path) -> None:
-        self.rules = {WEB: Rules()}
-        """Of the runs that a release has, the web run first."""
         self.started: list[Run] = []
         self.left: list[Release] = []
+        self.left_to_end: list[Run] = []
         self.failures: list[Exception] = []
+        self.side_failures: list[Exception] = []
         self.answers: list[Answer | Exception] = []
         """To the next probes; then it is healthy."""
         self.hangs = False
@@ -149,41 +166,36 @@ class Launcher:
         self.logs = SlotLogs(data, 0, 0)
         self._run_ids = itertools.count(1)
 
-    @property
-    def runs(self) -> tuple[str, ...]:
-        return tuple(self.rules)
-
     async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
-        return await self._launch(version, on_started, "health")
+        return Release(version, await self._start(version, 0, on_started, "health"))
 
     async def launch_beside(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
-        return await self._launch(version, on_started, "beside")
+        return Release(version, await self._start(version, 0, on_started, "beside"))
 
-    async def restart(self, release: Release, name: str) -> Run:
-        return await self._start(release.version, release.release_id, name, lambda: None, "health")
+    async def restart(self, release: Release) -> Run:
+        return await self._start(release.version, release.release_id, lambda: None, "health")
 
-    async def _launch(self, version: Version, on_started: Callable[[], None], step: str) -> Release:
-        release = Release(version, await self._start(version, 0, WEB, on_started, step))
+    async def start_side_run(self, release: Release, side: SideRun) -> Run:
+        self._faults.now("start side run")
+        if self.side_failures:
+            raise self.side_failures.pop(0)
+        run = self.process(release.version, release.release_id, side.run)
         try:
-            for name in self.runs[1:]:
-                release.runs[name] = await self._start(version, release.release_id, name, lambda: None, step)
+            run.save()
         except BaseException:
-            for run in release.runs.values():
-                processes_of(run).end(-9)
+            processes_of(run).end(-9)
             raise
-        return release
+        return run
 
-    async def _start(
-        self, version: Version, release_id: int, name: str, on_started: Callable[[], None], step: str
-    ) -> Run:
+    async def _start(self, version: Version, release_id: int, on_started: Callable[[], None], step: str) -> Run:
         await self._faults.step("launch")
-        run = self.process(version, release_id, name)
+        run = self.process(version, release_id)
         try:
             on_started()
             await self._faults.step(step)
             if self.failures:
                 raise self.failures.pop(0)
-            run.upstream = upstream(run) if name == WEB else None
+            run.upstream = upstream(run)
             run.save()
         except BaseException:
             processes_of(run).end(-9)
@@ -191,18 +203,18 @@ class Launcher:
         run.listeners.doubts += self.doubts
         return run
 
-    def adopted(self) -> list[Release]:
+    def adopted(self, *, retiring: bool = False) -> list[Run]:
         """What another daemon finds by the database."""
         processes = {run.session.identity: run.session for run in self.started}
-        return releases_of(
+        return [
             Run(row.run, row.release_id, processes[row.identity], row.running, self._store, Path(f"{row.run}.log"))
             for row in self._store.processes()
-            if row.running
-        )
+            if row.running and (row.running.retiring is not None) == retiring
+        ]
 
     def process(self, version: Version, release_id: int = 0, name: str = WEB) -> Run:
         run_id = next(self._run_ids)
-        what = Running(version, run_id, run_id, run_id, rules=self.rules[name])
+        what = Running(version, run_id, run_id, run_id)
         processes = Processes(self._faults, run_id)
         run = Run(name, release_id or run_id, processes, what, self._store, Path(f"{name}.log"))
         self.started.append(run)
@@ -219,6 +231,9 @@ class Launcher:
 
     def left_running(self) -> list[Release]:
         return [release for release in self.left if any(run.running for run in release.runs.values())]
+
+    def left_retiring(self) -> list[Run]:
+        return self.left_to_end
 
     def can_adopt(self, _: Release) -> bool:
         self._faults.now("can adopt")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.deployer import Done, Outcome
-from slot_machine.app.release import Release
+from slot_machine.app.release import Release, releases_of
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import Rules, Version
+from slot_machine.core.model import WEB, Version
+from slot_machine.core.side_runs import side_runs
 from slot_machine.host.network.probe import Answer
 from tests.fakes import COMMITS, Faults, Machine, processes_of, run, upstream
 
@@ -27,6 +28,11 @@ ALL_COMMANDS: dict[str, object] = {
     "setup_command": "setup",
     "build_command": "build",
     "release_command": "release",
+}
+
+SIDE_RUNS: dict[str, object] = {
+    "worker": "work",
+    "clock": {"command": "tick", "singleton": True, "quiet_signal": "TSTP"},
 }
 
 NO_TRAFFIC = OSError(111, "Connection refused")
@@ -176,17 +182,45 @@ async def a_was_live(machine: Machine) -> None:
     machine.supervisor.release = None
 
 
-async def two_runs_are_live(machine: Machine) -> None:
+async def side_runs_are_live(machine: Machine) -> None:
     """And are being watched."""
-    machine.launcher.rules["worker"] = Rules(stop_grace_s=3)
     await a_is_live(machine)
     await asyncio.sleep(0.01)
 
 
-async def crash_of_a_worker(machine: Machine) -> None:
+async def deploy_beside_side_runs(machine: Machine) -> Outcome:
+    return await deploy(machine, "b")
+
+
+async def failed_deploy_beside_side_runs(machine: Machine) -> Outcome:
+    return await failed_deploy(machine)
+
+
+async def crash_beside_side_runs(machine: Machine) -> None:
+    await crash_and_restart(machine)
+
+
+async def crash_of_a_side_run(machine: Machine) -> None:
     assert machine.supervisor.release
     processes_of(machine.supervisor.release.runs["worker"]).end(1)
     await asyncio.sleep(LONG_S)
+
+
+async def take_over_of_side_runs(machine: Machine) -> None:
+    """A daemon was killed while side runs of the version before retired."""
+    assert machine.supervisor.release
+    machine.supervisor.release.take_side_runs()
+    await machine.supervisor.pause()
+    machine.supervisor.watches = {WEB: machine.supervisor.web}
+    machine.launcher.left = releases_of(machine.launcher.adopted())
+    machine.launcher.left_to_end = machine.launcher.adopted(retiring=True)
+    await machine.deployer.recover()
+
+
+async def side_runs_were_live(machine: Machine) -> None:
+    """Those of version `a` retire."""
+    await side_runs_are_live(machine)
+    assert isinstance(await deploy(machine, "b"), Done)
 
 
 STORIES: dict[str, tuple[Story, Story]] = {
@@ -201,9 +235,11 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "hung app": (a_is_live, restart_of_a_hung_app),
     "recovery": (a_was_live, recovery),
     "take-over": (a_was_live, take_over),
-    "second deploy of two runs": (two_runs_are_live, second_deploy),
-    "crash of one of two runs": (two_runs_are_live, crash_and_restart),
-    "crash of the other one": (two_runs_are_live, crash_of_a_worker),
+    "deploy beside side runs": (side_runs_are_live, deploy_beside_side_runs),
+    "failed deploy beside side runs": (side_runs_are_live, failed_deploy_beside_side_runs),
+    "crash beside side runs": (side_runs_are_live, crash_beside_side_runs),
+    "crash of a side run": (side_runs_are_live, crash_of_a_side_run),
+    "take-over of side runs": (side_runs_were_live, take_over_of_side_runs),
     "first start": (nothing, recovery),
     "take-over of a candidate": (a_was_live, take_over_of_a_candidate),
     "recovery in an empty tree": (a_was_live, recovery_in_an_empty_tree),
@@ -219,7 +255,8 @@ STORIES: dict[str, tuple[Story, Story]] = {
 def config_of(tell: Story, strategy: str) -> dict[str, object]:
     probes = WITH_PROBES if tell is restart_of_a_hung_app else WITHOUT_PROBES
     commands = ALL_COMMANDS if tell in (deploy_with_all_commands, rollback_with_all_commands) else {}
-    return probes | commands | {"strategy": strategy, "spare_tree": tell is not deploy_without_a_spare_tree}
+    config = probes | commands | {"strategy": strategy, "spare_tree": tell is not deploy_without_a_spare_tree}
+    return config | ({"processes": SIDE_RUNS} if "side_run" in tell.__name__ else {})
 
 
 def steps(data: Path, story: str, strategy: str) -> list[str]:
@@ -247,8 +284,8 @@ def check_rest(machine: Machine, where: str) -> None:
     assert machine.supervisor.healthy, where
     assert release, where
     assert release.version == live, where
-    assert set(machine.running) == set(release.runs.values()), where
-    assert release.runs.keys() == set(machine.launcher.runs), where
+    assert {run.run_id for run in machine.running} == {run.run_id for run in release.runs.values()}, where
+    assert release.runs.keys() == {WEB, *(side.run for side in side_runs(live.config))}, where
     assert machine.traffic.routed == release.upstream, where
     assert not machine.traffic.holding, where
     assert machine.supervisor.watching, where

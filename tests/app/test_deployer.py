@@ -72,6 +72,7 @@ async def _fail_once(data: Path, before: Story, tell: Story, at: int, error: Exc
         made.traffic.failures.clear()
         made.traffic.busy = False
         assert isinstance(await deploy(made, "c"), Done), where
+        await asyncio.sleep(LONG_S)
         check_rest(made, where)
         assert not {row.result for row in made.store.attempts(100)} & {"running"}, where
 

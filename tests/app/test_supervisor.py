@@ -27,7 +27,7 @@ def tell(data: Path, story: Story, **config: object) -> None:
         async with asyncio.TaskGroup() as tasks:
             settings = {"health_interval_ms": int(INTERVAL_S * 1000)} | config
             machine = Machine.make(data, tasks, Faults(), settings)
-            machine.supervisor.watch(await machine.launcher.launch(A))
+            machine.supervisor.watch(await machine.launcher.launch(A), 1)
             await machine.traffic.route(machine.launcher.started[0].upstream)
             await asyncio.sleep(0.01)
             await story(machine)

@@ -24,7 +24,7 @@ TOLD = [
     ("crash", "overlap"),
     ("recovery without traffic", "overlap"),
     ("take-over", "overlap"),
-    ("crash of the other one", "overlap"),
+    ("crash of a side run", "overlap"),
 ]
 
 

@@ -206,7 +206,7 @@ def test_each_run_has_a_log_of_its_own_which_is_rotated(folder: Path) -> None:
     logs = SlotLogs(folder, MAX_BYTES, keep=5)
     worker = logs.open("a", "worker")
     adopted = logs.file("b", "worker")
-    assert (worker.path, adopted.path) == (folder / "slot-a-worker.log", folder / "slot-b-worker.log")
+    assert (worker.path, adopted.path) == (folder / "slot-a.worker.log", folder / "slot-b.worker.log")
     for path in (worker.path, adopted.path):
         path.write_bytes(lines(20_000))
 

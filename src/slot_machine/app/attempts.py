@@ -90,6 +90,15 @@ class Attempts:
             error.warnings = attempt.warnings
             raise error
 
+    def warn(self, attempt_id: int, words: str) -> None:
+        """What went wrong because of this attempt, which may have ended; 0 if it is not known. Raises sqlite3.Error."""
+        running = self._operations.running
+        if running and running.record.id == attempt_id:
+            running.warn(words)
+        else:
+            log.warning("%s", words)
+            self._store.add_warning(attempt_id, words)
+
     def _save_unsaved(self) -> None:
         """Raises sqlite3.Error."""
         if self._unsaved:

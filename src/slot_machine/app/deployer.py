@@ -63,6 +63,7 @@ class Deployer:
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo)
+        supervisor.warn = self.attempts.warn
         self.rollout = Rollout(store, slots, launcher, mode, supervisor)
         self._placing = Placing(store, slots, preflight, spare_tree)
         self.recovery = Recovery(
@@ -144,6 +145,7 @@ class Deployer:
         began_s = time.monotonic()
         await self.operations.abandon()
         live = await self._supervisor.pause()
+        self._supervisor.end_side_runs()
         ends_s = began_s + (live.version.config.drain_timeout_s if live else 0)
         if live:
             with going_on(f"cannot drain {describe(live.version)}"):
@@ -151,8 +153,12 @@ class Deployer:
         await self.operations.idle()
         # An earlier daemon may have left releases that a recovery did not get to.
         with going_on("cannot end what an earlier daemon left"):
+            await self._supervisor.retirees.all_gone()
+            self._supervisor.retirees.begin(self._launcher.left_retiring())
             for release in self._launcher.left_running():
+                self._supervisor.retirees.begin(release.take_side_runs())
                 await release.stop(began_s + release.version.config.drain_timeout_s - time.monotonic())
+        await self._supervisor.retirees.all_gone()
 
     async def let_go(self) -> None:
         """Leaves the live version running, for the daemon that takes over."""

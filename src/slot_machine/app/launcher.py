@@ -6,7 +6,8 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from slot_machine.app.diagnosis import Boot
@@ -16,6 +17,7 @@ from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import WEB, Running, Version
 from slot_machine.core.phases import Phase
+from slot_machine.core.side_runs import SideRun
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
 from slot_machine.host.git import trees
 from slot_machine.host.logs import SlotLog, SlotLogs
@@ -23,6 +25,7 @@ from slot_machine.host.network import health, probe
 from slot_machine.host.network.listeners import Foreign
 from slot_machine.host.network.probe import Answer, Probe
 from slot_machine.host.process import environment, proc
+from slot_machine.host.process.containment import owner
 from slot_machine.host.process.session import Session
 from slot_machine.host.user import rights
 from slot_machine.state.store import Store
@@ -38,8 +41,6 @@ log = logging.getLogger(__name__)
 
 
 class Launcher:
-    runs = (WEB,)
-
     def __init__(self, config: DaemonConfig, folder: Path, data: Path, store: Store, mode: Mode) -> None:
         """`env_file` is relative to `folder`."""
         self._config = config
@@ -65,18 +66,45 @@ class Launcher:
         """
         return Release(version, await self._launch(version, 0, on_started, self._mode.start_beside))
 
-    async def restart(self, release: Release, name: str) -> Run:
-        """Starts a run of a live release again, while its others go on. Raises StageFailed; then it does not run."""
-        assert name == WEB
+    async def restart(self, release: Release) -> Run:
+        """Starts the web run of a live release again, while others go on. Raises StageFailed; then it does not run."""
         return await self._launch(release.version, release.release_id, lambda: None, self._mode.start)
+
+    async def start_side_run(self, release: Release, side: SideRun) -> Run:
+        """Starts a run beside the web run of a live release. Raises StageFailed; then it does not run."""
+        version = release.version
+        self._store.reserve.give_up_if_full()
+        env = self.environment(version, Phase.START, {}) | {"PROCESS": side.name, "PROCESS_INDEX": str(side.index)}
+        argv, folder = ["/bin/sh", "-c", side.process.command], self._folder(version)
+        slot_log = self.open_log(version, Phase.START, side.run)
+        try:
+            session = Session.start(argv, cwd=folder, env=env, output=slot_log.fd, owner=owner(self._data))
+        except (OSError, ValueError) as error:
+            raise StageFailed(Phase.START, f"cannot start {side.run}: {error}") from error
+        finally:
+            slot_log.close()
+        run_id = next(self._run_ids)
+        run = self._run(side.run, release.release_id or run_id, session, Running(version, run_id))
+        run.last_lines = slot_log.tail
+        try:
+            _save(run, Phase.START)
+        except StageFailed:
+            await run.stop(0)
+            raise
+        return run
 
     def left_running(self) -> list[Release]:
         """The releases of which an earlier daemon left processes running; the latest first."""
-        return releases_of(
-            self._run(run, release_id, Session.adopt(identity), what)
-            for identity, _, release_id, run, what in self._store.processes()
-            if what
-        )
+        return releases_of(self._left(retiring=False))
+
+    def left_retiring(self) -> list[Run]:
+        """The side runs that an earlier daemon has told to end."""
+        return list(self._left(retiring=True))
+
+    def _left(self, *, retiring: bool) -> Iterator[Run]:
+        for identity, _, release_id, run, what in self._store.processes():
+            if what and (what.retiring is not None) == retiring:
+                yield self._run(run, release_id, Session.adopt(identity), what)
 
     async def probe(self, release: Release) -> Answer:
         """One health check of a release that has been healthy. Raises OSError where it could not be sent."""
@@ -106,10 +134,10 @@ class Launcher:
         if foreign := _foreign(release):
             raise StageFailed(Phase.SWITCH, str(foreign), hint=foreign.hint)
 
-    def open_log(self, version: Version, stage: Phase) -> SlotLog:
+    def open_log(self, version: Version, stage: Phase, run: str = WEB) -> SlotLog:
         """Raises StageFailed."""
         try:
-            return self.logs.open(version.slot)
+            return self.logs.open(version.slot, run)
         except OSError as error:
             raise StageFailed(stage, f"cannot open the log of slot {version.slot}: {error}") from error
 
@@ -159,8 +187,9 @@ class Launcher:
         return self._run(WEB, release_id, session, Running(version, start.run_id, start.port, start.internal_port))
 
     def _run(self, name: str, release_id: int, session: Session, what: Running) -> Run:
-        log_path = self.logs.file(what.version.slot, name).path
-        return Run(name, release_id, session, what, self._store, log_path, self._mode.listeners(session))
+        slot, listeners = what.version.slot, self._mode.listeners(session)
+        last_lines = partial(self.logs.last_lines, slot, name)
+        return Run(name, release_id, session, what, self._store, self.logs.file(slot, name).path, listeners, last_lines)
 
     def _folder(self, version: Version) -> Path:
         return self._data / trees.name(version.tree) / version.config.root

@@ -52,6 +52,7 @@ class Recovery:
 
         `live` is what the state says: the traffic may have been switched, and that not been saved.
         """
+        self._supervisor.retirees.begin(self._launcher.left_retiring())
         left = self._launcher.left_running()
         wanted = ({live: self._supervisor.take_over} if live else {}) | dict(others)
         for version, takes_over in wanted.items():
@@ -83,6 +84,7 @@ class Recovery:
                 await self._traffic.route(None)
 
     async def _end(self, release: Release) -> None:
+        self._supervisor.retirees.begin(release.take_side_runs())
         if release.upstream and release.running:
             await retire(self._traffic, release, release.version.config.drain_timeout_s)
         else:
@@ -101,7 +103,7 @@ class Recovery:
                 except BaseException:
                     await release.stop(0)
                     raise
-                self._supervisor.watch(release)
+                self._supervisor.watch(release, attempt.record.id)
                 self._slots.link()
                 attempt.on(Event.SWITCHED)
                 attempt.on(Event.DRAINED)

@@ -1,17 +1,18 @@
 """A release: a version that runs, with all its runs."""
 
-import asyncio
 from collections.abc import Iterable
 
+from slot_machine.app.failures import going_on
 from slot_machine.app.run import Run
 from slot_machine.core.model import WEB, Version, short
 from slot_machine.core.upstream import Upstream
 
 
 class Release:
-    """`runs` are by name. One that has ended stays there until it is started again; one that never began is missing.
+    """`runs` are by name: the web run, and side runs such as workers.
 
-    What visitors get is up to the web run: the release is `running` while that runs.
+    One that has ended stays there until it is started again; one that never began is missing. What visitors get is up
+    to the web run: the release is `running` while that runs.
     """
 
     def __init__(self, version: Version, *runs: Run) -> None:
@@ -46,10 +47,20 @@ class Release:
         return [pid for run in self.runs.values() for pid in run.session.members()]
 
     async def stop(self, grace_s: float) -> bool:
-        """Ends all runs at the same time, each as `Run.stop` does. Returns whether that took a SIGKILL."""
-        async with asyncio.TaskGroup() as tasks:
-            stops = [tasks.create_task(run.stop(grace_s)) for run in self.runs.values()]
-        return any(stop.result() for stop in stops)
+        """Ends the web run, as `Run.stop` does. Returns whether that took a SIGKILL. Side runs end by `Retirees`."""
+        return WEB in self.runs and await self.web.stop(grace_s)
+
+    def take_side_runs(self) -> list[Run]:
+        """They are no part of the release any more."""
+        return [self.runs.pop(name) for name in list(self.runs) if name != WEB]
+
+    def give_side_runs(self, runs: Iterable[Run]) -> None:
+        """Those of an earlier release of the same version go on in this one."""
+        for run in runs:
+            run.release_id = self.release_id or run.release_id
+            self.runs[run.name] = run
+            with going_on(f"cannot write down what {run} belongs to"):
+                run.save()
 
 
 def releases_of(runs: Iterable[Run]) -> list[Release]:

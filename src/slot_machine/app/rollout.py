@@ -73,9 +73,14 @@ class Rollout:
             finally:
                 await candidate.stop(candidate.version.config.drain_timeout_s / 2)
             raise
-        self._supervisor.watch(candidate)
+        self._supervisor.watch(candidate, attempt.record.id)
         self._slots.link()
         return old
+
+    async def stop_side_runs(self, attempt: RunningAttempt) -> None:
+        """Under `replace`, ends the live version's side runs: before the release command, and before its web run."""
+        if attempt.version and attempt.version.config.strategy == "replace":
+            await self._supervisor.stop_side_runs(attempt.record.id)
 
     async def retire(self, attempt: RunningAttempt, old: Release) -> None:
         """Drains and stops a release that was replaced. A failure is a warning: the new version is live already."""
@@ -103,6 +108,7 @@ class Rollout:
 
     async def _make_way(self, attempt: RunningAttempt, live: Version, version: Version, reason: str) -> None:
         attempt.on(Event.ALONE, f"{describe(live)} makes way: {reason}")
+        await self.stop_side_runs(attempt)
         # `pause` comes before `hold`: if this is cancelled, only `resume` after a `pause` ends the hold.
         old = await self._supervisor.pause()
         await self._mode.traffic.hold(longest_hold_s(live, version))

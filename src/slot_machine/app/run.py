@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-from slot_machine.core.model import Running, short
+from slot_machine.app.failures import going_on
+from slot_machine.core.model import Retiring, Running, short
+from slot_machine.core.side_runs import parts
 from slot_machine.host.network.listeners import Listeners
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.store import Store
@@ -32,7 +35,11 @@ class Processes(Protocol):
 
     def members(self) -> list[int]: ...
 
+    def ask(self, signum: signal.Signals, /) -> None: ...
+
     async def stop(self, grace_s: float, /) -> bool: ...
+
+    async def end_within(self, grace_s: float, /) -> bool: ...
 
     async def kill(self) -> None: ...
 
@@ -40,7 +47,8 @@ class Processes(Protocol):
 
 
 class Run:
-    """`name` is unique in its release. `log` is the file that the run writes its output to.
+    """`name` is unique in its release. `log` is the file that the run writes its output to, and
+    `last_lines` reads it; raises OSError.
 
     `upstream` is set once it is healthy, and only for a run that visitors reach.
     """
@@ -54,6 +62,7 @@ class Run:
         store: Store,
         log: Path,
         listeners: Listeners | None = None,
+        last_lines: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.name = name
         self.release_id = release_id
@@ -63,8 +72,10 @@ class Run:
         self.port = what.port
         self.internal_port = what.internal_port
         self.upstream = what.upstream
-        self.rules = what.rules
+        self.process = what.version.config.workers.get(parts(name)[0])
+        self.retiring = what.retiring
         self.log = log
+        self.last_lines = last_lines
         self.listeners = listeners or Listeners(session)
         self.started_s = time.monotonic()
         self._store = store
@@ -78,23 +89,47 @@ class Run:
 
     def save(self) -> None:
         """The next daemon finds the run by this. Raises sqlite3.Error."""
-        what = Running(self.version, self.run_id, self.port, self.internal_port, self.upstream, self.rules)
+        what = Running(self.version, self.run_id, self.port, self.internal_port, self.upstream, self.retiring)
         self._store.save_process(self.session.identity, "app", self.release_id, self.name, what)
 
-    async def stop(self, grace_s: float) -> bool:
-        """Ends every process of it: SIGTERM, then SIGKILL after `grace_s`, or later if its rules say so.
+    def retire(self, retiring: Retiring) -> None:
+        """Saves how far its end has come. Raises nothing: without the row, the next daemon begins its end anew."""
+        self.retiring = retiring
+        with going_on(f"cannot write down that {self} is to end"):
+            self.save()
 
-        Returns whether that took a SIGKILL. Any failure is logged and tried again: a release that is replaced must not
-        cost the one that replaces it.
+    def ask(self, name: str) -> None:
+        """Sends the signal of this name to its main process. Raises nothing."""
+        with going_on(f"cannot send SIG{name} to {self}"):
+            self.session.ask(signal.Signals[f"SIG{name}"])
+
+    async def stop(self, grace_s: float) -> bool:
+        """Ends every process of it: SIGTERM, then SIGKILL after `grace_s`. Returns whether that took a SIGKILL.
+
+        Any failure is logged and tried again: a release that is replaced must not cost the one that replaces it.
         """
-        least_s = self.rules.stop_grace_s if self.running else 0
         try:
-            return await self._ended(lambda: self.session.stop(max(grace_s, least_s)))
+            return await self._ended(lambda: self.session.stop(grace_s))
         except asyncio.CancelledError:
             await self._ended(self._killed)
             raise
         finally:
             self._store.remove_process(self.session.identity)
+
+    async def end_within(self, grace_s: float) -> bool:
+        """Like `stop`, for a run that has its stop signal. If this is cancelled, the run goes on to its end."""
+        now = asyncio.get_running_loop().time
+        ends_s, killed = now() + grace_s, None
+        while killed is None and now() < ends_s:
+            try:
+                killed = await self.session.end_within(ends_s - now())
+            except Exception as error:  # noqa: BLE001 - see `stop`
+                log.error("cannot watch the end of %s, trying again: %s", self, error)
+                await asyncio.sleep(STOP_RETRY_S)
+        if killed is None:
+            killed = await self._ended(self._killed)
+        self._store.remove_process(self.session.identity)
+        return killed
 
     async def _ended(self, end: Callable[[], Awaitable[bool]]) -> bool:
         for _ in range(STOP_TRIES):

@@ -1,6 +1,6 @@
 """What deploys and the supervisor need of the machine, as protocols; tests implement them in memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from slot_machine.app.release import Release
 from slot_machine.app.run import Run
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Phase
+from slot_machine.core.side_runs import SideRun
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
@@ -21,19 +22,19 @@ class Starter(Protocol):
 
     logs: SlotLogs
 
-    @property
-    def runs(self) -> Sequence[str]:
-        """The names of the runs that a release has."""
-
     async def launch(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
 
     async def launch_beside(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
 
-    async def restart(self, release: Release, name: str, /) -> Run: ...
+    async def restart(self, release: Release, /) -> Run: ...
+
+    async def start_side_run(self, release: Release, side: SideRun, /) -> Run: ...
 
     async def probe(self, release: Release, /) -> Answer: ...
 
     def left_running(self) -> list[Release]: ...
+
+    def left_retiring(self) -> list[Run]: ...
 
     def can_adopt(self, release: Release, /) -> bool: ...
 

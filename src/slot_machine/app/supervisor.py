@@ -1,32 +1,45 @@
 """Keeps the live release running: each of its runs is watched, and started again when it ends."""
 
 import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from slot_machine.app.failures import going_on
 from slot_machine.app.monitor import Monitor
 from slot_machine.app.release import Release, describe
+from slot_machine.app.retirees import Retirees
 from slot_machine.app.seams import Starter
+from slot_machine.app.side_watch import SideWatch
 from slot_machine.app.watch import Watch, WebWatch
 from slot_machine.core.config import DaemonConfig
 from slot_machine.core.model import WEB, Version
+from slot_machine.core.side_runs import SideRun, parts, side_runs
 from slot_machine.traffic.protocol import Traffic
+
+log = logging.getLogger(__name__)
 
 
 class Supervisor:
     """`release` is the live one, or the one that was live last. `watches` has one for each of its runs, by name.
 
-    Any failure is logged and tried again. `all_restarts` and `switches` count since the daemon began.
+    Any failure is logged and tried again. `all_restarts` and `switches` count since the daemon began. `warn` is called
+    with the id of an attempt, and with what its version's side runs did wrong, during the attempt or later.
     """
 
     def __init__(self, config: DaemonConfig, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
         self._launcher = launcher
         self._traffic = traffic
         self._tasks = tasks
-        self._watching: set[asyncio.Task[None]] = set()
-        self._earlier_restarts = 0
+        self._watching: dict[str, asyncio.Task[None]] = {}
+        self._earlier_restarts: Counter[str] = Counter()
+        self._attempt = 0
         self.monitor = Monitor(config, launcher)
         self.web = WebWatch(launcher, traffic, self.monitor)
         self.watches: dict[str, Watch] = {WEB: self.web}
+        self.warn: Callable[[int, str], None] = lambda _, words: log.warning("%s", words)
+        self.retirees = Retirees(tasks, self._warn_of)
         self.release: Release | None = None
         self.switches = 0
 
@@ -53,16 +66,22 @@ class Supervisor:
         return bool(self._watching)
 
     @property
-    def all_restarts(self) -> int:
-        return self._earlier_restarts + sum(watch.restarts for watch in self.watches.values())
+    def all_restarts(self) -> "Counter[str]":
+        """By the names of processes."""
+        restarts = self._earlier_restarts.copy()
+        for watch in self.watches.values():
+            restarts[parts(watch.name)[0]] += watch.restarts
+        return restarts
 
-    def watch(self, release: Release) -> None:
-        """From here on, `release` is the live one."""
+    def watch(self, release: Release, attempt: int) -> None:
+        """From here on, `release` is the live one. The side runs of the one before retire, and then its own begin."""
         self.switches += 1
         self._earlier_restarts = self.all_restarts
+        self._attempt = attempt
         self.web.begin()
         self.watches = {WEB: self.web}
         self.monitor.proven()
+        self._retire_side_runs()
         self._keep(release)
 
     async def take_over(self, release: Release) -> None:
@@ -75,32 +94,40 @@ class Supervisor:
         self._keep(release)
 
     async def let_go(self) -> None:
-        """Stops watching; the live release goes on."""
-        for task in self._watching:
-            task.cancel()
-        if self._watching:
-            await asyncio.wait(self._watching)
+        """Stops watching; all runs go on."""
+        self.retirees.let_go()
+        await self._unwatch(list(self._watching))
 
     async def pause(self) -> Release | None:
-        """Stops watching, so that the live release can be replaced. Returns it if its web run runs, else ends it.
+        """Stops watching, so that the live release can be replaced. Returns it if its web run runs, else ends that.
 
         A restart that is under way is undone.
         """
-        tasks, self._watching = self._watching, set()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            try:
-                await asyncio.wait(tasks)
-            except asyncio.CancelledError:
-                # Else the next start could come before the end of the one that is undone.
-                await asyncio.wait(tasks)
-                raise
+        await self._unwatch(list(self._watching))
         if self.running:
             return self.release
         if self.release:
             await self.release.stop(0)
         return None
+
+    async def stop_side_runs(self, attempt: int) -> None:
+        """Ends those of the live release, and waits for that; also for those that retire already.
+
+        `resume`, `resume_side_runs` or the next version's `watch` starts side runs again.
+        """
+        await self._unwatch([name for name in self._watching if name != WEB])
+        self._retire_side_runs(attempt, quiet=False)
+        await self.retirees.all_gone()
+
+    def end_side_runs(self) -> None:
+        """When the daemon ends, after `pause`: tells all of them to end, at once."""
+        self.retirees.hurry()
+        self._retire_side_runs(quiet=False)
+
+    def resume_side_runs(self) -> None:
+        """Of the live release, whose web run is still watched."""
+        if self.release:
+            self._keep(self.release)
 
     async def resume(self, version: Version) -> None:
         """Takes care of `version` again after a `pause`: goes on with the release that still runs, else starts one."""
@@ -110,7 +137,8 @@ class Supervisor:
             if release:
                 await self.web.route(release)
             else:
-                self.release = release = await self._launcher.launch(version)
+                release = await self._launcher.launch(version)
+                self._replace_release(release)
                 await self.web.serve(release)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             self.web.failed(f"cannot start {describe(version)} again", error)
@@ -136,7 +164,46 @@ class Supervisor:
         self._keep(Release(version))
 
     def _keep(self, release: Release) -> None:
-        self.release = release
-        for name in self._launcher.runs:
-            watch = self.watches.setdefault(name, Watch(name, self._launcher))
-            self._watching.add(self._tasks.create_task(watch.keep(release)))
+        """Watches each of its runs that is not watched yet."""
+        self._replace_release(release)
+        for side in side_runs(release.version.config):
+            if side.run not in self.watches:
+                self.watches[side.run] = self._side_watch(release.version, side)
+        for name, watch in self.watches.items():
+            if name not in self._watching:
+                self._watching[name] = self._tasks.create_task(watch.keep(release))
+
+    def _side_watch(self, version: Version, side: SideRun) -> SideWatch:
+        alone = side.process.singleton or version.config.strategy == "replace"
+        warn = partial(self._warn_of, self._attempt)
+        return SideWatch(side, self._launcher, self.retirees, warn, alone=alone)
+
+    def _warn_of(self, attempt: int, words: str) -> None:
+        with going_on(f"cannot write down that {words}"):
+            self.warn(attempt, words)
+
+    def _replace_release(self, release: Release) -> None:
+        """Side runs of the one before go on if they are of the same version. Else they retire."""
+        before, self.release = self.release, release
+        if before and before is not release:
+            runs = before.take_side_runs()
+            if before.version == release.version:
+                release.give_side_runs(runs)
+            else:
+                self.retirees.begin(runs, self._attempt)
+
+    def _retire_side_runs(self, attempt: int = 0, *, quiet: bool = True) -> None:
+        if self.release:
+            self.retirees.begin(self.release.take_side_runs(), attempt or self._attempt, quiet=quiet)
+
+    async def _unwatch(self, names: Sequence[str]) -> None:
+        tasks = [self._watching.pop(name) for name in names]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            try:
+                await asyncio.wait(tasks)
+            except asyncio.CancelledError:
+                # Else the next start could come before the end of the one that is undone.
+                await asyncio.wait(tasks)
+                raise

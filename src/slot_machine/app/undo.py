@@ -63,6 +63,8 @@ class Undo:
         live = self._live()
         if live and attempt.record.kind != "recovery" and not self._supervisor.watching:
             await self._supervisor.resume(live)
+        elif live:
+            self._supervisor.resume_side_runs()
         if attempt.version and attempt.version != live and self._preflight.is_full():
             await self._slots.take_back(attempt, attempt.version.tree)
 

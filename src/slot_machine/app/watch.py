@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from abc import ABC, abstractmethod
 
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.monitor import Monitor
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 
 
-class Watch:
+class Watch(ABC):
     """Watches the run called `name`. `restarts` counts since its release went live; `last_exit` tells its latest end.
 
     Any failure is logged and tried again.
@@ -33,27 +34,18 @@ class Watch:
         self._launcher = launcher
 
     async def keep(self, release: Release) -> None:
-        """Runs until it is cancelled, or until the run has ended and its rules say that it is not started again.
-
-        A run that is missing in `release` is started after the first delay.
-        """
-        run, delay_s = release.runs.get(self.name), 0.0
+        """Runs until it is cancelled."""
+        run, delay_s = release.runs.get(self.name) or await self._begin(release), 0.0
         while True:
             up_s = 0.0
             if run:
                 await self._until_over(release, run)
-                if not run.rules.restart:
-                    return
                 up_s = time.monotonic() - run.started_s
             delay_s = next_delay_s(delay_s, up_s)
             log.info("starting %s again in %g s", self._in_words(release), delay_s)
             await asyncio.sleep(delay_s)
             self.restarts += 1
-            try:
-                run = await self._start(release)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-                run = None
-                self.failed(f"restart of {self._in_words(release)} failed", error)
+            run = await self._try(release)
 
     def failed(self, what: str, error: Exception) -> None:
         self.last_exit = in_words(error)
@@ -62,16 +54,23 @@ class Watch:
     def _in_words(self, release: Release) -> str:
         return f"{self.name} of {describe(release.version)}"
 
-    async def _start(self, release: Release) -> Run:
-        run = release.runs[self.name] = await self._launcher.restart(release, self.name)
-        return run
+    async def _begin(self, _: Release) -> Run | None:
+        """Starts a run that is missing in the release; None if that comes after the first delay."""
+        return None
 
+    async def _try(self, release: Release) -> Run | None:
+        try:
+            return await self._start(release)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            self.failed(f"{'restart' if self.restarts else 'start'} of {self._in_words(release)} failed", error)
+        return None
+
+    @abstractmethod
+    async def _start(self, release: Release) -> Run: ...
+
+    @abstractmethod
     async def _until_over(self, release: Release, run: Run) -> None:
         """Waits for the end of the run, and ends what is left of it."""
-        self.last_exit = await self._watched(release, run)
-        log.error("%s ended: %s; its output is in %s", self._in_words(release), self.last_exit, run.log)
-        with going_on(f"cannot clear away what is left of {run}"):
-            await run.stop(0)
 
     async def _watched(self, release: Release, run: Run) -> str:
         while True:
@@ -123,7 +122,7 @@ class WebWatch(Watch):
         return describe(release.version)
 
     async def _start(self, release: Release) -> Run:
-        run = await super()._start(release)
+        run = release.runs[WEB] = await self._launcher.restart(release)
         await self.serve(release)
         return run
 

@@ -11,6 +11,7 @@ from slot_machine.host import printing
 
 TYPE_CHECKING = False  # typing's own takes 3 ms to import.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 
@@ -29,11 +30,8 @@ def status() -> None:
     known = client().status()
     fail_if_refused(known)
     for name, value in known.items():
-        if name == "live_config" and isinstance(value, dict):
-            value = json.dumps({field: setting for field, setting in value.items() if setting})
-        elif isinstance(value, dict):
-            value = _attempt(value)
-        printing.result(f"{name:<17}{str(value).lower() if isinstance(value, bool) else value}".rstrip())
+        for number, words in enumerate(_in_words(name, value)):
+            printing.result(f"{'' if number else name:<17}{words}".rstrip())
 
 
 def client() -> Client:
@@ -111,6 +109,38 @@ def _api_port(config: Json, path: str) -> int:
     if not isinstance(port, int) or not 1 <= port <= LARGEST_PORT:
         raise ConfigError(f"{path}: api_port: expected a port from 1 to {LARGEST_PORT}, got {port!r}")
     return port
+
+
+def _in_words(name: str, value: object) -> "list[str]":
+    """The lines that a field of the status takes."""
+    if name == "live_config" and isinstance(value, dict):
+        return [json.dumps({field: setting for field, setting in value.items() if setting})]
+    if isinstance(value, dict):
+        return [_attempt(value)]
+    if isinstance(value, list):
+        return [LISTED[name](entry) if name in LISTED else str(entry) for entry in value] or [""]
+    return [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def _side_run(run: Json) -> str:
+    words = f"{_numbered(run)} {run['state']}"
+    if run["pid"]:
+        words += f", pid {run['pid']}, {run['memory_mb']} MB"
+    if run["restarts"]:
+        words += f", started again {run['restarts']} times"
+    return f"{words}: {run['last_exit']}" if run["last_exit"] else words
+
+
+def _retiring(run: Json) -> str:
+    words = f"{_numbered(run)} of {str(run['commit'])[:8]} in slot {run['slot']} {run['state']} for {run['age_s']} s"
+    return f"{words}, pid {run['pid']}, {run['memory_mb']} MB"
+
+
+def _numbered(run: Json) -> str:
+    return f"{run['name']} {run['index']}"
+
+
+LISTED: "dict[str, Callable[[Json], str]]" = {"processes": _side_run, "retiring": _retiring}
 
 
 def _attempt(attempt: Json) -> str:

@@ -56,13 +56,17 @@ class Version(msgspec.Struct, frozen=True, eq=False):
         return Version(slot, self.commit, tree, self.config)
 
 
-class Rules(msgspec.Struct, frozen=True):
-    """How a run is stopped, and what follows if it ends by itself."""
+class Retiring(msgspec.Struct, frozen=True):
+    """Of a side run that was replaced: it ends in its own time.
 
-    stop_grace_s: float = 0.0
-    """It gets at least this long between SIGTERM and SIGKILL, even if its release has less time left."""
-    restart: bool = True
-    """Whether it is started again when it has ended."""
+    The times are those of the monotonic clock, which all daemons share until the machine boots again.
+    """
+
+    since_s: float
+    attempt: int = 0
+    """The id of the attempt that replaced it; 0 if there was none."""
+    told_s: float = 0.0
+    """When it got its stop signal; 0 if it has not got that yet."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -76,7 +80,7 @@ class Running(msgspec.Struct, frozen=True):
     port: int = 0
     internal_port: int = 0
     upstream: Upstream | None = None
-    rules: Rules = Rules()
+    retiring: Retiring | None = None
 
 
 class State(msgspec.Struct, frozen=True):

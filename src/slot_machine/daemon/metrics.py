@@ -4,12 +4,16 @@ https://prometheus.io/docs/instrumenting/exposition_formats
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Literal
 
+from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.core.model import WEB
+from slot_machine.core.side_runs import parts
 from slot_machine.core.upstream import LATENCY_BOUNDS_S
+from slot_machine.daemon import side_status
 from slot_machine.host.process.proc import resident_bytes
 from slot_machine.traffic.dataplane import Measured
 from slot_machine.traffic.mode import Mode
@@ -51,7 +55,10 @@ class Metric:
 def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:
     yield Metric("counter", "switches_total", "Versions that went live", supervisor.switches)
     restarts = Metric("counter", "restarts_total", "Starts of a process that had ended")
-    restarts.add(supervisor.all_restarts, process="app")
+    all_restarts = supervisor.all_restarts
+    restarts.add(all_restarts.pop(WEB, 0), process="app")
+    for name, number in sorted(all_restarts.items()):
+        restarts.add(number, process="side", name=name)
     restarts.add(measured.restarts, process="proxy")
     yield restarts
     yield Metric("gauge", "app_healthy", "1 while the live app is healthy", supervisor.healthy)
@@ -62,9 +69,25 @@ def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:
     memory = Metric("gauge", "memory_bytes", "Resident memory")
     memory.add(resident_bytes(os.getpid()), process="daemon")
     memory.add(sum(map(resident_bytes, measured.pids)), process="proxy")
-    if supervisor.release and supervisor.running:
-        memory.add(sum(map(resident_bytes, supervisor.release.members())), process="app")
+    release = supervisor.release
+    if release and supervisor.running:
+        memory.add(sum(map(resident_bytes, release.web.session.members())), process="app")
+    side_runs = [*(run for name, run in release.runs.items() if name != WEB)] if release else []
+    for name, runs in _by_process(side_runs):
+        memory.add(sum(map(side_status.memory_of, runs)), process="side", name=name)
     yield memory
+    running = Metric("gauge", "side_runs", "Processes of the live version beside its web process that run")
+    for name, runs in _by_process(side_runs):
+        running.add(sum(run.running for run in runs), name=name)
+    yield running
+    yield Metric("gauge", "side_runs_retiring", "Those of earlier versions", len(supervisor.retirees.runs))
+
+
+def _by_process(side_runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:
+    found: dict[str, list[Run]] = {}
+    for run in side_runs:
+        found.setdefault(parts(run.name)[0], []).append(run)
+    return sorted(found.items())
 
 
 def _requests(measured: Measured) -> Iterator[Metric]:

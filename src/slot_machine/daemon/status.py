@@ -8,6 +8,8 @@ from slot_machine import __version__
 from slot_machine.app.app import App
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Version
+from slot_machine.daemon import side_status
+from slot_machine.daemon.side_status import RetiringStatus, SideStatus
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -27,6 +29,8 @@ class Status(msgspec.Struct, kw_only=True):
     pid: int
     restarts: int
     last_exit: str
+    processes: list[SideStatus]
+    retiring: list[RetiringStatus]
     last_attempt: Attempt | str
     traffic: str
     handover: bool
@@ -61,6 +65,8 @@ def gather(app: App, port: int, reloads: int) -> Status:
         pid=release.web.session.pid if release and supervisor.running else 0,
         restarts=supervisor.web.restarts,
         last_exit=supervisor.web.last_exit,
+        processes=list(side_status.live(supervisor)),
+        retiring=list(side_status.retiring(supervisor)),
         last_attempt=deployer.attempts.last or "",
         traffic=mode.name,
         handover=mode.hands_over,

@@ -29,12 +29,16 @@ class SlotLogs:
             self.file(slot)
 
     def file(self, slot: Slot, run: str = WEB) -> LogFile:
-        """The setup and the web run share `slot-a.log`. Any other run has its own log, such as `slot-a-worker.log`.
+        """The setup and the web run share `slot-a.log`. Any other run has its own log, such as `slot-a.worker.log`.
 
         It is rotated from now on.
         """
-        path = self._data / (f"slot-{slot}.log" if run == WEB else f"slot-{slot}-{run}.log")
+        path = self._data / (f"slot-{slot}.log" if run == WEB else f"slot-{slot}.{run}.log")
         return self._files.setdefault(path, LogFile(path, self._max_bytes, self._keep))
+
+    def last_lines(self, slot: Slot, run: str = WEB) -> tuple[str, ...]:
+        """Of all that was written to the log. Raises OSError."""
+        return _tail(self.file(slot, run), 0)
 
     def open(self, slot: Slot, run: str = WEB) -> "SlotLog":
         """Raises OSError."""
@@ -84,14 +88,19 @@ class SlotLog:
 
     def tail(self, without: re.Pattern[str] | None = None) -> tuple[str, ...]:
         """The last lines of this run, without those that match `without`."""
-        with self._file.lock, os.fdopen(open_regular(self.path), "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(self._start - self._file.shifted, size - TAIL_BYTES, 0))
-            lines = file.read().decode(errors="backslashreplace").splitlines()
-        return tuple(line for line in lines if line.strip() and not (without and without.search(line)))[-TAIL_LINES:]
+        return _tail(self._file, self._start, without)
 
     def close(self) -> None:
         """Completes the last line, so that the next run begins with a new one."""
         if self._unended:
             self.write(b"\n")
         os.close(self.fd)
+
+
+def _tail(log_file: LogFile, start: int, without: re.Pattern[str] | None = None) -> tuple[str, ...]:
+    """`start` counts the bytes that were cut off, too."""
+    with log_file.lock, os.fdopen(open_regular(log_file.path), "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(start - log_file.shifted, size - TAIL_BYTES, 0))
+        lines = file.read().decode(errors="backslashreplace").splitlines()
+    return tuple(line for line in lines if line.strip() and not (without and without.search(line)))[-TAIL_LINES:]

@@ -188,6 +188,13 @@ class Store(Database):
         )
 
     @twice_on_a_full_disk
+    def add_warning(self, attempt_id: int, words: str) -> None:
+        """To an attempt that has ended. Does nothing if the history does not have it any more."""
+        self._db.execute(
+            "UPDATE attempts SET warnings = json_insert(warnings, '$[#]', ?) WHERE id = ?", (words, attempt_id)
+        )
+
+    @twice_on_a_full_disk
     def interrupt_unfinished(self) -> None:
         """Marks the attempts that an earlier daemon did not finish."""
         self._db.execute(

@@ -94,12 +94,13 @@ def child_tree(pid: int) -> Iterator[int]:
     """
     waiting = [pid]
     while waiting:
-        children = list(_children(waiting.pop()))
-        waiting += children
-        yield from children
+        children_of = list(children(waiting.pop()))
+        waiting += children_of
+        yield from children_of
 
 
-def _children(pid: int) -> Iterator[int]:
+def children(pid: int) -> Iterator[int]:
+    """As `child_tree`, without their children."""
     with suppress(*OUT_OF_SIGHT):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with suppress(*OUT_OF_SIGHT):
@@ -108,11 +109,22 @@ def _children(pid: int) -> Iterator[int]:
 
 def uids(pid: int) -> set[int]:
     """Real, effective, saved and file system uid. Empty for a process that is gone or hidden."""
+    return {int(uid) for uid in _of_status(pid, b"Uid").split()}
+
+
+def caught(pid: int) -> set[int]:
+    """The signals for which it has a handler. Empty for a process that is gone or hidden."""
+    mask = int(_of_status(pid, b"SigCgt") or b"0", 16)
+    return {number + 1 for number in range(mask.bit_length()) if mask >> number & 1}
+
+
+def _of_status(pid: int, name: bytes) -> bytes:
+    """A line of /proc/PID/status; empty for a process that is gone or hidden."""
     with suppress(*OUT_OF_SIGHT):
         for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
-            if line.startswith(b"Uid:"):
-                return {int(uid) for uid in line.split()[1:]}
-    return set()
+            if line.startswith(name + b":"):
+                return line.partition(b":")[2]
+    return b""
 
 
 def environ(pid: int) -> bytes:
@@ -174,6 +186,11 @@ def resident_bytes(pid: int) -> int:
     except OUT_OF_SIGHT:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def family_bytes(pid: int) -> int:
+    """Resident memory of a process and of `child_tree`."""
+    return sum(map(resident_bytes, {pid, *child_tree(pid)}))
 
 
 def may_signal(pid: int) -> bool:

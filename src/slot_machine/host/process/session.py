@@ -12,6 +12,7 @@ from typing import Self
 
 from slot_machine.host.process import containment, proc
 from slot_machine.host.process.containment import MARK, Cgroup
+from slot_machine.host.process.mains import mains
 from slot_machine.host.process.proc import Identity
 from slot_machine.host.user import rights
 
@@ -157,6 +158,19 @@ class Session:
         self._latest = [*self._seen, *(hidden.union(in_cgroup) - self._seen.keys()), *self._orphans()]
         return self._latest
 
+    def ask(self, signum: signal.Signals) -> None:
+        """Signals the main processes only, which tell their own children."""
+        if self.exit_code is not None:
+            return
+        with contextlib.ExitStack() as stack:
+            held = {pid: _pidfd_of(pid, stack) for pid in mains(self.pid, signum)}
+            # Checked again: before its pidfd was opened, the kernel may have given the pid to another process.
+            for pid in held.keys() & mains(self.pid, signum) if self.exit_code is None else ():
+                pidfd = held[pid]
+                if pidfd is not None:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        signal.pidfd_send_signal(pidfd, signum)
+
     def signal(self, signum: signal.Signals) -> None:
         """Signals the leader's process group in one step, then each other member that may be signalled."""
         with contextlib.ExitStack() as stack:
@@ -188,6 +202,14 @@ class Session:
     async def stop(self, grace_s: float) -> bool:
         """Sends SIGTERM, and SIGKILL after `grace_s`. Returns whether SIGKILL was needed. Reaps."""
         self.signal(signal.SIGTERM)
+        return await self.end_within(grace_s)
+
+    async def end_within(self, grace_s: float) -> bool:
+        """Waits for the end of all members, and sends SIGKILL after `grace_s`. Returns whether that was needed. Reaps.
+
+        If this is cancelled before SIGKILL, the members run on.
+        """
+        self.members()
         try:
             async with asyncio.timeout(grace_s):
                 await self.ended()

@@ -1,0 +1,108 @@
+"""Keeps one run beside the web run running, such as a worker: begins it, and starts it again when it has ended."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+from slot_machine.app.failures import going_on
+from slot_machine.app.release import Release
+from slot_machine.app.retirees import Retirees
+from slot_machine.app.run import Run
+from slot_machine.app.seams import Starter
+from slot_machine.app.watch import Watch
+from slot_machine.core.backoff import RESET_AFTER_S
+from slot_machine.core.side_runs import SideRun
+
+log = logging.getLogger(__name__)
+
+STEADY_AFTER_S = RESET_AFTER_S
+"""A run that ended counts as steady again when it has stayed up for this long."""
+
+LOOPS_AFTER = 3
+"""So many starts without a steady time between them are a crash loop."""
+
+SHOWN_LINES = 5
+
+Standing = Literal["waiting", "running", "unsteady", "backing off", "crash loop"]
+
+
+class SideWatch(Watch):
+    """`alone`: it begins only after all runs of its process that retire have ended, and all schedulers that do.
+
+    `last_lines` are what the run printed before it ended. They stay until it is steady.
+    """
+
+    def __init__(
+        self, side: SideRun, launcher: Starter, retirees: Retirees, warn: Callable[[str], None], *, alone: bool
+    ) -> None:
+        super().__init__(side.run, launcher)
+        self.side = side
+        self.last_lines: tuple[str, ...] = ()
+        self._retirees = retirees
+        self._warn = warn
+        self._alone = alone
+        self._starts = 0
+        self._began_s = 0.0
+
+    def standing(self, release: Release) -> Standing:
+        run = release.runs.get(self.name)
+        running = run is not None and run.running
+        if self._starts >= LOOPS_AFTER and not (running and self._steady):
+            return "crash loop"
+        if running:
+            return "running" if self._starts <= 1 or self._steady else "unsteady"
+        return "backing off" if self.last_exit else "waiting"
+
+    @property
+    def _steady(self) -> bool:
+        return _now_s() - self._began_s >= STEADY_AFTER_S
+
+    async def _begin(self, release: Release) -> Run | None:
+        while before := self._retirees.in_the_way_of(self.side.name) if self._alone else []:
+            log.info("%s waits for the end of %s", self._in_words(release), ", ".join(map(str, before)))
+            await self._retirees.gone(before)
+        return await self._try(release)
+
+    async def _start(self, release: Release) -> Run:
+        self._starts, self._began_s = self._starts + 1, _now_s()
+        run = release.runs[self.name] = await self._launcher.start_side_run(release, self.side)
+        return run
+
+    async def _until_over(self, release: Release, run: Run) -> None:
+        how = await self._watched(release, run)
+        up_s = _now_s() - self._began_s
+        if up_s >= STEADY_AFTER_S:
+            self._starts = 1
+        self.last_exit = how
+        with going_on(f"cannot read the output of {run}"):
+            self.last_lines = run.last_lines()[-SHOWN_LINES:]
+        with going_on(f"cannot clear away what is left of {run}"):
+            await run.stop(0)
+        hint = _hint(self.last_lines) or f"its output is in {run.log}"
+        self._tell(f"{run} ended {up_s:.1f} s after its start: {how}; {hint}", worth_a_warning=up_s < STEADY_AFTER_S)
+
+    def failed(self, what: str, error: Exception) -> None:
+        super().failed(what, error)
+        self._tell(f"{what}: {self.last_exit}")
+
+    def _tell(self, words: str, *, worth_a_warning: bool = True) -> None:
+        """Of its first end after a switch, and when it turns out to be a crash loop, the attempt is told, too."""
+        if self._starts == LOOPS_AFTER:
+            self._warn(f"crash loop, {LOOPS_AFTER} starts: {words}")
+        elif self._starts == 1 and worth_a_warning:
+            self._warn(words)
+        else:
+            log.error("%s", words)
+
+
+def _hint(lines: tuple[str, ...]) -> str:
+    """What to do about an end whose reason is well known; empty for others."""
+    text = "\n".join(lines).lower()
+    if "pidfile" in text and "already exists" in text:
+        return "a file with the pid of an earlier run is in the way: remove it, and add `--pidfile=` to the command"
+    return ""
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
