@@ -19,6 +19,7 @@ from slot_machine.app.seams import Starter, TrafficMode, Trees
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
+from slot_machine.core import own_limits
 from slot_machine.core.errors import NothingToRollBackTo, SlotMachineError, Stopping
 from slot_machine.core.model import Kind, State, Version
 from slot_machine.core.phases import Event, Phase
@@ -101,7 +102,7 @@ class Deployer:
                 config, warnings = await self._configurations.of(commit)
                 version = Version(state.idle_slot, commit, state.spare_tree, config)
                 attempt.aim(version)
-                for warning in warnings:
+                for warning in (*warnings, *own_limits.too_short(config)):
                     attempt.warn(warning)
                 self._check_environment(attempt, version)
                 attempt.on(Event.RESOLVED, describe(version))
