@@ -284,17 +284,42 @@ def test_under_replace_side_runs_come_back_if_the_deploy_fails(tmp_path: Path) -
     tell(tmp_path, story, strategy="replace")
 
 
-def test_side_runs_come_back_if_the_release_command_fails(tmp_path: Path) -> None:
+def test_under_replace_side_runs_end_before_the_release_command(tmp_path: Path) -> None:
     async def story(machine: Machine, release: Release) -> None:
         old = release.runs[WORKER]
-        await machine.supervisor.stop_side_runs(1)
-        assert machine.running == [release.web]
-        machine.supervisor.resume_side_runs()
-        await asyncio.sleep(0.01)
-        assert release.runs[WORKER].running
-        assert release.runs[WORKER] is not old
+        processes_of(old).works_s = JOB_S
+        machine.faults.names.clear()
+        await deploy(machine, "b")
+        names = machine.faults.names
+        assert names.index("end within") < names.index("migrate") < names.index("hold")
+        assert not old.running
 
-    tell(tmp_path, story, strategy="replace")
+    tell(tmp_path, story, strategy="replace", release_command="migrate")
+
+
+def test_side_runs_come_back_if_the_release_command_fails(tmp_path: Path) -> None:
+    async def story(machine: Machine, release: Release) -> None:
+        web, old = release.web, release.runs[WORKER]
+        machine.shell.fails = "migrate"
+        with undisturbed(web):
+            assert isinstance(await machine.deployer.deploy("b", "cli", lambda _: None), StageFailed)
+        await asyncio.sleep(0.01)
+        assert not old.running
+        assert machine.running == [web, release.runs[WORKER]]
+
+    tell(tmp_path, story, strategy="replace", release_command="migrate")
+
+
+def test_side_runs_go_on_during_the_release_command_if_versions_may_overlap(tmp_path: Path) -> None:
+    async def story(machine: Machine, release: Release) -> None:
+        old = release.runs[WORKER]
+        machine.faults.names.clear()
+        await deploy(machine, "b")
+        names = machine.faults.names
+        assert names.index("migrate") < names.index("save state") < names.index("ask")
+        assert signals(old) == ["SIGTERM"]
+
+    tell(tmp_path, story, release_command="migrate")
 
 
 def test_daemon_that_ends_gives_side_runs_their_time(tmp_path: Path) -> None:

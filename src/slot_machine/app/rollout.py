@@ -29,13 +29,14 @@ class Rollout:
     _supervisor: Supervisor
 
     async def run_release_command(self, attempt: RunningAttempt, version: Version) -> Event:
-        """While the live version serves. Returns the event with which the version can start.
+        """While the live version serves; under `replace` without its side runs, which may use what is changed.
 
-        Raises StageFailed; then the live version is as it was.
+        Returns the event with which the version can start. Raises StageFailed; then the live version is as it was.
         """
         if not version.config.release_command:
             return Event.PREPARED
         attempt.on(Event.RELEASE, version.config.release_command)
+        await self.stop_side_runs(attempt)
         await self._slots.run(attempt, version, release_of(version.config))
         return Event.RELEASED
 
