@@ -2,23 +2,36 @@
 
 import asyncio
 import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
+from spec.orchestrator import environment
 
 from slot_machine.app.attempt import RunningAttempt, now
 from slot_machine.app.custody import Custody
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
 from slot_machine.core.config import VersionConfig
+from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Attempt, Version
 from slot_machine.core.phases import Event
 from slot_machine.host.process.commands import run_shell
-from tests.fakes import Database, Faults, Launcher
+from slot_machine.state.soundness import open_sound
+from slot_machine.state.store import Store
+from tests.fakes import Faults, Launcher
 from tests.repository import Repository
 
-T = TypeVar("T")
+HOLD = """
+import sys
+file = open(sys.argv[1], "rb")
+print("open", flush=True)
+sys.stdin.read()
+"""
 
 
 class Shop:
@@ -26,17 +39,32 @@ class Shop:
         self.repository = Repository(folder)
         self.data = folder / "data"
         self.shared = self.data / "shared"
-        self.faults = Faults()
-        self.store = Database(self.faults, self.data / "state.db")
         self.worktrees = self.repository.worktrees
-        self.custody = Custody(self.worktrees, self.store)
-        self.slots = self.another_daemon()
+        self.store = self._open()
         self._numbers = itertools.count(1)
 
-    def another_daemon(self) -> Slots:
-        commands = StageCommands(self.store, Launcher(self.faults, self.store, self.data), "", run_shell)
-        self.slots = Slots(self.worktrees, self.store, commands, self.custody)
-        return self.slots
+    def _open(self) -> Store:
+        store = open_sound(self.data / "state.db")
+        launcher, self.custody = Launcher(Faults(), store, self.data), Custody(self.worktrees, store)
+        self.slots = Slots(self.worktrees, store, StageCommands(store, launcher, "", run_shell), self.custody)
+        return store
+
+    def in_another_daemon(self, work: Callable[[], object]) -> int:
+        """Runs it in a process of its own, and goes on as the daemon after that. Returns how it ended."""
+        self.store.close()
+        pid = os.fork()
+        if not pid:
+            try:
+                self.store = self._open()
+                work()
+                os._exit(0)
+            except SlotMachineError:
+                os._exit(1)
+            finally:
+                os._exit(2)
+        _, status = os.waitpid(pid, 0)
+        self.store = self._open()
+        return os.waitstatus_to_exitcode(status)
 
     def prepare(self, files: dict[str, str], **config: object) -> tuple[Version, tuple[str, ...]]:
         """Commits the files and prepares that version. Returns it, with the warnings."""
@@ -102,5 +130,22 @@ class Shop:
     def run_git(self, *args: str) -> str:
         return self.repository.git(*args)
 
-    def close(self) -> None:
-        self.store.close()
+
+@contextmanager
+def opened(path: Path) -> Iterator[None]:
+    """Another process has it open."""
+    argv = [sys.executable, "-IS", "-c", HOLD, str(path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"open\n"
+        yield
+        process.stdin.close()
+
+
+def same_everywhere(shop: Shop, name: str) -> bool:
+    """Whether the path leads to the shared data through all its names."""
+    state = shop.store.state()
+    assert state.live
+    ways = (shop.data / "live", shop.data / f"slot-{state.live.slot}", shop.live())
+    return {(way / name).resolve() for way in ways} == {(shop.shared / name).resolve()}

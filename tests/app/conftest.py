@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import Database, Faults
+from tests.shop import Shop
 
 
 @pytest.fixture
@@ -20,3 +21,11 @@ def quiet() -> Iterator[None]:
     logging.disable()
     yield
     logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    shop = Shop(tmp_path)
+    yield shop
+    shop.store.close()

@@ -1,28 +1,18 @@
 """Data that all versions share: where it comes from, and that none is lost."""
 
-from collections.abc import Iterator
+import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import StageFailed
-from tests.shop import Shop
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    shop = Shop(tmp_path)
-    yield shop
-    shop.close()
-
-
-def same_everywhere(shop: Shop, name: str) -> bool:
-    """Whether the path leads to the shared data through all its names."""
-    state = shop.store.state()
-    assert state.live
-    ways = (shop.data / "live", shop.data / f"slot-{state.live.slot}", shop.live())
-    return {(way / name).resolve() for way in ways} == {(shop.shared / name).resolve()}
+from slot_machine.core.model import Version
+from tests.repository import Repository
+from tests.shop import Shop, opened, same_everywhere
 
 
 def test_first_deploy_makes_an_empty_folder(shop: Shop) -> None:
@@ -127,15 +117,6 @@ def test_live_versions_data_comes_before_the_commits(shop: Shop) -> None:
     assert shop.kept() == {"data/default": "2", "data/new": "2"}
 
 
-def test_files_that_are_hidden_by_the_data_are_named_at_each_deploy(shop: Shop) -> None:
-    shop.deploy({"data/a": "1"}, shared_dirs=["data"])
-    for _ in range(2):
-        (warning,) = shop.deploy({"data/a": "1", "data/b": "2"}, shared_dirs=["data"])
-        assert warning.endswith("others or none: data/b")
-    assert not (shop.shared / "data" / "b").exists()
-    assert shop.kept() == {}
-
-
 def test_path_that_is_shared_no_more_is_the_commits_own(shop: Shop) -> None:
     files = {"data/a": "of the commit"}
     shop.deploy(files, shared_dirs=["data"])
@@ -181,36 +162,6 @@ def test_checkout_follows_no_link(shop: Shop) -> None:
     assert not shop.live("data").is_symlink()
 
 
-def test_link_that_became_a_file_is_named_and_kept(shop: Shop) -> None:
-    config = {"shared_files": ["settings"]}
-    shop.deploy({"settings": "1"}, **config)
-    shop.live("settings").unlink()
-    shop.write("settings", "by the app")
-    assert any("settings of" in warning and "no link any more" in warning for warning in shop.deploy({}, **config))
-
-    warnings = shop.rollback()
-
-    assert any("settings" in warning for warning in warnings)
-    assert shop.kept() == {"settings": "by the app"}
-    assert shop.live("settings").read_text() == "1"
-
-
-def test_folder_left_by_an_earlier_version_is_kept(shop: Shop) -> None:
-    """Its data were of a tree that nobody uses any more."""
-    files = {".gitignore": "/data\n"}
-    shop.deploy(files)
-    shop.write("data/old", "of the first version")
-    shop.deploy(files)
-    shop.deploy(files)
-    shop.live("data").mkdir()
-    shop.write("data/new", "of the live version")
-
-    shop.deploy(files, shared_dirs=["data"])
-
-    assert [path.name for path in shop.live("data").iterdir()] == ["new"]
-    assert shop.kept() == {"data/old": "of the first version"}
-
-
 def test_app_that_moves_in_its_repository_finds_its_data(shop: Shop) -> None:
     shop.deploy({"app": ""}, shared_dirs=["data"])
     shop.write("data/a", "1")
@@ -240,3 +191,52 @@ def test_names_that_begin_alike_are_two(shop: Shop) -> None:
 
     assert same_everywhere(shop, "img/news")
     assert same_everywhere(shop, "img/newsletters")
+
+
+def test_submodule_is_not_shared(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file")
+    other = tmp_path / "other"
+    other.mkdir()
+    inner = Repository(other)
+    inner.commit({"a": "1"})
+    shop.run_git("-c", "protocol.file.allow=always", "submodule", "add", "--quiet", str(inner.path), "data")
+    shop.run_git("commit", "--quiet", "--message", "with a submodule")
+    config = msgspec.convert({"start_command": "app", "shared_dirs": ["data"]}, VersionConfig)
+    version = Version("a", shop.run_git("rev-parse", "HEAD"), 1, config)
+
+    with pytest.raises(StageFailed, match="a submodule can't be shared"):
+        asyncio.run(shop.slots.prepare(shop.attempt(), version))
+
+
+def test_open_database_is_moved_when_the_live_version_has_stopped(shop: Shop) -> None:
+    """With `replace`. Until then, the setup works with the live version's own."""
+    shop.deploy({})
+    with closing(sqlite3.connect(shop.live("app.db"))) as db, db:
+        db.execute("CREATE TABLE notes (text)")
+    first, setup = shop.live(), "readlink -f app.db"
+    config = {"shared_files": ["app.db"], "setup_command": setup}
+    with opened(shop.live("app.db")):
+        with pytest.raises(StageFailed, match=r"cannot share app.db: .* has it open") as refused:
+            shop.prepare({}, **config)
+        assert '"strategy": "replace"' in refused.value.hint
+        version, _ = shop.prepare({}, strategy="replace", **config)
+        tree = shop.worktrees.path(version.tree)
+        assert (tree / "app.db").resolve() == first / "app.db"
+        with pytest.raises(StageFailed, match="has it open"):
+            asyncio.run(shop.slots.old_stopped(shop.attempt(), version))
+        assert not (first / "app.db").is_symlink()
+
+    shop.deploy({}, strategy="replace", **config)
+
+    assert same_everywhere(shop, "app.db")
+    assert (first / "app.db").resolve() == shop.shared / "app.db"
+
+
+def test_shared_data_is_not_counted_as_a_part_of_the_tree(shop: Shop) -> None:
+    shop.deploy({}, shared_dirs=["data"])
+    (shop.live("data") / "large").write_bytes(bytes(1_000_000))
+
+    size = asyncio.run(shop.worktrees.measure(1))
+
+    assert size
+    assert size.bytes < 100_000

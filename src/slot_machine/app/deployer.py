@@ -89,6 +89,12 @@ class Deployer:
         previous = self.state.previous
         return previous is not None and self._slots.holds(previous)
 
+    @property
+    def shared(self) -> dict[str, str]:
+        """For the status: what the live version's tree has at each path of shared data."""
+        live = self.state.live
+        return self._slots.shared_in_words(live) if live else {}
+
     def deploy(self, commitish: str, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
         """Raises Busy, Stopping. The task returns what came of it."""
         self.operations.check_free()

@@ -94,7 +94,8 @@ class Recovery:
         try:
             async with self._attempts.begin("recovery", "start", lambda _: None) as attempt:
                 attempt.aim(version)
-                usable = await self._slots.checked_out(version)
+                if usable := await self._slots.checked_out(version):
+                    await self._slots.mend(attempt, version)
                 event = await self._placing.make_ready(attempt, version, usable=usable)
                 release = await self._rollout.bring_up(attempt, event, version, None)
                 try:

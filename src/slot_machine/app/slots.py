@@ -14,7 +14,7 @@ from slot_machine.app.stage_commands import Command, StageCommands, build_of, se
 from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.model import Contents, Made, State, Version, short
 from slot_machine.core.phases import Event, Phase
-from slot_machine.host.files import links, reclaim
+from slot_machine.host.files import links, reclaim, shared
 from slot_machine.host.files.kept import in_words
 from slot_machine.host.files.removal import remove_tree
 from slot_machine.host.git import trees
@@ -115,6 +115,14 @@ class Slots:
     async def run(self, attempt: RunningAttempt, version: Version, command: Command) -> None:
         """Runs a command in the version's tree. Raises StageFailed; then nothing of the command runs."""
         await self._commands.run(attempt, version, self.folder(version), command)
+
+    def shared_in_words(self, version: Version) -> dict[str, str]:
+        """For the status: `linked`, `missing` or `replaced` by path of shared data."""
+        return shared.in_words(self._worktrees.path(version.tree), self._store.shared_paths(version.tree))
+
+    async def mend(self, attempt: RunningAttempt, version: Version) -> None:
+        """Before the live version is started again: sets missing links to shared data. Raises OSError."""
+        await self._shared.mend(attempt, version, is_live=True)
 
     async def old_stopped(self, attempt: RunningAttempt, version: Version) -> None:
         """Before a version starts in place of the live one. Raises StageFailed."""

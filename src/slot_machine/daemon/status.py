@@ -43,6 +43,8 @@ class Status(msgspec.Struct, kw_only=True):
     version: str
     live_config: VersionConfig | Literal[""]
     """What the live version was deployed with."""
+    shared: dict[str, str]
+    """By path of shared data: `linked`, or `missing` or `replaced` if the live version does not use it."""
 
 
 def gather(app: App, port: int, reloads: int) -> Status:
@@ -75,6 +77,7 @@ def gather(app: App, port: int, reloads: int) -> Status:
         reloads=reloads,
         version=__version__,
         live_config=state.live.config if state.live else "",
+        shared=deployer.shared,
     )
 
 

@@ -193,7 +193,8 @@ class AppFiles:
     def _of_app(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
             database = database_of(name)
-            whole = database if os.path.lexists(self._tree / database) else name
+            is_beside = database not in self._shared and os.path.lexists(self._tree / database)
+            whole = database if is_beside else name
             if any(map(self._is_of_app, {name, whole})) and not _is_beyond_link(self._tree, name):
                 yield whole
 

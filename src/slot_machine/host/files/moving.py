@@ -49,8 +49,8 @@ def _hand_over_database(tree: Path, path: SharedPath, folder: Shared) -> None:
     have them. Nobody can write to them meanwhile.
     """
     place = tree / path.place
+    check_unused(place)
     with _locked(place):
-        check_unused(place)
         shared.check_movable(tree, path)
         target = folder.target(path)
         rights.make_folder(target.parent)

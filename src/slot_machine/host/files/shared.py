@@ -19,6 +19,9 @@ from slot_machine.host.user import rights
 
 Found = Literal["link", "nothing", "other"]
 
+IN_WORDS: dict[Found, str] = {"link": "linked", "nothing": "missing", "other": "replaced"}
+"""In the status."""
+
 
 class Shared:
     """`data` is the data folder."""
@@ -130,6 +133,12 @@ def check_movable(tree: Path, path: SharedPath) -> None:
 def replaced(tree: Path, paths: Iterable[SharedPath]) -> list[str]:
     """The places where something else lies than the link."""
     return [path.place for path in paths if found(tree, path) == "other"]
+
+
+@rights.acting()
+def in_words(tree: Path, paths: Iterable[SharedPath]) -> dict[str, str]:
+    """For the status: what the tree has, by place."""
+    return {path.place: IN_WORDS[found(tree, path)] for path in paths}
 
 
 def companions(tree: Path, paths: Iterable[SharedPath]) -> list[str]:

@@ -173,8 +173,8 @@ def find_with_open(files: set[str]) -> int | None:
 
 
 def open_at_or_below(path: str) -> Iterator[tuple[int, str]]:
-    """The files that processes have open there, each with one process. `path` has no symlink in it."""
-    for pid in _pids():
+    """The files that other processes have open there, each with its process. `path` has no symlink in it."""
+    for pid in (pid for pid in _pids() if pid != os.getpid()):
         with suppress(OSError):
             yield from ((pid, name) for name in open_files(pid) if name == path or name.startswith(f"{path}/"))
 
