@@ -195,7 +195,7 @@ def test_root_of_an_app_in_a_subfolder(folder: Path, monkeypatch: pytest.MonkeyP
     init.run(".slot-machine", force=False)
 
     written = json.loads((folder / "apps" / "api" / CONFIG).read_text())
-    assert (written["root"], written["name"], written["start_command"]) == ("apps/api", "api", "bin/api")
+    assert (written["root"], written["name"], written["start_command"]) == ("apps/api", "api", "bin/x")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "127.0.0.77", "::1"])
