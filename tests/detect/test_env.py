@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from slot_machine.detect import env
 from tests.detect.given import Files, project
 
@@ -34,3 +36,22 @@ def test_example_without_a_file(tmp_path: Path) -> None:
 
 def test_nothing(tmp_path: Path) -> None:
     assert found(tmp_path, {}) == env.Environment("", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("KEY = os.environ['KEY']", "KEY"),
+        ("KEY = os.environ.get('KEY')", ""),
+        ("os.environ['KEY'] = 'x'", ""),
+        ("KEY = env('KEY')", "KEY"),
+        ("KEY = env('KEY', default='x')", ""),
+        ("KEY = config('KEY')", "KEY"),
+        ("if os.getenv('DB', None) is None:\n    raise Exception", "DB"),
+        ("KEY = os.environ['THERE']", ""),
+    ],
+)
+def test_variables_that_settings_ask_for(tmp_path: Path, text: str, said: str) -> None:
+    given = project(tmp_path, {".env": "THERE=1"})
+
+    assert env.required(text, given) == ((f"set {said} in env_file: the settings can't do without",) if said else ())

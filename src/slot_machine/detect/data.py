@@ -51,7 +51,8 @@ def _guesses(project: Project) -> Iterator[tuple[str, bool, str]]:
 
 def _elsewhere(path: str, text: str) -> bool:
     """Whether the name is joined to the path of another folder, such as Flask's `instance`."""
-    return any("instance_path" in line or "tmp" in line for line in text.splitlines() if path in line)
+    joined = re.compile(rf"(instance_path|tmp).*{re.escape(path)}|['\"]\s*[,/]\s*['\"]{re.escape(path)}")
+    return joined.search(text) is not None
 
 
 def _is_for_data(project: Project, name: str, ignored: set[str]) -> bool:

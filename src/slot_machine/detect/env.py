@@ -1,6 +1,7 @@
 """`.env`: whether it is taken, and which variables it lacks."""
 
 import io
+import re
 from typing import NamedTuple
 
 from dotenv.parser import parse_stream
@@ -10,6 +11,10 @@ from slot_machine.detect.project import Project
 EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", "env.example", ".env.production.example")
 
 
+REQUIRED = re.compile(
+    r"os\.environ\[['\"](\w+)['\"]\](?!\s*=[^=])|(?:\benv|\benv\.str|\bconfig)\(\s*['\"](\w+)['\"]\s*\)"
+    r"|if\s+(?:not\s+)?os\.(?:getenv|environ\.get)\(['\"](\w+)['\"][^)]*\)(?:\s+is\s+None)?\s*:\s*\n\s*raise"
+)
 TRACKED = (
     "git tracks .env, so it is for development: it is not env_file. Put production's variables into a file that git"
     " ignores, and name that file as env_file"
@@ -36,6 +41,13 @@ def find(project: Project, *, tracked: bool) -> Environment:
     missing = wanted - names(project.on_disk(".env"))
     said = f".env lacks {_listed(missing)}, which {example} names"
     return Environment(".env", (said,) if missing else ())
+
+
+def required(text: str, project: Project) -> tuple[str, ...]:
+    """A line for the user if `.env` lacks variables that a Python source can't do without."""
+    found = dict.fromkeys(name for match in REQUIRED.finditer(text) for name in match.groups() if name)
+    missing = frozenset(found) - names(project.on_disk(".env"))
+    return (f"set {_listed(missing)} in env_file: the settings can't do without",) if missing else ()
 
 
 def names(text: str) -> frozenset[str]:

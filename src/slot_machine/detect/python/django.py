@@ -4,6 +4,7 @@ import re
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from slot_machine.detect import env
 from slot_machine.detect.part import Part, Rank, Recognised
 from slot_machine.detect.project import Project
 from slot_machine.detect.python.packages import Packages
@@ -44,6 +45,7 @@ def find(project: Project, packages: Packages | None) -> Part | None:
     manage = _within(site, f"{_settings(site)}{_out(site, python)} manage.py")
     static, reason = _collects(project, site)
     look += [reason] if reason else []
+    look += env.required(site.text, project)
     health, health_host, said = _health(project, site)
     dirs, files = _data(site)
     return Part(

@@ -10,7 +10,7 @@ from slot_machine.detect.python.packages import Packages
 KINDS = {"FastAPI": "asgi", "Starlette": "asgi", "Quart": "asgi", "Litestar": "asgi", "Flask": "wsgi", "Bottle": "wsgi"}
 OBJECT = re.compile(rf"^(?P<name>\w+)\s*(?::\s*[\w.]+\s*)?=\s*(?:[\w.]+\.)?(?P<kind>{'|'.join(KINDS)})\(", re.MULTILINE)
 FACTORY = re.compile(r"^(?:async\s+)?def\s+(?P<name>create_app|make_app|app_factory)\(", re.MULTILINE)
-CALLED = re.compile(r"^(?P<name>app|application)\s*=\s*(?:[\w.]+\.)?(?:create_app|make_app)\(", re.MULTILINE)
+CALLED = re.compile(r"^(?P<name>app|application)\s*=\s*(?:[\w.]+\.)?(?:create|make|get|build|init)_\w*\(", re.MULTILINE)
 NAMES = ("wsgi", "asgi", "app", "main", "application", "server", "run", "api", "__init__")
 """Modules in which the app object is looked for first."""
 ADD = "add gunicorn, then run init again"
@@ -130,7 +130,9 @@ def _uses_instance(project: Project) -> bool:
 
 
 def _has_root(project: Project) -> bool:
-    return any(re.search(r"\.(get|route|mount)\(\s*['\"]/['\"]", text) for _, text in project.sources(".py"))
+    """A router's own `/` may lie below a prefix."""
+    route = r"\b(app|application|api)\.(get|route|mount|api_route)\(\s*['\"]/['\"]"
+    return any(re.search(route, text) for _, text in project.sources(".py"))
 
 
 def _script(project: Project, packages: Packages | None) -> Part | None:

@@ -1,0 +1,98 @@
+"""Procfile: names, schedulers, and where programs are found."""
+
+from pathlib import Path
+
+import pytest
+
+from slot_machine.core.config import Process
+from slot_machine.detect.workers import process
+from tests.detect.given import Files, package, proposed
+
+BEAT = 'celery -A x beat --pidfile= -s "$SLOT_MACHINE_SHARED/celerybeat-schedule"'
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "expected"),
+    [
+        ("worker", "celery -A x worker", "celery -A x worker"),
+        ("beat", "celery -A x beat", Process(command=BEAT, singleton=True)),
+        ("b", "celery -A x beat --pidfile=", Process(command=BEAT, singleton=True)),
+        (
+            "beat",
+            "celery -A x beat --pidfile= -S db:Scheduler",
+            Process(command="celery -A x beat --pidfile= -S db:Scheduler", singleton=True),
+        ),
+        ("both", "celery -A x worker -B", Process(command="celery -A x worker -B", singleton=True)),
+        ("clock", "node clock.js", Process(command="node clock.js", singleton=True)),
+        ("scheduler", "rake x", Process(command="rake x", singleton=True)),
+        ("worker", "bundle exec sidekiq", Process(command="bundle exec sidekiq", quiet_signal="TSTP")),
+        (
+            "worker",
+            "bundle exec sidekiq -t 120",
+            Process(command="bundle exec sidekiq -t 120", quiet_signal="TSTP", stop_timeout_ms=125_000),
+        ),
+    ],
+)
+def test_process(name: str, command: str, expected: str | Process) -> None:
+    assert process(name, command) == expected
+
+
+def test_names_and_programs(tmp_path: Path) -> None:
+    files: Files = {
+        "Procfile": (
+            "# comment\nweb: python manage.py runserver 0.0.0.0:8000\nWorker: rq worker\n1st: x\n"
+            "release: cd x && alembic upgrade head\n"
+        ),
+        "requirements.txt": "rq",
+    }
+
+    found = proposed(tmp_path, files)
+
+    assert found.version.start_command == ".venv/bin/python manage.py runserver 0.0.0.0:8000"
+    assert found.version.release_command == 'export PATH="$PWD/.venv/bin:$PATH"; cd x && alembic upgrade head'
+    assert found.version.processes == {"worker": ".venv/bin/rq worker"}
+    assert "Procfile: 1st is not taken, as names begin with a letter" in found.look
+    assert "the Procfile starts Django's development server" in found.look
+
+
+@pytest.mark.parametrize(
+    ("web", "start"),
+    [
+        ("npm start", "NODE_ENV=production node dist/app.js"),
+        ("npm run serve", "node_modules/.bin/tsx app.ts"),
+        ("node dist/app.js", "node dist/app.js"),
+        ("npx tsx app.ts", "node_modules/.bin/tsx app.ts"),
+        ("A=1 yarn start", "A=1 NODE_ENV=production node dist/app.js"),
+    ],
+)
+def test_scripts_of_a_package_are_taken_apart(tmp_path: Path, web: str, start: str) -> None:
+    scripts = {"start": "cross-env NODE_ENV=production node dist/app.js", "serve": "tsx app.ts"}
+
+    found = proposed(tmp_path, {"Procfile": f"web: {web}\n", "package.json": package(scripts, ["tsx"])})
+
+    assert found.version.start_command == start
+
+
+def test_program_of_go(tmp_path: Path) -> None:
+    files: Files = {
+        "Procfile": "web: hello",
+        "go.mod": "module github.com/x/hello/v2\n\ngo 1.22\n",
+        "main.go": 'package main\n\nfunc main() { os.Getenv("PORT") }\n',
+    }
+
+    found = proposed(tmp_path, files).version
+
+    assert (found.build_command, found.start_command) == ("go build -o bin/hello .", "bin/hello")
+
+
+@pytest.mark.parametrize(
+    ("flag", "start"),
+    [
+        ('flag.String("addr", ":8080", "x")', "bin/x -addr 127.0.0.1:$PORT"),
+        ('flag.IntVar(&port, "port", 8080, "x")', "bin/x -port $PORT"),
+    ],
+)
+def test_port_of_a_go_program_by_flag(tmp_path: Path, flag: str, start: str) -> None:
+    files: Files = {"go.mod": "module x\n", "main.go": f"package main\n\nfunc main() {{ {flag} }}\n"}
+
+    assert proposed(tmp_path, files).version.start_command == start
