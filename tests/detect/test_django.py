@@ -69,7 +69,9 @@ def test_settings_of_the_server_are_those_of_all_commands(tmp_path: Path) -> Non
 
     found = proposed(tmp_path, files).version
 
-    assert found.release_command.startswith("DJANGO_SETTINGS_MODULE=conf.settings.prod .venv/bin/python manage.py")
+    assert found.release_command == (
+        "DJANGO_SETTINGS_MODULE=conf.settings.prod .venv/bin/python manage.py migrate --noinput"
+    )
     assert found.health_host == "example.com"
 
 
@@ -89,9 +91,13 @@ def test_project_in_a_subfolder(tmp_path: Path) -> None:
 
 
 def test_several_projects_are_listed(tmp_path: Path) -> None:
-    files: Files = {f"{name}/manage.py": MANAGE % "site.settings" for name in ("blog", "shop")}
+    files: Files = {
+        "blog/manage.py": MANAGE % "site.settings",
+        "shop/manage.py": MANAGE % "site.settings",
+        "requirements.txt": "django",
+    }
 
-    look = proposed(tmp_path, files | {"requirements.txt": "django"}).look
+    look = proposed(tmp_path, files).look
 
     assert "several Django projects: blog/manage.py, shop/manage.py. The first one was taken" in look
 
