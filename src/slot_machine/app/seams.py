@@ -1,6 +1,6 @@
 """What deploys and the supervisor need of the machine, as protocols; tests implement them in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
