@@ -1,9 +1,11 @@
 """The database, opened as the daemon does it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slot_machine.state.schema import MIGRATIONS
 from slot_machine.state.soundness import open_sound
 from slot_machine.state.store import Store
 
@@ -17,12 +19,16 @@ def opened(path: Path) -> Iterator[Store]:
         store.close()
 
 
-TO_SCHEMA_5 = """
-DROP TABLE shared;
-ALTER TABLE state DROP COLUMN live_config;
-ALTER TABLE state DROP COLUMN previous_config;
-ALTER TABLE attempts DROP COLUMN warnings;
-ALTER TABLE attempts DROP COLUMN config;
+def _undone(migration: str) -> str:
+    """Statements that take away the tables and columns which it adds."""
+    added = re.findall(r"(?m)^(?:CREATE TABLE (\w+)|ALTER TABLE (\w+) ADD COLUMN (\w+))", migration)
+    return "".join(
+        f"DROP TABLE {made};\n" if made else f"ALTER TABLE {table} DROP COLUMN {column};\n"
+        for made, table, column in added
+    )
+
+
+TO_SCHEMA_5 = f"""{_undone(MIGRATIONS[5])}
 UPDATE processes SET running = json_remove(running, '$.version.config') WHERE running <> 'null';
 """
 """Undoes the migration from schema 5. The seal of such a database has to be made anew."""

@@ -475,9 +475,9 @@ class Database(Store):
         self._faults.now("save process")
         super().save_process(identity, role, release_id, run, running)
 
-    def begin(self, attempt: Attempt) -> Attempt:
+    def begin(self, attempt: Attempt, handled_until: str = "") -> Attempt:
         self._faults.now("begin")
-        return super().begin(attempt)
+        return super().begin(attempt, handled_until)
 
     def save_attempt(self, attempt: Attempt) -> None:
         self._faults.now("save attempt")

@@ -18,8 +18,9 @@ from slot_machine.core.upstream import Address, Upstream
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
 from slot_machine.state import seal
+from slot_machine.state.history import KEPT_ATTEMPTS
 from slot_machine.state.soundness import open_sound
-from slot_machine.state.store import KEPT_ATTEMPTS, Store
+from slot_machine.state.store import Store
 from tests.database import TO_SCHEMA_5, opened
 
 COMMITS = [digit * 40 for digit in "0123456789"]

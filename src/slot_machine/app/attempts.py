@@ -15,7 +15,8 @@ from slot_machine.app.undo import Undo
 from slot_machine.core.errors import Cancelled, Refused, SlotMachineError, StageFailed, Stopping
 from slot_machine.core.model import Attempt, Kind, Result, Version, short
 from slot_machine.core.phases import HALF_MIGRATED, Phase
-from slot_machine.state.store import KEPT_ATTEMPTS, Store
+from slot_machine.state.history import KEPT_ATTEMPTS
+from slot_machine.state.store import Store
 
 ENDS: dict[Result, str] = {
     "running": "runs",
@@ -39,10 +40,10 @@ class Attempts:
 
     @property
     def last(self) -> Attempt | None:
-        """The one that runs, else the latest one that has ended."""
+        """The one that runs, else the latest one that has ended. Runs of jobs do not count."""
         if running := self._operations.running:
             return running.record
-        return self._unsaved or next(iter(self._store.attempts(limit=1)), None)
+        return self._unsaved or next(iter(self._store.attempts(1, jobs=False)), None)
 
     def history(self, limit: int) -> list[Attempt]:
         """The latest first."""
@@ -54,7 +55,7 @@ class Attempts:
     def released_since(self, version: Version) -> list[str]:
         """The release commands that ran since the version was last deployed, in words; the latest first."""
         found: list[str] = []
-        for attempt in self._store.attempts(KEPT_ATTEMPTS):
+        for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False):
             if (attempt.kind, attempt.commit, attempt.result) == ("deploy", version.commit, "succeeded"):
                 break
             if attempt.released:

@@ -10,8 +10,8 @@ from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import Counts, Upstream
 
 Slot = Literal["a", "b"]
-Kind = Literal["deploy", "rollback", "recovery"]
-Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted"]
+Kind = Literal["deploy", "rollback", "recovery", "job"]
+Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted", "missed"]
 
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 TREES = (1, 2, 3)
@@ -99,10 +99,15 @@ class State(msgspec.Struct, frozen=True):
         return other(self.live.slot) if self.live else "a"
 
     @property
-    def spare_tree(self) -> int:
-        """The first tree that neither slot uses: the next version is prepared there."""
+    def spare_trees(self) -> list[int]:
+        """Those that neither slot uses; there is one at least."""
         used = {version.tree for version in (self.live, self.previous) if version}
-        return next(tree for tree in TREES if tree not in used)
+        return [tree for tree in TREES if tree not in used]
+
+    @property
+    def spare_tree(self) -> int:
+        """The next version is prepared there."""
+        return self.spare_trees[0]
 
     def promoted(self, version: Version, time: str) -> "State":
         """The state after `version` has replaced the live one, which becomes the previous version.
@@ -144,15 +149,15 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, kw_only=True):
-    """One deploy, rollback or recovery, as the history has it. The fields are in the order of the table's columns.
+    """One deploy, rollback, recovery or run of a job, as the history has it.
 
-    `stage_seconds` has the duration of each stage that was reached.
+    The fields are in the order of the table's columns. `stage_seconds` has the duration of each stage that was reached.
     """
 
     id: int
     kind: Kind
     trigger: str
-    """What set it off: `api`, `cli`, or `start` for the start of the daemon."""
+    """What set it off: `api`, `cli`, `start` for the start of the daemon, or `schedule` for a job."""
     commit: str = ""
     slot: str = ""
     started_at: str
@@ -165,7 +170,9 @@ class Attempt(msgspec.Struct, kw_only=True):
     """What became of the requests at the switch; empty where nobody counted them."""
     warnings: tuple[str, ...] = ()
     config: VersionConfig | Literal[""] = ""
-    """What the version was deployed with; empty before it was known."""
+    """What the version was deployed with; empty before it was known, and for a job."""
+    job: str = ""
+    """The name of the job that ran, or that was due and did not run."""
 
     @property
     def released(self) -> str:

@@ -53,8 +53,11 @@ CREATE TABLE attempts (
     stage_seconds TEXT NOT NULL DEFAULT '{}',
     requests TEXT NOT NULL DEFAULT '""',
     warnings TEXT NOT NULL DEFAULT '[]',
-    config TEXT NOT NULL DEFAULT '""'
+    config TEXT NOT NULL DEFAULT '""',
+    job TEXT NOT NULL DEFAULT ''
 ) STRICT;
+CREATE TABLE jobs (name TEXT PRIMARY KEY, schedule TEXT NOT NULL, handled_until TEXT NOT NULL) STRICT;
+CREATE TABLE job_runs (attempt INTEGER PRIMARY KEY, under_way TEXT NOT NULL) STRICT;
 """
 """`running` is a `core.model.Running` in JSON for a run of the app, `null` for any other process."""
 
@@ -115,6 +118,9 @@ ALTER TABLE state ADD COLUMN previous_config TEXT NOT NULL DEFAULT '';
 UPDATE state SET serial = serial + 1;
 ALTER TABLE attempts ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE attempts ADD COLUMN config TEXT NOT NULL DEFAULT '""';
+ALTER TABLE attempts ADD COLUMN job TEXT NOT NULL DEFAULT '';
+CREATE TABLE jobs (name TEXT PRIMARY KEY, schedule TEXT NOT NULL, handled_until TEXT NOT NULL) STRICT;
+CREATE TABLE job_runs (attempt INTEGER PRIMARY KEY, under_way TEXT NOT NULL) STRICT;
 CREATE TABLE shared (tree INTEGER PRIMARY KEY, paths TEXT NOT NULL) STRICT""",
 }
 """By schema, the statements that make it the next one."""

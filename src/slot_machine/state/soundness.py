@@ -12,8 +12,9 @@ from slot_machine.host.files.reserve import Reserve
 from slot_machine.host.git import trees
 from slot_machine.state import seal
 from slot_machine.state.database import BUSY_TIMEOUT_S
+from slot_machine.state.history import KEPT_ATTEMPTS
 from slot_machine.state.schema import SCHEMA_VERSION, schema_of
-from slot_machine.state.store import KEPT_ATTEMPTS, Store
+from slot_machine.state.store import Store
 
 HINT = (
     "`slot-machine start --rebuild-state` makes a new one from the slots and the links `live` and `previous`,"

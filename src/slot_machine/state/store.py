@@ -1,4 +1,4 @@
-"""What is live, what each tree holds, every attempt, and which processes were started: the queries."""
+"""What is live, what each tree holds, and which processes were started: the queries."""
 
 import logging
 import sqlite3
@@ -9,18 +9,13 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from slot_machine.core.config import VersionConfig
-from slot_machine.core.model import NOT_CONFIGURED, SLOTS, Attempt, Contents, Made, Running, State, Version
-from slot_machine.core.phases import HALF_MIGRATED, Phase
+from slot_machine.core.model import NOT_CONFIGURED, SLOTS, Contents, Made, Running, State, Version
 from slot_machine.core.shared_paths import SharedPath
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
-from slot_machine.state.database import Database, twice_on_a_full_disk
-from slot_machine.state.schema import STATE_COLUMNS, transaction
-
-KEPT_ATTEMPTS = 1000
-KEPT_FOR = "-1 year"
-KEPT_AT_ANY_AGE = 100
-"""These stay whatever their date, so that a clock which was wrong by years does not cost the history."""
+from slot_machine.state.database import twice_on_a_full_disk
+from slot_machine.state.history import History
+from slot_machine.state.schema import STATE_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +32,7 @@ class Recorded(NamedTuple):
     running: Running | None
 
 
-class Store(Database):
+class Store(History):
     """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
 
     def state(self) -> State:
@@ -143,75 +138,6 @@ class Store(Database):
         else:
             self._db.execute("REPLACE INTO sizes VALUES (?, ?, ?)", (tree, size.bytes, size.inodes))
 
-    @twice_on_a_full_disk
-    def begin(self, attempt: Attempt) -> Attempt:
-        """Returns the attempt with its new id. Deletes the oldest attempts."""
-        with transaction(self._db):
-            cursor = self._db.execute(
-                "INSERT INTO attempts (kind, trigger, started_at) VALUES (?, ?, ?)",
-                (attempt.kind, attempt.trigger, attempt.started_at),
-            )
-            latest = cursor.lastrowid
-            assert latest is not None
-            self._db.execute(
-                "DELETE FROM attempts WHERE id <= ? OR (id <= ? AND julianday(started_at) < julianday(?, ?))",
-                (latest - KEPT_ATTEMPTS, latest - KEPT_AT_ANY_AGE, attempt.started_at, KEPT_FOR),
-            )
-        return msgspec.structs.replace(attempt, id=latest)
-
-    def note(self, attempt: Attempt) -> None:
-        """Like `save_attempt`, without waiting for the disk: a kill of the daemon loses nothing, a power cut may."""
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        try:
-            self.save_attempt(attempt)
-        finally:
-            self._db.execute("PRAGMA synchronous = FULL")
-
-    @twice_on_a_full_disk
-    def save_attempt(self, attempt: Attempt) -> None:
-        self._db.execute(
-            "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
-            " stage_seconds = ?, requests = ?, warnings = ?, config = ? WHERE id = ?",
-            (
-                attempt.commit,
-                attempt.slot,
-                attempt.stage,
-                attempt.result,
-                attempt.error,
-                attempt.seconds,
-                msgspec.json.encode(attempt.stage_seconds).decode(),
-                msgspec.json.encode(attempt.requests).decode(),
-                msgspec.json.encode(attempt.warnings).decode(),
-                msgspec.json.encode(attempt.config).decode(),
-                attempt.id,
-            ),
-        )
-
-    @twice_on_a_full_disk
-    def add_warning(self, attempt_id: int, words: str) -> None:
-        """To an attempt that has ended. Does nothing if the history does not have it any more."""
-        self._db.execute(
-            "UPDATE attempts SET warnings = json_insert(warnings, '$[#]', ?) WHERE id = ?", (words, attempt_id)
-        )
-
-    @twice_on_a_full_disk
-    def interrupt_unfinished(self) -> None:
-        """Marks the attempts that an earlier daemon did not finish."""
-        self._db.execute(
-            "UPDATE attempts SET result = 'interrupted', error = 'the daemon ended'"
-            " || CASE stage WHEN ? THEN ? ELSE '' END WHERE result = 'running'",
-            (Phase.RELEASE, f"; {HALF_MIGRATED}"),
-        )
-
-    def attempts(self, limit: int) -> list[Attempt]:
-        """The latest first. Reads the tables of every schema since 2, which have fewer columns at the end."""
-        rows = self._db.execute("SELECT * FROM attempts ORDER BY id DESC LIMIT ?", (limit,))
-        return [_attempt(row) for row in rows]
-
-    def attempt(self, attempt_id: int) -> Attempt | None:
-        row = self._db.execute("SELECT * FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
-        return _attempt(row) if row else None
-
     def processes(self) -> list[Recorded]:
         """The latest start first."""
         rows = self._db.execute(
@@ -261,11 +187,3 @@ def _columns(version: Version | None) -> tuple[str, str, int]:
 
 def _config(version: Version | None) -> str:
     return msgspec.json.encode(version.config).decode() if version and version.config != NOT_CONFIGURED else ""
-
-
-def _attempt(row: tuple[object, ...]) -> Attempt:
-    """The fields of Attempt are in the order of the table's columns."""
-    values = dict(zip(Attempt.__struct_fields__, row, strict=False))
-    for name in {"stage_seconds", "requests", "warnings", "config"} & values.keys():
-        values[name] = msgspec.json.decode(str(values[name]))
-    return msgspec.convert(values, Attempt)
