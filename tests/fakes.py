@@ -7,11 +7,12 @@ import selectors
 import signal
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar, cast
 
-from slot_machine.app import custody
-from slot_machine.app.app import App
+from slot_machine.app import custody, job_run
+from slot_machine.app.app import App, Cron
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.release import Release
@@ -484,6 +485,10 @@ class Database(Store):
         super().save_attempt(attempt)
 
 
+def without_jobs(_: Store) -> Cron:
+    return Cron(cast(job_run.Machine, None), UTC)
+
+
 class Machine(NamedTuple):
     """One app on it, wired as the daemon does that."""
 
@@ -499,15 +504,22 @@ class Machine(NamedTuple):
     deployer: Deployer
 
     @classmethod
-    def make(cls, data: Path, tasks: asyncio.TaskGroup, faults: Faults, config: Mapping[str, object]) -> "Machine":
+    def make(
+        cls,
+        data: Path,
+        tasks: asyncio.TaskGroup,
+        faults: Faults,
+        config: Mapping[str, object],
+        cron: Callable[[Store], Cron] = without_jobs,
+    ) -> "Machine":
         parsed, _ = parse(json.dumps({"start_command": "app"} | dict(config)))
         store, traffic, trees = Database(faults, data / "state.db"), Traffic(faults), Trees(faults, data)
         launcher = Launcher(faults, store, data)
         mode = Mode(faults, traffic)
         custody = Custody(faults, trees, store)
         configurations = Configurations(trees, parsed, FILE_NAME, "", _has_proxy=True)
-        shell = Shell(faults)
-        app = App(parsed.daemon, configurations, trees, store, custody, launcher, cast(modes.Mode, mode), tasks, shell)
+        of_app, shell = cast(modes.Mode, mode), Shell(faults)
+        app = App(parsed.daemon, configurations, trees, store, custody, launcher, of_app, cron(store), tasks, shell)
         return cls(faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer)
 
     @property

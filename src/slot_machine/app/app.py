@@ -2,12 +2,18 @@
 
 import asyncio
 import logging
-from typing import Self
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import NamedTuple, Self
 
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.custody import Custody
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.failures import going_on
+from slot_machine.app.job_machine import JobMachine
+from slot_machine.app.job_run import Machine
+from slot_machine.app.job_runs import JobRuns
+from slot_machine.app.jobs import Jobs
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.seams import Shell, Starter, Trees
@@ -15,6 +21,7 @@ from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import DaemonConfig
+from slot_machine.host import timezone
 from slot_machine.host.process import containment, session
 from slot_machine.host.process.commands import run_shell
 from slot_machine.state.store import Store
@@ -23,6 +30,14 @@ from slot_machine.traffic.mode import Mode
 log = logging.getLogger(__name__)
 
 REAP_INTERVAL_S = 2.0
+
+
+class Cron(NamedTuple):
+    """What jobs need of the machine: `now` is the time of its clock, in UTC."""
+
+    machine: Machine
+    zone: tzinfo
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 class App:
@@ -37,6 +52,7 @@ class App:
         custody: Custody,
         launcher: Starter,
         mode: Mode,
+        cron: Cron,
         tasks: asyncio.TaskGroup,
         shell: Shell = run_shell,
     ) -> None:
@@ -59,6 +75,10 @@ class App:
             tasks,
             spare_tree=config.spare_tree,
         )
+        runs = JobRuns(cron.machine, store, tasks)
+        self.occupancy = slots.occupancy
+        self.occupancy.ask(runs.in_tree)
+        self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)
 
     @classmethod
     def of(cls, options: Options, found: Found, tasks: asyncio.TaskGroup) -> Self:
@@ -68,26 +88,29 @@ class App:
         configurations = Configurations(
             worktrees, options.as_read, found.config_path, config.app_config or "", options.proxy
         )
-        return cls(config, configurations, worktrees, store, Custody(worktrees, store), launcher, mode, tasks)
+        cron = Cron(JobMachine(launcher, store, options.data), timezone.find(config.cron_timezone))
+        return cls(config, configurations, worktrees, store, Custody(worktrees, store), launcher, mode, cron, tasks)
 
     def start(self) -> "asyncio.Task[None]":
         """After `mode.open`. The task that it returns ends when the live version serves, or is being tried again."""
         logs, reserve = self._launcher.logs, self._store.reserve
         for task in (self.mode.traffic.keep(), keep_orphans(), logs.keep_small(), reserve.keep()):
             self._keeping.append(self._tasks.create_task(task))
+        self.jobs.start(self._tasks)
         return self.deployer.recover()
 
     async def stop(self) -> None:
         """Drains and stops the live version. Then no process of the app or of its traffic is left. Raises nothing."""
         with going_on("cannot close the app's listeners"):
             await self.mode.close()
-        await self.deployer.stop()
+        await asyncio.gather(self.deployer.stop(), self.jobs.stop())
         with going_on("cannot end the processes of the app's traffic"):
             await self.mode.stop()
         self._end_tasks()
 
     async def let_go(self) -> None:
         """Leaves all processes to the next daemon. Raises nothing."""
+        await self.jobs.let_go()
         await self.deployer.let_go()
         with going_on("cannot leave the processes of the app's traffic in good order"):
             await self.mode.let_go()

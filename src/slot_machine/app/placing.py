@@ -21,16 +21,21 @@ class Placing:
     async def place(self, attempt: RunningAttempt, version: Version) -> Version:
         """In the spare tree. If there can be no third tree, in that of the previous version, which is overwritten.
 
-        Raises StageFailed if there is no room for either.
+        A tree in which something runs is not overwritten. Raises StageFailed if that leaves none, or if there is no
+        room.
         """
         previous = self._store.state().previous
-        has_room = await self._has_room(attempt, version)
+        version = self._in_free_tree(attempt, version)
+        occupied = self._slots.occupancy.of(version.tree)
+        has_room = not occupied and await self._has_room(attempt, version)
         if not previous or (has_room and self._has_spare_tree):
+            self._slots.check_free(version.tree)
             self._preflight.check_disk(version)
             return version
         obstacle = self._obstacle(version)
         instead = version.moved(version.slot, previous.tree)
-        if not self._has_spare_tree or not await self._has_room(attempt, instead):
+        self._slots.check_free(instead.tree)
+        if not occupied and (not self._has_spare_tree or not await self._has_room(attempt, instead)):
             await self._slots.discard(attempt, version.tree)
         self._preflight.check_disk(instead)
         if self._slots.holds(previous):
@@ -58,6 +63,15 @@ class Placing:
         await self._slots.prepare(attempt, version, again=True)
         return Event.PREPARED
 
+    def _in_free_tree(self, attempt: RunningAttempt, version: Version) -> Version:
+        """In the first tree that neither slot uses and in which nothing runs; as it is if there is none."""
+        free = [tree for tree in self._store.state().spare_trees if not self._slots.occupancy.of(tree)]
+        if not free or version.tree in free:
+            return version
+        version = version.moved(version.slot, free[0])
+        attempt.aim(version)
+        return version
+
     async def _has_room(self, attempt: RunningAttempt, version: Version) -> bool:
         """Measures again, then removes what failed deploys wrote into its tree, if it lacks room otherwise."""
         if self._preflight.lack(version):
@@ -70,4 +84,6 @@ class Placing:
         """Why there can be no spare tree for it; empty if there can."""
         if not self._has_spare_tree:
             return "spare_tree is false"
+        if running := self._slots.occupancy.of(version.tree):
+            return f"{', '.join(running)} still runs in the third tree"
         return "there is no room for a third tree" if self._preflight.lack(version) else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
+from slot_machine.app.occupancy import Occupancy
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Trees
 from slot_machine.app.shared import SharedData
@@ -32,6 +33,7 @@ class Slots:
         self._commands = commands
         self._custody = custody
         self._shared = SharedData(worktrees, store, custody)
+        self.occupancy = Occupancy()
 
     def holds(self, version: Version) -> bool:
         """Whether its tree was prepared for it, and not for another version since."""
@@ -79,6 +81,7 @@ class Slots:
 
         Raises GitFailed, StageFailed.
         """
+        self.check_free(version.tree)
         former = self._shared.former(version) if again else ()
         previous = self._store.state().previous
         if previous:
@@ -128,6 +131,12 @@ class Slots:
         """Before a version starts in place of the live one. Raises StageFailed."""
         await self._shared.release(attempt, version)
 
+    def check_free(self, tree: int) -> None:
+        """Raises StageFailed if something runs in the tree, which must not be overwritten then."""
+        if running := self.occupancy.of(tree):
+            what = f"{trees.name(tree)} can't be overwritten, as this still runs in it: {', '.join(running)}"
+            raise StageFailed(Phase.CHECKOUT, what, hint="wait until it has ended; `slot-machine status` tells")
+
     async def left(self, attempt: RunningAttempt, before: State) -> None:
         """After a switch, keeps what the app wrote into a tree that no slot leads to any more.
 
@@ -139,7 +148,8 @@ class Slots:
             await self._custody.tell_of_written(attempt, version)
         in_use = {version.tree for version in (after.live, after.previous) if version}
         for version in filter(None, (before.live, before.previous)):
-            if version.tree not in in_use:
+            # What still runs in a tree finds its files there. They are kept when the tree is used again.
+            if version.tree not in in_use and not self.occupancy.of(version.tree):
                 await self._custody.set_aside(attempt, version)
         if before.live and after.live:
             await self._custody.tell_of_forks(attempt, before.live, after.live)

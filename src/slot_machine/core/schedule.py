@@ -38,6 +38,8 @@ class Schedule:
             raise BadSchedule(f"{str(error).lower()} in {text!r}") from None
         if due is None:
             raise BadSchedule(f"{text!r} is never due")
+        minute, hour, *_ = self._text.split()
+        self.by_interval = minute.startswith("*") or hour.startswith("*")
 
     def next_after(self, moment: datetime, zone: tzinfo) -> datetime | None:
         """The first time after `moment` at which it is due in `zone`; None if that is not within 50 years. In UTC."""

@@ -40,9 +40,9 @@ class SlotLogs:
         """Of all that was written to the log. Raises OSError."""
         return _tail(self.file(slot, run), 0)
 
-    def open(self, slot: Slot, run: str = WEB) -> "SlotLog":
-        """Raises OSError."""
-        return SlotLog(self.file(slot, run))
+    def open(self, slot: Slot, run: str = WEB, begin: int | None = None) -> "SlotLog":
+        """`begin` is that of a run that writes there already. Raises OSError."""
+        return SlotLog(self.file(slot, run), begin)
 
     async def keep_small(self) -> None:
         """Rotates large logs, in a thread. Runs until cancelled, or until the file system turns out unable."""
@@ -65,9 +65,12 @@ class SlotLogs:
 
 
 class SlotLog:
-    """The part of a slot's log file that belongs to one run. The app itself writes to `fd`."""
+    """The part of a slot's log file that belongs to one run. The app itself writes to `fd`.
 
-    def __init__(self, file: LogFile) -> None:
+    `begin` is its first byte, as if nothing had been cut off from the file since this daemon began.
+    """
+
+    def __init__(self, file: LogFile, begin: int | None = None) -> None:
         self.path = file.path
         self.fd = open_regular(file.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.failure: OSError | None = None
@@ -75,7 +78,9 @@ class SlotLog:
         self._file = file
         self._unended = False
         with file.lock:
-            self._start = os.fstat(self.fd).st_size + file.shifted
+            end = os.fstat(self.fd).st_size + file.shifted
+            # A rotation that the last daemon made may have moved the beginning.
+            self.begin = begin if begin is not None and begin <= end else 0 if begin else end
 
     def write(self, data: bytes) -> None:
         """Raises nothing, so that whoever prints can continue. Sets `failure` instead."""
@@ -88,7 +93,7 @@ class SlotLog:
 
     def tail(self, without: re.Pattern[str] | None = None) -> tuple[str, ...]:
         """The last lines of this run, without those that match `without`."""
-        return _tail(self._file, self._start, without)
+        return _tail(self._file, self.begin, without)
 
     def close(self) -> None:
         """Completes the last line, so that the next run begins with a new one."""

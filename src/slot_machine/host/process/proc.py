@@ -53,8 +53,16 @@ def identify(pid: int, mark: str = "", cgroup: str = "") -> Identity:
 
 def is_running(identity: Identity) -> bool:
     found = stat(identity.pid)
-    if found is None or found.is_zombie:
-        return False
+    return found is not None and not found.is_zombie and _is(identity, found)
+
+
+def is_unreaped_child(identity: Identity) -> bool:
+    """Whether it is a child of this process that has ended."""
+    found = stat(identity.pid)
+    return found is not None and found.is_zombie and found.parent == os.getpid() and _is(identity, found)
+
+
+def _is(identity: Identity, found: Stat) -> bool:
     return (found.start_ticks, boot_id()) == (identity.start_ticks, identity.boot_id)
 
 

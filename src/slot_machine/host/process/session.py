@@ -116,11 +116,14 @@ class Session:
 
     @classmethod
     def adopt(cls, identity: Identity, *, contained: bool = True) -> Self:
-        """Takes over a session that an earlier daemon started. Its leader may have ended."""
+        """Takes over a session that an earlier daemon started. Its leader may have ended.
+
+        If an earlier image of this process started it, the exit code of a leader that ended meanwhile is known.
+        """
         pidfd = None
         with contextlib.suppress(ProcessLookupError):
             pidfd = os.pidfd_open(identity.pid)
-        if pidfd is not None and not proc.is_running(identity):
+        if pidfd is not None and not proc.is_running(identity) and not proc.is_unreaped_child(identity):
             os.close(pidfd)
             pidfd = None
         return cls(identity, pidfd, contained=contained)
