@@ -299,6 +299,10 @@ class Shell:
             self.running.remove(command)
 
 
+async def no_facts(_folder: Path, _env: Mapping[str, str], _owner: str, _programs: Sequence[str]) -> dict[str, str]:
+    return {}
+
+
 class Traffic:
     """`routed` is where new requests go; while `holding`, they wait."""
 
@@ -519,7 +523,8 @@ class Machine(NamedTuple):
         custody = Custody(faults, trees, store)
         configurations = Configurations(trees, parsed, FILE_NAME, "", _has_proxy=True)
         of_app, shell = cast(modes.Mode, mode), Shell(faults)
-        app = App(parsed.daemon, configurations, trees, store, custody, launcher, of_app, cron(store), tasks, shell)
+        seams = (trees, store, custody, launcher, of_app, cron(store))
+        app = App(parsed.daemon, configurations, *seams, tasks, shell, no_facts)
         return cls(faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer)
 
     @property

@@ -14,6 +14,7 @@ from spec.orchestrator import environment
 
 from slot_machine.app.attempt import RunningAttempt, now
 from slot_machine.app.custody import Custody
+from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
 from slot_machine.core.config import VersionConfig
@@ -23,7 +24,7 @@ from slot_machine.core.phases import Event
 from slot_machine.host.process.commands import run_shell
 from slot_machine.state.soundness import open_sound
 from slot_machine.state.store import Store
-from tests.fakes import Faults, Launcher
+from tests.fakes import Faults, Launcher, no_facts
 from tests.repository import Repository
 
 HOLD = """
@@ -46,7 +47,9 @@ class Shop:
     def _open(self) -> Store:
         store = open_sound(self.data / "state.db")
         launcher, self.custody = Launcher(Faults(), store, self.data), Custody(self.worktrees, store)
-        self.slots = Slots(self.worktrees, store, StageCommands(store, launcher, "", run_shell), self.custody)
+        commands = StageCommands(store, launcher, self.data, run_shell)
+        setups = Setups(self.worktrees, store, launcher, commands, no_facts)
+        self.slots = Slots(self.worktrees, store, commands, setups, self.custody)
         return store
 
     def in_another_daemon(self, work: Callable[[], object]) -> int:

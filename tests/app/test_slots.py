@@ -15,6 +15,7 @@ import pytest
 from slot_machine.app import slots
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
+from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
 from slot_machine.core.config import VersionConfig
@@ -25,7 +26,7 @@ from slot_machine.host.files import links, reclaim
 from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git import trees
-from tests.fakes import COMMITS, Database, Faults, Launcher, Shell, Trees, raising, run
+from tests.fakes import COMMITS, Database, Faults, Launcher, Shell, Trees, no_facts, raising, run
 
 OLD, NEW = Version("a", COMMITS["a"], 1), Version("b", COMMITS["b"], 2)
 FULL = sqlite3.OperationalError("database or disk is full")
@@ -53,8 +54,10 @@ class Bench:
             "build_command": build_command,
         }
         self.version = Version(NEW.slot, NEW.commit, NEW.tree, msgspec.convert(settings, VersionConfig))
-        commands = StageCommands(self.store, Launcher(faults, self.store, data), "", shell)
-        self.slots = Slots(self.trees, self.store, commands, self.custody)
+        launcher = Launcher(faults, self.store, data)
+        commands = StageCommands(self.store, launcher, data, shell)
+        setups = Setups(self.trees, self.store, launcher, commands, no_facts)
+        self.slots = Slots(self.trees, self.store, commands, setups, self.custody)
         for tree, commit in ((1, COMMITS["a"]), (2, COMMITS["c"])):
             self.trees.path(tree).mkdir(exist_ok=True)
             self.trees.heads[tree] = commit

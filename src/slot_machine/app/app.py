@@ -16,13 +16,14 @@ from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.opening import Found, Options
-from slot_machine.app.seams import Shell, Starter, Trees
+from slot_machine.app.seams import Facts, Shell, Starter, Trees
+from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import DaemonConfig
 from slot_machine.host import timezone
-from slot_machine.host.process import containment, session
+from slot_machine.host.process import containment, runtimes, session
 from slot_machine.host.process.commands import run_shell
 from slot_machine.state.store import Store
 from slot_machine.traffic.mode import Mode
@@ -55,6 +56,7 @@ class App:
         cron: Cron,
         tasks: asyncio.TaskGroup,
         shell: Shell = run_shell,
+        facts: Facts = runtimes.facts,
     ) -> None:
         self._store = store
         self._launcher = launcher
@@ -62,8 +64,9 @@ class App:
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = mode
         self.supervisor = Supervisor(config, launcher, mode.traffic, tasks)
-        commands = StageCommands(store, launcher, containment.owner(worktrees.data), shell)
-        slots = Slots(worktrees, store, commands, custody)
+        commands = StageCommands(store, launcher, worktrees.data, shell)
+        setups = Setups(worktrees, store, launcher, commands, facts)
+        slots = Slots(worktrees, store, commands, setups, custody)
         self.deployer = Deployer(
             configurations,
             worktrees,

@@ -62,6 +62,14 @@ class Shell(Protocol):
     ) -> int: ...
 
 
+class Facts(Protocol):
+    """What of this machine a setup may depend on, as `host.process.runtimes.facts` finds it."""
+
+    async def __call__(
+        self, folder: Path, env: Mapping[str, str], owner: str, programs: Sequence[str], /
+    ) -> dict[str, str]: ...
+
+
 class TrafficMode(Protocol):
     """What a deploy needs to know of the traffic mode, as `traffic.mode.Mode` knows it."""
 

@@ -10,8 +10,9 @@ from slot_machine.app.custody import Custody
 from slot_machine.app.occupancy import Occupancy
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Trees
+from slot_machine.app.setups import Setups, Wish
 from slot_machine.app.shared import SharedData
-from slot_machine.app.stage_commands import Command, StageCommands, build_of, setup_of
+from slot_machine.app.stage_commands import Command, StageCommands, build_of
 from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.model import Contents, Made, State, Version, short
 from slot_machine.core.phases import Event, Phase
@@ -27,10 +28,13 @@ log = logging.getLogger(__name__)
 
 
 class Slots:
-    def __init__(self, worktrees: Trees, store: Store, commands: StageCommands, custody: Custody) -> None:
+    def __init__(
+        self, worktrees: Trees, store: Store, commands: StageCommands, setups: Setups, custody: Custody
+    ) -> None:
         self._worktrees = worktrees
         self._store = store
         self._commands = commands
+        self._setups = setups
         self._custody = custody
         self._shared = SharedData(worktrees, store, custody)
         self.occupancy = Occupancy()
@@ -76,7 +80,9 @@ class Slots:
         attempt.warn(f"{describe(version)} was edited ({in_words(edits) or 'it is not clear where'}): prepared again")
         return False
 
-    async def prepare(self, attempt: RunningAttempt, version: Version, *, again: bool = False) -> None:
+    async def prepare(
+        self, attempt: RunningAttempt, version: Version, *, again: bool = False, force_setup: bool = False
+    ) -> None:
         """Checks the version out into its tree, runs the setup and the build there. `again`: it was live before.
 
         Raises GitFailed, StageFailed.
@@ -87,6 +93,7 @@ class Slots:
         if previous:
             await self._worktrees.protect("previous", previous.commit)
         await self._worktrees.protect("next", version.commit)
+        is_retry = self._store.begun_ns(version.tree) > 0
         self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
         self.link()
         await self._custody.tell_of_written(attempt, version)
@@ -104,7 +111,8 @@ class Slots:
         self._store.save_made(version.tree, Made(made.files, unfinished=True))
         attempt.on(Event.CHECKED_OUT, config.setup_command or "nothing to do")
         if config.setup_command:
-            await self.run(attempt, version, setup_of(config))
+            wish = Wish(forced=force_setup, is_retry=is_retry)
+            await self._setups.run(attempt, version, self.folder(version), app_files, wish)
         if config.build_command:
             attempt.on(Event.SET_UP, config.build_command)
             await self.run(attempt, version, build_of(config))
@@ -177,6 +185,7 @@ class Slots:
         path = self._worktrees.path(tree)
         try:
             self._store.save_contents(tree, None)
+            self._store.save_setup(tree, None)
             await in_thread(lambda: reclaim.reclaim(path, begun_ns))
             self._store.save_size(tree, await self._worktrees.measure(tree))
         except (OSError, sqlite3.Error) as error:
@@ -190,6 +199,7 @@ class Slots:
         if not path.exists():
             return
         self._store.save_contents(tree, None)
+        self._store.save_setup(tree, None)
         async with self._custody.clearing(attempt, Version(self._store.state().idle_slot, "", tree)) as clearing:
             await clearing.before_removal()
         await remove_tree(path, owner(self._worktrees.data))

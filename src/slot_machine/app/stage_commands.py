@@ -13,7 +13,8 @@ from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.core.phases import HALF_MIGRATED, Phase
-from slot_machine.host.process import proc
+from slot_machine.host.process import caches, proc
+from slot_machine.host.process.containment import owner
 from slot_machine.host.process.proc import Identity
 from slot_machine.host.process.session import describe_exit
 from slot_machine.state.store import Store
@@ -52,12 +53,14 @@ def release_of(config: VersionConfig) -> Command:
 class StageCommands:
     _store: Store
     _launcher: Starter
-    _owner: str
+    _data: Path
     _shell: Shell
 
     async def run(self, attempt: RunningAttempt, version: Version, folder: Path, command: Command) -> None:
         """Its output goes to the slot's log and to the client. Raises StageFailed; then nothing of it runs."""
         env = self._launcher.environment(version, command.phase, {})
+        if command.phase is not Phase.RELEASE:
+            env = {**env, **caches.variables(self._data, env, folder)}
         slot_log = self._launcher.open_log(version, command.phase)
 
         def on_output(piece: bytes) -> None:
@@ -67,7 +70,7 @@ class StageCommands:
         try:
             with self._recorded(command) as on_start:
                 async with asyncio.timeout(command.limit_s):
-                    code = await self._shell(command.text, folder, env, self._owner, on_start, on_output)
+                    code = await self._shell(command.text, folder, env, owner(self._data), on_start, on_output)
             if code:
                 message = f"{command.field} failed with {describe_exit(code)}: {command.text}"
                 raise StageFailed(command.phase, message, slot_log.tail(), _hint(command, _no_new_privileges()))

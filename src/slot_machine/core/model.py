@@ -148,6 +148,21 @@ class Made(msgspec.Struct, frozen=True):
     ready_ns: int = 0
 
 
+class SetUp(msgspec.Struct, frozen=True):
+    """What a finished setup of a tree depended on, and what it left there. All values are digests.
+
+    `inputs` are the commit's files, `facts` those of the machine, `environment` is that of the command. `installed` are
+    folders of packages, and `made` the other files, as in `Made`.
+    """
+
+    commit: str
+    inputs: dict[str, str]
+    facts: dict[str, str]
+    environment: str
+    installed: dict[str, str]
+    made: dict[bytes, tuple[int, int]]
+
+
 class Attempt(msgspec.Struct, kw_only=True):
     """One deploy, rollback, recovery or run of a job, as the history has it.
 

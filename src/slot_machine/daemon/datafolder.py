@@ -1,8 +1,8 @@
 """The data folder: whose it is, and who may enter it.
 
 Without `user` it belongs to the daemon's user, and nobody else may enter. With `user` it belongs to root, and everybody
-may pass through it. The trees, `kept` and `shared` then belong to that user. Only root can rename them, so that nobody
-can put something else in their place.
+may pass through it. The trees, `kept`, `shared` and `cache` then belong to that user. Only root can rename them, so
+that nobody can put something else in their place.
 """
 
 import logging
@@ -23,7 +23,7 @@ from slot_machine.state.soundness import open_sound
 PASSABLE, CLOSED = 0o711, 0o700
 OTHERS = 0o077
 
-OF_USER = re.compile(r"tree-\d|slot-[ab]|kept|shared")
+OF_USER = re.compile(r"tree-\d|slot-[ab]|kept|shared|cache")
 OURS = re.compile(r"daemon\.lock|state\.db.*|tree-\d|slot-[ab](\.log)?|kept|shared|reserve")
 """A folder that has one of these was a data folder before."""
 

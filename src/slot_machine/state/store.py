@@ -16,6 +16,7 @@ from slot_machine.host.process.proc import Identity
 from slot_machine.state.database import twice_on_a_full_disk
 from slot_machine.state.history import History
 from slot_machine.state.schema import STATE_COLUMNS
+from slot_machine.state.setups import Setups
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Recorded(NamedTuple):
     running: Running | None
 
 
-class Store(History):
+class Store(History, Setups):
     """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
 
     def state(self) -> State:

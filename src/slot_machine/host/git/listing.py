@@ -58,6 +58,13 @@ class Listing:
         """The tracked files at or below a path. Raises CannotList."""
         return await self._names(*LS, "--", f":(literal){path}", checked=True)
 
+    async def objects(self) -> tuple[dict[str, str], frozenset[str]]:
+        """Git's digest of each file of the commit, by name, and which of them are symlinks."""
+        lines = await self._names(*QUOTED, "ls-tree", "-r", "HEAD")
+        entries = [line.partition("\t") for line in lines]
+        digests = {unquoted(name): what.split()[2] for what, _, name in entries}
+        return digests, frozenset(unquoted(name) for what, _, name in entries if what.startswith("120000"))
+
     async def others(self, *, checked: bool = False) -> list[str]:
         """Untracked files that git does not ignore."""
         return await self._untracked(*OTHERS, checked=checked)

@@ -1,0 +1,74 @@
+import pytest
+
+from slot_machine.core.setup.command import Install, parse
+
+KNOWN = {
+    "npm ci": [Install("npm", "npm", "", ("ci",))],
+    "npm ci --omit=dev --include dev": [Install("npm", "npm", "", ("ci", "--omit=dev", "--include", "dev"))],
+    "cd web && npm ci": [Install("npm", "npm", "web", ("ci",))],
+    "npm --prefix web ci; bundle install": [
+        Install("npm", "npm", "web", ("ci",)),
+        Install("bundle", "bundle", "", ("install",)),
+    ],
+    "corepack enable\ncorepack pnpm install --frozen-lockfile": [
+        Install("corepack", "corepack", "", ()),
+        Install("pnpm", "pnpm", "", ("install", "--frozen-lockfile")),
+    ],
+    "yarn": [Install("yarn", "yarn", "", ())],
+    "NODE_ENV=production npm install": [Install("npm", "npm", "", ("install",))],
+    "python3.11 -m venv .venv && .venv/bin/pip install -r requirements.txt": [
+        Install("venv", "python3.11", "", (".venv",)),
+        Install("pip", ".venv/bin/pip", "", ("install", "-r", "requirements.txt")),
+    ],
+    "test -d .venv || python3 -m venv .venv; .venv/bin/python -m pip install 'uvicorn[standard]>=0.2'": [
+        Install("venv", "python3", "", (".venv",)),
+        Install("pip", ".venv/bin/python", "", ("install", "uvicorn[standard]>=0.2")),
+    ],
+    "uv venv && uv pip sync requirements.txt": [
+        Install("venv", "uv", "", (".venv",)),
+        Install("uv pip", "uv", "", ("sync", "requirements.txt")),
+    ],
+    "uv sync --frozen --no-dev": [Install("uv", "uv", "", ("sync", "--frozen", "--no-dev"))],
+    "bundle config set --local path vendor/bundle && bundle install": [
+        Install("bundle", "bundle", "", ("config", "set", "--local", "path", "vendor/bundle")),
+        Install("bundle", "bundle", "", ("install",)),
+    ],
+}
+
+
+@pytest.mark.parametrize("command", KNOWN)
+def test_installs_are_known(command: str) -> None:
+    assert parse(command, "") == (tuple(KNOWN[command]), "")
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        ("npm ci && npm run build", "npm run build"),
+        ("npm ci\nmake assets", "make assets"),
+        ("npm install left-pad", "npm install left-pad"),
+        ("npm install -g pnpm", "npm install -g pnpm"),
+        ("pnpm install --filter web", "pnpm install --filter web"),
+        ("npm ci | tee log", "npm ci | tee log"),
+        ("npm ci > log", "npm ci > log"),
+        ("(npm ci)", "( npm ci )"),
+        ("npm ci $FLAGS", "npm ci $FLAGS"),
+        ("cd /srv && npm ci", "cd /srv"),
+        ("cd ../other && npm ci", "cd ../other"),
+        ("sh setup.sh", "sh setup.sh"),
+        ("npm ci 'unclosed", "npm ci 'unclosed"),
+        ("python3 setup.py install", "python3 setup.py install"),
+        ("go build ./...", "go build ./..."),
+        (". .venv/bin/activate && pip install -r requirements.txt", ". .venv/bin/activate"),
+    ],
+)
+def test_anything_else_is_unknown(command: str, part: str) -> None:
+    assert parse(command, "").unknown == part
+
+
+def test_folder_of_the_app_is_where_it_begins() -> None:
+    assert parse("npm ci && cd api && npm ci && cd .. && yarn", "apps/web").installs == (
+        Install("npm", "npm", "apps/web", ("ci",)),
+        Install("npm", "npm", "apps/web/api", ("ci",)),
+        Install("yarn", "yarn", "apps/web", ()),
+    )
