@@ -1,0 +1,110 @@
+"""Which processes of a session get a stop signal, and that the others do not."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from spec.waiting import wait_until
+
+from slot_machine.host.process import proc
+from slot_machine.host.process.containment import owner
+from slot_machine.host.process.mains import mains
+from slot_machine.host.process.session import Session
+
+Start = Callable[..., int]
+BASH = shutil.which("bash") or "/bin/sh"
+SLEEP = "sleep 600"
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a command, and returns its pid when it has as many descendants as said."""
+    started = []
+
+    def start(*argv: str, descendants: int) -> int:
+        process = subprocess.Popen(argv, start_new_session=True)
+        started.append(process)
+        wait_until("all of it runs", lambda: len(list(proc.child_tree(process.pid))) == descendants)
+        wait_until("all are programs", lambda: all(map(_is_begun, proc.child_tree(process.pid))))
+        return process.pid
+
+    yield start
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _is_begun(pid: int) -> bool:
+    """Whether a child of the shell has become the program that it runs, or a shell that runs one."""
+    return proc.command_line(pid).startswith("sleep") or bool(list(proc.children(pid)))
+
+
+def commands(pids: list[int]) -> list[str]:
+    return sorted(map(proc.command_line, pids))
+
+
+def test_leader_that_is_no_shell_is_the_main_process(start: Start) -> None:
+    pid = start("sleep", "600", descendants=0)
+    assert mains(pid, signal.SIGTERM) == [pid]
+
+
+@pytest.mark.parametrize(
+    ("shell", "command", "descendants"),
+    [
+        ("/bin/sh", f"cd . && {SLEEP}", 1),
+        ("/bin/sh", f"{SLEEP}; true", 1),
+        (BASH, f"{SLEEP}; true", 1),
+        ("/bin/sh", f"sh -c '{SLEEP}; true'; true", 2),
+        ("/bin/sh", f"trap : INT; {SLEEP}; true", 1),
+    ],
+)
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGTSTP])
+def test_shell_that_only_waits_is_not(
+    start: Start, shell: str, command: str, descendants: int, signum: signal.Signals
+) -> None:
+    pid = start(shell, "-c", command, descendants=descendants)
+    assert commands(mains(pid, signum)) == [SLEEP]
+
+
+def test_all_that_a_shell_waits_for_are_main_processes(start: Start) -> None:
+    pid = start("/bin/sh", "-c", "sleep 601 & sleep 602 & wait", descendants=2)
+    assert commands(mains(pid, signal.SIGTERM)) == ["sleep 601", "sleep 602"]
+
+
+def test_shell_with_a_trap_handles_the_signal_itself(start: Start) -> None:
+    pid = start("/bin/sh", "-c", f"trap 'exit 3' TERM; {SLEEP} & wait", descendants=1)
+    assert mains(pid, signal.SIGTERM) == [pid]
+
+
+def test_only_main_processes_are_asked_and_the_rest_is_killed_at_the_end(tmp_path: Path) -> None:
+    """The child of the main process would die of the signal, as those of a Celery pool do."""
+    program = tmp_path / "main.py"
+    program.write_text(
+        "import signal, subprocess, sys\n"
+        "child = subprocess.Popen(['sh', '-c', 'touch begun; sleep 0.5; echo done > child; exec sleep 600'])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "child.wait()\n"
+    )
+
+    async def story() -> tuple[bool, list[int]]:
+        session = Session.start(
+            ["/bin/sh", "-c", f"cd . && python3 -IS {program}"],
+            cwd=tmp_path,
+            env=dict(os.environ),
+            output=1,
+            owner=owner(tmp_path),
+        )
+        while not (tmp_path / "begun").exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.01)
+        session.ask(signal.SIGTERM)
+        return await session.end_within(2), session.members()
+
+    killed, members = asyncio.run(story())
+    assert (tmp_path / "child").read_text() == "done\n"
+    assert killed
+    assert members == []
