@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -14,7 +15,7 @@ from spec.waiting import wait_until
 from spec.web import Reply
 
 from tests.processes import alive, kill_daemon
-from tests.world import MODES, Site
+from tests.world import MODES, Site, metric
 
 SIDE = Path(__file__).parents[1] / "clients" / "side.py"
 HELD = "held"
@@ -240,3 +241,30 @@ def test_processes_have_the_environment_of_their_version(own_file: Site) -> None
     assert Path((site.folder / "folder").read_text().strip()) == Path(os.path.realpath(site.data / "slot-a"))
     assert {path.name for path in site.data.glob("slot-a.worker.*")} == {"slot-a.worker.1.log", "slot-a.worker.2.log"}
     assert not (site.data / "slot-a.worker.log").exists()
+
+
+def test_status_and_metrics_tell_of_each_process(own_file: Site) -> None:
+    site = own_file
+    site.start()
+    go_live(site, "v1", {"worker": {"command": side(site, HELD), "count": 2}})
+    noted(site, "began", 2)
+    shown = listed(site, "processes")
+    assert [(entry["name"], entry["index"], entry["state"]) for entry in shown] == [
+        ("worker", 1, "running"),
+        ("worker", 2, "running"),
+    ]
+    assert all(isinstance(entry["memory_mb"], float) and entry["memory_mb"] > 1 for entry in shown)
+    go_live(site, "v2", {"worker": side(site), "crashing": "exit 3"})
+    wait_until("one has crashed", lambda: metric(site, 'restarts_total{name="crashing",process="side"}'))
+
+    lines = site.run("status").stdout.splitlines()
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("processes ")]
+    assert re.fullmatch(r"processes +worker 1 running, pid \d+, [\d.]+ MB", lines[first])
+    assert re.fullmatch(r" +crashing 1 (backing off|crash loop), started again \d times: exit code 3", lines[first + 1])
+    pattern = r"worker 1 of [0-9a-f]{8} in slot a stopping for [\d.]+ s, pid \d+, [\d.]+ MB"
+    assert re.fullmatch(rf"retiring +{pattern}", lines[first + 2])
+    assert metric(site, 'side_runs{name="worker"}') == 1
+    assert metric(site, 'side_runs{name="crashing"}') == 0
+    assert metric(site, "side_runs_retiring") == 2
+    assert metric(site, 'memory_bytes{name="worker",process="side"}') > 1e6
+    finish(site)
