@@ -341,9 +341,11 @@ def test_daemon_that_ends_waits_for_those_that_retire_already(tmp_path: Path) ->
         old = release.runs[WORKER]
         processes_of(old).works_s = JOB_S
         await deploy(machine, "b")
+        began_s = asyncio.get_running_loop().time()
         await machine.deployer.stop()
         assert processes_of(old).exit_code == -15
         assert signals(old) == ["SIGTSTP", "SIGTERM"]
+        assert asyncio.get_running_loop().time() - began_s == pytest.approx(JOB_S, abs=0.5), "it was quiet for longer"
 
     tell(tmp_path, story, {WORKER: {"command": "work", "quiet_signal": "TSTP"}})
 

@@ -6,7 +6,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,11 @@ JOB_S = 2
 
 
 @pytest.fixture
-def own_file(site: Site) -> Site:
-    """Each commit has its own configuration."""
+def own_file(site: Site) -> Iterator[Site]:
+    """Each commit has its own configuration. At the end, nothing is held any more."""
     site.config["app_config"] = "app.json"
-    return site
+    yield site
+    (site.folder / "finish").touch()
 
 
 def side(site: Site, *arguments: object) -> str:

@@ -81,7 +81,6 @@ class Supervisor:
         self.web.begin()
         self.watches = {WEB: self.web}
         self.monitor.proven()
-        self._retire_side_runs()
         self._keep(release)
 
     async def take_over(self, release: Release) -> None:
