@@ -270,6 +270,7 @@ class Shell:
         self.fails = ""
         """This command alone fails, and only once."""
         self.hangs = False
+        self.prints = b"installing\n"
         self.ran: list[str] = []
         self.running: list[str] = []
         self.faults = faults
@@ -288,7 +289,7 @@ class Shell:
         try:
             on_start(COMMAND)
             await self.faults.step(command)
-            on_output(b"installing\n")
+            on_output(self.prints)
             if self.hangs:
                 await asyncio.sleep(10_000)
             if command == self.fails:

@@ -69,6 +69,18 @@ def test_rollback_crash_and_recovery_run_none(tmp_path: Path) -> None:
     run(story())
 
 
+def test_failure_of_a_tool_that_is_known_gets_a_hint(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, CONFIG) as made:
+            made.shell.prints = b"Error: Cannot find matching keyid: {}\n"
+            made.shell.fails = "setup"
+            failed = await deploy(made, "a")
+            assert isinstance(failed, StageFailed)
+            assert failed.hint.startswith("corepack is older")
+
+    run(story())
+
+
 def test_rollback_names_the_release_commands_that_ran_since(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, CONFIG) as made:

@@ -17,6 +17,7 @@ from tests.detect.given import project
         ("main.py", "@app.get('/api/health')\ndef health(): ...", "/api/health"),
         ("main.py", "@router.get('/health')", ""),
         ("app.rb", "get '/ping' do", "/ping"),
+        ("config.ru", '  get("/health") { "ok" }', "/health"),
         ("main.go", 'mux.HandleFunc("GET /healthz", f)', "/healthz"),
         ("main.go", 'r.GET("/ping", f)', "/ping"),
         ("src/main.rs", '.route("/health", get(health))', "/health"),

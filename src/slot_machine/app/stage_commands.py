@@ -19,6 +19,13 @@ from slot_machine.host.process.proc import Identity
 from slot_machine.host.process.session import describe_exit
 from slot_machine.state.store import Store
 
+KNOWN = {
+    "Cannot find matching keyid": (
+        "corepack is older than the keys that packages are signed with: update it by `npm install --global corepack`"
+    )
+}
+"""What helps against failures of tools, by a part of what they print."""
+
 
 class Command(NamedTuple):
     """`limit_field` is the field that sets `limit_s`."""
@@ -73,7 +80,8 @@ class StageCommands:
                     code = await self._shell(command.text, folder, env, owner(self._data), on_start, on_output)
             if code:
                 message = f"{command.field} failed with {describe_exit(code)}: {command.text}"
-                raise StageFailed(command.phase, message, slot_log.tail(), _hint(command, _no_new_privileges()))
+                output = slot_log.tail()
+                raise StageFailed(command.phase, message, output, _hint(command, _no_new_privileges(), *_known(output)))
             if slot_log.failure:
                 raise StageFailed(command.phase, f"cannot write {slot_log.path}: {slot_log.failure.strerror}")
         except TimeoutError:
@@ -99,8 +107,12 @@ class StageCommands:
                 self._store.remove_process(identity)
 
 
-def _hint(command: Command, hint: str) -> str:
-    return "; ".join(filter(None, (hint, HALF_MIGRATED if command.phase is Phase.RELEASE else "")))
+def _hint(command: Command, *hints: str) -> str:
+    return "; ".join(filter(None, (*hints, HALF_MIGRATED if command.phase is Phase.RELEASE else "")))
+
+
+def _known(output: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(hint for said, hint in KNOWN.items() if any(said in line for line in output))
 
 
 def _no_new_privileges() -> str:

@@ -7,9 +7,7 @@ from typing import NamedTuple
 from dotenv.parser import parse_stream
 
 from slot_machine.detect.project import Project
-
-EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", "env.example", ".env.production.example")
-
+from slot_machine.host.process.env_example import EXAMPLES
 
 REQUIRED = re.compile(
     r"os\.environ\[['\"](\w+)['\"]\](?!\s*=[^=])|(?:\benv|\benv\.str|\bconfig)\(\s*['\"](\w+)['\"]\s*\)"

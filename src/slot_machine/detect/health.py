@@ -8,13 +8,13 @@ from slot_machine.detect.project import Project
 NAMES = r"_?health(?:z|[-_]?check)?|ping|livez|readyz|up|status/health"
 PATH = rf"/(?:api/)?(?:{NAMES})/?"
 APP = r"(?:app|application|server|fastify|hono|srv|mux|http|e|r|router|api|engine)"
-SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".tsx", ".py", ".rb", ".go", ".rs", ".ex", ".php")
+SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".tsx", ".py", ".rb", ".ru", ".go", ".rs", ".ex", ".php")
 
 IN_SOURCE = (
     # JavaScript: a router has a prefix that can't be seen here, the app has none.
     (SUFFIXES[:6], rf"\b(?:app|server|fastify|hono|application)\s*\.(?:get|all|use|route)\(\s*['\"`]({PATH})['\"`]"),
     ((".py",), rf"@(?:app|application|server|api)\.(?:get|route)\(\s*['\"]({PATH})['\"]"),
-    ((".rb",), rf"^\s*get\s*\(?['\"]({PATH})['\"]"),
+    ((".rb", ".ru"), rf"^\s*get\s*\(?['\"]({PATH})['\"]"),
     ((".go",), rf"\.(?:Handle|HandleFunc|GET|Get)\(\s*\"(?:GET )?({PATH})\""),
     ((".rs",), rf"\.route\(\s*\"({PATH})\"|#\[get\(\"({PATH})\"\)\]"),
     ((".ex",), rf"^\s*get\s+\"({PATH})\""),
