@@ -98,3 +98,29 @@ def test_standalone_next_in_a_workspace_is_found_after_the_build(tmp_path: Path)
         f'npm run build && cp -r public "$(dirname "{find}")"/ && cp -r .next/static "$(dirname "{find}")"/.next/'
     )
     assert found.asset_dirs == (".next/standalone/apps/web/.next/static",)
+
+
+@pytest.mark.parametrize(
+    ("files", "start"),
+    [
+        ({"tsconfig.json": '{"compilerOptions": {"outDir": "./dist"}}'}, "node dist/index.js"),
+        ({"tsconfig.json": "{}"}, "node_modules/.bin/ts-node-dev src/index.ts"),
+        (
+            {
+                "package.json": package({"start": "nx serve", "build": "nx build"}, ["nx"]),
+                "project.json": {
+                    "targets": {"build": {"executor": "@nx/esbuild:esbuild", "options": {"outputPath": "dist/api"}}}
+                },
+            },
+            "node dist/api/main.js",
+        ),
+    ],
+)
+def test_what_the_build_makes_comes_before_a_development_server(tmp_path: Path, files: Files, start: str) -> None:
+    own: Files = {
+        "package.json": package({"start": "ts-node-dev src/index.ts", "build": "tsc"}),
+        "src/index.ts": "PORT",
+        **files,
+    }
+
+    assert proposed(tmp_path, own).version.start_command == start

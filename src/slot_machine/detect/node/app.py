@@ -1,5 +1,6 @@
 """How an app with a `package.json` is installed, built and started."""
 
+import re
 import shlex
 from typing import NamedTuple
 
@@ -79,8 +80,24 @@ def _start(project: Project, packed: Package, framework: Framework | None, steps
     if plain:
         said = f"scripts.{steps.script} runs {own.program}, which is for development: start_command leaves it out"
         return Start(str(plain), Rank.GUESS, (said,), reads_port=reads)
+    if built := _built(project, packed, own):
+        said = f"start_command is node {built}, what the build makes; scripts.{steps.script} is for development"
+        return Start(f"node {built}", Rank.GUESS, (said,), reads_port=reads)
     said = f"start_command is scripts.{steps.script} ({own}), a development server: put another one there"
     return Start(command, Rank.GUESS, (), (said,), reads_port=reads)
+
+
+def _built(project: Project, packed: Package, own: shell.Simple) -> str:
+    """The file that the build makes of the one that a development server runs. Empty if it can't be told."""
+    if "build" not in packed.scripts:
+        return ""
+    if re.match(r"(\./)?(dist|build|lib|out)/", packed.main):
+        return packed.main
+    folder = re.search(r'"outDir"\s*:\s*"(?:\./)?([\w-]+)/?"', project.text("tsconfig.json"))
+    source = next((word for word in own.words if word.endswith(".ts") and project.has(word.removeprefix("./"))), "")
+    if not folder or not source:
+        return ""
+    return f"{folder[1]}/{source.removeprefix('./').removeprefix('src/').removesuffix('.ts')}.js"
 
 
 def _is_its(framework: Framework, own: shell.Simple, steps: scripts.Steps) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from slot_machine.detect.node.package import Package
-from slot_machine.detect.project import Project
+from slot_machine.detect.project import Project, table
 from slot_machine.detect.words import word_set
 
 SERVE = "python3 -m http.server --bind 127.0.0.1 --directory {folder} $PORT"
@@ -135,6 +135,17 @@ def _nest(_project: Project, package: Package) -> Framework | None:
     return Framework("NestJS", "node dist/main", ("nest",), "", f"{package.bin}/nest build")
 
 
+def _nx(project: Project, package: Package) -> Framework | None:
+    if not {"nx", "@nrwl/cli"} & package.dependencies:
+        return None
+    build = table(project.json("project.json"), "targets", "build")
+    folder = table(build, "options").get("outputPath")
+    if not isinstance(folder, str) or not re.search(r"esbuild|webpack|:tsc|node", str(build.get("executor"))):
+        return None
+    up = "../" * len(project.parents) if project.root else ""
+    return Framework("Nx", f"node {up}{folder}/main.js", ("nx",), "", f"{package.bin}/nx build")
+
+
 def _angular(project: Project, package: Package) -> Framework | None:
     if "@angular/core" not in package.dependencies or "@nestjs/core" in package.dependencies:
         return None
@@ -177,6 +188,7 @@ DETECTORS: tuple[Callable[[Project, Package], Framework | None], ...] = (
     _astro,
     _react_router,
     _nest,
+    _nx,
     _angular,
     _site_maker,
 )
