@@ -140,6 +140,9 @@ def test_health(tmp_path: Path, urls: str, endpoint: str) -> None:
         ("['*']", ""),
         ("['www.example.com', 'localhost']", "www.example.com"),
         ("['127.0.0.1', 'a.com']", ""),
+        ("[\n    '.example.com',\n]", "example.com"),
+        ("os.getenv('HOSTS', urlsplit(ROOT).hostname).split(',')", "localhost"),
+        ("env.list('HOSTS', default=['*'])", ""),
     ],
 )
 def test_host_of_health_checks(tmp_path: Path, hosts: str, host: str) -> None:

@@ -145,16 +145,7 @@ def _collects(project: Project, site: Site) -> tuple[bool, str]:
 
 def _health(project: Project, site: Site) -> tuple[str, str, list[str]]:
     """Endpoint, Host field and what was guessed."""
-    hosts = re.search(r"^\s*ALLOWED_HOSTS\s*=\s*\[([^\]]*)\]", site.text, re.MULTILINE)
-    names = re.findall(r"['\"]([^'\"]+)['\"]", hosts[1]) if hosts else []
-    host = (
-        "" if "*" in names else next((name.lstrip(".") for name in names if name not in ("localhost", "127.0.0.1")), "")
-    )
-    if {"127.0.0.1"} & set(names):
-        host = ""
-    elif "localhost" in names and not host:
-        host = "localhost"
-    said = [f"health_host is {host}, the first of ALLOWED_HOSTS"] if host else []
+    host, said = _host(project, site)
     urls = "".join(_routes(text) for name, text in project.sources(".py") if name.endswith("urls.py"))
     for path in re.findall(
         r"path\(\s*['\"]((?:api/)?_?(?:health|healthz|health-check|healthcheck|ping|up|livez)/?)['\"]", urls
@@ -164,6 +155,23 @@ def _health(project: Project, site: Site) -> tuple[str, str, list[str]]:
     if not re.search(r"path\(\s*r?['\"]\^?\$?['\"]", urls) and re.search(r"path\(\s*['\"]admin/['\"]", urls):
         return "/admin/login/", host, [*said, "health_endpoint is /admin/login/, as urls.py has no page at /"]
     return "", host, said
+
+
+def _host(project: Project, site: Site) -> tuple[str, list[str]]:
+    """A host that ALLOWED_HOSTS has; empty if health checks of 127.0.0.1 pass."""
+    setting = re.search(r"^\s*ALLOWED_HOSTS\s*[:=]\s*(\[[^\]]*\]|.+)", site.text, re.MULTILINE)
+    if not setting:
+        return "", []
+    names = re.findall(r"['\"]([^'\"\s]+)['\"]", setting[1]) if setting[1].startswith("[") else []
+    own = re.search(r"^\s*(?:DJANGO_)?ALLOWED_HOSTS\s*=\s*['\"]?([^\s'\"]+)", project.on_disk(".env"), re.MULTILINE)
+    if own and not names:
+        names = re.split(r"[,;]", own[1])
+    if not names and not setting[1].startswith("[") and "*" not in setting[1] and "127.0.0.1" not in setting[1]:
+        return "localhost", ["health_host is localhost, as ALLOWED_HOSTS is not written out: see that it has this host"]
+    if {"*", "127.0.0.1"} & set(names) or not names:
+        return "", []
+    host = next((name.lstrip(".") for name in names if name != "localhost"), "localhost")
+    return host, [f"health_host is {host}, from ALLOWED_HOSTS"]
 
 
 def _routes(text: str) -> str:
