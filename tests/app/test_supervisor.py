@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.monitor import FAILURES_IN_A_ROW, SETTLED_AFTER_S
+from slot_machine.app.release import Release
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.core.upstream import Upstream
 from slot_machine.host.network.probe import Answer
-from tests.fakes import COMMITS, HEALTHY, Faults, Machine, raising, run, until
+from tests.fakes import COMMITS, HEALTHY, Faults, Machine, processes_of, raising, run, until
 
 A = Version("a", COMMITS["a"])
 SICK = Answer(503, "503")
@@ -293,3 +294,107 @@ def test_what_is_drained_because_it_is_unhealthy_says_so(tmp_path: Path) -> None
         del machine.traffic.drained
 
     tell(tmp_path, story, restart_when_unhealthy=True)
+
+
+def test_run_that_cannot_be_watched_is_tried_again_once_a_second(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        assert machine.supervisor.release
+        web = processes_of(machine.supervisor.release.web)
+        exited, tries = web.exited, []
+
+        async def unreadable() -> int:
+            tries.append(asyncio.get_running_loop().time())
+            if len(tries) < 4:
+                raise OSError(24, "Too many open files")
+            return await exited()
+
+        web.exited = unreadable  # type: ignore[method-assign]
+        assert await machine.supervisor.pause()
+        await machine.supervisor.resume(A)
+        await until(lambda: len(tries) == 4)
+
+        assert [later - tries[0] for later in tries] == pytest.approx([0, 1, 2, 3])
+        assert web.exit_code is None
+        machine.crash()
+        await until(lambda: machine.supervisor.web.restarts)
+
+    tell(tmp_path, story)
+
+
+def test_pause_does_not_wait_for_the_next_try_to_watch(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        assert machine.supervisor.release
+        web = processes_of(machine.supervisor.release.web)
+        exited, tries = web.exited, iter(range(100))
+
+        async def unreadable() -> int:
+            if next(tries, None) is None:
+                return await exited()
+            raise OSError(24, "Too many open files")
+
+        web.exited = unreadable  # type: ignore[method-assign]
+        assert await machine.supervisor.pause()
+        await machine.supervisor.resume(A)
+        await asyncio.sleep(0.5)
+        began_s = asyncio.get_running_loop().time()
+        assert await machine.supervisor.pause()
+        assert asyncio.get_running_loop().time() == began_s
+        assert machine.running
+
+    tell(tmp_path, story)
+
+
+def test_pause_that_is_cancelled_ends_after_what_it_undoes(tmp_path: Path) -> None:
+    """Else a next start could come before the end of this one."""
+    ended: list[str] = []
+
+    async def story(machine: Machine) -> None:
+        assert machine.supervisor.release
+        web = processes_of(machine.supervisor.release.web)
+        kill = web.kill
+
+        async def slow(grace_s: float) -> bool:  # noqa: ARG001
+            await asyncio.sleep(5)
+            return False
+
+        async def kill_slowly() -> None:
+            await asyncio.sleep(5)
+            await kill()
+            ended.append("run")
+
+        web.stop, web.kill = slow, kill_slowly  # type: ignore[method-assign]
+        machine.crash()
+        await asyncio.sleep(0.1)
+        pausing = asyncio.ensure_future(machine.supervisor.pause())
+        await asyncio.sleep(0.1)
+        pausing.cancel()
+        await asyncio.wait([pausing])
+        assert pausing.cancelled()
+        assert ended == ["run"]
+
+    tell(tmp_path, story)
+
+
+def test_run_is_ended_after_its_health_check(tmp_path: Path) -> None:
+    """A check of a run that has ended must not say anything of the next one."""
+    ended: list[str] = []
+
+    async def story(machine: Machine) -> None:
+        async def slow(release: Release) -> None:  # noqa: ARG001
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                await asyncio.sleep(0.1)
+                ended.append("check")
+
+        machine.supervisor.monitor.until_to_be_started_again = slow  # type: ignore[method-assign]
+        assert await machine.supervisor.pause()
+        await machine.supervisor.resume(A)
+        machine.faults.names.clear()
+        await asyncio.sleep(0.1)
+        machine.crash()
+        await until(lambda: "stop" in machine.faults.names)
+        assert ended == ["check"]
+        assert machine.faults.names.index("route") < machine.faults.names.index("stop")
+
+    tell(tmp_path, story)
