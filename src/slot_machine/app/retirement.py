@@ -29,12 +29,9 @@ async def retire(traffic: Traffic, what: Release | Run, budget_s: float) -> Reti
     try:
         drained = await _drained(traffic, what.upstream, budget_s)
     except Exception:
-        await what.stop(ends_s - time.monotonic())
+        await _ended(traffic, what, what.upstream, ends_s)
         raise
-    try:
-        killed = await what.stop(ends_s - time.monotonic())
-    finally:
-        counts = await traffic.forget(what.upstream)
+    killed, counts = await _ended(traffic, what, what.upstream, ends_s)
     return Retired(drained, killed, counts)
 
 
@@ -46,3 +43,14 @@ async def _drained(traffic: Traffic, upstream: Upstream, budget_s: float) -> boo
     left_s = budget_s - (time.monotonic() - began_s)
     await unwinding_within(traffic, upstream, left_s, left_s / 2)
     return False
+
+
+async def _ended(
+    traffic: Traffic, what: Release | Run, upstream: Upstream, ends_s: float
+) -> tuple[bool, Counts | None]:
+    """Whether that took a SIGKILL, and the counts."""
+    try:
+        killed = await what.stop(ends_s - time.monotonic())
+    finally:
+        counts = await traffic.forget(upstream)
+    return killed, counts
