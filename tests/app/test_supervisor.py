@@ -344,8 +344,21 @@ def test_pause_does_not_wait_for_the_next_try_to_watch(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
-def test_pause_that_is_cancelled_ends_after_what_it_undoes(tmp_path: Path) -> None:
-    """Else a next start could come before the end of this one."""
+async def cancelled_pause(machine: Machine) -> None:
+    pausing = asyncio.ensure_future(machine.supervisor.pause())
+    await asyncio.sleep(0.1)
+    pausing.cancel()
+    await asyncio.wait([pausing])
+    assert pausing.cancelled()
+
+
+async def let_go(machine: Machine) -> None:
+    await machine.supervisor.let_go()
+
+
+@pytest.mark.parametrize("end", [cancelled_pause, let_go])
+def test_watch_has_ended_its_work_when_it_has_ended(tmp_path: Path, end: Story) -> None:
+    """Else a next start, or a next daemon, could come before the end of this one."""
     ended: list[str] = []
 
     async def story(machine: Machine) -> None:
@@ -365,12 +378,22 @@ def test_pause_that_is_cancelled_ends_after_what_it_undoes(tmp_path: Path) -> No
         web.stop, web.kill = slow, kill_slowly  # type: ignore[method-assign]
         machine.crash()
         await asyncio.sleep(0.1)
-        pausing = asyncio.ensure_future(machine.supervisor.pause())
-        await asyncio.sleep(0.1)
-        pausing.cancel()
-        await asyncio.wait([pausing])
-        assert pausing.cancelled()
+        await end(machine)
         assert ended == ["run"]
+
+    tell(tmp_path, story)
+
+
+def test_requests_do_not_wait_for_what_did_not_come_back(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        release = await machine.supervisor.pause()
+        assert release
+        await release.stop(0)
+        await machine.traffic.hold(60)
+        machine.launcher.failures.append(StageFailed("start", "no"))
+        await machine.supervisor.resume(A)
+        assert not machine.traffic.holding
+        await until(lambda: machine.supervisor.running)
 
     tell(tmp_path, story)
 
