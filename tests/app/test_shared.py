@@ -219,7 +219,8 @@ def test_open_database_is_moved_when_the_live_version_has_stopped(shop: Shop) ->
         with pytest.raises(StageFailed, match=r"cannot share app.db: .* has it open") as refused:
             shop.prepare({}, **config)
         assert '"strategy": "replace"' in refused.value.hint
-        version, _ = shop.prepare({}, strategy="replace", **config)
+        version, warnings = shop.prepare({}, strategy="replace", **config)
+        assert warnings == ()
         tree = shop.worktrees.path(version.tree)
         assert (tree / "app.db").resolve() == first / "app.db"
         with pytest.raises(StageFailed, match="has it open"):

@@ -120,7 +120,9 @@ class Custody:
     async def tell_of_stray_links(self, attempt: RunningAttempt, version: Version) -> None:
         """Warns of links that lead into the tree of another version, as some setups make them. Raises OSError."""
         folder = self._worktrees.path(version.tree)
-        if stray := await in_thread(lambda: stray_links.found(folder)):
+        shared = {path.place for path in self._store.shared_paths(version.tree)}
+        found = await in_thread(lambda: stray_links.found(folder))
+        if stray := {name: target for name, target in found.items() if name not in shared}:
             named = [f"{name} to {target}" for name, target in stray.items()]
             attempt.warn(f"links of {describe(version)} lead to another version: {in_words(named)}; make them relative")
 

@@ -1,5 +1,6 @@
 """The data that all versions share: moved out of the trees once, and linked into each tree before its setup."""
 
+import errno
 from collections.abc import Sequence
 
 from slot_machine.app.attempt import RunningAttempt
@@ -108,12 +109,11 @@ class SharedData:
             raise
 
     def _hint(self, path: SharedPath, error: OSError) -> str:
-        if not isinstance(error, InUse):
-            return ""
-        return (
-            'deploy once with "strategy": "replace", which moves it while no version runs; or stop the daemon, and move'
-            f" it to {self._places.shared.target(path)} with its -wal, -shm and -journal files"
-        )
+        by_hand = f"stop the daemon, and move it to {self._places.shared.target(path)}"
+        if isinstance(error, InUse):
+            once = 'deploy once with "strategy": "replace", which moves it while no version runs'
+            return f"{once}; or {by_hand} with its -wal, -shm and -journal files"
+        return by_hand if error.errno in (errno.EXDEV, errno.EOPNOTSUPP, errno.EBUSY) else ""
 
     def _tell_of_dropped(self, attempt: RunningAttempt, version: Version, paths: Sequence[SharedPath]) -> None:
         live, places = self._places.live_beside(version), {path.place for path in paths}

@@ -145,6 +145,11 @@ class Slots:
             what = f"{trees.name(tree)} can't be overwritten, as this still runs in it: {', '.join(running)}"
             raise StageFailed(Phase.CHECKOUT, what, hint="wait until it has ended; `slot-machine status` tells")
 
+    async def started(self, attempt: RunningAttempt, version: Version) -> None:
+        """After a start: warns of data that the app has in its tree alone."""
+        await self._shared.check(attempt, version)
+        await self._custody.tell_of_written(attempt, version)
+
     async def left(self, attempt: RunningAttempt, before: State) -> None:
         """After a switch, keeps what the app wrote into a tree that no slot leads to any more.
 
@@ -152,8 +157,7 @@ class Slots:
         """
         after = self._store.state()
         for version in filter(None, (after.live, before.live)):
-            await self._shared.check(attempt, version)
-            await self._custody.tell_of_written(attempt, version)
+            await self.started(attempt, version)
         in_use = {version.tree for version in (after.live, after.previous) if version}
         for version in filter(None, (before.live, before.previous)):
             # What still runs in a tree finds its files there. They are kept when the tree is used again.
