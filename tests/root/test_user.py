@@ -282,3 +282,19 @@ def test_configuration_that_the_user_can_change_is_warned_of(nobodys: AnothersSi
     config.write_text(json.dumps(site.config))
     site.start("--config", str(config), "--repo", str(site.repo))
     assert "WARNING" not in site.daemons[-1].log.read_text()
+
+
+def test_nothing_of_a_job_runs_as_root(nobodys: AnothersSite) -> None:
+    site, command = nobodys, f"{nobodys.folder}/tell > by-job; echo $(id -u) `id -u` > ids"
+    config = {"start_command": f"{PYTHON} -IS app.py", "cron": {"job": {"schedule": "* * * * *", "command": command}}}
+    site.commit("good", {"app.json": json.dumps(config)})
+    site.start(app_config="app.json")
+    deploy(site)
+
+    ids = site.data / "live" / "ids"
+    wait_until("it has run", lambda: ids.exists() and ids.read_text().endswith("\n"), limit_s=90)
+    assert ids.read_text() == f"{site.uid} {site.uid}\n"
+    told = (site.data / "live" / "by-job").read_text().split("\n")
+    assert told[0].split() == ["Uid:", *[str(site.uid)] * 4]
+    (log,) = site.data.glob("slot-a*job.log")
+    assert (log.stat().st_uid, stat.S_IMODE(log.stat().st_mode)) == (0, 0o600)

@@ -45,9 +45,9 @@ class Attempts:
             return running.record
         return self._unsaved or next(iter(self._store.attempts(1, jobs=False)), None)
 
-    def history(self, limit: int) -> list[Attempt]:
-        """The latest first."""
-        return self._store.attempts(limit)
+    def history(self, limit: int, jobs: bool | None) -> list[Attempt]:
+        """The latest first; `jobs`: only those of jobs, or only others."""
+        return self._store.attempts(limit, jobs=jobs)
 
     def find(self, attempt_id: int) -> Attempt | None:
         return self._store.attempt(attempt_id)

@@ -140,7 +140,14 @@ def _numbered(run: Json) -> str:
     return f"{run['name']} {run['index']}"
 
 
-LISTED: "dict[str, Callable[[Json], str]]" = {"processes": _side_run, "retiring": _retiring}
+def _job(job: Json) -> str:
+    words = f"{job['name']} ({job['schedule']}) next {job['next'] or 'never'}"
+    if job["overdue"]:
+        words += ", which is overdue"
+    return f"{words}; last {job['last']} {job['result']}" if job["last"] else f"{words}; it has not run yet"
+
+
+LISTED: "dict[str, Callable[[Json], str]]" = {"processes": _side_run, "retiring": _retiring, "jobs": _job}
 
 
 def _attempt(attempt: Json) -> str:

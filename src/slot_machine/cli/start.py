@@ -12,6 +12,7 @@ from slot_machine.core.defaults import DATA_NAME, FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.daemon import reload
 from slot_machine.daemon.run import run as run_daemon
+from slot_machine.host import timezone
 from slot_machine.host.files.regular import check_appendable, open_regular
 from slot_machine.host.user import access, rights
 from slot_machine.host.user.rights import Account
@@ -31,6 +32,7 @@ def options(
         raise ConfigError(
             'strategy "replace" needs the proxy, which holds the requests', "leave out --no-proxy, or strategy"
         )
+    timezone.find(config.daemon.cron_timezone)
     config_file = config_file.resolve()
     folder = config_file.parent
     repo = (repo or folder).resolve()

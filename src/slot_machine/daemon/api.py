@@ -55,6 +55,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
 
 HISTORY = "/history/"
 HISTORY_LIMIT = 20
+ONLY_JOBS = {"": None, "true": True, "false": False}
 
 T = TypeVar("T")
 
@@ -171,11 +172,14 @@ class Api:
         return Response(200, await self._measure(), metrics.CONTENT_TYPE)
 
     async def _get_history(self, request: Request) -> Response:
-        """`?limit=20` asks for so many, the latest first."""
-        given = parse_qs(request.target.partition("?")[2]).get("limit", [str(HISTORY_LIMIT)])[-1]
+        """`?limit=20` asks for so many, the latest first; `?jobs=false` leaves jobs out, `?jobs=true` all else."""
+        query = parse_qs(request.target.partition("?")[2])
+        given, jobs = query.get("limit", [str(HISTORY_LIMIT)])[-1], query.get("jobs", [""])[-1]
         if not re.fullmatch("[0-9]{1,4}", given):
             raise BadRequest(f"bad limit {given!r}", f"send a number, such as /history?limit={HISTORY_LIMIT}")
-        return _json(self._deployer.attempts.history(int(given)), 200)
+        if jobs not in ONLY_JOBS:
+            raise BadRequest(f"bad jobs {jobs!r}", "send true or false, such as /history?jobs=false")
+        return _json(self._deployer.attempts.history(int(given), ONLY_JOBS[jobs]), 200)
 
     async def _get_attempt(self, request: Request) -> Response:
         number = request.target.partition("?")[0].removeprefix(HISTORY)

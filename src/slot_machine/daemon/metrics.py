@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Literal
 
+from slot_machine.app.jobs import Jobs
 from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.model import WEB
@@ -28,10 +29,11 @@ BUCKETS = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
 ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
-async def render(supervisor: Supervisor, mode: Mode) -> bytes:
+async def render(supervisor: Supervisor, jobs: Jobs, mode: Mode) -> bytes:
     """Counters begin at 0 with the daemon, those of requests with their data-plane process."""
     measured = await mode.measure()
-    metrics = [*_processes(supervisor, measured or NOTHING), *(_requests(measured) if measured else ())]
+    of_requests = _requests(measured) if measured else ()
+    metrics = [*_processes(supervisor, measured or NOTHING), *_jobs(jobs), *of_requests]
     return "".join(f"{line}\n" for metric in metrics for line in metric.lines).encode()
 
 
@@ -88,6 +90,18 @@ def _by_process(side_runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:
     for run in side_runs:
         found.setdefault(parts(run.name)[0], []).append(run)
     return sorted(found.items())
+
+
+def _jobs(jobs: Jobs) -> Iterator[Metric]:
+    runs = Metric("counter", "job_runs_total", "Runs of jobs that are over")
+    for (name, result), number in sorted(jobs.runs.finished.items()):
+        runs.add(number, job=name, result=result)
+    running = Metric("gauge", "job_running", "1 while a run of the job is under way")
+    overdue = Metric("gauge", "job_overdue", "1 if the job was due more than a minute ago, and has not started yet")
+    for job in jobs.overview():
+        running.add(job.result == "running", job=job.name)
+        overdue.add(job.overdue, job=job.name)
+    yield from (runs, running, overdue)
 
 
 def _requests(measured: Measured) -> Iterator[Metric]:

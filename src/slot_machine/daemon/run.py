@@ -158,7 +158,7 @@ def _api(options: Options, app: App, reloads: int, reload_now: Callable[[], Awai
     return Api(
         app.deployer,
         lambda: status.gather(app, options.config.daemon.port, reloads),
-        lambda: metrics.render(app.supervisor, app.mode),
+        lambda: metrics.render(app.supervisor, app.jobs, app.mode),
         reload_now,
         Guard(options.data, authenticates=options.config.daemon.api_auth),
     )

@@ -6,6 +6,7 @@ import msgspec
 
 from slot_machine import __version__
 from slot_machine.app.app import App
+from slot_machine.app.jobs import JobStatus
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Version
 from slot_machine.daemon import side_status
@@ -32,6 +33,7 @@ class Status(msgspec.Struct, kw_only=True):
     processes: list[SideStatus]
     retiring: list[RetiringStatus]
     last_attempt: Attempt | str
+    jobs: list[JobStatus]
     traffic: str
     handover: bool
     """Whether the next deploy can start a version beside the live one, on the same port (`--no-proxy`)."""
@@ -70,6 +72,7 @@ def gather(app: App, port: int, reloads: int) -> Status:
         processes=list(side_status.live(supervisor)),
         retiring=list(side_status.retiring(supervisor)),
         last_attempt=deployer.attempts.last or "",
+        jobs=app.jobs.overview(),
         traffic=mode.name,
         handover=mode.hands_over,
         handover_reason=mode.handover_reason,
