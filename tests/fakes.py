@@ -160,6 +160,8 @@ class Launcher:
         """Another program listens in the app's place."""
         self.doubts: list[str] = []
         self.dropped: list[str] = []
+        self.env_file = ""
+        self.variables: dict[str, str] = {}
         self.bad_environment: Exception | None = None
         self.environments: list[Phase] = []
         self._faults = faults
@@ -190,6 +192,7 @@ class Launcher:
 
     async def _start(self, version: Version, release_id: int, on_started: Callable[[], None], step: str) -> Run:
         await self._faults.step("launch")
+        self._store.save_env_file_digest(version.tree, self.env_file)
         run = self.process(version, release_id)
         try:
             on_started()
@@ -248,13 +251,16 @@ class Launcher:
     def open_log(self, version: Version, _: Phase) -> SlotLog:
         return self.logs.open(version.slot)
 
+    def env_file_digest(self) -> str:
+        return self.env_file
+
     def dropped_variables(self, _: Version, stage: Phase) -> list[str]:
         self._check(stage)
         return self.dropped
 
     def environment(self, _: Version, stage: Phase, _ports: dict[str, int]) -> dict[str, str]:
         self._check(stage)
-        return {}
+        return self.variables
 
     def _check(self, stage: Phase) -> None:
         self.environments.append(stage)

@@ -10,7 +10,7 @@ import h11
 import pytest
 
 from slot_machine.app.attempt import Report
-from slot_machine.app.deployer import Done, Outcome
+from slot_machine.app.deployer import PLAIN, Done, Outcome, Unchanged, Wishes
 from slot_machine.core.errors import CommitNotFound, Reloading
 from slot_machine.core.model import Printed, Progress, Version
 from slot_machine.daemon.api import NDJSON, Api
@@ -37,9 +37,10 @@ class Deployer:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
+        self.wishes: list[Wishes] = []
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-    def deploy(self, commit: str, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
+    def deploy(self, commit: str, trigger: str, report: Report, wishes: Wishes = PLAIN) -> "asyncio.Task[Outcome]":
         async def story() -> Outcome:
             if commit == "HEAD":
                 report(Progress(event="started", stage="checkout", message=""))
@@ -49,6 +50,7 @@ class Deployer:
             return self.outcome.result()
 
         self.calls.append((commit, trigger))
+        self.wishes.append(wishes)
         self.task = asyncio.create_task(story())
         return self.task
 
@@ -156,3 +158,25 @@ def test_body_that_is_nested_too_deeply_is_malformed() -> None:
     body = b'{"x": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
 
     assert asyncio.run(answered(asked("POST", "/deploy", body))).status == 400
+
+
+def test_wishes_of_a_deploy_are_passed_on() -> None:
+    async def story() -> None:
+        deployer = Deployer()
+        deployer.outcome.set_result(Unchanged(Version("a", "c0ffee"), "decaf"))
+        for body in (BODY, b'{"commit": "HEAD", "setup": true}', b'{"commit": "HEAD", "if_changed": true}'):
+            reply = await api_with(deployer).answer(asked("POST", "/deploy", body))
+        assert deployer.wishes == [Wishes(), Wishes(force_setup=True), Wishes(if_changed=True)]
+        assert reply.status == 200
+        assert isinstance(reply.body, bytes)
+        assert json.loads(reply.body) == {
+            "success": True,
+            "slot": "a",
+            "commit": "c0ffee",
+            "requests": "",
+            "warnings": [],
+            "previous_commit": "decaf",
+            "already_live": True,
+        }
+
+    asyncio.run(story())

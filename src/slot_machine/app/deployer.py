@@ -36,7 +36,23 @@ class Done(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-Outcome = Done | SlotMachineError
+class Unchanged(NamedTuple):
+    """A deploy that was not begun, because its commit is live, and nothing would be different."""
+
+    version: Version
+    previous_commit: str
+
+
+class Wishes(NamedTuple):
+    """`force_setup`: the setup is not skipped. `if_changed`: nothing is done if nothing would be different."""
+
+    force_setup: bool = False
+    if_changed: bool = False
+
+
+PLAIN = Wishes()
+
+Outcome = Done | Unchanged | SlotMachineError
 
 
 class Deployer:
@@ -95,11 +111,14 @@ class Deployer:
         live = self.state.live
         return self._slots.shared_in_words(live) if live else {}
 
-    def deploy(self, commitish: str, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
+    def deploy(self, commitish: str, trigger: str, report: Report, wishes: Wishes = PLAIN) -> "asyncio.Task[Outcome]":
         """Raises Busy, Stopping. The task returns what came of it."""
         self.operations.check_free()
 
-        async def story() -> Done:
+        async def story() -> Done | Unchanged:
+            if wishes.if_changed and (live := await self._unchanged(commitish)):
+                previous = self.state.previous
+                return Unchanged(live, previous.commit if previous else "")
             async with self.attempts.begin("deploy", trigger, report) as attempt:
                 attempt.on(Event.DEPLOY, commitish)
                 state = self.state
@@ -114,7 +133,7 @@ class Deployer:
                 attempt.on(Event.RESOLVED, describe(version))
                 version = await self._placing.place(attempt, version)
                 await self._check_memory(attempt, version)
-                await self._slots.prepare(attempt, version)
+                await self._slots.prepare(attempt, version, force_setup=wishes.force_setup)
                 event = await self.rollout.run_release_command(attempt, version)
                 return await self._go_live(attempt, event, version)
 
@@ -171,6 +190,27 @@ class Deployer:
         """Leaves the live version running, for the daemon that takes over."""
         self._preflight.cancel()
         await self._supervisor.let_go()
+
+    async def _unchanged(self, commitish: str) -> Version | None:
+        """The live version, if it is healthy and a deploy would neither change its code nor what it is started with.
+
+        Raises Stopping.
+        """
+        live = self.state.live
+        if not live or not self._supervisor.healthy:
+            return None
+        try:
+            if await self._worktrees.resolve(commitish) != live.commit:
+                return None
+            config, _ = await self._configurations.of(live.commit)
+        except SlotMachineError:
+            return None  # The deploy will say what is wrong.
+        except asyncio.CancelledError:
+            if self.operations.ending:
+                raise Stopping from None
+            raise
+        same = self._launcher.env_file_digest() == self._store.env_file_digest(live.tree)
+        return live if same and config == live.config else None
 
     def _check_environment(self, attempt: RunningAttempt, version: Version) -> None:
         """Before anything is touched. Raises StageFailed."""

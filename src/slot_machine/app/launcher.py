@@ -115,6 +115,10 @@ class Launcher:
         limit_s = min(max(self._config.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
         return await probe.ask_once(address.host, _question(release.version, address.port), limit_s)
 
+    def env_file_digest(self) -> str:
+        """Changes when its variables do. Differs from every other one if the file is bad."""
+        return environment.digest(self._env_file)
+
     def dropped_variables(self, version: Version, stage: Phase) -> list[str]:
         """Names of `env_file` that /bin/sh does not hand on. Raises StageFailed if the file is bad."""
         return environment.dropped_by_the_shell(self.environment(version, stage, {}))
@@ -152,6 +156,7 @@ class Launcher:
         """`release_id` is 0 for the first run of a release."""
         self._store.reserve.give_up_if_full()
         slot_log = self.open_log(version, Phase.START)
+        self._remember_environment(version)
         try:
             start = self._arranged(arrange)
             env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
@@ -168,6 +173,13 @@ class Launcher:
         finally:
             slot_log.close()
         return run
+
+    def _remember_environment(self, version: Version) -> None:
+        """Raises nothing: a restart needs no disk."""
+        try:
+            self._store.save_env_file_digest(version.tree, self.env_file_digest())
+        except sqlite3.Error as error:
+            log.error("cannot write down with which env_file %s was started: %s", describe(version), error)
 
     def _arranged(self, arrange: Callable[[int], Start]) -> Start:
         try:

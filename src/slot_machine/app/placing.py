@@ -58,6 +58,7 @@ class Placing:
     async def make_ready(self, attempt: RunningAttempt, version: Version, *, usable: bool) -> Event:
         """Prepares the version again unless its tree is `usable`. Returns the event with which it can start."""
         if usable:
+            self._slots.warn_of_build(attempt, version)
             return Event.REUSE
         attempt.on(Event.PREPARE_AGAIN, describe(version))
         await self._slots.prepare(attempt, version, again=True)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.release import describe
 from slot_machine.app.seams import Facts, Starter, Trees
 from slot_machine.app.stage_commands import StageCommands, setup_of
+from slot_machine.core import client_variables
 from slot_machine.core.model import TREES, SetUp, Version
 from slot_machine.core.phases import Phase
-from slot_machine.core.setup.decision import COMMAND, Needs, reason_to_run, reason_to_skip
+from slot_machine.core.setup.decision import COMMAND, Needs, in_words, reason_to_run, reason_to_skip
 from slot_machine.core.setup.files import Files
 from slot_machine.core.setup.inputs import Inputs, inputs_of
 from slot_machine.host.files import installed
@@ -47,18 +49,35 @@ class Setups:
 
     async def run(
         self, attempt: RunningAttempt, version: Version, folder: Path, app_files: AppFiles, wish: Wish
-    ) -> None:
-        """After the checkout, in `folder`. Tells why it runs or not. Raises StageFailed; then the next one runs."""
+    ) -> bool:
+        """After the checkout, in `folder`. Tells why it runs or not, and returns whether it ran.
+
+        Raises StageFailed; then the next one runs.
+        """
         needs = await self._needs(version, folder)
         reason = "--setup" if wish.forced else await self._reason_to_run(version, needs, is_retry=wish.is_retry)
         if not reason:
             attempt.summarize(f"skipped: {reason_to_skip(needs)}")
-            return
+            return False
         attempt.output(f"runs: {reason}")
         self._store.save_setup(version.tree, None)
         await self._seed(attempt, version, needs.inputs)
         await self._commands.run(attempt, version, folder, setup_of(version.config))
         await self._mark(version, needs, app_files)
+        return True
+
+    def remember_build(self, version: Version) -> None:
+        """Which variables have been built into the tree's files just now. Raises StageFailed."""
+        env = self._launcher.environment(version, Phase.BUILD, {})
+        self._store.save_build_variables(version.tree, client_variables.digests(env))
+
+    def warn_of_build(self, attempt: RunningAttempt, version: Version) -> None:
+        """For a version that is started without a build. Raises StageFailed."""
+        env = self._launcher.environment(version, Phase.START, {})
+        built = self._store.build_variables(version.tree)
+        if built is not None and (names := client_variables.changed(built, client_variables.digests(env))):
+            what = f"{in_words(names)} changed since {describe(version)} was built"
+            attempt.warn(f"{what}: only a new build applies that, such as by `slot-machine deploy`")
 
     async def _needs(self, version: Version, folder: Path) -> Needs:
         config, env = version.config, self._launcher.environment(version, Phase.SETUP, {})

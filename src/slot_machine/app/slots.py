@@ -110,12 +110,15 @@ class Slots:
         made = self._store.made(version.tree) or Made()
         self._store.save_made(version.tree, Made(made.files, unfinished=True))
         attempt.on(Event.CHECKED_OUT, config.setup_command or "nothing to do")
+        has_built = False
         if config.setup_command:
             wish = Wish(forced=force_setup, is_retry=is_retry)
-            await self._setups.run(attempt, version, self.folder(version), app_files, wish)
+            has_built = await self._setups.run(attempt, version, self.folder(version), app_files, wish)
         if config.build_command:
             attempt.on(Event.SET_UP, config.build_command)
             await self.run(attempt, version, build_of(config))
+        if has_built or config.build_command:
+            self._setups.remember_build(version)
         await self._shared.complete(attempt, version)
         await self._custody.tell_of_stray_links(attempt, version)
         fingerprint = await self._fingerprint(version)
@@ -149,6 +152,10 @@ class Slots:
         """After a start: warns of data that the app has in its tree alone."""
         await self._shared.check(attempt, version)
         await self._custody.tell_of_written(attempt, version)
+
+    def warn_of_build(self, attempt: RunningAttempt, version: Version) -> None:
+        """For a version that is started without a build. Raises StageFailed."""
+        self._setups.warn_of_build(attempt, version)
 
     async def left(self, attempt: RunningAttempt, before: State) -> None:
         """After a switch, keeps what the app wrote into a tree that no slot leads to any more.

@@ -39,9 +39,9 @@ class Client:
         *_, last = self._call("GET", "/status")
         return last
 
-    def deploy(self, commit: str) -> Iterator[Json]:
+    def deploy(self, commit: str, *, setup: bool = False, if_changed: bool = False) -> Iterator[Json]:
         """Yields the progress; the last item is the reply."""
-        return self._call("POST", "/deploy", {"commit": commit})
+        return self._call("POST", "/deploy", {"commit": commit, "setup": setup, "if_changed": if_changed})
 
     def rollback(self) -> Iterator[Json]:
         return self._call("POST", "/rollback", {})

@@ -88,7 +88,9 @@ def start_(
 
 @commands.command()
 @click.argument("commit", required=False)
-def deploy(commit: str | None) -> None:
+@click.option("--setup", is_flag=True, help="Run the setup even if nothing has changed that it depends on.")
+@click.option("--force", is_flag=True, help="Deploy even if the commit is live and nothing has changed.")
+def deploy(commit: str | None, setup: bool, force: bool) -> None:
     """Deploy COMMIT, by default HEAD of the current folder's repository."""
     from slot_machine.cli import here
 
@@ -98,8 +100,12 @@ def deploy(commit: str | None) -> None:
     except SlotMachineError:
         client.status()  # If no daemon runs, its error is more important.
         raise
-    reply = progress.follow(client.deploy(resolved))
+    reply = progress.follow(client.deploy(resolved, setup=setup, if_changed=not setup and not force))
     render.fail_if_refused(reply)
+    if reply.get("already_live"):
+        printing.result(f"already live: {reply['commit']} in slot {reply['slot']}")
+        printing.note("`slot-machine restart` starts it again, `slot-machine deploy --force` deploys it again")
+        return
     printing.result(f"deployed {reply['commit']} to slot {reply['slot']}")
 
 

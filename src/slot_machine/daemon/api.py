@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from slot_machine.app.attempt import Report
-from slot_machine.app.deployer import Deployer, Done, Outcome
+from slot_machine.app.deployer import Deployer, Done, Outcome, Unchanged, Wishes
 from slot_machine.core.errors import (
     BadRequest,
     Busy,
@@ -65,7 +65,11 @@ log = logging.getLogger(__name__)
 
 
 class DeployBody(msgspec.Struct):
+    """The other fields are those of `Wishes`."""
+
     commit: str
+    setup: bool = False
+    if_changed: bool = False
 
 
 class CancelBody(msgspec.Struct):
@@ -83,6 +87,12 @@ class Reply(msgspec.Struct):
 
 class DeployReply(Reply):
     previous_commit: str
+
+
+class UnchangedReply(DeployReply):
+    """Nothing was done: the commit is live already."""
+
+    already_live: bool = True
 
 
 class CancelReply(msgspec.Struct):
@@ -189,8 +199,11 @@ class Api:
         return _json(found, 200)
 
     async def _deploy(self, request: Request) -> Response:
-        commit = _decoded(await request.body(), DeployBody, '{"commit": "HEAD"}').commit
-        return await self._follow(request, lambda report: self._deployer.deploy(commit, _trigger(request), report))
+        body = _decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')
+        wishes = Wishes(body.setup, body.if_changed)
+        return await self._follow(
+            request, lambda report: self._deployer.deploy(body.commit, _trigger(request), report, wishes)
+        )
 
     async def _rollback(self, request: Request) -> Response:
         return await self._follow(request, lambda report: self._deployer.rollback(_trigger(request), report))
@@ -242,7 +255,7 @@ def _trigger(request: Request) -> str:
 
 
 def _response(outcome: Outcome) -> Response:
-    status = 200 if isinstance(outcome, Done) else STATUSES[type(outcome)]
+    status = 200 if isinstance(outcome, Done | Unchanged) else STATUSES[type(outcome)]
     fields: dict[str, str] = {}
     if isinstance(outcome, Reloading):
         fields["Retry-After"] = "1"
@@ -258,6 +271,9 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
             previous = outcome.previous_commit
             return DeployReply(True, version.slot, version.commit, outcome.requests, outcome.warnings, previous)
         return Reply(True, version.slot, version.commit, outcome.requests, outcome.warnings)
+    if isinstance(outcome, Unchanged):
+        live = outcome.version
+        return UnchangedReply(True, live.slot, live.commit, "", (), outcome.previous_commit)
     error = "\n".join([str(outcome), *(f"  | {line}" for line in outcome.output)])
     return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output), outcome.warnings)
 

@@ -1,8 +1,10 @@
 """The environment of all commands of the app: of its setup, of its start and of its workers."""
 
 import functools
+import hashlib
 import os
 import re
+import secrets
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -53,6 +55,18 @@ def read_env_file(path: Path) -> dict[str, str]:
     with os.fdopen(open_owned(path), encoding="utf-8-sig") as stream:
         variables = dict(_variable(binding) for binding in parse_stream(stream) if binding.key or binding.error)
     return {name: value for name, value in variables.items() if value is not None}
+
+
+def digest(path: Path | None) -> str:
+    """Of an env file's variables: empty if there is no file, never the same twice if it is bad."""
+    if not path:
+        return ""
+    try:
+        variables = read_env_file(path)
+    except (OSError, UnicodeDecodeError, BadLine):
+        return secrets.token_hex()
+    text = "\0".join(f"{name}={variables[name]}" for name in sorted(variables))
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def compose(version: Version, env_file: Path | None, ports: dict[str, int], stage: str) -> dict[str, str]:
