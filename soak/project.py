@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tests.another_user import ATTACK
-from tests.world import Site
+from tests.world import Site, Value
 
 from soak.trouble import ENV_FILE
 
@@ -35,7 +35,7 @@ class Version(NamedTuple):
     children: int
 
 
-def configure(site: Site, rng: random.Random) -> dict[str, int | str]:
+def configure(site: Site, rng: random.Random) -> dict[str, Value]:
     """Writes a random configuration for the next start or reload. It changes only what a reload may change."""
     site.config |= {
         "setup_command": "sh setup.sh",

@@ -233,7 +233,7 @@ class Sequence:
     def _check(self, what: str) -> None:
         """Waits until the checks pass, because processes that retire or were killed end a moment later."""
         live = self._versions[self._live]
-        workers = int(self._site.config["proxy_workers"])
+        workers = int(str(self._site.config["proxy_workers"]))
         expected = Expected(self._live, self._previous, workers, live.children)
         found: list[str] = []
 

@@ -21,7 +21,7 @@ from spec.waiting import wait_until
 from spec.web import Reply, call, exchange
 
 APP = Path(__file__).parent / "clients" / "sample_app.py"
-Value = str | int
+Value = str | int | list[str]
 
 
 class Site:

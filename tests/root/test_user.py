@@ -109,11 +109,16 @@ def test_data_folder_is_roots_and_only_trees_kept_and_shared_are_the_users(nobod
 
     found = {path.name: path.lstat() for path in site.data.iterdir()}
     theirs = {name for name, status in found.items() if status.st_uid == site.uid}
-    assert theirs == {"tree-1", "kept", "shared"}
+    assert theirs == {"tree-1", "kept", "shared", "assets"}
     assert all(status.st_uid == 0 for name, status in found.items() if name not in theirs)
     assert stat.S_IMODE(site.data.stat().st_mode) == 0o711
     modes = {name: stat.S_IMODE(status.st_mode) for name, status in found.items() if not stat.S_ISLNK(status.st_mode)}
-    assert (modes.pop("tree-1"), modes.pop("shared"), modes.pop("kept")) == (0o755, 0o755, 0o700)
+    assert (modes.pop("tree-1"), modes.pop("shared"), modes.pop("kept"), modes.pop("assets")) == (
+        0o755,
+        0o755,
+        0o700,
+        0o700,
+    )
     assert set(modes.values()) == {0o600}
     assert {"state.db", "slot-a.log", "daemon.lock", "proxy-0.sock", "access.log"} <= set(modes)
 
@@ -137,6 +142,21 @@ def test_app_reaches_nothing_of_its_daemon(nobodys: AnothersSite, options: tuple
     allowed = {what: how for what, how in tried.items() if how not in DENIED}
     assert not allowed
     assert site.serving() == "evil"
+
+
+def test_assets_of_earlier_versions_are_the_users(nobodys: AnothersSite) -> None:
+    site = nobodys
+    build = "rm -rf dist && mkdir dist && cp app.js dist/app-$(md5sum < app.js | cut -c 1-8).js"
+    site.start(asset_dirs=["dist"], build_command=build)
+    for version in ("one", "two"):
+        site.commit(version, {"app.js": version})
+        deploy(site)
+
+    found = [path.stat() for path in (site.data / "live/dist").iterdir()]
+    assert len(found) == 2
+    assert {status.st_uid for status in found} == {site.uid}
+    (link,) = (status for status in found if status.st_nlink > 1)
+    assert {path.stat().st_ino for path in (site.data / "assets").rglob("*.js")} == {link.st_ino}
 
 
 def test_rollback_restart_and_kept_files_work(nobodys: AnothersSite) -> None:

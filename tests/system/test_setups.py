@@ -148,7 +148,7 @@ def test_virtual_environment_is_skipped_and_never_copied(site: Site) -> None:
 
 def test_given_inputs_decide_for_any_command(site: Site) -> None:
     log = site.folder / "log"
-    site.config["setup_inputs"] = ["deps"]  # type: ignore[assignment]
+    site.config["setup_inputs"] = ["deps"]
     site.start(setup_command=f"cat deps >> {log}")
     said = [deployed(site, f"v{number}", deps="1\n") for number in range(4)]
     assert "skipped: deps is unchanged" in said[3]

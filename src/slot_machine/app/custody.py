@@ -11,7 +11,7 @@ from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Trees
 from slot_machine.core.errors import SlotMachineError
-from slot_machine.core.model import Version
+from slot_machine.core.model import Made, Version
 from slot_machine.host.files import databases, kept, mounts, stray_links
 from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.kept import Kept, in_words
@@ -69,6 +69,8 @@ class Custody:
 
     def app_files(self, tree: int) -> AppFiles:
         made, begun_ns = self._store.made(tree), self._store.begun_ns(tree)
+        if linked := self._store.assets(tree):
+            made = Made((made or Made()).files | linked, unfinished=bool(made and made.unfinished))
         shared = [path.place for path in self._store.shared_paths(tree)]
         return AppFiles(self._worktrees.try_git, self._worktrees.path(tree), made, begun_ns, shared)
 

@@ -46,6 +46,7 @@ class Rollout:
         `live` is the version that serves, and goes on to serve; if the two can't run at once, it is retired first.
         Raises StageFailed; then nothing of the candidate runs.
         """
+        await self._slots.assets.link(attempt, version, live)
         release = await self._start(attempt, event, version, live)
         for doubt in release.web.listeners.doubts:
             attempt.warn(doubt)

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from slot_machine.app.assets import Assets
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.app.occupancy import Occupancy
@@ -38,6 +39,7 @@ class Slots:
         self._custody = custody
         self._shared = SharedData(worktrees, store, custody)
         self.occupancy = Occupancy()
+        self.assets = Assets(worktrees, store)
 
     def holds(self, version: Version) -> bool:
         """Whether its tree was prepared for it, and not for another version since."""
@@ -95,6 +97,7 @@ class Slots:
         await self._worktrees.protect("next", version.commit)
         is_retry = self._store.begun_ns(version.tree) > 0
         self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
+        await self.assets.clear(version.tree)
         self.link()
         await self._custody.tell_of_written(attempt, version)
         await self._shared.take_away(attempt, version)
@@ -170,6 +173,8 @@ class Slots:
             # What still runs in a tree finds its files there. They are kept when the tree is used again.
             if version.tree not in in_use and not self.occupancy.of(version.tree):
                 await self._custody.set_aside(attempt, version)
+        if after.live:
+            await self.assets.prune(attempt, after.live)
         if before.live and after.live:
             await self._custody.tell_of_forks(attempt, before.live, after.live)
 
@@ -215,6 +220,7 @@ class Slots:
             await clearing.before_removal()
         await remove_tree(path, owner(self._worktrees.data))
         self._store.save_size(tree, None)
+        self._store.save_assets(tree, {})
 
     def _check_root(self, version: Version) -> None:
         """Raises StageFailed."""

@@ -1,8 +1,8 @@
 """The data folder: whose it is, and who may enter it.
 
 Without `user` it belongs to the daemon's user, and nobody else may enter. With `user` it belongs to root, and everybody
-may pass through it. The trees, `kept`, `shared` and `cache` then belong to that user. Only root can rename them, so
-that nobody can put something else in their place.
+may pass through it. The trees, `kept`, `shared`, `cache` and `assets` then belong to that user. Only root can rename
+them, so that nobody can put something else in their place.
 """
 
 import logging
@@ -23,7 +23,7 @@ from slot_machine.state.soundness import open_sound
 PASSABLE, CLOSED = 0o711, 0o700
 OTHERS = 0o077
 
-OF_USER = re.compile(r"tree-\d|slot-[ab]|kept|shared|cache")
+OF_USER = re.compile(r"tree-\d|slot-[ab]|kept|shared|cache|assets")
 OURS = re.compile(r"daemon\.lock|state\.db.*|tree-\d|slot-[ab](\.log)?|kept|shared|reserve")
 """A folder that has one of these was a data folder before."""
 
@@ -179,8 +179,9 @@ def _forget_processes(database: Path) -> None:
 
 def _hand_over(data: Path, user: Account | None) -> None:
     if user:
-        with suppress(FileExistsError):
-            rights.make_theirs(data / "kept", CLOSED)
+        for name in ("kept", "assets"):
+            with suppress(FileExistsError):
+                rights.make_theirs(data / name, CLOSED)
     for entry in list(os.scandir(data)):
         if entry.is_dir(follow_symlinks=False) and OF_USER.fullmatch(entry.name):
             handing_over.hand_over(Path(entry.path), user)

@@ -34,6 +34,7 @@ CREATE TABLE environments (
     started TEXT NOT NULL DEFAULT '',
     built TEXT NOT NULL DEFAULT 'null'
 ) STRICT;
+CREATE TABLE assets (tree INTEGER PRIMARY KEY, files BLOB NOT NULL) STRICT;
 CREATE TABLE processes (
     pid INTEGER PRIMARY KEY,
     start_ticks INTEGER NOT NULL,
@@ -119,7 +120,8 @@ UPDATE processes SET
 ALTER TABLE processes ADD COLUMN run TEXT NOT NULL DEFAULT '';
 UPDATE processes SET release_id = json_extract(running, '$.number'), run = 'web' WHERE running <> 'null';
 ALTER TABLE attempts RENAME COLUMN origin TO trigger""",
-    5: """ALTER TABLE state ADD COLUMN live_config TEXT NOT NULL DEFAULT '';
+    5: """CREATE TABLE assets (tree INTEGER PRIMARY KEY, files BLOB NOT NULL) STRICT;
+ALTER TABLE state ADD COLUMN live_config TEXT NOT NULL DEFAULT '';
 ALTER TABLE state ADD COLUMN previous_config TEXT NOT NULL DEFAULT '';
 UPDATE state SET serial = serial + 1;
 ALTER TABLE attempts ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';

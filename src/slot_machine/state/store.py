@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -126,6 +126,15 @@ class Store(History, Setups):
     @twice_on_a_full_disk
     def save_shared_paths(self, tree: int, paths: Sequence[SharedPath]) -> None:
         self._db.execute("REPLACE INTO shared VALUES (?, ?)", (tree, msgspec.json.encode(paths).decode()))
+
+    def assets(self, tree: int) -> dict[bytes, tuple[int, int]]:
+        """The files in the tree that other versions brought: by name, as in `Made`."""
+        row = self._db.execute("SELECT files FROM assets WHERE tree = ?", (tree,)).fetchone()
+        return msgspec.msgpack.decode(zlib.decompress(row[0]), type=dict[bytes, tuple[int, int]]) if row else {}
+
+    @twice_on_a_full_disk
+    def save_assets(self, tree: int, files: Mapping[bytes, tuple[int, int]]) -> None:
+        self._db.execute("REPLACE INTO assets VALUES (?, ?)", (tree, zlib.compress(msgspec.msgpack.encode(files))))
 
     def size(self, tree: int) -> Size | None:
         """The space that the tree took when it was last prepared; None if that was not measured."""

@@ -1,0 +1,99 @@
+"""Lets a version serve the assets of earlier live versions, for pages that were loaded before the switch."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.release import describe
+from slot_machine.app.seams import Trees
+from slot_machine.core.model import Version
+from slot_machine.host.files import assets
+from slot_machine.host.files.assets import Pool, State
+from slot_machine.host.process.threads import in_thread
+from slot_machine.state.store import Store
+
+
+class Assets:
+    def __init__(self, worktrees: Trees, store: Store) -> None:
+        self._worktrees = worktrees
+        self._store = store
+        self._pool = Pool(worktrees.data)
+
+    async def clear(self, tree: int) -> None:
+        """Removes the files of other versions: a build that wrote into one would change it everywhere.
+
+        Raises OSError, sqlite3.Error.
+        """
+        path, links = self._worktrees.path(tree), self._store.assets(tree)
+        if not links:
+            return
+
+        def removed() -> None:
+            assets.remove(path, links, {})
+            assets.remove_empty_folders(path, links)
+
+        await in_thread(removed)
+        self._store.save_assets(tree, {})
+
+    async def link(self, attempt: RunningAttempt, version: Version, live: Version | None) -> None:
+        """Before a version starts: links what it is to serve of others. `live` is the one that it may replace.
+
+        A failure is a warning.
+        """
+        try:
+            if live and version.config.asset_dirs and version.config.asset_keep:
+                await self._collect(live)
+            await self._link(version)
+        except (OSError, sqlite3.Error) as error:
+            attempt.warn(f"{describe(version)} does not serve all assets of earlier versions: {error}")
+
+    async def prune(self, attempt: RunningAttempt, live: Version) -> None:
+        """After a switch, removes copies that no version links any more. A failure is a warning."""
+        try:
+            if self._pool.root.exists():
+                await in_thread(lambda: self._pool.prune(_name(live), live.config.asset_keep))
+        except OSError as error:
+            attempt.warn(f"cannot remove assets of earlier versions from {self._pool.root}: {error}")
+
+    async def _collect(self, live: Version) -> None:
+        tree, folder, dirs = self._worktrees.path(live.tree), self._folder(live), live.config.asset_dirs
+        links = self._store.assets(live.tree)
+
+        def collected() -> None:
+            foreign: dict[str, State] = {
+                str((tree / os.fsdecode(name)).relative_to(folder)): its
+                for name, its in links.items()
+                if (tree / os.fsdecode(name)).is_relative_to(folder)
+            }
+            self._pool.collect(_name(live), folder, dirs, foreign)
+
+        if dirs:
+            await in_thread(collected)
+
+    async def _link(self, version: Version) -> None:
+        tree, folder, config = self._worktrees.path(version.tree), self._folder(version), version.config
+        present = self._store.assets(version.tree)
+        if not config.asset_dirs and not present:
+            return
+        wanted = await in_thread(lambda: self._pool.wanted(_name(version), config.asset_dirs, config.asset_keep))
+        links, lacking = await in_thread(lambda: assets.planned(tree, folder, wanted, present))
+        if not lacking and links == present:
+            return
+        # Saved first: a daemon that is killed in between must not leave links that nobody knows.
+        self._store.save_assets(version.tree, links | present)
+
+        def linked() -> None:
+            assets.remove(tree, present, links)
+            assets.link(lacking)
+
+        await in_thread(linked)
+        self._store.save_assets(version.tree, links)
+
+    def _folder(self, version: Version) -> Path:
+        return self._worktrees.path(version.tree) / version.config.root
+
+
+def _name(version: Version) -> str:
+    """The same commit may have been built twice, with different digests."""
+    return f"{version.commit}-{version.tree}"
