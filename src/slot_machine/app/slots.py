@@ -66,7 +66,11 @@ class Slots:
         """
         if not self.holds(version):
             return False
-        await self._shared.mend(attempt, version)
+        try:
+            await self._shared.mend(attempt, version)
+        except OSError as error:
+            attempt.warn(f"{describe(version)} can't use the shared data as it stands ({error}): prepared again")
+            return False
         checked_out, contents = await self.checked_out(version), self._store.contents(version.tree)
         if checked_out and contents and await self._fingerprint(version) == contents.fingerprint:
             return True
@@ -138,8 +142,11 @@ class Slots:
         return shared.in_words(self._worktrees.path(version.tree), self._store.shared_paths(version.tree))
 
     async def mend(self, attempt: RunningAttempt, version: Version) -> None:
-        """Before the live version is started again: sets missing links to shared data. Raises OSError."""
-        await self._shared.mend(attempt, version, is_live=True)
+        """Before the live version is started again: sets missing links to shared data. Raises nothing."""
+        try:
+            await self._shared.mend(attempt, version, is_live=True)
+        except OSError as error:
+            attempt.warn(f"{describe(version)} is started without all links to shared data: {error}")
 
     async def old_stopped(self, attempt: RunningAttempt, version: Version) -> None:
         """Before a version starts in place of the live one. Raises StageFailed."""
@@ -216,7 +223,9 @@ class Slots:
             return
         self._store.save_contents(tree, None)
         self._store.save_setup(tree, None)
-        async with self._custody.clearing(attempt, Version(self._store.state().idle_slot, "", tree)) as clearing:
+        version = Version(self._store.state().idle_slot, "", tree)
+        await self._shared.take_away(attempt, version)
+        async with self._custody.clearing(attempt, version) as clearing:
             await clearing.before_removal()
         await remove_tree(path, owner(self._worktrees.data))
         self._store.save_size(tree, None)

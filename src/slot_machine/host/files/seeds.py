@@ -64,6 +64,8 @@ def fill(source: Path, target: Path) -> None:
 
 
 def _differs(committed: Path, data: Path) -> bool:
+    if not os.path.lexists(committed):  # It was moved there.
+        return False
     if committed.is_symlink():
         return not data.is_symlink() or os.readlink(data) != os.readlink(committed)
     return bool(committed.stat().st_size) and not same(committed, data)
