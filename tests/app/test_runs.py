@@ -322,6 +322,51 @@ def test_side_runs_go_on_during_the_release_command_if_versions_may_overlap(tmp_
     tell(tmp_path, story, release_command="migrate")
 
 
+def test_deploy_waits_for_what_retires_in_the_tree_that_it_needs(tmp_path: Path) -> None:
+    async def story(machine: Machine, release: Release) -> None:
+        old, tree = release.runs[WORKER], release.version.tree
+        processes_of(old).works_s = JOB_S
+        await deploy(machine, "b")
+        await deploy(machine, "c")
+        assert old.running
+        await deploy(machine, "d")
+        assert not old.running
+        assert processes_of(old).exit_code == -15
+        assert live(machine).version.tree == tree
+
+    tell(tmp_path, story)
+
+
+def test_tree_in_which_a_run_retires_for_long_is_never_overwritten(tmp_path: Path) -> None:
+    """Ten minutes, and three deploys more."""
+
+    async def story(machine: Machine, release: Release) -> None:
+        old, tree = release.runs[WORKER], release.version.tree
+        processes_of(old).works_s = 600
+        for commit in "bcde":
+            outcome = await deploy(machine, commit)
+            assert old.running
+            assert machine.trees.heads[tree] == release.version.commit
+        assert any("worker of aaaaaaaa in slot a" in warning for warning in outcome.warnings)
+        await asyncio.sleep(600)
+        assert processes_of(old).exit_code == -15
+
+    tell(tmp_path, story, {WORKER: {"command": "work", "stop_timeout_ms": 700_000}})
+
+
+def test_deploy_is_refused_by_name_if_the_only_tree_that_it_could_take_is_occupied(tmp_path: Path) -> None:
+    async def story(machine: Machine, release: Release) -> None:
+        old = release.runs[WORKER]
+        processes_of(old).works_s = 600
+        await deploy(machine, "b")
+        outcome = await machine.deployer.deploy("c", "cli", lambda _: None)
+        assert isinstance(outcome, StageFailed)
+        assert "worker of aaaaaaaa in slot a" in str(outcome)
+        assert live(machine).version.commit == COMMITS["b"]
+
+    tell(tmp_path, story, {WORKER: {"command": "work", "stop_timeout_ms": 700_000}}, spare_tree=False)
+
+
 def test_daemon_that_ends_gives_side_runs_their_time(tmp_path: Path) -> None:
     async def story(machine: Machine, release: Release) -> None:
         worker = release.runs[WORKER]

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -269,3 +270,21 @@ def test_status_and_metrics_tell_of_each_process(own_file: Site) -> None:
     assert metric(site, "side_runs_retiring") == 2
     assert metric(site, 'memory_bytes{name="worker",process="side"}') > 1e6
     finish(site)
+
+
+def test_deploy_waits_for_the_process_that_retires_in_its_tree(own_file: Site) -> None:
+    site = own_file
+    site.start()
+    go_live(site, "v1", {"worker": side(site, HELD)})
+    noted(site, "began")
+    go_live(site, "v2", {})
+    go_live(site, "v3", {})
+    with ThreadPoolExecutor() as threads:
+        fourth = threads.submit(deploy, site, "v4", {})
+        wait_until("the fourth deploy has begun", lambda: site.status()["running"] == "checkout")
+        assert (site.data / "tree-1" / "behaviour.json").read_text() == '{"version": "v1"}'
+        assert pids(site)
+        finish(site)
+        assert fourth.result().status == 200
+    assert (site.data / "tree-1" / "behaviour.json").read_text() == '{"version": "v4"}'
+    assert len(notes(site, "ended")) == 1

@@ -81,6 +81,7 @@ class App:
         runs = JobRuns(cron.machine, store, tasks)
         self.occupancy = slots.occupancy
         self.occupancy.ask(runs.in_tree)
+        self.occupancy.ask(self.supervisor.retirees.in_tree, self.supervisor.retirees.emptied)
         self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)
 
     @classmethod

@@ -10,6 +10,9 @@ from slot_machine.core.model import Version
 from slot_machine.core.phases import Event
 from slot_machine.state.store import Store
 
+EMPTIED_WITHIN_S = 60.0
+"""So long a deploy waits for processes that retire in the tree that it needs."""
+
 
 @dataclass(frozen=True)
 class Placing:
@@ -26,6 +29,7 @@ class Placing:
         """
         previous = self._store.state().previous
         version = self._in_free_tree(attempt, version)
+        await self._emptied(attempt, version.tree if self._has_spare_tree or not previous else previous.tree)
         occupied = self._slots.occupancy.of(version.tree)
         has_room = not occupied and await self._has_room(attempt, version)
         if not previous or (has_room and self._has_spare_tree):
@@ -61,6 +65,7 @@ class Placing:
             self._slots.warn_of_build(attempt, version)
             return Event.REUSE
         attempt.on(Event.PREPARE_AGAIN, describe(version))
+        await self._emptied(attempt, version.tree)
         await self._slots.prepare(attempt, version, again=True)
         return Event.PREPARED
 
@@ -72,6 +77,12 @@ class Placing:
         version = version.moved(version.slot, free[0])
         attempt.aim(version)
         return version
+
+    async def _emptied(self, attempt: RunningAttempt, tree: int) -> None:
+        """Gives what ends in the tree some time for that."""
+        if running := self._slots.occupancy.of(tree):
+            attempt.output(f"waits for up to {EMPTIED_WITHIN_S:g} s until this has ended: {', '.join(running)}")
+            await self._slots.occupancy.emptied(tree, EMPTIED_WITHIN_S)
 
     async def _has_room(self, attempt: RunningAttempt, version: Version) -> bool:
         """Measures again, then removes what failed deploys wrote into its tree, if it lacks room otherwise."""

@@ -32,8 +32,14 @@ class Retirees:
         """The first one that retired comes first."""
         return list(self._ending)
 
-    def in_tree(self, tree: int) -> list[Run]:
-        return [run for run in self._ending if run.version.tree == tree]
+    def in_tree(self, tree: int) -> list[str]:
+        """In words."""
+        return [f"{run} (pid {run.session.pid}, told to end)" for run in self._in_tree(tree)]
+
+    async def emptied(self, tree: int) -> None:
+        """Waits until none is in the tree."""
+        while runs := self._in_tree(tree):
+            await self.gone(runs)
 
     def in_the_way_of(self, name: str) -> list[Run]:
         """Those of the process called `name`, and each singleton, because a new name does not make it another one."""
@@ -67,6 +73,9 @@ class Retirees:
         """Leaves them to the next daemon."""
         for task in self._ending.values():
             task.cancel()
+
+    def _in_tree(self, tree: int) -> list[Run]:
+        return [run for run in self._ending if run.version.tree == tree]
 
     def _signal(self, run: Run, attempt: int, *, quiet: bool) -> None:
         run.retire(Retiring(_now_s(), attempt))
