@@ -124,10 +124,12 @@ def test_version_that_is_never_healthy_starts_no_process(own_file: Site) -> None
     assert pids(site)
 
 
-@pytest.mark.parametrize("how", ["kill", "reload"])
-def test_next_daemon_goes_on_with_what_runs_and_what_retires(own_file: Site, how: str) -> None:
+@pytest.mark.parametrize(("how", "options"), [("kill", ()), ("reload", ()), ("kill", ("--no-proxy",))])
+def test_next_daemon_goes_on_with_what_runs_and_what_retires(
+    own_file: Site, how: str, options: tuple[str, ...]
+) -> None:
     site = own_file
-    site.start()
+    site.start(*options)
     go_live(site, "v1", {"worker": side(site, HELD)})
     noted(site, "began")
     go_live(site, "v2", {"worker": side(site, HELD)})
@@ -136,7 +138,7 @@ def test_next_daemon_goes_on_with_what_runs_and_what_retires(own_file: Site, how
     before = listed(site, "processes")[0]["pid"]
     if how == "kill":
         kill_daemon(site)
-        site.start()
+        site.start(*options)
     else:
         assert site.post("/reload").status == 202
         wait_until("the daemon was reloaded", lambda: site.status()["reloads"] == 1)

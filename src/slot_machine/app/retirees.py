@@ -52,7 +52,7 @@ class Retirees:
         Without `quiet`, the stop signal comes at once.
         """
         for run in runs:
-            if run.running and not run.retiring:
+            if run.running and run.process and not run.retiring:
                 self._signal(run, attempt, quiet=quiet)
             self._ending[run] = self._tasks.create_task(self._end(run))
 
@@ -78,11 +78,12 @@ class Retirees:
         return [run for run in self._ending if run.version.tree == tree]
 
     def _signal(self, run: Run, attempt: int, *, quiet: bool) -> None:
-        run.retire(Retiring(_now_s(), attempt))
+        retiring = Retiring(_now_s(), attempt)
         if quiet and run.process and run.process.quiet_signal:
             run.ask(run.process.quiet_signal)
+            run.retire(retiring)
         else:
-            _tell(run)
+            _tell(run, retiring)
 
     async def _end(self, run: Run) -> None:
         try:
@@ -104,7 +105,7 @@ class Retirees:
             return await run.stop(0) and False
         if not run.retiring.told_s:
             await self._quiet(run, run.retiring.since_s + run.version.config.drain_timeout_s - _now_s())
-            _tell(run)
+            _tell(run, run.retiring)
         return await run.end_within(run.retiring.told_s + run.process.stop_timeout_s - _now_s())
 
     async def _quiet(self, run: Run, left_s: float) -> None:
@@ -115,13 +116,13 @@ class Retirees:
         finally:
             for waiting in sooner:
                 waiting.cancel()
+            await asyncio.gather(*sooner, return_exceptions=True)
 
 
-def _tell(run: Run) -> None:
+def _tell(run: Run, retiring: Retiring) -> None:
     assert run.process
-    assert run.retiring
     run.ask(run.process.stop_signal)
-    run.retire(msgspec.structs.replace(run.retiring, told_s=_now_s()))
+    run.retire(msgspec.structs.replace(retiring, told_s=_now_s()))
 
 
 def _now_s() -> float:
