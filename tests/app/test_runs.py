@@ -271,6 +271,16 @@ def test_under_replace_side_runs_end_before_the_web_run_is_stopped(tmp_path: Pat
     tell(tmp_path, story, strategy="replace")
 
 
+def test_side_run_that_is_killed_under_replace_is_in_the_reply(tmp_path: Path) -> None:
+    async def story(machine: Machine, release: Release) -> None:
+        processes_of(release.runs[WORKER]).works_s = STOP_S + 1
+        outcome = await deploy(machine, "b")
+        assert any("its jobs may run again" in warning for warning in outcome.warnings)
+        assert outcome.warnings == machine.store.attempts(1)[0].warnings
+
+    tell(tmp_path, story, strategy="replace")
+
+
 def test_under_replace_side_runs_come_back_if_the_deploy_fails(tmp_path: Path) -> None:
     async def story(machine: Machine, release: Release) -> None:
         old = release.runs[WORKER]

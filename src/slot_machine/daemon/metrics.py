@@ -4,15 +4,15 @@ https://prometheus.io/docs/instrumenting/exposition_formats
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Literal
 
 from slot_machine.app.jobs import Jobs
 from slot_machine.app.run import Run
+from slot_machine.app.side_watch import SideWatch
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.model import WEB
-from slot_machine.core.side_runs import parts
 from slot_machine.core.upstream import LATENCY_BOUNDS_S
 from slot_machine.daemon import side_status
 from slot_machine.host.process.proc import resident_bytes
@@ -71,24 +71,27 @@ def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:
     memory = Metric("gauge", "memory_bytes", "Resident memory")
     memory.add(resident_bytes(os.getpid()), process="daemon")
     memory.add(sum(map(resident_bytes, measured.pids)), process="proxy")
-    release = supervisor.release
-    if release and supervisor.running:
-        memory.add(sum(map(resident_bytes, release.web.session.members())), process="app")
-    side_runs = [*(run for name, run in release.runs.items() if name != WEB)] if release else []
-    for name, runs in _by_process(side_runs):
+    if supervisor.release and supervisor.running:
+        memory.add(sum(map(resident_bytes, supervisor.release.web.session.members())), process="app")
+    side_runs = _side_runs(supervisor)
+    for name, runs in side_runs:
         memory.add(sum(map(side_status.memory_of, runs)), process="side", name=name)
     yield memory
     running = Metric("gauge", "side_runs", "Processes of the live version beside its web process that run")
-    for name, runs in _by_process(side_runs):
+    for name, runs in side_runs:
         running.add(sum(run.running for run in runs), name=name)
     yield running
     yield Metric("gauge", "side_runs_retiring", "Those of earlier versions", len(supervisor.retirees.runs))
 
 
-def _by_process(side_runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:
+def _side_runs(supervisor: Supervisor) -> list[tuple[str, list[Run]]]:
+    """Those that were started, by the name of their process."""
     found: dict[str, list[Run]] = {}
-    for run in side_runs:
-        found.setdefault(parts(run.name)[0], []).append(run)
+    for watch in supervisor.watches.values():
+        if isinstance(watch, SideWatch):
+            runs = found.setdefault(watch.side.name, [])
+            if supervisor.release and (run := supervisor.release.runs.get(watch.name)):
+                runs.append(run)
     return sorted(found.items())
 
 
