@@ -438,6 +438,23 @@ def test_next_daemon_goes_on_with_those_that_retire(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_all_that_retire_after_quick_deploys_end_though_the_daemon_changes(tmp_path: Path) -> None:
+    async def story(machine: Machine, release: Release) -> None:
+        old = [release.runs[WORKER]]
+        processes_of(old[0]).works_s = STOP_S * 2
+        await deploy(machine, "b")
+        old.append(live(machine).runs[WORKER])
+        processes_of(old[1]).works_s = STOP_S * 2
+        await deploy(machine, "c")
+        assert machine.supervisor.retirees.runs == old
+        await next_daemon(machine)
+        await asyncio.sleep(STOP_S + 1)
+        assert machine.running == list(machine.launcher.started[-2:])
+        assert machine.supervisor.retirees.runs == []
+
+    tell(tmp_path, story)
+
+
 def test_side_run_that_did_not_run_when_the_release_was_taken_over_is_started(tmp_path: Path) -> None:
     async def story(machine: Machine, release: Release) -> None:
         worker = release.runs[WORKER]

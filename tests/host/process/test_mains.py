@@ -81,6 +81,20 @@ def test_shell_with_a_trap_handles_the_signal_itself(start: Start) -> None:
     assert mains(pid, signal.SIGTERM) == [pid]
 
 
+@pytest.mark.skipif(not shutil.which("npm"), reason="needs npm")
+def test_script_that_npm_runs_is_the_main_process(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"scripts": {"worker": "sleep 600; true"}}')
+    pid = start("/bin/sh", "-c", f"cd {tmp_path} && npm run worker", descendants=3)
+    assert commands(mains(pid, signal.SIGTERM)) == [SLEEP]
+
+
+@pytest.mark.parametrize("program", ["yarn", "/usr/lib/pnpm.cjs", "node /usr/bin/yarn.js", "node /opt/npm-cli.js"])
+def test_runner_is_known_by_its_name(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "command_line", lambda pid: f"{program} run worker" if pid == 1 else "node worker.js")
+    monkeypatch.setattr(proc, "children", lambda pid: [2] if pid == 1 else [])
+    assert mains(1, signal.SIGTERM) == [2]
+
+
 def test_only_main_processes_are_asked_and_the_rest_is_killed_at_the_end(tmp_path: Path) -> None:
     """The child of the main process would die of the signal, as those of a Celery pool do."""
     program = tmp_path / "main.py"
