@@ -455,6 +455,22 @@ def test_all_that_retire_after_quick_deploys_end_though_the_daemon_changes(tmp_p
     tell(tmp_path, story)
 
 
+def test_daemon_that_is_killed_right_after_the_switch_leaves_its_end_to_the_next_one(tmp_path: Path) -> None:
+    async def story(machine: Machine, release: Release) -> None:
+        worker, version = release.runs[WORKER], Version("b", COMMITS["b"], 2, release.version.config)
+        machine.trees.heads[2] = version.commit
+        candidate = await machine.launcher.launch_beside(version)
+        machine.store.save_state(machine.store.state().promoted(version, "2026-11-27T10:00:00Z"))
+        await next_daemon(machine)
+        assert signals(worker) == ["SIGTERM"]
+        await until(lambda: not worker.running)
+        assert live(machine).version == version
+        assert machine.running == [candidate.web, machine.launcher.started[-1]]
+        assert machine.launcher.started[-1].name == WORKER
+
+    tell(tmp_path, story)
+
+
 def test_side_run_that_did_not_run_when_the_release_was_taken_over_is_started(tmp_path: Path) -> None:
     async def story(machine: Machine, release: Release) -> None:
         worker = release.runs[WORKER]
