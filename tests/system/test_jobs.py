@@ -86,6 +86,9 @@ def test_a_job_each_minute_through_deploys_a_reload_and_a_kill(site: Site) -> No
     assert re.search(r"(?m)^jobs +long \(\* \* \* \* \*\) next \S+:00.000Z; last \S+Z running$", shown), shown
     assert re.search(r"(?m)^ +fail \(\* \* \* \* \*\) next \S+; last \S+Z failed$", shown), shown
 
+    assert "job" not in exchange(site.api_port, "GET", "/history?jobs=false")[1].decode().replace('"job":""', "")
+    assert exchange(site.api_port, "GET", "/history?jobs=maybe")[0] == 400
+
     for version in ("v2", "v3", "v4"):
         deploy(site, version, long=LONG)
     assert list(jobs(site)) == ["long"]

@@ -56,7 +56,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     schedule: Annotated[str, Doc('when it runs, as in crontab(5): `"0 3 * * *"` or `"@daily"`')]
     command: Annotated[str, Doc("what runs; `/bin/sh -c` runs it in the root folder of the version's files")]
-    timeout_ms: Annotated[TimeLimit, Doc("time limit of a run; after it, all that it started is killed")] = 3_600_000
+    timeout_ms: Annotated[TimeLimit, Doc("its time limit; then a run gets SIGTERM, and SIGKILL 10 s later")] = 3_600_000
 
     @property
     def timeout_s(self) -> float:

@@ -1,0 +1,16 @@
+"""What `start` refuses before there is a daemon."""
+
+from pathlib import Path
+
+import pytest
+
+from slot_machine.cli.start import options
+from slot_machine.core.errors import ConfigError
+
+
+def test_a_time_zone_that_the_machine_does_not_know_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "slot-machine.json"
+    file.write_text('{"start_command": "app", "cron_timezone": "Mars/Olympus"}')
+
+    with pytest.raises(ConfigError, match="cron_timezone: this machine knows no time zone 'Mars/Olympus'"):
+        options(file, None, None, None, proxy=True, rebuild_state=False)
