@@ -49,6 +49,7 @@ class JobMachine:
         self.folders: list[Path] = []
         self.failures: list[Exception] = []
         """Of the next starts."""
+        self.not_adopted: set[str] = set()
         self.takes_s = 5.0
         self.code = 0
         self.prints = b""
@@ -77,6 +78,8 @@ class JobMachine:
         return self._run(name, version, processes, log), log
 
     def adopt(self, name: str, run: UnderWay) -> tuple[Run, SlotLog]:
+        if name in self.not_adopted:
+            raise OSError(24, "Too many open files")
         log = self._logs.open(run.version.slot, f"cron.{name}", run.log_begin)
         log.close()
         processes = next(found for found in self.runs if found.identity == run.identity)

@@ -30,6 +30,7 @@ from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network.probe import Answer
 from slot_machine.host.process.proc import Identity
+from slot_machine.state.history import UnderWay
 from slot_machine.state.schema import SCHEMA
 from slot_machine.state.store import Role, Store
 from slot_machine.traffic import mode as modes
@@ -490,6 +491,10 @@ class Database(Store):
     def begin(self, attempt: Attempt, handled_until: str = "") -> Attempt:
         self._faults.now("begin")
         return super().begin(attempt, handled_until)
+
+    def save_under_way(self, attempt: Attempt, run: UnderWay) -> None:
+        self._faults.now("save under way")
+        super().save_under_way(attempt, run)
 
     def save_attempt(self, attempt: Attempt) -> None:
         self._faults.now("save attempt")

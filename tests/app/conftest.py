@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from slot_machine.app import jobs
+from tests.app.job_stories import HOUR_S
 from tests.fakes import Database, Faults
 from tests.shop import Shop
 
@@ -29,3 +31,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     shop = Shop(tmp_path)
     yield shop
     shop.store.close()
+
+
+@pytest.fixture
+def days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look at the clock each second of a day takes seconds."""
+    monkeypatch.setattr(jobs, "LOOK_S", HOUR_S)

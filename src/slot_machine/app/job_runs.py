@@ -12,6 +12,7 @@ from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.job_run import JobRun, Machine
 from slot_machine.core.config import Job
 from slot_machine.core.model import Attempt, Result, Version, short
+from slot_machine.state.history import UnderWay
 from slot_machine.state.store import Store
 
 RETRY_S = 1.0
@@ -31,15 +32,29 @@ class JobRuns:
         self._following: set[asyncio.Task[None]] = set()
         self._last: dict[str, Attempt] = {}
         self._unsaved: list[Attempt] = []
+        self._left: dict[str, tuple[Attempt, UnderWay]] | None = None
+        """What is to be adopted; None until that is known."""
 
     def adopt(self) -> None:
-        """Those that an earlier daemon left. Raises nothing."""
-        with going_on("cannot tell which jobs run"):
-            for record, left in self._store.runs_under_way():
-                with going_on(f"cannot take over job {record.job}"):
-                    run, output = self._machine.adopt(record.job, left)
-                    began_s = left.began_s if run.running else asyncio.get_running_loop().time()
-                    self._follow(JobRun(record, run, output, left.timeout_s, began_s))
+        """Those that an earlier daemon left. Raises sqlite3.Error, OSError; call it again then."""
+        if self._left is None:
+            self._left = {record.job: (record, left) for record, left in self._store.runs_under_way()}
+        failure = None
+        for name, (record, left) in list(self._left.items()):
+            try:
+                run, output = self._machine.adopt(name, left)
+            except OSError as error:
+                failure = error
+                continue
+            del self._left[name]
+            began_s = left.began_s if run.running else asyncio.get_running_loop().time()
+            self._follow(JobRun(record, run, output, left.timeout_s, began_s))
+        if failure:
+            raise failure
+
+    def may_run(self, job: str) -> bool:
+        """Whether no run can be there that was not adopted yet."""
+        return self._left is not None and job not in self._left
 
     def start(self, record: Attempt, version: Version, folder: Path, job: Job) -> None:
         """Raises nothing. `record` is its entry in the history."""
@@ -56,6 +71,8 @@ class JobRuns:
 
     async def stop(self) -> None:
         """Ends all, each in its time. Raises nothing."""
+        with going_on("cannot take over the jobs that an earlier daemon left"):
+            self.adopt()
         await self.let_go()
         runs = list(self.under_way.values())
         for run, record in zip(runs, await asyncio.gather(*(run.stop() for run in runs)), strict=True):
@@ -71,7 +88,8 @@ class JobRuns:
 
     def in_tree(self, tree: int) -> list[str]:
         """In words."""
-        return [str(run) for run in self.under_way.values() if run.run.version.tree == tree]
+        left = [f"job {name}" for name, (_, left) in (self._left or {}).items() if left.version.tree == tree]
+        return left + [str(run) for run in self.under_way.values() if run.run.version.tree == tree]
 
     def last(self, job: str) -> Attempt | None:
         """Its run that is under way, else the latest one. Raises sqlite3.Error."""

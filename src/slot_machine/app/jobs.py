@@ -23,6 +23,8 @@ from slot_machine.state.store import Store
 LOOK_S = 1.0
 """The clock is looked at again after this time at the latest: it may be set, and the machine may sleep."""
 
+LOOKING = "cannot look after the jobs"
+
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +66,8 @@ class Jobs:
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Before a tree is overwritten, because an earlier daemon may have left a run in it."""
-        self.runs.adopt()
+        with self._told_once(LOOKING):
+            self.runs.adopt()
         self._keeping = tasks.create_task(self._keep())
 
     async def stop(self) -> None:
@@ -84,9 +87,10 @@ class Jobs:
     async def _keep(self) -> None:
         """Runs until cancelled."""
         while True:
-            with self._told_once("cannot look after the jobs"):
-                self.runs.save_unsaved()
+            with self._told_once(LOOKING):
                 self._follow_live()
+                self.runs.save_unsaved()
+                self.runs.adopt()
             for name, entry in self._table.items():
                 with self._told_once(f"cannot look after job {name}"):
                     self._look_at(name, entry)
@@ -159,7 +163,7 @@ class Jobs:
             self._tell_overdue(name, entry)
         if missed:
             self._miss(name, entry, missed, entry.missed_until(now))
-        if not entry.waiting or not self._supervisor.watching:
+        if not entry.waiting or not self._supervisor.watching or not self.runs.may_run(name):
             return
         if run := self.runs.under_way.get(name):
             self._miss_behind(run, name, entry, now)
