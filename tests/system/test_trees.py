@@ -166,7 +166,8 @@ def test_tree_of_a_redeployed_commit_is_in_use_until_it_was_drained(site: Site) 
     with ThreadPoolExecutor() as pool:
         held = pool.submit(site.get, "/held")
         wait_until("the request is in flight", lambda: metric(site, 'requests_in_flight{slot="b"}') == 1)
-        deploying = subprocess.Popen([site.orchestrator.binary, "deploy"], cwd=site.repo, stderr=subprocess.DEVNULL)
+        command = f"exec {site.orchestrator.binary} deploy --force"
+        deploying = subprocess.Popen(command, shell=True, cwd=site.repo, stderr=subprocess.DEVNULL)
         wait_until("it drains", lambda: site.status()["running"] == "drain")
         kill_daemon(site)
         deploying.wait(10)

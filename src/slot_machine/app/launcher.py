@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from slot_machine.app.diagnosis import Boot
+from slot_machine.app.failures import going_on
 from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
 from slot_machine.core.config import DaemonConfig
@@ -156,7 +157,8 @@ class Launcher:
         """`release_id` is 0 for the first run of a release."""
         self._store.reserve.give_up_if_full()
         slot_log = self.open_log(version, Phase.START)
-        self._remember_environment(version)
+        with going_on("cannot write down with which env_file the app was started"):
+            self._store.save_env_file_digest(version.tree, self.env_file_digest())
         try:
             start = self._arranged(arrange)
             env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
@@ -173,13 +175,6 @@ class Launcher:
         finally:
             slot_log.close()
         return run
-
-    def _remember_environment(self, version: Version) -> None:
-        """Raises nothing: a restart needs no disk."""
-        try:
-            self._store.save_env_file_digest(version.tree, self.env_file_digest())
-        except sqlite3.Error as error:
-            log.error("cannot write down with which env_file %s was started: %s", describe(version), error)
 
     def _arranged(self, arrange: Callable[[int], Start]) -> Start:
         try:
