@@ -16,7 +16,7 @@ def children_of(pid: int, name: str) -> list[int]:
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             state, parent, *_ = Path(f"/proc/{entry}/stat").read_text().rpartition(") ")[2].split()
-            command = Path(f"/proc/{entry}/cmdline").read_text()
+            command = Path(f"/proc/{entry}/cmdline").read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(parent) == pid and name in command and state != "Z":

@@ -100,7 +100,7 @@ def test_output_of_setup_and_app_in_a_deploy(site: Site) -> None:
     site.commit("\u202e bad", exit=3)
 
     status, got = on_terminal(site.orchestrator.binary, "deploy", cwd=site.repo)
-    piped = site.run("deploy")
+    piped = site.run("deploy", "--setup")
 
     assert status == piped.returncode == 1
     assert harmful(got) == []
