@@ -101,7 +101,7 @@ def test_links_of_a_daemon_that_was_killed_meanwhile_are_removed_before_the_next
     assert linked(trees).exists()
 
     async def clear(assets: Assets, _: RunningAttempt) -> None:
-        await assets.clear(NEW.tree)
+        await assets.clear(NEW)
 
     tell(trees, store, clear)
 
@@ -118,7 +118,7 @@ def test_build_does_not_begin_while_links_can_not_be_removed(
 
     async def clear(assets: Assets, _: RunningAttempt) -> None:
         with pytest.raises(PermissionError):
-            await assets.clear(NEW.tree)
+            await assets.clear(NEW)
 
     tell(trees, store, link)
     monkeypatch.setattr(files, "remove", refused)

@@ -13,7 +13,6 @@ from spec.web import call
 from tests.world import Site, Value, serves
 
 BUILD = """set -e
-rm -rf public
 mkdir -p public/assets
 name=app-$(sha256sum app.js | cut -c 1-8).js
 cp app.js public/assets/$name
@@ -86,6 +85,28 @@ def test_page_of_an_earlier_version_finds_its_script(shop: Shop, ignored: str) -
     assert not (site.data / "kept").exists(), "no file of another version counts as one that the app wrote"
 
 
+def test_assets_that_are_committed_come_and_go_with_their_commits(shop: Shop) -> None:
+    site = shop.site
+    shop.start(build_command="true")
+    page, scripts = "<script src=/assets/{name}>", []
+    for number in range(1, 6):
+        name = f"app-{number}0000abc.js"
+        shop.commit(f"v{number}", ignored="")
+        files = {"public/assets/shared-3f2a9c1b.js": "shared", f"public/assets/{name}": f"v{number}"}
+        if number > 1:
+            (site.repo / "public" / "assets" / f"app-{number - 1}0000abc.js").unlink()
+        site.commit(f"v{number}", files | {"public/index.html": page.format(name=name)})
+        reply = site.post("/deploy", {"commit": "HEAD"})
+        assert (reply.status, reply.body["warnings"]) == (200, [])
+        scripts.append(f"/assets/{name}")
+
+    assert [site.get(script)[0] for script in scripts] == [404, 200, 200, 200, 200]
+    assert site.get("/assets/shared-3f2a9c1b.js") == (200, "shared")
+    assert not (site.data / "kept").exists()
+    shop.rollback()
+    assert site.get(scripts[-1]) == (200, "v5")
+
+
 def test_failed_deploys_use_up_nothing(shop: Shop) -> None:
     shop.start(asset_keep=1)
     first = shop.deploy("v1")
@@ -102,7 +123,7 @@ def test_failed_deploys_use_up_nothing(shop: Shop) -> None:
 def test_build_that_writes_in_place_changes_no_byte_that_another_version_serves(shop: Shop) -> None:
     shop.start()
     scripts = [shop.deploy("v1")]
-    in_place = f"for name in public/assets/*.js; do echo broken >> $name; done\n{BUILD}"
+    in_place = f"for name in public/assets/*.js; do echo broken >> $name; done\nrm -rf public\n{BUILD}"
     scripts += [shop.deploy(f"v{number}", build=in_place) for number in range(2, 8)]
 
     assert [shop.site.get(script)[1] for script in scripts[3:]] == [f"/* v{number} */" for number in range(4, 8)]

@@ -20,21 +20,19 @@ class Assets:
         self._store = store
         self._pool = Pool(worktrees.data)
 
-    async def clear(self, tree: int) -> None:
-        """Removes the files of other versions: a build that wrote into one would change it everywhere.
+    async def clear(self, version: Version) -> None:
+        """Before a checkout: removes the assets of other versions from the tree, whether linked or left by a build.
 
-        Raises OSError, sqlite3.Error.
+        A build that wrote into a link would change it everywhere. Raises OSError, sqlite3.Error.
         """
-        path, links = self._worktrees.path(tree), self._store.assets(tree)
-        if not links:
-            return
-
-        def removed() -> None:
-            assets.remove(path, links, {})
-            assets.remove_empty_folders(path, links)
-
-        await in_thread(removed)
-        self._store.save_assets(tree, {})
+        tree, links = self._worktrees.path(version.tree), self._store.assets(version.tree)
+        folder, dirs = self._folder(version), version.config.asset_dirs
+        if links:
+            await in_thread(lambda: assets.remove(tree, links, {}))
+            await in_thread(lambda: assets.remove_empty_folders(tree, links))
+            self._store.save_assets(version.tree, {})
+        if dirs and version.config.asset_keep and self._pool.root.exists():
+            await in_thread(lambda: self._pool.forget(folder, dirs))
 
     async def link(self, attempt: RunningAttempt, version: Version, live: Version | None) -> None:
         """Before a version starts: links what it is to serve of others. `live` is the one that it may replace.

@@ -101,7 +101,7 @@ class Slots:
         await self._worktrees.protect("next", version.commit)
         is_retry = self._store.begun_ns(version.tree) > 0
         self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
-        await self.assets.clear(version.tree)
+        await self.assets.clear(version)
         self.link()
         await self._custody.tell_of_written(attempt, version)
         await self._shared.take_away(attempt, version)

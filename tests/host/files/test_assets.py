@@ -109,7 +109,8 @@ def test_assets_outlive_their_tree_and_leave_after_the_last_version_that_keeps_t
             path.unlink()
 
     assert site.served("tree-5") == {"app-50000abc.js": "v5", "app-40000abc.js": "v4", "app-30000abc.js": "v3"}
-    assert {path.name for path in site.pool.root.iterdir()} == {"3-tree-3", "4-tree-4"}
+    assert {path.name for path in site.pool.root.iterdir()} == {"2-tree-2", "3-tree-3", "4-tree-4"}
+    assert (site.pool.root / "2-tree-2/public/assets/app-20000abc.js").exists(), "for `forget`"
 
 
 def test_what_a_version_has_of_others_is_not_counted_as_its_own(site: Site) -> None:
@@ -151,6 +152,25 @@ def test_no_write_into_one_tree_changes_another(site: Site) -> None:
 
     assert theirs.read_text() == "v1"
     assert site.served("tree-2") == {"app-22222bbb.js": "v2", "app-11111aaa.js": "another build"}
+
+
+def test_what_an_earlier_build_left_in_its_tree_is_forgotten_if_there_is_a_copy(site: Site) -> None:
+    site.build("tree-1", app_11111aaa_js="v1", logo_22222bbb_png="changed", icon_33333ccc_png="failed", plain_js="x")
+    site.build("tree-2", app_11111aaa_js="v1", logo_22222bbb_png="as it was", plain_js="x")
+    site.collect("tree-2")
+
+    site.pool.forget(site.data / "tree-1", DIRS)
+
+    assert site.served("tree-1").keys() == {"logo-22222bbb.png", "icon-33333ccc.png", "plain.js"}
+
+
+def test_nothing_is_left_where_no_version_is_kept(site: Site) -> None:
+    site.build("tree-1", app_11111aaa_js="v1")
+    site.collect("tree-1")
+
+    site.pool.prune("tree-2", 0)
+
+    assert list(site.pool.root.iterdir()) == []
 
 
 def test_file_that_replaced_a_link_stays(site: Site) -> None:

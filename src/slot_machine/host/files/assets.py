@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from slot_machine.core.digested import is_digested
+from slot_machine.core.model import TREES
 from slot_machine.host.files import mounts
 from slot_machine.host.user import rights
 
@@ -56,9 +57,20 @@ class Pool:
         return {name: place / name for place in reversed(places) for name in found(place, dirs)}
 
     def prune(self, version: str, most: int) -> None:
-        """Removes what is not wanted any more while `version` is live. Raises OSError."""
+        """Removes what is not wanted any more while `version` is live. Raises OSError.
+
+        Enough stays that `forget` knows what an earlier version has left in its tree.
+        """
+        most = most and max(most, len(TREES))
         for place in self._others(version)[most:]:
             shutil.rmtree(place)
+
+    def forget(self, folder: Path, dirs: Iterable[str]) -> None:
+        """Removes files of which there is a copy: an earlier build made them. Raises OSError."""
+        places = [place for _, place in self._versions()]
+        for name in list(found(folder, dirs)):
+            if _twin(folder / name, (place / name for place in places)):
+                (folder / name).unlink()
 
     def _others(self, version: str) -> list[Path]:
         return [place for name, place in self._versions() if name != version]
@@ -158,9 +170,8 @@ def _copy(source: Path, target: Path, twins: Iterable[Path]) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.new")
     fresh.unlink(missing_ok=True)
-    twin = next((path for path in twins if state(path) and filecmp.cmp(source, path, shallow=False)), None)
     try:
-        if twin:
+        if twin := _twin(source, twins):
             fresh.hardlink_to(twin)
         else:
             shutil.copyfile(source, fresh, follow_symlinks=False)
@@ -171,6 +182,11 @@ def _copy(source: Path, target: Path, twins: Iterable[Path]) -> None:
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def _twin(file: Path, others: Iterable[Path]) -> Path | None:
+    """The first of the others that has the same bytes."""
+    return next((other for other in others if state(other) and filecmp.cmp(file, other, shallow=False)), None)
 
 
 def _leads_through_folders(top: Path, path: Path) -> bool:
