@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Trees
@@ -70,7 +72,8 @@ class Custody:
     def app_files(self, tree: int) -> AppFiles:
         made, begun_ns = self._store.made(tree), self._store.begun_ns(tree)
         if linked := self._store.assets(tree):
-            made = Made((made or Made()).files | linked, unfinished=bool(made and made.unfinished))
+            made = made or Made()
+            made = msgspec.structs.replace(made, files=made.files | linked)
         shared = [path.place for path in self._store.shared_paths(tree)]
         return AppFiles(self._worktrees.try_git, self._worktrees.path(tree), made, begun_ns, shared)
 
