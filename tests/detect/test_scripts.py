@@ -14,6 +14,13 @@ from tests.detect.given import Files, package, proposed
         ({"start": "NODE_ENV=production node ."}, [], "NODE_ENV=production node ."),
         ({"start": "cross-env NODE_ENV=production node ."}, [], "NODE_ENV=production node ."),
         ({"start": "npx tsx src/index.ts"}, ["tsx"], "node_modules/.bin/tsx src/index.ts"),
+        ({"start": "npx serve dist"}, [], "npx serve dist"),
+        ({"start": "serve dist"}, [], 'export PATH="$PWD/node_modules/.bin:$PATH"; serve dist'),
+        (
+            {"start": "remix-serve build"},
+            ["@remix-run/serve", "express"],
+            "node_modules/.bin/remix-serve ./build/server/index.js",
+        ),
         ({"start": "npm run serve:app", "serve:app": "node app.js"}, [], "node app.js"),
         ({"start": "yarn server", "server": "A=1 node app.js"}, [], "A=1 node app.js"),
         ({"start": "mkdir -p tmp && node app.js"}, [], "mkdir -p tmp && node app.js"),
@@ -118,9 +125,15 @@ def test_standalone_next_in_a_workspace_is_found_after_the_build(tmp_path: Path)
 )
 def test_what_the_build_makes_comes_before_a_development_server(tmp_path: Path, files: Files, start: str) -> None:
     own: Files = {
-        "package.json": package({"start": "ts-node-dev src/index.ts", "build": "tsc"}),
+        "package.json": package({"start": "ts-node-dev src/index.ts", "build": "tsc"}, ["ts-node-dev"]),
         "src/index.ts": "PORT",
         **files,
     }
 
     assert proposed(tmp_path, own).version.start_command == start
+
+
+def test_what_may_install_at_the_start_is_said(tmp_path: Path) -> None:
+    found = proposed(tmp_path, {"package.json": package({"start": "npx serve dist"})})
+
+    assert [line for line in found.look if "may install something at the start" in line]

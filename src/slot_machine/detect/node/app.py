@@ -59,7 +59,7 @@ def find(project: Project, machine: Machine) -> Part | None:
         health="/" if framework and framework.start else "",
         asset_dirs=framework.asset_dirs if framework else (),
         guessed=start.guessed,
-        look=(*start.look, *package.remarks(packed, machine), *_versions(project, packed, machine)),
+        look=(*_getters(start), *start.look, *package.remarks(packed, machine), *_versions(project, packed, machine)),
         reads_port=start.reads_port,
         looks_up=True,
     )
@@ -162,6 +162,11 @@ def _located(command: str, packed: Package, project: Project) -> str:
         return command
     line, needs_path = scripts.located(simple, packed, project)
     return f'PATH="$PWD/{packed.bin}:$PATH" {line}' if needs_path else line
+
+
+def _getters(start: Start) -> tuple[str, ...]:
+    said = f"start_command may install something at the start: add the package of {start.command} to the dependencies"
+    return (said,) if scripts.gets_at_start(start.command) else ()
 
 
 def _versions(project: Project, packed: Package, machine: Machine) -> list[str]:

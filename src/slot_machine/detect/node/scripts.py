@@ -14,6 +14,22 @@ STARTS = ("start:prod", "start:production", "start-prod", "prod", "start", "serv
 RUNTIMES = word_set("node bun deno npm npx yarn pnpm python python3 ruby bundle sh bash java php")
 """Programs that a script finds without `node_modules/.bin` on its PATH."""
 RUNNERS = {("npm", "run"), ("npm", "run-script"), ("yarn", "run"), ("pnpm", "run"), ("bun", "run")}
+OWNERS = {
+    "tsc": "typescript",
+    "nest": "@nestjs/cli",
+    "ng": "@angular/cli",
+    "vue-cli-service": "@vue/cli-service",
+    "react-router": "@react-router/dev",
+    "react-router-serve": "@react-router/serve",
+    "remix": "@remix-run/dev",
+    "remix-serve": "@remix-run/serve",
+    "sequelize": "sequelize-cli",
+    "swc": "@swc/cli",
+    "babel-node": "@babel/node",
+    "medusa": "@medusajs/cli",
+    "strapi": "@strapi/strapi",
+}
+"""The packages of programs that have another name than their package."""
 GETTERS = {("npx",), ("bunx",), ("pnpm", "exec"), ("yarn", "exec"), ("npm", "exec")}
 """Run a program of a package, and may install it at that moment."""
 PACKERS = ("pm2", "docker", "docker-compose", "forever", "heroku", "vercel", "firebase", "serverless")
@@ -85,25 +101,34 @@ def of_line(line: str, package: Package, project: Project) -> str:
         if steps.start:
             steps = steps._replace(start=steps.start._replace(env=(*simple.env, *steps.start.env)))
         return command(steps, package, project)
-    if simple.program in package.dependencies or any(simple.words[: len(getter)] == getter for getter in GETTERS):
-        return located(simple, package, project)[0]
-    return line
+    found, needs_path = located(simple, package, project)
+    return line if needs_path else found
 
 
 def located(simple: Simple, package: Package, project: Project) -> tuple[str, bool]:
     """The command with the path of its program, and whether it needs the PATH of `npm start` instead."""
-    words = simple.words
     for getter in GETTERS:
-        if words[: len(getter)] == getter and len(words) > len(getter) and not words[len(getter)].startswith("-"):
-            words = words[len(getter) :]
-            simple = simple._replace(words=words)
+        rest = simple.words[len(getter) :]
+        if simple.words[: len(getter)] == getter and rest and _is_provided(rest[0], package, project):
+            simple = simple._replace(words=rest)
             break
     if simple.program in RUNTIMES or "/" in simple.program or simple.program in shell.BUILTINS:
         return str(simple), False
     path = f"{package.bin}/{simple.program}"
-    if package.where and not (project.folder / path).exists():
+    if not _is_provided(simple.program, package, project) or (package.where and not (project.folder / path).exists()):
         return str(simple), True
-    return str(simple._replace(words=(path, *words[1:]))), False
+    return str(simple._replace(words=(path, *simple.words[1:]))), False
+
+
+def gets_at_start(command: str) -> bool:
+    """Whether a command may install something when it starts."""
+    return any(f" {' '.join(getter)} " in f" {command} " for getter in GETTERS)
+
+
+def _is_provided(program: str, package: Package, project: Project) -> bool:
+    """Whether a program comes with the project's packages."""
+    owner = OWNERS.get(program, program)
+    return owner in package.dependencies or (project.folder / package.bin / program).exists()
 
 
 def without_watcher(command: Simple) -> Simple | None:
