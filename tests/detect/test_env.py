@@ -44,6 +44,7 @@ def test_nothing(tmp_path: Path) -> None:
         ("KEY = os.environ['KEY']", "KEY"),
         ("KEY = os.environ.get('KEY')", ""),
         ("os.environ['KEY'] = 'x'", ""),
+        ("if 'KEY' in os.environ:\n    key = os.environ['KEY']", ""),
         ("KEY = env('KEY')", "KEY"),
         ("KEY = env('KEY', default='x')", ""),
         ("KEY = config('KEY')", "KEY"),

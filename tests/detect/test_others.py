@@ -109,8 +109,8 @@ CASES: dict[str, tuple[Files, dict[str, object], tuple[str, ...]]] = {
             "asset_dirs": ("public/build/assets",),
         },
         (
-            "set APP_KEY in env_file: `php artisan key:generate --show` makes one",
             "start_command is PHP's own server, which is for development: put php-fpm or FrankenPHP there",
+            "set APP_KEY in env_file: `php artisan key:generate --show` makes one",
         ),
     ),
     "deno": (

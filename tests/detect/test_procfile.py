@@ -96,3 +96,21 @@ def test_port_of_a_go_program_by_flag(tmp_path: Path, flag: str, start: str) -> 
     files: Files = {"go.mod": "module x\n", "main.go": f"package main\n\nfunc main() {{ {flag} }}\n"}
 
     assert proposed(tmp_path, files).version.start_command == start
+
+
+def test_packages_for_developers_are_not_installed_beside_a_back_end(tmp_path: Path) -> None:
+    files: Files = {
+        "Procfile": "web: uwsgi etc/uwsgi.ini\n",
+        "manage.py": "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site.settings')",
+        "requirements.txt": "django\nuwsgi",
+        "package.json": package({"lint": "prettier ."}, ["prettier"]),
+        "package-lock.json": "{}",
+    }
+
+    found = proposed(tmp_path, files)
+
+    assert found.version.start_command == ".venv/bin/uwsgi etc/uwsgi.ini"
+    assert found.version.setup_command == "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"
+    assert "the packages of package.json are not installed, as it neither starts nor builds anything" in found.look
+    assert not [line for line in found.look if "development server" in line]
+    assert found.outside

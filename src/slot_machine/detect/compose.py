@@ -87,7 +87,17 @@ def _parts(project: Project, machine: Machine) -> list[Part]:
     parts = [part for part in found if part]
     if not any(part.start for part in parts) and (files := static.find(project)):
         parts.append(files)
-    return parts
+    return _without_idle_packages(parts)
+
+
+def _without_idle_packages(parts: list[Part]) -> list[Part]:
+    """A package.json that neither starts nor builds anything beside a back end is for its developers."""
+    others = any(part.start for part in parts if not part.looks_up)
+    said = "the packages of package.json are not installed, as it neither starts nor builds anything"
+    return [
+        part._replace(setup="", look=(said,)) if others and part.looks_up and not (part.start or part.build) else part
+        for part in parts
+    ]
 
 
 def _start(project: Project, best: Part) -> tuple[str, tuple[str, ...]]:
@@ -105,7 +115,7 @@ def _located(project: Project, command: str) -> str:
     if project.has("go.mod"):
         command = procfile.located(command, "bin", frozenset({compiled.module_name(project)}))
     found = packages.read(project)
-    return procfile.located(command, found.bin, PYTHON_PROGRAMS) if found else command
+    return procfile.located(command, found.bin, PYTHON_PROGRAMS | found.dependencies) if found else command
 
 
 def _release(project: Project, parts: list[Part]) -> str:
@@ -166,7 +176,7 @@ def _missing(project: Project, start: str) -> list[str]:
 
 def _remarks(project: Project, parts: list[Part], best: Part) -> list[str]:
     found = _ignored(project)
-    found += [line for part in parts for line in part.look if part is best or part.rank is not Rank.STATIC]
+    found += [*best.start_look, *(line for part in parts for line in part.look)]
     found += [
         f"{part.recognised[-1].file} says another way to start: {part.start}"
         for part in parts

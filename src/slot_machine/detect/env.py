@@ -44,7 +44,8 @@ def find(project: Project, *, tracked: bool) -> Environment:
 def required(text: str, project: Project) -> tuple[str, ...]:
     """A line for the user if `.env` lacks variables that a Python source can't do without."""
     found = dict.fromkeys(name for match in REQUIRED.finditer(text) for name in match.groups() if name)
-    missing = frozenset(found) - names(project.on_disk(".env"))
+    missing = frozenset(name for name in found if not re.search(rf"['\"]{name}['\"] in os\.environ", text))
+    missing -= names(project.on_disk(".env"))
     return (f"set {_listed(missing)} in env_file: the settings can't do without",) if missing else ()
 
 

@@ -28,7 +28,7 @@ class Recognised(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Commands are empty if there is none. `look` is what only a person can tell.
+    """Commands are empty if there is none. `look` is what only a person can tell; `start_look` is about `start` alone.
 
     `reads_port`: the start command passes `$PORT` on, or something that it starts is known to read it.
     """
@@ -47,6 +47,7 @@ class Part(NamedTuple):
     asset_dirs: tuple[str, ...] = ()
     guessed: tuple[str, ...] = ()
     look: tuple[str, ...] = ()
+    start_look: tuple[str, ...] = ()
     reads_port: bool = True
     looks_up: bool = False
     """The tools look for files in the folders above the slot."""

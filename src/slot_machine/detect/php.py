@@ -34,7 +34,7 @@ def find(project: Project, machine: Machine) -> Part | None:
     router = f" {folder}/index.php" if folder and any(name.startswith(("symfony/", "slim/")) for name in needs) else ""
     if not folder and not project.has("index.php"):
         return part
-    return part._replace(start=SERVER.format(folder=folder or ".") + router, rank=Rank.APP, look=(*part.look, SAID))
+    return part._replace(start=SERVER.format(folder=folder or ".") + router, rank=Rank.APP, start_look=(SAID,))
 
 
 def _laravel(project: Project, part: Part, *, octane: bool) -> Part:
@@ -52,5 +52,6 @@ def _laravel(project: Project, part: Part, *, octane: bool) -> Part:
         shared_dirs=("storage",),
         shared_files=files,
         asset_dirs=("public/build/assets",) if project.has("package.json") else (),
-        look=(*part.look, *secret, *(() if octane else (SAID,))),
+        look=(*part.look, *secret),
+        start_look=() if octane else (SAID,),
     )

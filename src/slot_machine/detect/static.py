@@ -19,6 +19,6 @@ def find(project: Project) -> Part | None:
                 recognised=(Recognised("files only", name),),
                 start=f"python3 -m http.server --bind 127.0.0.1 --directory {folder} $PORT",
                 rank=Rank.STATIC,
-                look=(SAID.format(what=what), *((WHOLE,) if folder == "." else ())),
+                start_look=(SAID.format(what=what), *((WHOLE,) if folder == "." else ())),
             )
     return None

@@ -59,7 +59,8 @@ def find(project: Project, machine: Machine) -> Part | None:
         health="/" if framework and framework.start else "",
         asset_dirs=framework.asset_dirs if framework else (),
         guessed=start.guessed,
-        look=(*_getters(start), *start.look, *package.remarks(packed, machine), *_versions(project, packed, machine)),
+        start_look=(*_getters(start), *start.look),
+        look=(*package.remarks(packed, machine), *_versions(project, packed, machine)),
         reads_port=start.reads_port,
         looks_up=True,
     )

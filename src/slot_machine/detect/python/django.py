@@ -40,7 +40,6 @@ def find(project: Project, packages: Packages | None) -> Part | None:
     look = [f"several Django projects: {', '.join((managers[0], *others))}. The first one was taken"] if others else []
     own = packages.bin if packages else "python3"
     start, rank, words = _start(project, site, packages)
-    look += words
     python = f"{own}/python" if packages else "python3"
     manage = _within(site, f"{_settings(site)}{_out(site, python)} manage.py")
     static, reason = _collects(project, site)
@@ -61,6 +60,7 @@ def find(project: Project, packages: Packages | None) -> Part | None:
         asset_dirs=_assets(site, static),
         guessed=tuple(said),
         look=tuple(look),
+        start_look=tuple(words),
     )
 
 

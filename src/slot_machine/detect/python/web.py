@@ -30,8 +30,7 @@ def find(project: Project, packages: Packages | None) -> Part | None:
     app = _app(project, packages)
     if not app:
         return _script(project, packages)
-    command, look = _server(app, packages)
-    look += _makers(project)
+    command, about_server = _server(app, packages)
     release, said = _migrations(project, app, packages)
     shared = ("instance",) if app.kind == "Flask" and _uses_instance(project) else ()
     return Part(
@@ -42,7 +41,8 @@ def find(project: Project, packages: Packages | None) -> Part | None:
         shared_dirs=shared,
         health="/docs" if app.kind == "FastAPI" and not _has_root(project) else "",
         guessed=said,
-        look=look,
+        look=_makers(project),
+        start_look=about_server,
     )
 
 
