@@ -114,3 +114,17 @@ def test_packages_for_developers_are_not_installed_beside_a_back_end(tmp_path: P
     assert "the packages of package.json are not installed, as it neither starts nor builds anything" in found.look
     assert not [line for line in found.look if "development server" in line]
     assert found.outside
+
+
+def test_rails_runs_in_production(tmp_path: Path) -> None:
+    files: Files = {
+        "Procfile": "web: bundle exec puma -C config/puma.rb\nworker: bundle exec sidekiq\nrelease: RAILS_ENV=x rake y\n",
+        "Gemfile.lock": "GEM\n  specs:\n    railties (7.1.0)\n",
+    }
+
+    found = proposed(tmp_path, files).version
+
+    production = "RAILS_ENV=production RAILS_LOG_TO_STDOUT=1"
+    assert found.start_command == f"{production} bundle exec puma -C config/puma.rb"
+    assert found.workers["worker"].command == f"{production} bundle exec sidekiq"
+    assert found.release_command == "RAILS_ENV=x rake y"

@@ -14,6 +14,9 @@ from tests.detect.given import Files, package, proposed
         ({"start": "NODE_ENV=production node ."}, [], "NODE_ENV=production node ."),
         ({"start": "cross-env NODE_ENV=production node ."}, [], "NODE_ENV=production node ."),
         ({"start": "npx tsx src/index.ts"}, ["tsx"], "node_modules/.bin/tsx src/index.ts"),
+        ({"start": "node --env-file=.env a.js"}, [], "node a.js"),
+        ({"start": "dotenv -e .env -- node a.js"}, [], "node a.js"),
+        ({"start": "env-cmd -f .env node a.js"}, [], "node a.js"),
         ({"start": "npx serve dist"}, [], "npx serve dist"),
         ({"start": "serve dist"}, [], 'export PATH="$PWD/node_modules/.bin:$PATH"; serve dist'),
         (

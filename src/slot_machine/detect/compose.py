@@ -114,6 +114,7 @@ def _located(project: Project, command: str) -> str:
         command = scripts.of_line(command, packed, project)
     if project.has("go.mod"):
         command = procfile.located(command, "bin", frozenset({compiled.module_name(project)}))
+    command = ruby.in_production(project, command)
     found = packages.read(project)
     return procfile.located(command, found.bin, PYTHON_PROGRAMS | found.dependencies) if found else command
 

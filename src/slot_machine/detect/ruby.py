@@ -3,6 +3,7 @@
 import re
 
 from slot_machine.core.config import Process
+from slot_machine.detect import shell
 from slot_machine.detect.machine import Machine, numbers
 from slot_machine.detect.part import Part, Rank, Recognised
 from slot_machine.detect.project import Project
@@ -31,6 +32,15 @@ def find(project: Project, machine: Machine) -> Part | None:
         setup = "bundle config set --local path vendor/bundle && bundle install"
         look.append("commit Gemfile.lock: without it, two deploys may install other versions")
     return app._replace(recognised=(Recognised("Bundler", manifest), *app.recognised), setup=setup, look=tuple(look))
+
+
+def in_production(project: Project, command: str) -> str:
+    """A command of a Procfile for Rails, which runs in development unless it is told otherwise."""
+    gems = _gems(project)
+    simple = shell.only(command)
+    if not {"rails", "railties"} & set(gems) or not simple or "RAILS_ENV" in command:
+        return command
+    return f"{PRODUCTION} {command}" if simple.program in ("bundle", "rails", "rake", "puma", "sidekiq") else command
 
 
 def _gems(project: Project) -> dict[str, str]:

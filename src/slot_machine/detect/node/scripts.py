@@ -190,7 +190,17 @@ def _plain(part: Simple) -> Simple:
         count = next((index for index, word in enumerate(rest) if not shell.ASSIGNMENT.match(word)), len(rest))
         part = Simple((*part.env, *rest[:count]), rest[count:])
         words = part.words
-    return part
+    return _without_env_file(part)
+
+
+def _without_env_file(part: Simple) -> Simple:
+    """Without what reads an env file: slot-machine passes the variables, and a slot has no file that git ignores."""
+    words = part.words
+    if words and _base(words[0]) in ("dotenv", "dotenvx") and "--" in words:
+        words = words[words.index("--") + 1 :]
+    elif words and _base(words[0]) == "env-cmd":
+        words = words[3:] if words[1:2] == ("-f",) else words[1:]
+    return part._replace(words=tuple(word for word in words if not word.startswith("--env-file=")))
 
 
 def _base(program: str) -> str:
