@@ -115,6 +115,8 @@ def _in_words(name: str, value: object) -> "list[str]":
     """The lines that a field of the status takes."""
     if name == "live_config" and isinstance(value, dict):
         return [json.dumps({field: setting for field, setting in value.items() if setting})]
+    if name == "shared" and isinstance(value, dict):
+        return [f"{path} {state}" for path, state in value.items()] or [""]
     if isinstance(value, dict):
         return [_attempt(value)]
     if isinstance(value, list):
