@@ -106,6 +106,7 @@ def test_several_projects_are_listed(tmp_path: Path) -> None:
     ("settings", "env", "said"),
     [
         (SECRET, "", "the settings have no STATIC_ROOT"),
+        (SECRET + "if not DEBUG:\n    " + ROOT, "", "the settings set STATIC_ROOT under a condition"),
         (SETTINGS + ROOT, "", "the settings have no SECRET_KEY"),
         (SETTINGS + ROOT + "SECRET_KEY = os.environ['DJANGO_KEY']", "", "DJANGO_KEY is not set"),
         (SETTINGS + ROOT + "SECRET_KEY = os.environ['DJANGO_KEY']", "DJANGO_KEY=x", ""),

@@ -186,7 +186,7 @@ def test_manifest_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     ("files", "python"),
     [
         ({"requirements.txt": "Django[argon2]==6.1\n"}, "python3.13"),
-        ({"requirements.txt": "Django==1.10.5\n"}, "python3.9"),
+        ({"requirements.txt": "Django==2.2.5\n"}, "python3.9"),
         ({"requirements.txt": "Django>=5\n"}, "python3"),
         ({"requirements.txt": "", ".python-version": "# for all\n3.13\n"}, "python3.13"),
         ({"requirements.txt": "", ".python-version": "3.14\n"}, "python3"),

@@ -126,8 +126,9 @@ def _collects(project: Project, site: Site) -> tuple[bool, str]:
     """Whether collectstatic can run, else why not, if that needs to be said."""
     if "django.contrib.staticfiles" not in site.text:
         return False, ""
-    if not re.search(r"^\s*STATIC_ROOT\s*=", site.text, re.MULTILINE):
-        return False, "build_command has no collectstatic, as the settings have no STATIC_ROOT"
+    if not re.search(r"^STATIC_ROOT\s*=", site.text, re.MULTILINE):
+        has = "set STATIC_ROOT under a condition" if "STATIC_ROOT =" in site.text else "have no STATIC_ROOT"
+        return False, f"build_command has no collectstatic, as the settings {has}"
     secret = re.search(r"^\s*SECRET_KEY\s*=\s*(.+)", site.text, re.MULTILINE)
     if not secret:
         return False, "build_command has no collectstatic, as the settings have no SECRET_KEY"

@@ -20,9 +20,9 @@ MANIFESTS = (
     "pyproject.toml",
     "setup.py",
 )
-DJANGO = {1: "<3.10", 2: "<3.10", 5: ">=3.10", 6: ">=3.12"}
+DJANGO = {1: "<3.8", 2: "<3.10", 5: ">=3.10", 6: ">=3.12"}
 """The Python that each version of Django works with, where that matters today."""
-NEWEST_MINOR = 20
+OLDEST_MINOR, NEWEST_MINOR = 6, 20
 LOCKED = {"uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm", "Pipfile.lock": "pipenv"}
 DEPENDENCIES = (
     """.venv/bin/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"];"""
@@ -108,7 +108,7 @@ def python(project: Project, machine: Machine) -> tuple[str, str]:
     wanted, file = _wanted_version(project)
     said = mismatch(machine, "python3", wanted, file)
     if said and wanted:
-        for minor in range(NEWEST_MINOR, 7, -1):
+        for minor in range(NEWEST_MINOR, OLDEST_MINOR - 1, -1):
             program = f"python3.{minor}"
             if machine.has(program) and machine.version(program) and fits(machine.version(program), wanted):
                 return program, ""
