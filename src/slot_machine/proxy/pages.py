@@ -1,12 +1,13 @@
 """Replies that the proxy gives in place of the app."""
 
-import html
 import json
 import re
 from http import HTTPStatus
 
 RETRY_AFTER_S = 1
 KINDS = re.compile(rb"(?i)application/json|text/html")
+ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+"""The module `html` would take 0.4 MB of memory in each worker, for its table of entities."""
 
 
 def reply(status: HTTPStatus, why: str, accept: bytes, *, connection: bytes, head_only: bool) -> bytes:
@@ -17,7 +18,7 @@ def reply(status: HTTPStatus, why: str, accept: bytes, *, connection: bytes, hea
     else:
         title = f"{status.value} {status.phrase}"
         kind = "text/html; charset=utf-8"
-        body = f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{html.escape(why)}</p>\n".encode()
+        body = f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{why.translate(ESCAPED)}</p>\n".encode()
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         f"Content-Type: {kind}",
