@@ -38,6 +38,8 @@ def test_deploy_in_a_pipe_shows_plain_lines_and_status_what_is_live(site: Site) 
     assert "\x1b" not in done.stderr
     lines = dict(line.split(maxsplit=1) for line in site.run("status").stdout.splitlines() if " " in line)
     assert (lines["live_slot"], lines["live_commit"], lines["healthy"]) == ("a", commit, "true")
+    maps = Path(f"/proc/{site.daemons[-1].process.pid}/maps").read_text()
+    assert "/_ssl." not in maps, "the daemon speaks no TLS, so it spends no memory on it"
 
 
 def test_deploy_on_a_terminal_shows_what_runs(site: Site) -> None:

@@ -79,6 +79,9 @@ def start_(
     rebuild_state: bool,
 ) -> None:
     """Run the daemon in the foreground."""
+    if not check:
+        # asyncio goes without TLS if it can't import it, which saves the daemon 1 MB of memory.
+        sys.modules["ssl"] = None  # type: ignore[assignment]
     from slot_machine.cli import start
 
     printing.log_to_stderr()
