@@ -29,12 +29,12 @@ class Remote:
     gone, and is disconnected.
     """
 
-    def __init__(self, caller: Caller[Reply]) -> None:
+    def __init__(self, caller: Caller[Op, Reply]) -> None:
         self._caller = caller
 
     @classmethod
     async def connect(cls, path: Path) -> Self:
-        return cls(await Caller.connect(path, decode, KeeperGone))
+        return cls(await Caller.connect(path, Request, decode, KeeperGone))
 
     async def introduce(self) -> int:
         """The keeper's pid. Raises Unsteerable if this machine allows no handover."""
@@ -73,7 +73,7 @@ class Remote:
     async def _call(self, op: Op, limit_s: float | None = HUNG_S) -> Reply:
         try:
             async with asyncio.timeout(limit_s):
-                reply = await self._caller.call(lambda number: Request(number, op))
+                reply = await self._caller.call(op)
         except TimeoutError:
             await self.disconnect()
             raise KeeperGone("the keeper of the handover does not answer") from None

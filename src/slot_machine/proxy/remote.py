@@ -3,29 +3,15 @@
 import os
 import socket
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import msgspec
 
 from slot_machine.core.errors import DataPlaneGone
-from slot_machine.core.upstream import Counts
 from slot_machine.host.network.control_socket import Caller, reachable
-from slot_machine.proxy.wire import (
-    Close,
-    Drained,
-    Forget,
-    Hold,
-    Introduce,
-    Measure,
-    Op,
-    Reply,
-    Request,
-    Retire,
-    Route,
-    Settings,
-    Unwind,
-)
+from slot_machine.proxy.wire import Introduce, Op, Reply, Request, Settings
 
+Connection = Caller[Op, Reply]
 decode = msgspec.json.Decoder(Reply).decode
 
 INTRODUCTION_TIMEOUT_S = 10.0
@@ -42,45 +28,9 @@ class Introduction(NamedTuple):
     listeners: dict[str, socket.socket]
 
 
-class Remote:
-    """Each call returns once the worker obeys it. All raise DataPlaneGone."""
-
-    def __init__(self, caller: Caller[Reply]) -> None:
-        self._caller = caller
-
-    @classmethod
-    async def connect(cls, path: Path) -> Self:
-        return cls(await Caller.connect(path, decode, DataPlaneGone))
-
-    async def route(self, order: Route) -> Counts:
-        return (await self._call(order)).counts or Counts()
-
-    async def hold(self, limit_s: float) -> None:
-        await self._call(Hold(limit_s))
-
-    async def drained(self, run_id: int) -> None:
-        await self._call(Drained(run_id))
-
-    async def unwind(self, run_id: int, over_s: float) -> None:
-        await self._call(Unwind(run_id, over_s))
-
-    async def forget(self, run_id: int) -> Counts:
-        return (await self._call(Forget(run_id))).counts or Counts()
-
-    async def measure(self) -> Reply:
-        return await self._call(Measure())
-
-    async def retire(self) -> None:
-        await self._call(Retire())
-
-    async def close_listeners(self) -> None:
-        await self._call(Close())
-
-    async def disconnect(self) -> None:
-        await self._caller.disconnect()
-
-    async def _call(self, op: Op) -> Reply:
-        return await self._caller.call(lambda number: Request(number, op))
+async def connect(path: Path) -> Connection:
+    """Raises DataPlaneGone, and so do calls."""
+    return await Caller.connect(path, Request, decode, DataPlaneGone)
 
 
 def introduce(path: Path) -> Introduction | None:

@@ -4,24 +4,21 @@ import asyncio
 import itertools
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from slot_machine.core.errors import StartRefused
 from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 from slot_machine.host.network import ports
-from slot_machine.proxy.remote import Remote
-from slot_machine.proxy.wire import Route, Settings
+from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Measure, Op, Reply, Route, Settings, Unwind
 from slot_machine.traffic.worker import ANSWER_S, Left, Worker
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Measured(NamedTuple):
@@ -107,26 +104,26 @@ class DataPlane:
         own = {listener: tuple(shares) for listener, shares in (targets or {}).items()}
         self._routed, self._holding = Route(upstream, own), False
         order = self._routed
-        retiring = asyncio.gather(*(worker.ask(lambda remote: remote.route(order)) for worker in self._retiring))
+        retiring = asyncio.gather(*(worker.ask(order) for worker in self._retiring))
         counted = await asyncio.gather(*(worker.route(order) for worker in self._workers))
-        return reduce(add, filter(None, [*counted, *await retiring]))
+        return _sum([*counted, *(reply.counts for reply in await retiring if reply)])
 
     async def hold(self, limit_s: float) -> None:
         self._routed, self._holding, self._hold_s = Route(None), True, limit_s
-        await self._each(lambda remote: remote.hold(limit_s))
+        await self._each(Hold(limit_s))
 
     async def drained(self, upstream: Upstream) -> None:
-        await self._each(lambda remote: remote.drained(upstream.run_id), limit_s=None)
+        await self._each(Drained(upstream.run_id), limit_s=None)
 
     async def unwind(self, upstream: Upstream, over_s: float) -> None:
-        await self._each(lambda remote: remote.unwind(upstream.run_id, over_s))
+        await self._each(Unwind(upstream.run_id, over_s))
 
     async def forget(self, upstream: Upstream) -> Counts | None:
-        counted = await self._each(lambda remote: remote.forget(upstream.run_id))
-        return reduce(add, counted) if counted else None
+        replies = await self._each(Forget(upstream.run_id))
+        return _sum(reply.counts for reply in replies) if replies else None
 
     async def measure(self) -> Measured:
-        replies = await self._each(Remote.measure)
+        replies = await self._each(Measure())
         totals: dict[str, Totals] = {}
         for reply in replies:
             for slot, counted in (reply.totals or {}).items():
@@ -145,7 +142,7 @@ class DataPlane:
             worker.to_end = True
         for listener in self._listeners.values():
             listener.close()
-        await self._each(Remote.close_listeners)
+        await self._each(Close())
 
     async def stop(self) -> None:
         await asyncio.gather(*(worker.stop() for worker in self._all))
@@ -188,10 +185,14 @@ class DataPlane:
             holding=self._holding,
         )
 
-    async def _each(self, ask: Callable[[Remote], Awaitable[T]], limit_s: float | None = ANSWER_S) -> list[T]:
-        """The answers of the workers that gave one within `limit_s`."""
-        answers = await asyncio.gather(*(worker.ask(ask, limit_s) for worker in self._all))
-        return [answer for answer in answers if answer is not None]
+    async def _each(self, order: Op, limit_s: float | None = ANSWER_S) -> list[Reply]:
+        """The replies of the workers that gave one within `limit_s`."""
+        replies = await asyncio.gather(*(worker.ask(order, limit_s) for worker in self._all))
+        return [reply for reply in replies if reply]
+
+
+def _sum(counts: Iterable[Counts | None]) -> Counts:
+    return reduce(add, filter(None, counts), Counts())
 
 
 def _addresses(listeners: Mapping[str, socket.socket]) -> dict[str, object]:

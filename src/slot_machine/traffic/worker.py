@@ -7,10 +7,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,9 +20,9 @@ from slot_machine.host.network.control_socket import listening
 from slot_machine.host.process import environment, proc, python
 from slot_machine.host.process.containment import mark_of, owner
 from slot_machine.host.process.session import Session, describe_exit
-from slot_machine.proxy import gauge
-from slot_machine.proxy.remote import Introduction, Remote, introduce
-from slot_machine.proxy.wire import Route, Settings
+from slot_machine.proxy import gauge, remote
+from slot_machine.proxy.remote import Introduction, introduce
+from slot_machine.proxy.wire import Measure, Op, Reply, Retire, Route, Settings
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,6 @@ SHORT_LIFE_S = 1.0
 
 BUFFERS_KEPT = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "16777216"}
 """In bytes; see mallopt(3). The buffers of large replies are kept: the kernel would clear returned memory again."""
-
-T = TypeVar("T")
 
 
 class Left(NamedTuple):
@@ -83,7 +81,7 @@ class Worker:
         self._listeners = listeners
         self._settings = settings
         self._session: Session | None = None
-        self._remote: Remote | None = None
+        self._connection: remote.Connection | None = None
         self._gauge_fd = -1
         self._up = asyncio.Event()
         self.to_end = False
@@ -110,8 +108,8 @@ class Worker:
         if self._session:
             await self._session.kill()
             self._session = None
-        if self._remote:
-            await self._remote.disconnect()
+        if self._connection:
+            await self._connection.disconnect()
         self._forget_gauge()
         self._gauge_fd = gauge.create()
         with listening(self._path) as control:
@@ -143,7 +141,7 @@ class Worker:
     async def retire(self) -> None:
         """The process accepts nothing more, and exits when its last connection ends."""
         self.to_end = True
-        await self.ask(Remote.retire)
+        await self.ask(Retire())
 
     async def keep(self) -> None:
         """Starts another process whenever one ends, until `to_end` is set."""
@@ -195,21 +193,21 @@ class Worker:
     async def _route(self, order: Route) -> Counts:
         while self._session or not self.to_end:
             await self._up.wait()
-            remote = self._remote
-            assert remote
+            connection = self._connection
+            assert connection
             try:
-                return await remote.route(order)
+                return (await connection.call(order)).counts or Counts()
             except DataPlaneGone:
-                if remote is self._remote:
+                if connection is self._connection:
                     self._up.clear()
         return Counts()
 
-    async def ask(self, ask: Callable[[Remote], Awaitable[T]], limit_s: float | None = ANSWER_S) -> T | None:
+    async def ask(self, order: Op, limit_s: float | None = ANSWER_S) -> Reply | None:
         """None if the process is gone or hangs: no deploy waits for it longer than `limit_s`."""
-        if self._remote:
+        if self._connection:
             try:
                 async with asyncio.timeout(limit_s):
-                    return await ask(self._remote)
+                    return await self._connection.call(order)
             except DataPlaneGone:
                 pass
             except TimeoutError:
@@ -219,17 +217,17 @@ class Worker:
     async def stop(self) -> None:
         self.to_end = True
         if self._session:
-            if self._remote:
-                await self._remote.disconnect()
+            if self._connection:
+                await self._connection.disconnect()
             await self._session.stop(STOP_GRACE_S)
         self._clean_up()
 
     async def _connect(self) -> None:
         """Returns when the process has answered. Raises DataPlaneGone."""
-        self._remote = await Remote.connect(self._path)
+        self._connection = await remote.connect(self._path)
         try:
             async with asyncio.timeout(FIRST_ANSWER_S):
-                await self._remote.measure()
+                await self._connection.call(Measure())
         except TimeoutError:
             self._end_hung()
             raise DataPlaneGone("it does not answer") from None

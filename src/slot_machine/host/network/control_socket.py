@@ -23,6 +23,7 @@ class Numbered(Protocol):
     def id(self) -> int: ...
 
 
+Order = TypeVar("Order")
 R = TypeVar("R", bound=Numbered)
 
 
@@ -59,18 +60,23 @@ def bound(path: Path) -> socket.socket:
     return control
 
 
-class Caller(Generic[R]):
-    """The end that sends requests. Every call raises `gone` if the other end is gone."""
+class Caller(Generic[Order, R]):
+    """The end that gives orders. `request` makes a message of an id and an order.
+
+    Every call raises `gone` if the other end is gone.
+    """
 
     def __init__(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        request: Callable[[int, Order], msgspec.Struct],
         decode: Callable[[bytes], R],
         gone: type[SlotMachineError],
     ) -> None:
         self._reader = reader
         self._writer = writer
+        self._request = request
         self._decode = decode
         self._gone = gone
         self._last_id = 0
@@ -78,16 +84,22 @@ class Caller(Generic[R]):
         self._listening = asyncio.get_running_loop().create_task(self._listen())
 
     @classmethod
-    async def connect(cls, path: Path, decode: Callable[[bytes], R], gone: type[SlotMachineError]) -> Self:
+    async def connect(
+        cls,
+        path: Path,
+        request: Callable[[int, Order], msgspec.Struct],
+        decode: Callable[[bytes], R],
+        gone: type[SlotMachineError],
+    ) -> Self:
         try:
             with reachable(path) as address:
                 reader, writer = await asyncio.open_unix_connection(address)
         except OSError as error:
             raise gone(f"cannot connect to {path}: {error.strerror}") from error
-        return cls(reader, writer, decode, gone)
+        return cls(reader, writer, request, decode, gone)
 
-    async def call(self, request: Callable[[int], msgspec.Struct]) -> R:
-        """Sends what `request` makes from a new id, and waits for the reply."""
+    async def call(self, order: Order) -> R:
+        """Sends the order, and waits for the reply."""
         if self._listening.done():
             raise self._gone("the connection is gone")
         self._last_id += 1
@@ -95,7 +107,7 @@ class Caller(Generic[R]):
         reply: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting[number] = reply
         try:
-            self._writer.write(msgspec.json.encode(request(number)) + b"\n")
+            self._writer.write(msgspec.json.encode(self._request(number, order)) + b"\n")
             return await reply
         finally:
             self._waiting.pop(number, None)
