@@ -3,14 +3,14 @@
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from slot_machine.core.errors import KeeperGone, Unsteerable
 from slot_machine.core.upstream import Upstream
 from slot_machine.handover.remote import Remote, wrapped
+from slot_machine.handover.wire import Drained, Forget, Inspect, Listens, Op, Promote, Relay, Reply
 from slot_machine.host.network.control_socket import listening
 from slot_machine.host.process import containment, environment, proc, python
 from slot_machine.host.process.session import Session
@@ -24,8 +24,6 @@ SOCKET_NAME = "handover.sock"
 KEEPER_ENDED = "the process that handed the port over has ended; it works again after the next deploy"
 NOT_SEEN = "the live version does not listen on its port itself, or was started when there was no handover"
 NOTHING_RUNS = "the live version does not run"
-
-T = TypeVar("T")
 
 
 class Handover:
@@ -72,8 +70,8 @@ class Handover:
 
     async def reason_to_stop_first(self) -> str:
         """Why no version can start beside the live one now; empty if one can."""
-        live = None if self.reason else await self._ask(lambda remote: remote.live())
-        return "" if live else str(Unsteerable(self.reason or NOTHING_RUNS))
+        known = None if self.reason else await self._ask(Inspect())
+        return "" if known and known.live else str(Unsteerable(self.reason or NOTHING_RUNS))
 
     def launch(
         self, argv: list[str], run_id: int, ports: set[int], *, cwd: Path, env: Mapping[str, str], output: int
@@ -99,20 +97,20 @@ class Handover:
     async def listens(self, run_id: int) -> None:
         """Waits until the run listens wherever the live one does. Raises Unsteerable if it can't, KeeperGone."""
         self._beside = run_id
-        await self._connected().listens(run_id)
+        await self._connected().call(Listens(run_id))
 
     async def explain_failure(self, run_id: int) -> None:
         """For a run that failed and has ended: raises Unsteerable if it failed because the live one has its port."""
         try:
-            await self._ask(lambda remote: remote.inspect(run_id))
+            await self._ask(Inspect(run_id))
         finally:
-            await self._ask(lambda remote: remote.forget(run_id))
+            await self._ask(Forget(run_id))
 
     async def route(self, upstream: Upstream | None) -> None:
         """Raises Unsteerable, KeeperGone if a candidate can't take over; then visitors still reach the live version."""
         run_id = upstream.run_id if upstream else None
         try:
-            live = await self._connected().promote(run_id)
+            live = (await self._connected().call(Promote(run_id))).live
         except (KeeperGone, Unsteerable) as obstacle:
             if run_id is not None and run_id == self._beside:
                 raise
@@ -129,14 +127,14 @@ class Handover:
         await self.route(None)
 
     async def drained(self, upstream: Upstream) -> None:
-        await self._tell(lambda remote: remote.drained(upstream.run_id))
+        await self._tell(Drained(upstream.run_id))
         await self.unwind(upstream)
 
     async def unwind(self, upstream: Upstream, _: float = 0) -> None:
-        await self._tell(lambda remote: remote.relay(upstream.run_id))
+        await self._tell(Relay(upstream.run_id))
 
     async def forget(self, upstream: Upstream) -> None:
-        await self._tell(lambda remote: remote.forget(upstream.run_id))
+        await self._tell(Forget(upstream.run_id))
 
     async def stop(self) -> None:
         await self.let_go()
@@ -155,14 +153,14 @@ class Handover:
             raise KeeperGone("there is no keeper of the handover")
         return self._remote
 
-    async def _ask(self, ask: Callable[[Remote], Awaitable[T]]) -> T | None:
+    async def _ask(self, op: Op) -> Reply | None:
         """Returns None if there is no keeper."""
         try:
-            return await ask(self._connected())
+            return await self._connected().call(op)
         except KeeperGone:
             return None
 
-    async def _tell(self, order: Callable[[Remote], Awaitable[None]]) -> None:
+    async def _tell(self, order: Op) -> None:
         """For orders about a version that was replaced already. A refusal is logged: no deploy fails over it."""
         try:
             await self._ask(order)
@@ -200,7 +198,7 @@ class Handover:
         """Returns the keeper's process id, too. Raises KeeperGone, Unsteerable."""
         remote = await Remote.connect(self._path)
         try:
-            return remote, await remote.introduce()
+            return remote, (await remote.call(Inspect())).pid
         except BaseException:
             await remote.disconnect()
             raise
