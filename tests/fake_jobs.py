@@ -90,4 +90,4 @@ class JobMachine:
         self.code = UNKNOWN_EXIT
 
     def _run(self, name: str, version: Version, processes: Processes, log: SlotLog) -> Run:
-        return Run(name, 0, processes, Running(version, 0), self.store, log.path)
+        return Run(f"job {name}", 0, processes, Running(version, 0), self.store, log.path)

@@ -12,14 +12,16 @@ from spec.waiting import wait_until
 from slot_machine.app.job_machine import JobMachine
 from slot_machine.app.job_run import JobRun
 from slot_machine.app.seams import Starter
-from slot_machine.core.config import Job, VersionConfig
+from slot_machine.core.config import Job, Process, VersionConfig
 from slot_machine.core.model import Attempt, Version
 from slot_machine.core.phases import Phase
 from slot_machine.host.logs import SlotLogs
 from slot_machine.state.store import Store
 from tests.processes import alive
 
-VERSION = Version("b", "b" * 40, 2, VersionConfig(start_command="app"))
+ALIKE: dict[str, str | Process] = {"cron": "x", "nightly": "x", "job": "x"}
+"""Processes that are called almost like the job."""
+VERSION = Version("b", "b" * 40, 2, VersionConfig(start_command="app", processes=ALIKE))
 
 
 class Launcher:
@@ -67,7 +69,9 @@ def run(story: Coroutine[None, None, Attempt]) -> Attempt:
 
 def test_it_runs_in_the_folder_with_the_environment_of_the_app(place: Place) -> None:
     async def story() -> Attempt:
-        return await place.start('pwd; echo "$OF_APP"; echo to-stderr >&2').over()
+        job = place.start('pwd; echo "$OF_APP"; echo to-stderr >&2')
+        assert job.run.process is None
+        return await job.over()
 
     assert run(story()).result == "succeeded"
     assert place.output == f"{place.folder}\nb\nto-stderr\n"

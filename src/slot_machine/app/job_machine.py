@@ -40,7 +40,8 @@ class JobMachine:
         return self._run(name, run.version, Session.adopt(run.identity), log), log
 
     def _run(self, name: str, version: Version, session: Session, log: SlotLog) -> Run:
-        return Run(log_of(name), 0, session, Running(version, 0), self._store, log.path)
+        # No process of a version is called like that, because its name has no space.
+        return Run(f"job {name}", 0, session, Running(version, 0), self._store, log.path)
 
 
 def log_of(name: str) -> str:
