@@ -113,6 +113,7 @@ def test_after_a_kill_of_the_daemon_the_result_is_unknown_and_the_run_not_repeat
         await asyncio.sleep(20)
         assert of.results == ["interrupted"]
         assert "outlived the daemon" in of.history[0].error
+        assert of.history[0].seconds == (0 if ends_before else 20)
         assert of.times == ["06-01 12:01:00"]
 
     tell(tmp_path, story, cron={"often": EACH_MINUTE})

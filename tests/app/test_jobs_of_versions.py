@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.custody import Custody
 from slot_machine.app.deployer import Done
 from slot_machine.app.jobs import LOOK_S
 from slot_machine.core.errors import StageFailed
+from slot_machine.core.model import Version
 from tests.app.job_stories import DAY_S, EACH_MINUTE, HOUR_S, MINUTE_S, NIGHTLY, Story, tell
 from tests.fakes import COMMITS, until
 
@@ -133,6 +136,7 @@ def test_a_tree_with_a_run_is_never_overwritten(tmp_path: Path) -> None:
         refused = await of.machine.deployer.deploy("d", "cli", lambda _: None)
         assert isinstance(refused, StageFailed)
         assert refused.stage == "checkout"
+        assert refused.warnings == ()
         assert "tree-2 can't be overwritten, as this still runs in it: job other of bbbbbbbb in slot b" in str(refused)
         assert of.machine.trees.heads == {1: COMMITS["a"], 2: COMMITS["b"], 3: COMMITS["c"]}
         of.jobs.runs[1].end(0)
@@ -166,5 +170,42 @@ def test_a_rollback_starts_a_version_whose_job_still_runs(tmp_path: Path) -> Non
         assert isinstance(await of.machine.deployer.rollback("cli", lambda _: None), Done)
         await asyncio.sleep(MINUTE_S)
         assert of.results == ["running", "missed"]
+
+    tell(tmp_path, story, cron={"long": EACH_MINUTE})
+
+
+def test_a_rollback_that_must_be_prepared_again_is_refused_while_a_job_runs_there(tmp_path: Path) -> None:
+    async def story(of: Story) -> None:
+        of.jobs.takes_s = HOUR_S
+        await asyncio.sleep(MINUTE_S)
+        await of.deploy("b", cron={})
+        of.machine.store.save_contents(1, None)
+        refused = await of.machine.deployer.rollback("cli", lambda _: None)
+        assert isinstance(refused, StageFailed)
+        assert "tree-1 can't be overwritten" in str(refused)
+        assert of.machine.trees.heads[1] == COMMITS["a"]
+
+    tell(tmp_path, story, cron={"long": EACH_MINUTE})
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_what_a_job_finds_in_its_tree_is_not_moved_out_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    moved: list[int] = []
+
+    async def set_aside(_: Custody, _attempt: RunningAttempt, version: Version) -> None:
+        moved.append(version.tree)
+
+    async def story(of: Story) -> None:
+        monkeypatch.setattr(Custody, "set_aside", set_aside)
+        of.jobs.takes_s = HOUR_S
+        await asyncio.sleep(MINUTE_S)
+        if not runs:
+            of.jobs.runs[0].end(0)
+            await asyncio.sleep(1)
+        await of.deploy("b", cron={})
+        await of.deploy("c", cron={})
+        assert moved == ([] if runs else [1])
 
     tell(tmp_path, story, cron={"long": EACH_MINUTE})

@@ -46,6 +46,15 @@ def test_a_job_pushes_neither_deploys_nor_other_jobs_out(store: Store) -> None:
     assert (kept.count("often"), kept.count("nightly"), kept.count("")) == (KEPT_OF_A_JOB, 1, 1)
 
 
+def test_jobs_do_not_count_among_the_deploys_that_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slot_machine.state.history.KEPT_ATTEMPTS", 2)
+    deploys = []
+    for _ in range(3):
+        deploys.append(store.begin(entry("deploy")))
+        ended(store, "often", 5)
+    assert store.attempts(9, jobs=False) == [deploys[2], deploys[1]]
+
+
 def test_deploys_push_no_job_out(store: Store) -> None:
     ended(store, "nightly", 1)
     for _ in range(KEPT_ATTEMPTS + 5):
