@@ -133,9 +133,11 @@ def test_a_tree_with_a_run_is_never_overwritten(tmp_path: Path) -> None:
         await of.deploy("b", cron={"other": EACH_MINUTE})
         await asyncio.sleep(MINUTE_S)
         await of.deploy("c", cron={})
-        refused = await of.machine.deployer.deploy("d", "cli", lambda _: None)
+        told: list[object] = []
+        refused = await of.machine.deployer.deploy("d", "cli", told.append)
         assert isinstance(refused, StageFailed)
         assert refused.stage == "checkout"
+        assert "waits for" not in str(told)
         assert refused.warnings == ()
         assert "tree-2 can't be overwritten, as this still runs in it: job other of bbbbbbbb in slot b" in str(refused)
         assert of.machine.trees.heads == {1: COMMITS["a"], 2: COMMITS["b"], 3: COMMITS["c"]}

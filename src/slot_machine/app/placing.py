@@ -80,8 +80,8 @@ class Placing:
 
     async def _emptied(self, attempt: RunningAttempt, tree: int) -> None:
         """Gives what ends in the tree some time for that."""
-        if running := self._slots.occupancy.of(tree):
-            attempt.output(f"waits for up to {EMPTIED_WITHIN_S:g} s until this has ended: {', '.join(running)}")
+        if ending := self._slots.occupancy.ending(tree):
+            attempt.output(f"waits for up to {EMPTIED_WITHIN_S:g} s until this has ended: {', '.join(ending)}")
             await self._slots.occupancy.emptied(tree, EMPTIED_WITHIN_S)
 
     async def _has_room(self, attempt: RunningAttempt, version: Version) -> bool:
