@@ -24,6 +24,7 @@ def version(**fields: object) -> VersionConfig:
         ({"shared_dirs": ["public"], "asset_dirs": ["./public/assets"]}, "overlaps with 'public'"),
         ({"root": "../app"}, "root: '../app' must be"),
         ({"processes": {"web": "x"}}, "web process is start_command"),
+        ({"processes": {"clock": {"command": "x", "singleton": True, "count": 2}}}, "processes.clock: a singleton"),
         ({"processes": {"worker": " "}}, "processes.worker: the command is empty"),
         ({"processes": {"Worker": "x"}}, "processes"),
         ({"processes": {"worker": {"command": "x", "stop_signal": "KILL"}}}, "processes"),

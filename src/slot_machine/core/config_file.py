@@ -120,6 +120,9 @@ def _check_version(version: VersionConfig, name: str) -> None:
         raise ConfigError(f'{name}: start_command is empty: fill in how to start the app, for example "node server.js"')
     if "web" in version.processes:
         raise ConfigError(f"{name}: processes: the web process is start_command, so no other one is called web")
+    for process, worker in version.workers.items():
+        if worker.singleton and worker.count > 1:
+            raise ConfigError(f"{name}: processes.{process}: a singleton can't have a count of {worker.count}")
     commands = {f"processes.{process}": worker.command for process, worker in version.workers.items()}
     commands |= {f"cron.{job}": entry.command for job, entry in version.cron.items()}
     for field, command in commands.items():
