@@ -99,6 +99,7 @@ def test_links_of_a_daemon_that_was_killed_meanwhile_are_removed_before_the_next
     with pytest.raises(KeyboardInterrupt):
         tell(trees, store, link)
     assert linked(trees).exists()
+    assert store.assets(NEW.tree), "so it does not count as a file that the app wrote"
 
     async def clear(assets: Assets, _: RunningAttempt) -> None:
         await assets.clear(NEW)
@@ -127,7 +128,7 @@ def test_build_does_not_begin_while_links_can_not_be_removed(
     assert store.assets(NEW.tree), "they are still known"
 
 
-def test_same_commit_that_was_built_again_is_another_version(trees: Trees, store: Database) -> None:
+def test_same_commit_that_was_built_again_serves_what_it_had_before(trees: Trees, store: Database) -> None:
     again = Version("b", OLD.commit, NEW.tree, CONFIG)
 
     async def redeploy(assets: Assets, attempt: RunningAttempt) -> None:

@@ -82,6 +82,7 @@ def test_page_of_an_earlier_version_finds_its_script(shop: Shop, ignored: str) -
 
     scripts = [first, second, *(shop.deploy(f"v{number}", ignored=ignored) for number in range(3, 7))]
     assert [site.get(script)[0] for script in scripts] == [404, 404, 200, 200, 200, 200], "asset_keep is 3"
+    assert len(list((site.data / "assets").iterdir())) == 3
     assert not (site.data / "kept").exists(), "no file of another version counts as one that the app wrote"
 
 

@@ -50,7 +50,7 @@ class Assets:
         """After a switch, removes copies that no version links any more. A failure is a warning."""
         try:
             if self._pool.root.exists():
-                await in_thread(lambda: self._pool.prune(_name(live), live.config.asset_keep))
+                await in_thread(lambda: self._pool.prune(live.commit, live.config.asset_keep))
         except OSError as error:
             attempt.warn(f"cannot remove assets of earlier versions from {self._pool.root}: {error}")
 
@@ -64,7 +64,7 @@ class Assets:
                 for name, its in links.items()
                 if (tree / os.fsdecode(name)).is_relative_to(folder)
             }
-            self._pool.collect(_name(live), folder, dirs, foreign)
+            self._pool.collect(live.commit, folder, dirs, foreign)
 
         if dirs:
             await in_thread(collected)
@@ -74,7 +74,7 @@ class Assets:
         present = self._store.assets(version.tree)
         if not config.asset_dirs and not present:
             return
-        wanted = await in_thread(lambda: self._pool.wanted(_name(version), config.asset_dirs, config.asset_keep))
+        wanted = await in_thread(lambda: self._pool.wanted(version.commit, config.asset_dirs, config.asset_keep))
         links, lacking = await in_thread(lambda: assets.planned(tree, folder, wanted, present))
         if not lacking and links == present:
             return
@@ -90,8 +90,3 @@ class Assets:
 
     def _folder(self, version: Version) -> Path:
         return self._worktrees.path(version.tree) / version.config.root
-
-
-def _name(version: Version) -> str:
-    """The same commit may have been built twice, with different digests."""
-    return f"{version.commit}-{version.tree}"

@@ -87,6 +87,16 @@ def test_new_version_wins_where_a_path_has_other_bytes(site: Site) -> None:
     }
 
 
+def test_of_the_same_name_in_two_earlier_versions_the_latest_one_counts(site: Site) -> None:
+    site.build("tree-1", app_11111aaa_js="v1")
+    site.build("tree-2", app_11111aaa_js="v2")
+    site.write("tree-3/index.html", "")
+    site.collect("tree-1")
+    deploy(site, "tree-3", "tree-2")
+
+    assert site.served("tree-3") == {"app-11111aaa.js": "v2"}
+
+
 def test_after_a_rollback_the_newer_version_is_served_as_well(site: Site) -> None:
     site.build("tree-1", app_11111aaa_js="v1")
     site.build("tree-2", app_22222bbb_js="v2")

@@ -33,7 +33,7 @@ Links = dict[bytes, State]
 
 
 class Pool:
-    """Versions are called by any name without a slash. The higher its number, the later a version was live."""
+    """Versions are called by their commits. The higher its number, the later a version was live."""
 
     def __init__(self, data: Path) -> None:
         self.root = data / "assets"
