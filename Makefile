@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-root check lock check-lock audit check-lowest demo bench bench-handover soak clean
+.PHONY: install test test-root check lock check-lock audit check-lowest demo bench bench-handover bench-deploys soak clean
 
 install: $(VENV)/.installed
 
@@ -63,6 +63,9 @@ bench: install
 
 bench-handover: install
 	$(BIN)/python -m bench.handover $(BIN)/slot-machine
+
+bench-deploys: install
+	$(BIN)/python -m bench.deploys $(BIN)/slot-machine
 
 soak: install
 	$(BIN)/python -m soak $(BIN)/slot-machine $(or $(MINUTES),5) $(SEED)

@@ -73,6 +73,19 @@ def test_other_commit_other_environment_or_no_health_is_a_change(tmp_path: Path)
     run(story())
 
 
+def test_other_configuration_is_a_change(tmp_path: Path) -> None:
+    """A commit without a file of its own takes the daemon's, which a reload may have changed."""
+
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            await b_is_live(made)
+            made.trees.files[COMMITS["b"]] = b'{"start_command": "app", "drain_timeout_ms": 1}'
+            assert isinstance(await if_changed(made), Done)
+            assert isinstance(await if_changed(made), Unchanged)
+
+    run(story())
+
+
 def test_restart_applies_the_environment(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path) as made:
