@@ -31,6 +31,7 @@ def site(settings: str = SETTINGS, **more: str) -> Files:
         'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site.settings")',
         "os.environ['DJANGO_SETTINGS_MODULE'] = 'site.settings'",
         "os.environ.setdefault(\n    'DJANGO_SETTINGS_MODULE',\n    'site.settings',\n)",
+        "module = 'site.production' if HOSTED else 'site.settings'\nenviron.setdefault('DJANGO_SETTINGS_MODULE', module)",
     ],
 )
 def test_manage_py_in_any_form(tmp_path: Path, manage: str) -> None:

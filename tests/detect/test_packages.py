@@ -199,3 +199,18 @@ def test_python_that_is_asked_for_if_this_machine_has_it(tmp_path: Path, files: 
     setup = proposed(tmp_path, files, programs=machine).version.setup_command
 
     assert setup == f"{python} -m venv .venv && .venv/bin/pip install -r requirements.txt"
+
+
+@pytest.mark.parametrize(
+    ("requirements", "said"),
+    [
+        ("flask==3.1.0\ngunicorn[x]==23.0 ; python_version > '3'\n-r other.txt\n# x\n", ""),
+        ("flask\nredis>=5\n", "flask, redis"),
+        ("a\nb\nc\nd\ne\nf\n", "a, b, c, d, e and others"),
+    ],
+)
+def test_requirements_that_are_not_pinned(tmp_path: Path, requirements: str, said: str) -> None:
+    look = proposed(tmp_path, {"requirements.txt": requirements}).look
+
+    expected = [f"requirements.txt fixes no version of {said}: two deploys may install other ones"] if said else []
+    assert [line for line in look if "fixes no version" in line] == expected

@@ -76,7 +76,10 @@ CASES: dict[str, tuple[Files, dict[str, object], tuple[str, ...]]] = {
         (),
     ),
     "flask": (
-        {"app.py": "from flask import Flask\napp = Flask(__name__)\n", "requirements.txt": "flask\ngunicorn\n"},
+        {
+            "app.py": "from flask import Flask\napp = Flask(__name__)\n",
+            "requirements.txt": "flask==3.1\ngunicorn==23\n",
+        },
         {
             "start_command": ".venv/bin/gunicorn app:app --bind 127.0.0.1:$PORT",
             "setup_command": "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
@@ -121,7 +124,7 @@ CASES: dict[str, tuple[Files, dict[str, object], tuple[str, ...]]] = {
     "procfile": (
         {
             "Procfile": "web: gunicorn app:app\nworker: celery -A tasks worker\nbeat: celery -A tasks beat\nrelease: python migrate.py\n",
-            "requirements.txt": "flask\ngunicorn\ncelery",
+            "requirements.txt": "flask==3.1\ngunicorn==23\ncelery==5",
             "app.py": "app = Flask(__name__)",
         },
         {

@@ -66,8 +66,8 @@ def test_steps_before_the_start_go_where_they_belong(tmp_path: Path) -> None:
 def test_prisma_generates_its_client_in_each_build(tmp_path: Path) -> None:
     files: Files = {
         "package.json": package({"start": "node a.js", "build": "tsc"}, ["prisma"]),
-        "prisma/schema.prisma": "",
-        "prisma/migrations/1/migration.sql": "",
+        "src/prisma/schema.prisma": "",
+        "src/prisma/migrations/1/migration.sql": "",
     }
 
     found = proposed(tmp_path, files).version

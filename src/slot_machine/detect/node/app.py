@@ -131,8 +131,7 @@ def _builds(
     project: Project, packed: Package, machine: Machine, framework: Framework | None, steps: scripts.Steps | None
 ) -> list[str]:
     found = []
-    schema = project.first("prisma/schema.prisma", "schema.prisma")
-    if schema and "prisma" in packed.dependencies and "prisma generate" not in packed.scripts.get("build", ""):
+    if _prisma(project, packed) and "prisma generate" not in packed.scripts.get("build", ""):
         found.append(f"{packed.bin}/prisma generate")
     if "build" in packed.scripts and packed.manager:
         found.append(package.run(packed, project, machine, "build"))
@@ -152,9 +151,16 @@ def _copies(packed: Package) -> bool:
 
 def _releases(project: Project, packed: Package, steps: scripts.Steps | None) -> list[str]:
     found = [_located(release, packed, project) for release in steps.release] if steps else []
-    if not found and "prisma" in packed.dependencies and project.matching(r"prisma/migrations/.*\.sql"):
+    schema = _prisma(project, packed)
+    migrations = f"{schema.removesuffix('schema.prisma')}migrations/"
+    if not found and schema and any(name.startswith(migrations) for name in project.files):
         found.append(f"{packed.bin}/prisma migrate deploy")
     return found
+
+
+def _prisma(project: Project, packed: Package) -> str:
+    """The path of Prisma's schema, empty if the app has none."""
+    return next(iter(project.matching(r"(?:.*/)?schema\.prisma")), "") if "prisma" in packed.dependencies else ""
 
 
 def _located(command: str, packed: Package, project: Project) -> str:

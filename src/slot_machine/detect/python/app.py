@@ -19,5 +19,5 @@ def find(project: Project, machine: Machine) -> Part | None:
         recognised=(Recognised(found.manager, found.file or found.others[0]), *app.recognised),
         setup=packages.install(found, project, python),
         processes=queues.find(project, found),
-        look=tuple(dict.fromkeys((*app.look, *packages.remarks(found, machine), *filter(None, [version])))),
+        look=tuple(dict.fromkeys((*app.look, *packages.remarks(found, project, machine), *filter(None, [version])))),
     )

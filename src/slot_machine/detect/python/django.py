@@ -239,5 +239,11 @@ def _dotted(name: str, folder: str) -> str:
 
 
 def _module_in(text: str) -> str:
-    found = MODULE.search(text)
-    return (found[1] or found[2]) if found else ""
+    """The settings module that manage.py or a server's module names; empty if it is none of Django's."""
+    if found := MODULE.search(text):
+        return str(found[1] or found[2])
+    if "DJANGO_SETTINGS_MODULE" not in text:
+        return ""
+    # It may be chosen under a condition, such as for a hosting service.
+    dotted = re.findall(r"['\"]((?:\w+\.)+\w+)['\"]", text)
+    return next((name for name in dotted if "settings" in name), next(iter(dotted), ""))

@@ -92,15 +92,25 @@ def install(packages: Packages, project: Project, python: str) -> str:
             return f"{venv} && .venv/bin/pip install -r {packages.file}"
 
 
-def remarks(packages: Packages, machine: Machine) -> list[str]:
+def remarks(packages: Packages, project: Project, machine: Machine) -> list[str]:
     if not packages.file:
         names = " and ".join(packages.others)
         return [f"fill in setup_command: {names} are both there. Remove those that are not used"]
     tool = "python3" if packages.manager == "pip" else packages.manager
     found = [] if machine.has(tool) else [f"{tool} is not installed on this machine, and {packages.file} needs it"]
+    loose = _loose(project.text(packages.file)) if packages.file.endswith(".txt") else []
+    if loose:
+        shown = ", ".join(loose[:5]) + (" and others" if loose[5:] else "")
+        found.append(f"{packages.file} fixes no version of {shown}: two deploys may install other ones")
     if packages.file.split("/")[-1] in ("pyproject.toml", "setup.py", "Pipfile"):
         found.append(f"{packages.file} fixes no versions: without a lock file, two deploys may install other ones")
     return found
+
+
+def _loose(text: str) -> list[str]:
+    """Requirements that are not pinned to one version."""
+    names = re.findall(r"^[ \t]*([A-Za-z][\w.-]*)(?:\[[^\]]*\])?[ \t]*([^\n#;]*)", text, re.MULTILINE)
+    return [name for name, rest in names if "==" not in rest and "@" not in rest]
 
 
 def python(project: Project, machine: Machine) -> tuple[str, str]:
