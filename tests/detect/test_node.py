@@ -252,7 +252,7 @@ CASES: dict[str, tuple[Files, dict[str, object], tuple[str, ...]]] = {
         {
             "root": "apps/web",
             "start_command": "../../node_modules/.bin/next start -p $PORT",
-            "setup_command": "(cd ../.. && npm ci --include=dev)",
+            "setup_command": "cd ../.. && npm ci --include=dev",
             "build_command": "npm run build",
             "health_endpoint": "/",
             "health_status": "200-399",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from slot_machine.core.setup.command import parse
 from slot_machine.detect.project import Unreadable
 from tests.detect.given import EVERYTHING, Files, package, proposed
 
@@ -109,7 +110,7 @@ def test_lock_of_a_workspace(tmp_path: Path) -> None:
     found = proposed(tmp_path, files, "apps/web")
 
     assert found.version.root == "apps/web"
-    assert found.version.setup_command == "(cd ../.. && pnpm install --frozen-lockfile --prod=false)"
+    assert found.version.setup_command == "cd ../.. && pnpm install --frozen-lockfile --prod=false"
     assert found.version.start_command == "node_modules/.bin/next start -p $PORT"
 
 
@@ -140,7 +141,7 @@ def test_member_of_a_uv_workspace(tmp_path: Path) -> None:
 
     found = proposed(tmp_path, files, "services/api").version
 
-    assert found.setup_command == "uv sync --frozen --package api"
+    assert found.setup_command == "uv sync --frozen --package=api"
     assert found.start_command.startswith("../../.venv/bin/uvicorn main:app")
 
 
@@ -214,3 +215,24 @@ def test_requirements_that_are_not_pinned(tmp_path: Path, requirements: str, sai
 
     expected = [f"requirements.txt fixes no version of {said}: two deploys may install other ones"] if said else []
     assert [line for line in look if "fixes no version" in line] == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "root"),
+    [
+        ({"package.json": BUILT, "pnpm-lock.yaml": "", "requirements.txt": ""}, ""),
+        ({"package.json": BUILT, "yarn.lock": ""}, ""),
+        ({"package-lock.json": "{}", "web/package.json": BUILT, "web/requirements.txt": ""}, "web"),
+        ({"uv.lock": "", "api/pyproject.toml": "[project]\nname='api'\n", "api/app.py": "app = Flask()"}, "api"),
+        ({"poetry.lock": "", "composer.json": {}, "Gemfile.lock": ""}, ""),
+        ({"pdm.lock": ""}, ""),
+        ({"Pipfile.lock": "{}"}, ""),
+    ],
+)
+def test_setup_can_be_skipped_by_what_it_depends_on(tmp_path: Path, files: Files, root: str) -> None:
+    setup = proposed(tmp_path, files, root, {"corepack": "0.34"}).version.setup_command or ""
+
+    parsed = parse(setup, root)
+
+    assert parsed.installs
+    assert not parsed.unknown

@@ -51,7 +51,7 @@ def propose(project: Project, machine: Machine, *, env_tracked: bool = False) ->
     version = VersionConfig(
         root=project.root,
         start_command=start,
-        setup_command=chained(part.setup for part in parts),
+        setup_command=chained(sorted((part.setup for part in parts), key=_leaves_the_folder)),
         build_command=chained(part.build for part in sorted(parts, key=_assets_first)),
         release_command=_release(project, parts),
         processes=_processes(project, parts),
@@ -160,6 +160,10 @@ def _asset_dirs(parts: list[Part], best: Part, shared: tuple[str, ...]) -> tuple
 def _assets_first(part: Part) -> bool:
     """Front ends are built before the back end collects their files."""
     return not part.looks_up
+
+
+def _leaves_the_folder(setup: str) -> bool:
+    return setup.startswith("cd ")
 
 
 def _missing(project: Project, start: str) -> list[str]:

@@ -10,6 +10,7 @@ KNOWN = {
         Install("npm", "npm", "web", ("ci",)),
         Install("bundle", "bundle", "", ("install",)),
     ],
+    "corepack pnpm@9.15.9 install --frozen-lockfile": [Install("pnpm", "pnpm", "", ("install", "--frozen-lockfile"))],
     "corepack enable\ncorepack pnpm install --frozen-lockfile": [
         Install("corepack", "corepack", "", ()),
         Install("pnpm", "pnpm", "", ("install", "--frozen-lockfile")),

@@ -125,7 +125,9 @@ def _install(words: list[str], folder: str) -> Install:
     program, *rest = words
     tool = re.sub(r"[0-9.]+\Z", "", posixpath.basename(program))
     if tool == "corepack":
-        return _install(rest, folder) if rest and rest != ["enable"] else Install("corepack", program, folder, ())
+        if not rest or rest == ["enable"]:
+            return Install("corepack", program, folder, ())
+        return _install([rest[0].partition("@")[0], *rest[1:]], folder)
     if tool == "python" and rest[:1] == ["-m"] and len(rest) > 1:
         tool, rest = rest[1], rest[2:]
     if tool == "uv" and rest[:1] in (["pip"], ["venv"]):

@@ -96,7 +96,7 @@ def install(package: Package, project: Project, machine: Machine) -> str:
             command = f"{call} install"
     if built and (package.manager == "pnpm" or (package.manager == "yarn" and not berry)):
         command += " --prod=false" if package.manager == "pnpm" else " --production=false"
-    return f"(cd {package.where} && {command})" if package.where else command
+    return f"cd {package.where} && {command}" if package.where else command
 
 
 def run(package: Package, project: Project, machine: Machine, script: str) -> str:

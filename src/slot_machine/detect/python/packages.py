@@ -67,7 +67,7 @@ def install(packages: Packages, project: Project, python: str) -> str:
     venv = f"{python} -m venv .venv"
     match packages.file.split("/")[-1]:
         case "uv.lock":
-            member = f" --package {_own_name(project)}" if packages.file.startswith("../") else ""
+            member = f" --package={_own_name(project)}" if packages.file.startswith("../") else ""
             return f"uv sync --frozen{member}"
         case "poetry.lock":
             own = "" if project.matching(r"src/\w+/__init__\.py") else " --no-root"
