@@ -7,17 +7,11 @@ from typing import NamedTuple
 from slot_machine.detect import env
 from slot_machine.detect.part import Part, Rank, Recognised
 from slot_machine.detect.project import Project
+from slot_machine.detect.python import settings
 from slot_machine.detect.python.packages import Packages
 
 MODULE = re.compile(
     r"DJANGO_SETTINGS_MODULE['\"]?\s*,\s*['\"]([\w.]+)['\"]|DJANGO_SETTINGS_MODULE['\"]\]\s*=\s*['\"]([\w.]+)"
-)
-PATH = r"(?:BASE_DIR|ROOT_DIR|PROJECT_ROOT|BASE_PATH)"
-"""How settings call the project's folder."""
-INSIDE = re.compile(
-    rf"(?:str\(\s*)?(?:{PATH}\s*/\s*['\"]([^'\"]+)['\"](?:\s*/\s*['\"]([^'\"]+)['\"])?"
-    rf"|os\.path\.join\(\s*{PATH}\s*,\s*['\"]([^'\"]+)['\"](?:\s*,\s*['\"]([^'\"]+)['\"])?"
-    r"|['\"]([\w./-]+)['\"])"
 )
 
 
@@ -45,8 +39,8 @@ def find(project: Project, packages: Packages | None) -> Part | None:
     static, reason = _collects(project, site)
     look += [reason] if reason else []
     look += env.required(site.text, project)
-    health, health_host, said = _health(project, site)
-    dirs, files = _data(site)
+    health, health_host, said = settings.health(project, site.text)
+    dirs, files = settings.data(site.text, site.folder)
     return Part(
         recognised=(Recognised("Django", managers[0]),),
         build=f"{manage} collectstatic --noinput" if static else "",
@@ -57,7 +51,7 @@ def find(project: Project, packages: Packages | None) -> Part | None:
         health_host=health_host,
         shared_dirs=dirs,
         shared_files=files,
-        asset_dirs=_assets(site, static),
+        asset_dirs=settings.assets(site.text, site.folder, collected=static),
         guessed=tuple(said),
         look=tuple(look),
         start_look=tuple(words),
@@ -142,75 +136,6 @@ def _collects(project: Project, site: Site) -> tuple[bool, str]:
             f"build_command has no collectstatic, as {name[1]} is not set: put it into env_file, then run init again",
         )
     return True, ""
-
-
-def _health(project: Project, site: Site) -> tuple[str, str, list[str]]:
-    """Endpoint, Host field and what was guessed."""
-    host, said = _host(project, site)
-    urls = "".join(_routes(text) for name, text in project.sources(".py") if name.endswith("urls.py"))
-    for path in re.findall(
-        r"path\(\s*['\"]((?:api/)?_?(?:health|healthz|health-check|healthcheck|ping|up|livez)/?)['\"]", urls
-    ):
-        if "include" not in urls.split(path, 1)[1].split("\n", 1)[0]:
-            return f"/{path}", host, [*said, f"health_endpoint is /{path}, from urls.py"]
-    if not re.search(r"path\(\s*r?['\"]\^?\$?['\"]", urls) and re.search(r"path\(\s*['\"]admin/['\"]", urls):
-        return "/admin/login/", host, [*said, "health_endpoint is /admin/login/, as urls.py has no page at /"]
-    return "", host, said
-
-
-def _host(project: Project, site: Site) -> tuple[str, list[str]]:
-    """A host that ALLOWED_HOSTS has; empty if health checks of 127.0.0.1 pass."""
-    setting = re.search(r"^\s*ALLOWED_HOSTS\s*[:=]\s*(\[[^\]]*\]|.+)", site.text, re.MULTILINE)
-    if not setting:
-        return "", []
-    names = re.findall(r"['\"]([^'\"\s]+)['\"]", setting[1]) if setting[1].startswith("[") else []
-    own = re.search(r"^\s*(?:DJANGO_)?ALLOWED_HOSTS\s*=\s*['\"]?([^\s'\"]+)", project.on_disk(".env"), re.MULTILINE)
-    if own and not names:
-        names = re.split(r"[,;]", own[1])
-    if not names and not setting[1].startswith("[") and "*" not in setting[1] and "127.0.0.1" not in setting[1]:
-        return "localhost", ["health_host is localhost, as ALLOWED_HOSTS is not written out: see that it has this host"]
-    if {"*", "127.0.0.1"} & set(names) or not names:
-        return "", []
-    host = next((name.lstrip(".") for name in names if name != "localhost"), "localhost")
-    return host, [f"health_host is {host}, from ALLOWED_HOSTS"]
-
-
-def _routes(text: str) -> str:
-    """Without the docstring and comments, which have examples of routes in a new project."""
-    return re.sub(r"#.*", "", text.split("urlpatterns", 1)[-1])
-
-
-def _data(site: Site) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Folders and files that the app writes to."""
-    prefix = f"{site.folder}/" if site.folder else ""
-    dirs, files = [], []
-    media = re.search(r"^\s*MEDIA_ROOT\s*=\s*(.+)", site.text, re.MULTILINE)
-    if media and (path := _inside(media[1])):
-        dirs.append(prefix + path)
-    for found in re.finditer(r"['\"]NAME['\"]\s*:\s*(.+)", site.text):
-        path = _inside(found[1])
-        if re.search(r"\.(sqlite3?|db)$", path):
-            if "/" in path:
-                dirs.append(prefix + path.rsplit("/", 1)[0])
-            else:
-                files.append(prefix + path)
-    files += [prefix + path.removeprefix("./") for path in re.findall(r"sqlite:///(?!/)([\w./-]+)", site.text)]
-    return tuple(dict.fromkeys(dirs)), tuple(dict.fromkeys(files))
-
-
-def _inside(expression: str) -> str:
-    """The path below the project's folder that an expression of the settings means. Empty if it is not clear."""
-    found = INSIDE.match(expression.strip())
-    path = "/".join(part for part in found.groups() if part) if found else ""
-    return "" if path.startswith(("/", "..")) else path.strip("/").removeprefix("./")
-
-
-def _assets(site: Site, collected: bool) -> tuple[str, ...]:
-    if not collected or "Manifest" not in site.text:
-        return ()
-    found = re.search(r"^\s*STATIC_ROOT\s*=\s*(.+)", site.text, re.MULTILINE)
-    path = _inside(found[1]) if found else ""
-    return ((f"{site.folder}/{path}" if site.folder else path),) if path else ()
 
 
 def _settings(site: Site) -> str:
