@@ -129,6 +129,8 @@ def test_collectstatic_only_where_it_can_run(tmp_path: Path, settings: str, env:
         ("'''path('', home)'''\nurlpatterns = [path('admin/', admin.site.urls)]", "/admin/login/"),
         ("urlpatterns = [path('admin/', admin.site.urls), path('', home)]", "/"),
         ("urlpatterns = [path('health/', health)]", "/health/"),
+        ("urlpatterns = [url(r'^admin/', admin.site.urls), url(r'^api/', api)]", "/admin/login/"),
+        ("urlpatterns = [url(r'^admin/', admin.site.urls), url(r'^$', home)]", "/"),
     ],
 )
 def test_health(tmp_path: Path, urls: str, endpoint: str) -> None:
@@ -172,3 +174,17 @@ def test_queue_of_django(tmp_path: Path) -> None:
     found = proposed(tmp_path, site(**{"requirements.txt": "django\ngunicorn\ndjango-rq"})).version
 
     assert found.processes == {"worker": ".venv/bin/python manage.py rqworker default"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql'}}", "postgresql"),
+        ("DATABASES = {'default': dj_database_url.config(default='mysql://x')}", "mysql"),
+        ("DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'x'}}", ""),
+    ],
+)
+def test_database_server_is_said(tmp_path: Path, settings: str, said: str) -> None:
+    look = proposed(tmp_path, site(settings)).look
+
+    assert bool([line for line in look if f"the settings use {said}: see that it runs" in line]) is bool(said)

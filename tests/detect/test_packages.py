@@ -236,3 +236,9 @@ def test_setup_can_be_skipped_by_what_it_depends_on(tmp_path: Path, files: Files
 
     assert parsed.installs
     assert not parsed.unknown
+
+
+def test_lock_of_a_workspace_comes_before_a_manifest_of_its_own(tmp_path: Path) -> None:
+    files: Files = {"uv.lock": "", "a/b/c/pyproject.toml": "[project]\nname='api'\n", "a/b/c/setup.py": ""}
+
+    assert proposed(tmp_path, files, "a/b/c").version.setup_command == "uv sync --frozen --package=api"

@@ -39,6 +39,7 @@ def find(project: Project, packages: Packages | None) -> Part | None:
     static, reason = _collects(project, site)
     look += [reason] if reason else []
     look += env.required(site.text, project)
+    look += settings.database(site.text)
     health, health_host, said = settings.health(project, site.text)
     dirs, files = settings.data(site.text, site.folder)
     return Part(

@@ -6,6 +6,8 @@ from slot_machine.detect.project import Project
 
 PATH = r"(?:BASE_DIR|ROOT_DIR|PROJECT_ROOT|BASE_PATH)"
 """How settings call the project's folder."""
+ROUTE = r"\b(?:path|re_path|url)\(\s*r?['\"]\^?{path}['\"]"
+SERVERS = re.compile(r"\b(postgres|mysql|mariadb|oracle)(?:ql)?(?:://|['\"])|backends\.(postgresql|mysql|oracle)")
 INSIDE = re.compile(
     rf"(?:str\(\s*)?(?:{PATH}\s*/\s*['\"]([^'\"]+)['\"](?:\s*/\s*['\"]([^'\"]+)['\"])?"
     rf"|os\.path\.join\(\s*{PATH}\s*,\s*['\"]([^'\"]+)['\"](?:\s*,\s*['\"]([^'\"]+)['\"])?"
@@ -22,9 +24,16 @@ def health(project: Project, text: str) -> tuple[str, str, list[str]]:
     ):
         if "include" not in urls.split(path, 1)[1].split("\n", 1)[0]:
             return f"/{path}", host, [*said, f"health_endpoint is /{path}, from urls.py"]
-    if not re.search(r"path\(\s*r?['\"]\^?\$?['\"]", urls) and re.search(r"path\(\s*['\"]admin/['\"]", urls):
+    if not re.search(ROUTE.format(path=r"\$?"), urls) and re.search(ROUTE.format(path="admin/"), urls):
         return "/admin/login/", host, [*said, "health_endpoint is /admin/login/, as urls.py has no page at /"]
     return "", host, said
+
+
+def database(text: str) -> list[str]:
+    """A line for the user if the settings name a database that is a server of its own."""
+    found = SERVERS.search(text)
+    said = "the settings use {kind}: see that it runs, and that env_file says where"
+    return [said.format(kind=found[1] or found[2])] if found and "sqlite" not in text else []
 
 
 def _host(project: Project, text: str) -> tuple[str, list[str]]:
