@@ -126,7 +126,7 @@ def test_collectstatic_only_where_it_can_run(tmp_path: Path, settings: str, env:
     ("urls", "endpoint"),
     [
         ("urlpatterns = [path('admin/', admin.site.urls)]", "/admin/login/"),
-        ("'''path('', home)'''\nurlpatterns = [path('admin/', admin.site.urls)]", "/admin/login/"),
+        ("'''Add to urlpatterns:  path('', home)'''\nurlpatterns = [path('admin/', admin.site.urls)]", "/admin/login/"),
         ("urlpatterns = [path('admin/', admin.site.urls), path('', home)]", "/"),
         ("urlpatterns = [path('health/', health)]", "/health/"),
         ("urlpatterns = [url(r'^admin/', admin.site.urls), url(r'^api/', api)]", "/admin/login/"),

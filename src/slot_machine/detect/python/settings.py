@@ -55,7 +55,7 @@ def _host(project: Project, text: str) -> tuple[str, list[str]]:
 
 def _routes(text: str) -> str:
     """Without the docstring and comments, which have examples of routes in a new project."""
-    return re.sub(r"#.*", "", text.split("urlpatterns", 1)[-1])
+    return re.sub(r"#.*", "", re.split(r"^urlpatterns\b.*?=", text, maxsplit=1, flags=re.MULTILINE)[-1])
 
 
 def data(text: str, folder: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
