@@ -134,7 +134,11 @@ def test_collectstatic_only_where_it_can_run(tmp_path: Path, settings: str, env:
     ],
 )
 def test_health(tmp_path: Path, urls: str, endpoint: str) -> None:
-    assert proposed(tmp_path, site(**{"site/urls.py": urls})).version.health_endpoint == endpoint
+    files = site(
+        "ROOT_URLCONF = 'site.urls'\n", **{"site/urls.py": urls, "blog/urls.py": "urlpatterns = [path('', f)]"}
+    )
+
+    assert proposed(tmp_path, files).version.health_endpoint == endpoint
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ INSIDE = re.compile(
 def health(project: Project, text: str) -> tuple[str, str, list[str]]:
     """Endpoint, Host field and what was guessed."""
     host, said = _host(project, text)
-    urls = "".join(_routes(source) for name, source in project.sources(".py") if name.endswith("urls.py"))
+    urls = _urls(project, text)
     for path in re.findall(
         r"path\(\s*['\"]((?:api/)?_?(?:health|healthz|health-check|healthcheck|ping|up|livez)/?)['\"]", urls
     ):
@@ -27,6 +27,13 @@ def health(project: Project, text: str) -> tuple[str, str, list[str]]:
     if not re.search(ROUTE.format(path=r"\$?"), urls) and re.search(ROUTE.format(path="admin/"), urls):
         return "/admin/login/", host, [*said, "health_endpoint is /admin/login/, as urls.py has no page at /"]
     return "", host, said
+
+
+def _urls(project: Project, text: str) -> str:
+    """The routes of ROOT_URLCONF: those of other modules may lie below a prefix."""
+    root = re.search(r"^\s*ROOT_URLCONF\s*=\s*['\"]([\w.]+)['\"]", text, re.MULTILINE)
+    path = root[1].replace(".", "/") + ".py" if root else "urls.py"
+    return "".join(_routes(source) for name, source in project.sources(".py") if f"/{name}".endswith(f"/{path}"))
 
 
 def database(text: str) -> list[str]:
