@@ -120,6 +120,7 @@ def test_dry_run_prints_the_file_and_writes_nothing(folder: Path, capsys: pytest
     init.run(".slot-machine", force=False, dry=True)
 
     printed = capsys.readouterr()
+    assert printed.out.endswith("\n}\n")
     assert json.loads(printed.out)["start_command"] == ".venv/bin/gunicorn app:app --bind 127.0.0.1:$PORT"
     assert "recognised: pip (requirements.txt), Flask (app.py)" in printed.err
     assert "guessed: health_endpoint is /" in printed.err

@@ -43,7 +43,7 @@ def run(data: str, *, force: bool, dry: bool = False, as_json: bool = False) -> 
     wrote = () if dry else _written(data, config)
     outcome = Outcome(proposal, config, said, wrote)
     if as_json:
-        printing.result(json.dumps(_fields(outcome), indent=2))
+        _print(json.dumps(_fields(outcome), indent=2))
     else:
         _report(outcome, dry=dry)
 
@@ -105,7 +105,10 @@ def _report(outcome: Outcome, *, dry: bool) -> None:
     if proposal is None or config is None:
         printing.note(f"kept {Path.cwd() / FILE_NAME}, which exists (--force writes it anew)")
         return
-    printing.result(render_short(config).rstrip("\n") if dry else f"wrote {Path.cwd() / FILE_NAME}")
+    if dry:
+        _print(render_short(config).rstrip("\n"))
+    else:
+        printing.result(f"wrote {Path.cwd() / FILE_NAME}")
     if ".gitignore" in wrote:
         printing.note("changed .gitignore")
     found = ", ".join(f"{each.what} ({each.file})" for each in proposal.recognised)
@@ -117,6 +120,12 @@ def _report(outcome: Outcome, *, dry: bool) -> None:
             printing.note(f"{heading}: {line}")
     if not config.version.setup_command and not proposal.recognised:
         printing.note("fill in setup_command if the app needs a step after checkout, such as an install")
+
+
+def _print(text: str) -> None:
+    """As it is: lines of one text would be indented."""
+    for line in text.split("\n"):
+        printing.result(line)
 
 
 def _outside(name: str) -> str:
