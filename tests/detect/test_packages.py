@@ -103,6 +103,7 @@ def test_own_lock_comes_before_that_of_a_parent(tmp_path: Path) -> None:
 def test_lock_of_a_workspace(tmp_path: Path) -> None:
     files: Files = {
         "pnpm-lock.yaml": "lockfileVersion: '9.0'",
+        "pnpm-workspace.yaml": "packages:\n  - 'apps/*'\n",
         "apps/web/package.json": package({"start": "next start", "build": "next build"}, ["next"]),
         "apps/web/app/page.js": "",
     }
@@ -222,7 +223,15 @@ def test_requirements_that_are_not_pinned(tmp_path: Path, requirements: str, sai
     [
         ({"package.json": BUILT, "pnpm-lock.yaml": "", "requirements.txt": ""}, ""),
         ({"package.json": BUILT, "yarn.lock": ""}, ""),
-        ({"package-lock.json": "{}", "web/package.json": BUILT, "web/requirements.txt": ""}, "web"),
+        (
+            {
+                "package.json": {"workspaces": ["web"]},
+                "package-lock.json": "{}",
+                "web/package.json": BUILT,
+                "web/requirements.txt": "",
+            },
+            "web",
+        ),
         ({"uv.lock": "", "api/pyproject.toml": "[project]\nname='api'\n", "api/app.py": "app = Flask()"}, "api"),
         ({"poetry.lock": "", "composer.json": {}, "Gemfile.lock": ""}, ""),
         ({"pdm.lock": ""}, ""),
@@ -242,3 +251,9 @@ def test_lock_of_a_workspace_comes_before_a_manifest_of_its_own(tmp_path: Path) 
     files: Files = {"uv.lock": "", "a/b/c/pyproject.toml": "[project]\nname='api'\n", "a/b/c/setup.py": ""}
 
     assert proposed(tmp_path, files, "a/b/c").version.setup_command == "uv sync --frozen --package=api"
+
+
+def test_lock_above_a_folder_that_is_in_no_workspace_of_it(tmp_path: Path) -> None:
+    files: Files = {"package-lock.json": "{}", "package.json": {"workspaces": ["apps/*"]}, "docs/package.json": START}
+
+    assert proposed(tmp_path, files, "docs").version.setup_command == "npm install"

@@ -95,6 +95,7 @@ def test_port_that_no_source_mentions(tmp_path: Path) -> None:
 def test_standalone_next_in_a_workspace_is_found_after_the_build(tmp_path: Path) -> None:
     files: Files = {
         "package-lock.json": "{}",
+        "package.json": {"workspaces": {"packages": ["apps/*"]}},
         "apps/web/package.json": package({"build": "next build"}, ["next"]),
         "apps/web/next.config.js": "module.exports = { output: 'standalone' }",
         "apps/web/public/a.txt": "",

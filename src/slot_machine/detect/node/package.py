@@ -1,6 +1,9 @@
 """`package.json`, and the package manager that goes with it."""
 
 import re
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from slot_machine.detect.machine import Machine, numbers, shown
@@ -138,12 +141,22 @@ def remarks(package: Package, machine: Machine) -> list[str]:
 
 
 def _locks(project: Project) -> tuple[str, tuple[str, ...]]:
-    """The nearest folder with lock files, and these. Folders above count up to the top of the repository."""
-    for where in ("", *project.parents):
+    """The nearest folder with lock files, and these. A folder above counts if this one is of its workspace."""
+    for where in ("", *filter(partial(_is_member, project), project.parents)):
         names = [f"{where}/{name}" if where else name for name in LOCKS]
         if found := tuple(name for name in names if project.has(name)):
             return where, found
     return "", ()
+
+
+def _is_member(project: Project, where: str) -> bool:
+    """Whether the app belongs to the workspace of a folder above."""
+    named = project.json(f"{where}/package.json").get("workspaces")
+    patterns = named.get("packages") if isinstance(named, dict) else named
+    globs = [str(pattern) for pattern in patterns] if isinstance(patterns, list) else []
+    globs += re.findall(r"^\s*-\s*['\"]?([^'\"\s#]+)", project.text(f"{where}/pnpm-workspace.yaml"), re.MULTILINE)
+    path = "/".join(PurePosixPath(project.root).parts[-where.count("..") :])
+    return any(fnmatch(path, glob.removeprefix("./").rstrip("/")) for glob in globs)
 
 
 def _is_berry(project: Project, package: Package) -> bool:
