@@ -109,7 +109,7 @@ def test_packages_for_developers_are_not_installed_beside_a_back_end(tmp_path: P
 
     found = proposed(tmp_path, files)
 
-    assert found.version.start_command == ".venv/bin/uwsgi etc/uwsgi.ini"
+    assert found.version.start_command == 'VIRTUAL_ENV="$PWD/.venv" .venv/bin/uwsgi etc/uwsgi.ini'
     assert found.version.setup_command == "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"
     assert "the packages of package.json are not installed, as it neither starts nor builds anything" in found.look
     assert not [line for line in found.look if "development server" in line]

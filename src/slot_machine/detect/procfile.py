@@ -41,7 +41,10 @@ def located(command: str, folder: str, programs: frozenset[str]) -> str:
     """The command with the path of its program, where that is one of the project's packages."""
     simple = shell.only(command)
     if simple and simple.program in programs:
-        return str(simple._replace(words=(f"{folder}/{simple.program}", *simple.words[1:])))
+        # uWSGI looks for Python beside itself, unless it is told which virtual environment to use.
+        virtual = (f'VIRTUAL_ENV="$PWD/{folder.removesuffix("/bin")}"',) if simple.program == "uwsgi" else ()
+        words = (f"{folder}/{simple.program}", *simple.words[1:])
+        return str(simple._replace(env=(*virtual, *simple.env), words=words))
     if any(part.program in programs for part in shell.chain(command)) or (not simple and _names(command, programs)):
         return f'export PATH="$PWD/{folder}:$PATH"; {command}'
     return command
