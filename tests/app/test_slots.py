@@ -20,7 +20,7 @@ from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import GitFailed, SlotMachineError, StageFailed
-from slot_machine.core.model import Attempt, Contents, Made, State, Version
+from slot_machine.core.model import Attempt, Contents, Made, SetUp, State, Version
 from slot_machine.core.phases import Event
 from slot_machine.host.files import links, reclaim
 from slot_machine.host.files.app_files import AppFiles
@@ -369,7 +369,9 @@ def test_what_a_failed_deploy_wrote_is_removed(bench: Bench, monkeypatch: pytest
 
     async def story() -> None:
         attempt = bench.attempt()
+        bench.store.save_setup(NEW.tree, SetUp("", {}, {}, "", {}, {}))
         await bench.slots.take_back(attempt, NEW.tree)
+        assert bench.store.setup(NEW.tree) is None, "what it installed is gone"
         assert removed == [(bench.trees.path(NEW.tree), 77)]
         assert bench.store.size(NEW.tree) == Size(1, 1)
         assert bench.store.contents(NEW.tree) is None
@@ -458,9 +460,11 @@ def test_tree_is_discarded_once_what_the_app_wrote_is_kept(
     bench.store.save_size(NEW.tree, Size(7, 7))
 
     async def story() -> None:
+        bench.store.save_setup(NEW.tree, SetUp("", {}, {}, "", {}, {}))
         discarding = asyncio.ensure_future(bench.slots.discard(bench.attempt(), NEW.tree))
         await asyncio.wait([discarding])
         assert bool(discarding.exception()) is fails
+        assert bench.store.setup(NEW.tree) is None
         assert removed == ([] if fails else [bench.trees.path(NEW.tree)])
         assert bench.store.contents(NEW.tree) is None
         assert bench.store.size(NEW.tree) == (Size(7, 7) if fails else None)
