@@ -15,6 +15,10 @@ KNOWN = {
         Install("corepack", "corepack", "", ()),
         Install("pnpm", "pnpm", "", ("install", "--frozen-lockfile")),
     ],
+    "set -e\n\ncd web &&\nnpm ci": [Install("npm", "npm", "web", ("ci",))],
+    'echo "setup of $SLOT_MACHINE_COMMIT"; export CI=1; test -d node_modules || yarn': [
+        Install("yarn", "yarn", "", ())
+    ],
     "yarn": [Install("yarn", "yarn", "", ())],
     "NODE_ENV=production npm install": [Install("npm", "npm", "", ("install",))],
     "python3.11 -m venv .venv && .venv/bin/pip install -r requirements.txt": [
@@ -39,7 +43,9 @@ KNOWN = {
 
 @pytest.mark.parametrize("command", KNOWN)
 def test_installs_are_known(command: str) -> None:
-    assert parse(command, "") == (tuple(KNOWN[command]), "")
+    parsed = parse(command, "")
+
+    assert (parsed.installs, parsed.unknown) == (tuple(KNOWN[command]), "")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +58,15 @@ def test_installs_are_known(command: str) -> None:
         ("pnpm install --filter web", "pnpm install --filter web"),
         ("npm ci | tee log", "npm ci | tee log"),
         ("npm ci > log", "npm ci > log"),
+        ("echo $SLOT_MACHINE_COMMIT > REVISION && npm ci", "echo $SLOT_MACHINE_COMMIT > REVISION"),
+        ("echo y | ./boot.sh && npm ci", "echo y | ./boot.sh"),
+        ("echo `make` && npm ci", "echo `make`"),
+        ("mkdir log & make && npm ci", "mkdir log & make"),
+        ("export NODE_ENV=$MODE && npm ci", "export NODE_ENV=$MODE"),
+        ("NODE_ENV=$MODE npm ci", "NODE_ENV=$MODE npm ci"),
+        ("test -f full && npm ci || npm ci --omit=dev", "test -f full"),
+        ("[ $MODE = full ] && npm ci", "[ $MODE = full ]"),
+        ("npm ci --registry=http://localhost/#npm && make", "make"),
         ("(npm ci)", "( npm ci )"),
         ("npm ci $FLAGS", "npm ci $FLAGS"),
         ("cd /srv && npm ci", "cd /srv"),
@@ -73,3 +88,24 @@ def test_folder_of_the_app_is_where_it_begins() -> None:
         Install("npm", "npm", "apps/web/api", ("ci",)),
         Install("yarn", "yarn", "apps/web", ()),
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        ("npm ci || true", "npm ci"),
+        ("npm ci && echo good || echo bad", "npm ci"),
+        ("npm ci; bundle install", "npm ci"),
+        ("npm ci\nbundle install", "npm ci"),
+        ("./install.sh || : && npm ci", "./install.sh"),
+        ("npm ci || npm install", ""),
+        ("set -eu\nnpm ci\nbundle install", ""),
+        ("npm ci;", ""),
+        ("cd web; npm ci", ""),
+        ("corepack enable; corepack pnpm install", ""),
+        ("python3.11 -m venv .venv; .venv/bin/pip install flask", ""),
+        ("uv venv .venv; uv pip install flask", ""),
+    ],
+)
+def test_failure_that_the_shell_passes_over_is_found(command: str, part: str) -> None:
+    assert parse(command, "").unchecked == part

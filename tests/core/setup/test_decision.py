@@ -58,6 +58,13 @@ def test_retry_of_the_same_commit_goes_straight_on_unless_its_environment_change
     assert reason(LAST, doubtful._replace(facts={"node": "v22"}), is_retry=True)
 
 
+def test_setup_that_may_have_failed_unnoticed_is_never_skipped() -> None:
+    unchecked = NEEDS._replace(commit="a", inputs=INPUTS._replace(unchecked="npm ci"))
+
+    for is_retry in (False, True):
+        assert reason(LAST, unchecked, is_retry=is_retry) == "`npm ci` may fail and setup_command still succeed"
+
+
 def test_setup_that_leaves_nothing_where_it_should_is_not_skipped() -> None:
     assert reason(msgspec.structs.replace(LAST, installed={})) == "it leaves no node_modules in the tree"
 

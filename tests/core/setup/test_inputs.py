@@ -234,3 +234,7 @@ def test_given_input_that_no_file_matches_is_named() -> None:
     inputs = found("npm ci", node(), "", ["package-lok.json"])
 
     assert inputs.doubt == "setup_inputs names package-lok.json, which no file matches"
+
+
+def test_failure_that_is_passed_over_counts_with_given_inputs_too() -> None:
+    assert found("npm ci || true", node(), given=["package-lock.json"]).unchecked == "npm ci"

@@ -5,10 +5,17 @@ import re
 import shlex
 from typing import NamedTuple
 
-SEPARATORS = {"&&", "||", ";", "\n"}
+SEPARATORS = {"&&", "||", ";"}
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 SUBSTITUTION = re.compile(r"[$`*?]")
+OPERATOR = re.compile(r"[&|<>()]+")
 HARMLESS = {"set", "true", ":", "mkdir", "export", "test", "[", "echo"}
+TESTS = {"test", "["}
+OF_TESTS = re.compile(r"!|\]|-[defhLnrswxz]|(\./)?(node_modules|\.?venv|vendor)(/.*)?")
+"""Words of a test that depends on nothing but whether an install was there."""
+PREPARES = re.compile(r"cd |corepack enable|(uv|\S*python[0-9.]*( -m)?) venv |bundle config ")
+"""If it fails, what comes after it fails too."""
+EXITS_ON_ERROR = re.compile(r"-[a-z]*e[a-z]*|errexit")
 
 WITH_VALUE = {
     "--omit",
@@ -54,10 +61,14 @@ class Install(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """`unknown` is the first part that does something else than to install; empty if there is none."""
+    """`unknown` is the first part that does something else than to install; empty if there is none.
+
+    `unchecked` is the first installing part that may fail although the whole command succeeds.
+    """
 
     installs: tuple[Install, ...]
     unknown: str = ""
+    unchecked: str = ""
 
 
 class _Unknown(Exception):
@@ -67,16 +78,21 @@ class _Unknown(Exception):
 def parse(command: str, root: str) -> Parsed:
     """`root` is the folder in which the command runs."""
     installs: list[Install] = []
+    parts = _parts(command)
+    unchecked = _unchecked(parts)
     folder = posixpath.normpath(root) if root else ""
-    for words in _parts(command):
+    for _, words in parts:
         try:
-            if words[0] == "cd" and len(words) == 2:
-                folder = inside(folder, words[1])
-            elif words[0] not in HARMLESS:
-                installs.append(_install(words, folder))
+            bare = _without_assignments(words)
+            if bare[:1] == ["cd"] and len(bare) == 2:
+                folder = inside(folder, bare[1])
+            elif bare and bare[0] in HARMLESS:
+                _check_harmless(bare)
+            elif bare:
+                installs.append(_install(bare, folder))
         except _Unknown:
-            return Parsed(tuple(installs), " ".join(words))
-    return Parsed(tuple(installs))
+            return Parsed(tuple(installs), " ".join(words), unchecked)
+    return Parsed(tuple(installs), unchecked=unchecked)
 
 
 def inside(folder: str, path: str) -> str:
@@ -95,32 +111,64 @@ def is_inside(folder: str, path: str) -> bool:
     return True
 
 
-def _parts(command: str) -> list[list[str]]:
-    """The words of each simple command. One that can't be taken apart is one part."""
+def _parts(command: str) -> list[tuple[str, list[str]]]:
+    """The words of each simple command, with what separates it from the one before. One part if it can't be split."""
     lexer = shlex.shlex(command.replace("\\\n", " "), posix=True, punctuation_chars="&|;<>()\n")
     lexer.whitespace = " \t\r"
     lexer.whitespace_split = True
+    lexer.commenters = ""
     try:
         tokens = list(lexer)
     except ValueError:
-        return [[command]]
-    parts: list[list[str]] = [[]]
+        return [("", [command])]
+    parts: list[tuple[str, list[str]]] = [("", [])]
     for token in tokens:
-        if token.strip(";\n") == "" or token in SEPARATORS:
-            parts.append([])
+        separator = token.strip("\n") or ";"
+        if separator in SEPARATORS:
+            parts.append((separator, []))
         else:
-            parts[-1].append(token)
-    return [part for part in map(_without_assignments, parts) if part]
+            parts[-1][1].append(token)
+    return [(separator, words) for separator, words in parts if words]
+
+
+def _unchecked(parts: list[tuple[str, list[str]]]) -> str:
+    """An installing part whose failure the shell passes over, because of `|| true` or what follows."""
+    exits, before = False, ""
+    for separator, words in parts:
+        name, *more = words
+        is_passed_over = separator == ";" and not exits
+        if before and (is_passed_over or (separator == "||" and name in HARMLESS)):
+            return before
+        before = "" if separator == ";" else before
+        exits = exits or (name == "set" and any(map(EXITS_ON_ERROR.fullmatch, more)))
+        if name not in HARMLESS and not PREPARES.match(" ".join(words)):
+            before = " ".join(words)
+    return ""
 
 
 def _without_assignments(words: list[str]) -> list[str]:
+    """Raises _Unknown if a value depends on something else."""
     while words and (ASSIGNMENT.fullmatch(words[0]) or words[0] in ("env", "exec", "command")):
+        if SUBSTITUTION.search(words[0]):
+            raise _Unknown
         words = words[1:]
     return words
 
 
+def _check_harmless(words: list[str]) -> None:
+    """Raises _Unknown if the command writes a file, runs another one, or depends on something else."""
+    name, *more = words
+    if any(map(OPERATOR.fullmatch, more)):
+        raise _Unknown
+    if name in TESTS:
+        if not all(map(OF_TESTS.fullmatch, more)):
+            raise _Unknown
+    elif any("`" in word or "$(" in word or (name != "echo" and SUBSTITUTION.search(word)) for word in more):
+        raise _Unknown
+
+
 def _install(words: list[str], folder: str) -> Install:
-    if any(SUBSTITUTION.search(word) or not word.strip("&|<>()") for word in words if word):
+    if any(SUBSTITUTION.search(word) or OPERATOR.fullmatch(word) for word in words):
         raise _Unknown
     program, *rest = words
     tool = re.sub(r"[0-9.]+\Z", "", posixpath.basename(program))

@@ -31,6 +31,8 @@ def reason_to_run(last: SetUp | None, needs: Needs, *, is_retry: bool) -> str:
         return "there is no finished setup in this tree"
     if changed := _changed(last, needs):
         return f"{in_words(changed)} changed"
+    if needs.inputs.unchecked:
+        return f"`{needs.inputs.unchecked}` may fail and setup_command still succeed"
     if is_retry and (last.commit, last.environment) == (needs.commit, needs.environment):
         return ""
     if needs.inputs.doubt:

@@ -25,8 +25,9 @@ class Inputs(NamedTuple):
     """`digests` are those of files, and of folders, whose names end with `/`.
 
     `main` are the files that a message names. `doubt` says why the setup must run though nothing changed; empty if it
-    need not. `installed` are the folders that it installs into; `seeds` those of them that may be filled from another
-    tree before. The versions of `programs` count as well.
+    need not. `unchecked` is a part of the command whose failure does not fail the setup. `installed` are the folders
+    that it installs into; `seeds` those of them that may be filled from another tree before. The versions of `programs`
+    count as well.
     """
 
     digests: dict[str, str]
@@ -35,6 +36,7 @@ class Inputs(NamedTuple):
     installed: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    unchecked: str = ""
 
 
 def inputs_of(command: str, root: str, given: Sequence[str] | None, files: Files) -> Inputs:
@@ -42,7 +44,7 @@ def inputs_of(command: str, root: str, given: Sequence[str] | None, files: Files
     parsed = parse(command, root)
     found = [HOW[install.tool](install, files) for install in parsed.installs if install.tool in HOW]
     installed = tuple(dict.fromkeys(each.installed for each in found if each.installed))
-    further = installed, tuple(_seeds(parsed.installs, files)), _programs(parsed)
+    further = installed, tuple(_seeds(parsed.installs, files)), _programs(parsed), parsed.unchecked
     if given is not None:
         matching = {path: _matching(posixpath.join(root, path), files) for path in given}
         missing = [f"setup_inputs names {path}, which no file matches" for path, names in matching.items() if not names]
