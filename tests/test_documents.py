@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from slot_machine.cli.commands import commands
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "slot_machine"
 MAP = (ROOT / "ARCHITECTURE.md").read_text()
@@ -21,6 +23,7 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 PYTHON_FILE = re.compile(r"`((?:[\w-]+/)*\w+\.py)`")
 TEST = re.compile(r"`(test_\w+)`")
+COMMAND = re.compile(r"`slot-machine ([a-z]+)\b")
 
 
 def test_map_has_a_row_for_each_module_and_no_other() -> None:
@@ -67,3 +70,8 @@ def _functions(path: Path) -> list[str]:
 def _anchor(heading: str) -> str:
     """As GitHub makes them."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", [*PAGES, *SOURCE.rglob("*.py")], ids=_name)
+def test_each_command_that_is_named_exists(path: Path) -> None:
+    assert set(COMMAND.findall(path.read_text())) <= set(commands.commands)
