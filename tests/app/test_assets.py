@@ -11,7 +11,7 @@ from slot_machine.app.assets import Assets
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.core.config import VersionConfig
-from slot_machine.core.model import Attempt, Version
+from slot_machine.core.model import Attempt, Made, Version
 from slot_machine.host.files import assets as files
 from tests.fakes import COMMITS, Database, Faults, Trees
 
@@ -177,3 +177,20 @@ def test_copies_that_can_not_be_removed_are_a_warning(
     (warning,) = tell(trees, store, prune)
 
     assert "cannot remove assets of earlier versions from " in warning
+
+
+def test_upload_in_a_folder_of_assets_stays_in_its_tree(trees: Trees, store: Database) -> None:
+    tell(trees, store, link)
+    app = trees.path(OLD.tree) / "web" / "dist" / NAME
+    upload = app.with_name("photo-1a2b3c4d.jpg")
+    upload.write_text("photo")
+    tell(trees, store, link)
+    status = app.stat()
+    store.save_made(OLD.tree, Made({b"web/dist/" + os.fsencode(NAME): (status.st_size, status.st_mtime_ns)}))
+
+    async def clear(assets: Assets, _: RunningAttempt) -> None:
+        await assets.clear(OLD)
+
+    tell(trees, store, clear)
+
+    assert (app.exists(), upload.read_text()) == (False, "photo")

@@ -7,9 +7,9 @@ from pathlib import Path
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Trees
-from slot_machine.core.model import Version
+from slot_machine.core.model import Made, Version
 from slot_machine.host.files import assets
-from slot_machine.host.files.assets import Pool, State
+from slot_machine.host.files.assets import Links, Pool, State
 from slot_machine.host.process.threads import in_thread
 from slot_machine.state.store import Store
 
@@ -32,7 +32,8 @@ class Assets:
             await in_thread(lambda: assets.remove_empty_folders(tree, links))
             self._store.save_assets(version.tree, {})
         if dirs and version.config.asset_keep and self._pool.root.exists():
-            await in_thread(lambda: self._pool.forget(folder, dirs))
+            made = self._store.made(version.tree) or Made()
+            await in_thread(lambda: self._pool.forget(folder, dirs, _in_folder(tree, folder, made.files)))
 
     async def link(self, attempt: RunningAttempt, version: Version, live: Version | None) -> None:
         """Before a version starts: links what it is to serve of others. `live` is the one that it may replace.
@@ -59,12 +60,7 @@ class Assets:
         links = self._store.assets(live.tree)
 
         def collected() -> None:
-            foreign: dict[str, State] = {
-                str((tree / os.fsdecode(name)).relative_to(folder)): its
-                for name, its in links.items()
-                if (tree / os.fsdecode(name)).is_relative_to(folder)
-            }
-            self._pool.collect(live.commit, folder, dirs, foreign)
+            self._pool.collect(live.commit, folder, dirs, _in_folder(tree, folder, links))
 
         if dirs:
             await in_thread(collected)
@@ -90,3 +86,9 @@ class Assets:
 
     def _folder(self, version: Version) -> Path:
         return self._worktrees.path(version.tree) / version.config.root
+
+
+def _in_folder(tree: Path, folder: Path, files: Links) -> dict[str, State]:
+    """Those of a tree's files that are in the folder, by their names in there."""
+    paths = {tree / os.fsdecode(name): its for name, its in files.items()}
+    return {str(path.relative_to(folder)): its for path, its in paths.items() if path.is_relative_to(folder)}

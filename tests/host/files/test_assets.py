@@ -169,9 +169,18 @@ def test_what_an_earlier_build_left_in_its_tree_is_forgotten_if_there_is_a_copy(
     site.build("tree-2", app_11111aaa_js="v1", logo_22222bbb_png="as it was", plain_js="x")
     site.collect("tree-2")
 
-    site.pool.forget(site.data / "tree-1", DIRS)
+    built = {
+        f"public/assets/{name}": state
+        for name in site.served("tree-1")
+        if (state := assets.state(site.data / "tree-1/public/assets" / name))
+    }
+    site.build("tree-1", upload_44444ddd_jpg="photo")
+    site.build("tree-2", upload_44444ddd_jpg="photo")
+    site.collect("tree-2")
+    site.pool.forget(site.data / "tree-1", DIRS, built)
 
-    assert site.served("tree-1").keys() == {"logo-22222bbb.png", "icon-33333ccc.png", "plain.js"}
+    kept = {"logo-22222bbb.png", "icon-33333ccc.png", "plain.js", "upload-44444ddd.jpg"}
+    assert site.served("tree-1").keys() == kept
 
 
 def test_nothing_is_left_where_no_version_is_kept(site: Site) -> None:

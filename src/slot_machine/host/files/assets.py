@@ -65,10 +65,14 @@ class Pool:
         for place in self._others(version)[most:]:
             shutil.rmtree(place)
 
-    def forget(self, folder: Path, dirs: Iterable[str]) -> None:
-        """Removes files of which there is a copy: an earlier build made them. Raises OSError."""
+    def forget(self, folder: Path, dirs: Iterable[str], built: Mapping[str, State]) -> None:
+        """Removes files of an earlier build of which there is a copy. Raises OSError.
+
+        `built` has what setup and build made in `folder`: other files may be uploads, whose only other copy does not
+        stay for long.
+        """
         places = [place for _, place in self._versions()]
-        for name in list(found(folder, dirs)):
+        for name in [name for name in found(folder, dirs) if state(folder / name) == built.get(name)]:
             if _twin(folder / name, (place / name for place in places)):
                 (folder / name).unlink()
 
