@@ -26,6 +26,11 @@ def node(manifest: str | None = None, lock: str = "{}", **others: str) -> dict[s
     return {"package.json": manifest or package(), "package-lock.json": lock, "server.js": "code", **others}
 
 
+def pnpm(workspaces: str, **others: str) -> dict[str, str]:
+    locks = {"pnpm-lock.yaml": "", "web/pnpm-lock.yaml": ""}
+    return {"package.json": package(), "pnpm-workspace.yaml": workspaces, **locks, **others}
+
+
 def test_lock_file_is_the_whole_truth_of_a_plain_app() -> None:
     inputs = found("npm ci", node(package(scripts={"start": "node server.js", "prepare": "husky"})))
 
@@ -83,6 +88,10 @@ DOUBTS = {
     "native": ("npm ci", node() | {"binding.gyp": ""}, "binding.gyp"),
     "patch elsewhere": ("npm ci", node(package(patchedDependencies={"a": "../a.patch"})), "../a.patch"),
     "pnpm patch": ("npm ci", node(package(pnpm={"patchedDependencies": {"a": "b.patch"}})), "b.patch"),
+    "yarn patch": ("npm ci", node(package(resolutions={"a": "patch:a@npm%3A1.0.0#~/b.patch"})), "b.patch"),
+    "pnpm workspaces": ("pnpm i", pnpm("packages:\n  - packages/*\n"), "pnpm-workspace.yaml has packages"),
+    "pnpm workspaces above": ("cd web && pnpm i", pnpm("packages: [web]"), "pnpm-workspace.yaml has packages"),
+    "patch of pnpm workspaces": ("pnpm i", pnpm("patchedDependencies:\n  a@1: b.patch\n"), "b.patch"),
     "build": ("npm ci && npm run build", node(), "`npm run build` may depend on any file"),
     "unknown": ("sh setup.sh", node(), "`sh setup.sh` may depend on any file"),
     "nothing": ("true", node(), "it is not known"),
@@ -153,6 +162,21 @@ CERTAIN: dict[str, tuple[str, dict[str, str], set[str]]] = {
         ".venv/bin/pip install --upgrade pip && .venv/bin/pip install -r requirements.txt",
         {"requirements.txt": "flask"},
         {"requirements.txt"},
+    ),
+    "yarn patch": (
+        "yarn",
+        {"package.json": package(dependencies={"a": "patch:a@1#./fix/b.patch"}), "yarn.lock": "", "fix/b.patch": ""},
+        {"package.json", "yarn.lock", "fix/b.patch"},
+    ),
+    "patch of pnpm": (
+        "pnpm install",
+        {
+            "package.json": package(),
+            "pnpm-lock.yaml": "",
+            "pnpm-workspace.yaml": "onlyBuiltDependencies: [sharp]\npatchedDependencies:\n  'a@1': 'fix/b.patch'\n",
+            "fix/b.patch": "",
+        },
+        {"package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "fix/b.patch"},
     ),
     "one word": (PIP.replace("-r", "-qr"), {"requirements.txt": "flask"}, {"requirements.txt"}),
     "abbreviated": (PIP.replace("-r ", "--req="), {"requirements.txt": "flask"}, {"requirements.txt"}),

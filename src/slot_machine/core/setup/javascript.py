@@ -3,6 +3,7 @@
 import json
 import posixpath
 import re
+from collections.abc import Iterable
 
 from slot_machine.core.setup.command import Install, is_inside
 from slot_machine.core.setup.files import Files, Found, upwards
@@ -49,6 +50,11 @@ ONLY_GIT = re.compile(r"husky( install)?( \|\| true)?")
 LOCAL = re.compile(r"(file|link|portal|workspace):|[.~]{0,2}/")
 LOCAL_IN_LOCK = re.compile(r'"link": ?true|["\s@](file|link|portal):|workspace:(?!\.["\s,)])')
 
+WORKSPACES_OF_PNPM = "pnpm-workspace.yaml"
+PACKAGES_OF_PNPM = re.compile(r"^packages:", re.MULTILINE)
+PATCH_OF_PNPM = re.compile(r"""^ +.*: *["']?([^"'\s]+\.(?:patch|diff))["']? *$""", re.MULTILINE)
+PATCH_OF_YARN = re.compile(r"[#&](?:optional!)?(?:~/)?([^#&~:]+\.(?:patch|diff))")
+
 INCREMENTAL = {"npm": ("install", "i"), "pnpm": ("install", "i"), "yarn": ("install", ""), "bun": ("install", "i")}
 
 
@@ -72,6 +78,8 @@ def inputs(install: Install, files: Files) -> Found:
         found.doubts.append(f"{above[0][0]} is for workspaces" if any(above) and above[0] else "there is no lock file")
     for manifest in manifests:
         _look_at(manifest, install, files, found)
+    if install.tool == "pnpm":
+        _look_at_workspaces(install, files, found)
     found.doubts += [f"{lock} has local packages" for lock in found.locks if LOCAL_IN_LOCK.search(files.read(lock))]
     if files.has(posixpath.join(folder, "binding.gyp")):
         found.doubts.append("binding.gyp is compiled from any file")
@@ -94,13 +102,27 @@ def _look_at(path: str, install: Install, files: Files, found: Found) -> None:
         for name, wanted in _texts(manifest.get(kind)):
             if LOCAL.match(wanted):
                 found.doubts.append(f"{path} has the local package {name}")
+            if wanted.startswith("patch:"):
+                _add_patches(PATCH_OF_YARN.findall(wanted), path, install, files, found)
     pnpm = manifest.get("pnpm")
     for source in (manifest, pnpm if isinstance(pnpm, dict) else {}):
-        for _, patch in _texts(source.get("patchedDependencies")):
-            if not is_inside(install.folder, patch) or not found.add(
-                files, install.folder, (posixpath.normpath(patch),)
-            ):
-                found.doubts.append(f"{path} has the patch {patch}, which is not in the commit")
+        _add_patches([patch for _, patch in _texts(source.get("patchedDependencies"))], path, install, files, found)
+
+
+def _look_at_workspaces(install: Install, files: Files, found: Found) -> None:
+    for path in (posixpath.join(place, WORKSPACES_OF_PNPM) for place in upwards(install.folder)):
+        if files.has(path):
+            text = files.read(path)
+            found.doubts += [f"{path} has packages"] if PACKAGES_OF_PNPM.search(text) else []
+            _add_patches(PATCH_OF_PNPM.findall(text), path, install, files, found)
+
+
+def _add_patches(patches: Iterable[str], path: str, install: Install, files: Files, found: Found) -> None:
+    """Patches that the manifest at `path` names."""
+    for patch in patches:
+        is_found = is_inside(install.folder, patch) and found.add(files, install.folder, (posixpath.normpath(patch),))
+        if not is_found:
+            found.doubts.append(f"{path} has the patch {patch}, which is not in the commit")
 
 
 def _scripts(manifest: dict[str, object]) -> list[str]:
