@@ -18,7 +18,7 @@ from tests.another_user import AnothersSite
 from tests.users import CAN_BE_ANOTHER, NUMBERED
 from tests.world import Site
 
-from soak import account, trouble
+from soak import account, cron, journal, trouble
 from soak.load import Load
 from soak.sequence import Sequence
 
@@ -41,6 +41,7 @@ def main(binary: str, minutes: float, seed: int) -> int:
 
 def soak(site: Site, minutes: float, seed: int) -> int:
     trouble.write_env_file(site)
+    journal.begin(site)
     load = Load(site.port, seed)
     began_s = time.monotonic()
 
@@ -51,6 +52,7 @@ def soak(site: Site, minutes: float, seed: int) -> int:
     samples = account.Samples(site)
     try:
         sequence.begin()
+        since = cron.now()
         samples.idle()
         with load.running():
             while time.monotonic() - began_s < minutes * 60:
@@ -60,9 +62,10 @@ def soak(site: Site, minutes: float, seed: int) -> int:
                     say(f"PROBLEM {problem}")
                 samples.loaded()
         samples.idle()
+        until = cron.now()
     finally:
         code = site.daemons[-1].stop() if site.daemons else 1
-    return account.give(site, account.Soak(seed, minutes, load, sequence, samples, code))
+    return account.give(site, account.Soak(seed, minutes, load, sequence, samples, since, until, code))
 
 
 if __name__ == "__main__":

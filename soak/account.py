@@ -1,13 +1,14 @@
 """The report: Markdown tables, the problems, and whether the soak passed."""
 
 from collections import Counter
+from datetime import datetime
 from statistics import median
 from typing import NamedTuple
 
 from spec.waiting import wait_until
 from tests.world import Site
 
-from soak import census, checks
+from soak import census, checks, cron, data, journal
 from soak.load import CLIENTS, Load
 from soak.outages import Failure, Kill, attributed
 from soak.sequence import Sequence
@@ -73,6 +74,9 @@ class Soak(NamedTuple):
     load: Load
     sequence: Sequence
     samples: Samples
+    since: datetime
+    until: datetime
+    """A daemon ran from `since` to `until`, apart from kills."""
     exit_code: int
     """Exit code of the last daemon."""
 
@@ -83,6 +87,8 @@ def give(site: Site, soak: Soak) -> int:
     excused = Counter(kill.what for kill, failures in by_kill for _ in failures)
     left = checks.leftovers(site)
     problems = [*soak.sequence.problems, *soak.sequence.killer.too_long, *soak.samples.grown()]
+    problems += [*journal.problems(site), *journal.unended(site), *cron.problems(site, soak.since, soak.until)]
+    problems += data.lost(site, soak.load.acknowledged)
     problems += [f"{kill} failed {len(failures)} requests" for kill, failures in by_kill if _too_many(kill, failures)]
     problems += _alike(unexcused)
     problems += [f"left over, {what}: {found}" for what, found in left.items() if found]
@@ -92,6 +98,7 @@ def give(site: Site, soak: Soak) -> int:
         ("requests", _requests(soak.load, excused, len(unexcused))),
         ("what was done", _outcomes(soak.sequence)),
         ("kills", _kills(soak.sequence, excused)),
+        ("beside the web process", [*journal.counts(site), *cron.results(site)]),
         ("at the end", _end(soak, left, len(problems))),
     ]
     text = f"seed {soak.seed}, {soak.minutes:g} minutes\n" + "".join(_table(*table) for table in tables)
@@ -120,6 +127,8 @@ def _requests(load: Load, excused: Counter[str], unexcused: int) -> list[tuple[s
     return [
         *sorted(load.requests.items()),
         ("all, each reply checked", load.requests.total()),
+        ("writes that were acknowledged, each found at the end", len(load.acknowledged)),
+        ("writes that the app refused, on a full disk", load.writes_refused),
         ("event streams ended early, in whole events, by a switch", load.streams_ended_early),
         *((f"failed, excused by a kill of {part}", count) for part, count in sorted(excused.items())),
         ("failed otherwise", unexcused),

@@ -1,5 +1,6 @@
 """Lists what belongs to one daemon: processes, control groups, sockets, files and worktrees."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,12 +26,20 @@ KEPT = {
     "previous",
     "reserve",
     "kept",
+    "shared",
+    "assets",
+    "cache",
 } | TREES
+LOGS = re.compile(r"slot-[ab]\.(cron\.)?[a-z]+(\.[12])?\.log")
 DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal"}
 
 
 class Process(NamedTuple):
-    """`role`: `daemon`, `worker`, `app`, `shell` (the parent of an app), `child` (left its app), or a command line."""
+    """`role`: `daemon`, `worker`, `app`, `shell` (the parent of an app), `child` (left its app), or a command line.
+
+    It is `beside` for a process beside the app, `shell beside` for its parent, and `job` for a job and a release
+    command.
+    """
 
     pid: int
     role: str
@@ -60,6 +69,10 @@ def _role(site: Site, command: str) -> str:
         return "child"
     if "slot_machine.proxy" in command:
         return "worker"
+    if "beside.py" in command:
+        if "beside.py job" in command or "beside.py release" in command:
+            return "job"
+        return "shell beside" if command.startswith("/bin/sh ") else "beside"
     if "app.py" in command:
         return "shell" if command.startswith("/bin/sh ") else "app"
     return "daemon" if command.endswith("slot-machine start ") else command
@@ -72,6 +85,19 @@ def roles(site: Site) -> Counter[str]:
 def session(site: Site, commit: str) -> list[int]:
     """The pids of an app and its shell."""
     return [found.pid for found in processes(site) if found.role in ("app", "shell") and found.commit == commit]
+
+
+def beside(site: Site) -> list[list[int]]:
+    """The pids of each process beside the app, or of its parent and of it."""
+    pids = {process.pid: process.role for process in processes(site) if process.role in ("beside", "shell beside")}
+    parents = {pid: _parent(pid) for pid, role in pids.items() if role == "beside"}
+    return [[parent, pid] if parent in pids else [pid] for pid, parent in parents.items()]
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
+    return 0
 
 
 def workers(site: Site) -> list[int]:
@@ -91,7 +117,7 @@ def sockets(site: Site) -> list[str]:
 def unexpected_files(site: Site) -> list[str]:
     """Unexpected files in the data folder and in the folder for temporary files, and lock files of git."""
     known = KEPT | DATABASE | set(sockets(site))
-    data = [path.name for path in site.data.iterdir() if path.name not in known]
+    data = [path.name for path in site.data.iterdir() if path.name not in known and not LOGS.fullmatch(path.name)]
     return data + [str(path) for path in (*(site.repo / ".git").rglob("*.lock"), *(site.folder / "tmp").iterdir())]
 
 

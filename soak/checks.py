@@ -14,7 +14,8 @@ from spec.web import exchange
 from tests.another_user import DENIED, targets
 from tests.world import Site
 
-from soak import census
+from soak import census, journal
+from soak.project import Version
 
 OTHER_SLOT = {"a": "b", "b": "a"}
 ANSWERS = 4
@@ -34,22 +35,21 @@ for more in (None, b"\\r\\n", b"Via: 1.1 proxy\\r\\n\\r\\n"):
 
 
 class Expected(NamedTuple):
-    """Commits; `previous` may be empty. `children` is the number of processes that left the live app."""
+    """`previous` is a commit, and may be empty."""
 
-    live: str
+    live: Version
     previous: str
     workers: int
-    children: int
 
 
 def problems(site: Site, expected: Expected) -> list[str]:
     status = site.status()
     found = [*_of_status(status, expected), *_of_disk(site, status), *_of_processes(site, status, expected)]
-    return [*found, *_of_callers(site)]
+    return [*found, *_of_beside(site, status, expected.live), *journal.problems(site), *_of_callers(site)]
 
 
 def _of_status(status: dict[str, object], expected: Expected) -> Iterator[str]:
-    if (status["live_commit"], status["previous_commit"]) != (expected.live, expected.previous):
+    if (status["live_commit"], status["previous_commit"]) != (expected.live.commit, expected.previous):
         yield f"live and previous are {status['live_commit']}, {status['previous_commit']}, not {expected}"
     slots = status["live_slot"], status["previous_slot"]
     if slots[0] not in ("a", "b") or slots[1] != (OTHER_SLOT[str(slots[0])] if expected.previous else ""):
@@ -76,7 +76,7 @@ def _of_disk(site: Site, status: dict[str, object]) -> Iterator[str]:
         code, answered = answer(site.port)
         if (code, answered) != (200, version):
             yield f"{code} from version {answered}, live is {version}"
-    if "running" in [row["result"] for row in site.history()[:-1]]:
+    if "running" in [row["result"] for row in site.history() if row["kind"] != "job"]:
         yield "an old attempt still runs in the history"
     if unexpected := census.unexpected_files(site) + census.unexpected_worktrees(site):
         yield f"left on disk: {unexpected}"
@@ -85,18 +85,38 @@ def _of_disk(site: Site, status: dict[str, object]) -> Iterator[str]:
 def _of_processes(site: Site, status: dict[str, object], expected: Expected) -> Iterator[str]:
     found = census.processes(site)
     roles = census.roles(site)
-    wanted = {"daemon": 1, "worker": expected.workers, "app": 1}
-    if {role: count for role, count in roles.items() if role not in ("child", "shell")} != wanted:
+    children = expected.live.children
+    wanted = {"daemon": 1, "worker": expected.workers, "app": 1, "beside": len(expected.live.beside)}
+    if {
+        role: count for role, count in roles.items() if role not in ("child", "shell", "shell beside", "job")
+    } != wanted:
         yield f"{dict(roles)} run, expected {wanted}"
     shells = [process for process in found if process.role == "child"]
-    if bool(shells) != bool(expected.children) or len(shells) > 2 * expected.children:
-        yield f"{len(shells)} processes left their app, expected at most {2 * expected.children}"
-    if others := {process.commit for process in found} - {"", str(status["live_commit"])}:
+    if bool(shells) != bool(children) or len(shells) > 2 * children:
+        yield f"{len(shells)} processes left their app, expected at most {2 * children}"
+    if others := {process.commit for process in found if process.role != "job"} - {"", str(status["live_commit"])}:
         yield f"processes of {others} run"
     if len(census.sockets(site)) != expected.workers:
         yield f"sockets {census.sockets(site)}"
-    if len(groups := census.control_groups(site)) > 1:
+    if len(groups := census.control_groups(site)) > 1 + len(expected.live.beside) + roles["job"]:
         yield f"control groups {groups}"
+
+
+def _of_beside(site: Site, status: dict[str, object], live: Version) -> Iterator[str]:
+    listed, config = status["processes"], status["live_config"]
+    assert isinstance(listed, list)
+    assert isinstance(config, dict)
+    found = {pids[0] for pids in census.beside(site)}
+    if {(its["name"], its["index"]) for its in listed} != live.beside or {its["pid"] for its in listed} != found:
+        yield f"processes {listed}, expected {live.beside}, {found} run"
+    if status["retiring"]:
+        yield f"still retiring: {status['retiring']}"
+    if differing := [
+        field for field in ("start_command", "build_command", "strategy") if config[field] != live.config[field]
+    ]:
+        yield f"the live version has another configuration than its commit: {differing}"
+    if status["shared"] != {"data": "linked", "uploads": "linked"}:
+        yield f"shared: {status['shared']}"
 
 
 def _of_callers(site: Site) -> Iterator[str]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from tests.world import Site
 
 from slot_machine.core.backoff import LONGEST_S
-from soak import census
+from soak import census, journal
 from soak.checks import answer
 from soak.outages import Kill
 
@@ -56,6 +56,19 @@ class Killer:
         if pid:
             self._kill(pid, Kill("worker", time.monotonic(), with_daemon), MARGIN_S, lambda: True)
         return bool(pid)
+
+    def beside(self, *, with_daemon: bool = False) -> bool:
+        """Kills a process beside the web process. No request may fail."""
+        if with_daemon:
+            self.daemon()
+        found = census.beside(self._site)
+        if found:
+            pids = self._rng.choice(found)
+            # With its parent, it is ended by the daemon.
+            journal.killed(self._site, pids[-1])
+            with suppress(ProcessLookupError):
+                os.kill(self._rng.choice(pids), signal.SIGKILL)
+        return bool(found)
 
     def join(self) -> None:
         """Waits until every outage is over."""

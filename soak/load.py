@@ -12,7 +12,7 @@ from itertools import count
 
 from demo.load import until_stopped
 
-from soak.app import EVENTS
+from soak.app import EVENTS, FULL, digest, script
 from soak.outages import WRONG_REPLY, Failure
 
 PAUSE_S = (0.02, 0.06)
@@ -26,13 +26,17 @@ class Kind:
     def __init__(self, name: str, method: str, path: str, clients: int, *, keep_alive: bool = True) -> None:
         self.name, self.method, self.path, self.clients, self.keep_alive = name, method, path, clients, keep_alive
 
-    def request(self, number: int, rng: random.Random) -> tuple[str, bytes | None, Check]:
-        """A target, a body, and a function that checks the body of the reply."""
+    def request(self, number: int, rng: random.Random, page: str) -> tuple[str, bytes | None, Check]:
+        """A target, a body, and a function that checks the body of the reply. `page` is the version of a page."""
         target = f"{self.path}?{number}"
+        if self.path == "/assets":
+            return f"/{script(page)}?{number}", None, lambda reply: reply == page.encode()
+        if self.path == "/write":
+            return target, b"", lambda reply: reply == digest(number).encode()
         if self.method == "POST":
             body = rng.randbytes(rng.randrange(LARGEST_BODY))
-            digest = hashlib.sha256(body).digest()
-            return target, body, lambda reply: hashlib.sha256(reply).digest() == digest
+            sent = hashlib.sha256(body).digest()
+            return target, body, lambda reply: hashlib.sha256(reply).digest() == sent
         if self.path == "/events":
             return target, None, lambda reply: WHOLE_STREAM.startswith(reply) and reply.endswith(b"\n\n")
         whole = hashlib.sha256(target.encode()).digest() * 20
@@ -47,17 +51,25 @@ KINDS = (
     Kind("slow GET, keep-alive", "GET", "/slow", 2),
     Kind("slow GET, new connection", "GET", "/slow", 1, keep_alive=False),
     Kind("event stream", "GET", "/events", 2, keep_alive=False),
+    Kind("script of a page", "GET", "/assets", 2),
+    Kind("write to the shared data", "POST", "/write", 2),
 )
 CLIENTS = sum(kind.clients for kind in KINDS)
 
 
 class Load:
-    """`expect` sets the versions that may answer from now on. A reply of another version is a failure."""
+    """`expect` sets the versions that may answer from now on. A reply of another version is a failure.
+
+    `pages` are the versions whose pages may still ask for their scripts. `acknowledged` has the numbers of the writes.
+    """
 
     def __init__(self, port: int, seed: int) -> None:
         self.requests: Counter[str] = Counter()
         self.failures: list[Failure] = []
         self.streams_ended_early = 0
+        self.acknowledged: list[int] = []
+        self.writes_refused = 0
+        self.pages: list[str] = []
         self._port = port
         self._seed = seed
         self._expected: frozenset[str] = frozenset()
@@ -100,13 +112,18 @@ class Load:
     def _one(self, kind: Kind, rng: random.Random, connection: http.client.HTTPConnection) -> tuple[int, str]:
         """Sends one request. Returns the status and what was wrong; the status is 0 if the connection broke."""
         expected = self._expected
-        target, body, is_right = kind.request(next(self._numbers), rng)
+        number = next(self._numbers)
+        target, body, is_right = kind.request(number, rng, rng.choice(self.pages))
         try:
             connection.request(kind.method, target, body)
             reply = connection.getresponse()
             got = reply.read()
         except (OSError, http.client.HTTPException) as error:
             return 0, repr(error)
+        if reply.status == FULL:
+            with self._lock:
+                self.writes_refused += 1
+            return 200, ""
         if reply.status != 200:
             return reply.status, got[:200].decode(errors="replace")
         version = reply.headers.get("X-Version", "")
@@ -114,7 +131,7 @@ class Load:
             return WRONG_REPLY, f"version {version} answered, expected {sorted(expected | self._expected)}"
         if not is_right(got):
             return WRONG_REPLY, f"{len(got)} bytes are not the right reply"
-        if kind.path == "/events" and got != WHOLE_STREAM:
-            with self._lock:
-                self.streams_ended_early += 1
+        with self._lock:
+            self.streams_ended_early += kind.path == "/events" and got != WHOLE_STREAM
+            self.acknowledged += [number] * (kind.path == "/write")
         return 200, ""

@@ -14,51 +14,16 @@ from spec.waiting import wait_until
 from tests.world import Site
 
 from soak import checks, project, trouble
+from soak.actions import ACTIONS, DISTURBANCES, FAULTS
 from soak.checks import Expected
 from soak.kills import Killer
 from soak.load import Load
 from soak.project import STAGES, Fault, Version
 
-ACTIONS = {
-    "deploy": 8,
-    "deploy that daemonises": 3,
-    "deploy that fails in setup": 2,
-    "deploy that fails at boot": 2,
-    "deploy that fails its health check": 1,
-    "deploy that hangs in setup": 1,
-    "deploy that is cancelled": 2,
-    "deploy that fills the disk": 2,
-    "deploy with a bad env file": 2,
-    "deploy beside a neighbour": 2,
-    "rollback": 5,
-    "rollback on a full disk": 2,
-    "reload": 5,
-    "nothing": 2,
-}
-if not trouble.IS_ROOT:
-    for name in ("deploy that fills the disk", "rollback on a full disk", "deploy beside a neighbour"):
-        del ACTIONS[name]
-FAULTS: dict[str, Fault] = {
-    "deploy that fails in setup": "setup",
-    "deploy that fails at boot": "boot",
-    "deploy that fails its health check": "health",
-    "deploy that hangs in setup": "hang",
-    "deploy that is cancelled": "cancel",
-    "deploy that fills the disk": "disk",
-    "deploy with a bad env file": "env",
-    "deploy beside a neighbour": "neighbour",
-}
-DISTURBANCES = {
-    "none": 8,
-    "daemon": 5,
-    "worker": 3,
-    "app": 2,
-    "daemon and worker": 1,
-    "daemon and app": 1,
-    "SIGHUP": 2,
-}
 LATEST_S = 1.5
 SETTLED_WITHIN_S = 90
+PAGES = 3
+"""Pages of the live version and of those before it ask for their scripts. At a switch, both versions serve them."""
 
 
 class Sequence:
@@ -78,10 +43,11 @@ class Sequence:
         self._rng = rng
         self._say = say
         self._number = 0
-        self._reloads = 0
         self._versions: dict[str, Version] = {}
         self._live = ""
         self._previous = ""
+        self._were_live: list[str] = []
+        """Names of versions, the live one first, each once."""
 
     def begin(self) -> None:
         project.configure(self._site, self._rng)
@@ -89,7 +55,7 @@ class Sequence:
         for _ in range(2):
             version = self._commit("deploy")
             assert self._site.run("deploy").returncode == 0
-            self._live, self._previous = version.commit, self._live
+            self._went_live(version.commit)
         self._load.expect(version.name)
         self._check("begin")
 
@@ -98,8 +64,9 @@ class Sequence:
         self._number += 1
         action, disturbance = self._pick(ACTIONS), self._pick(DISTURBANCES)
         what = f"step {self._number}: {action}, disturbed by {disturbance}"
-        self._say(f"{what}; {self._workers}")
         target = self._target(action)
+        settings = self._settings(target or self._live)
+        self._say(f"{what}; {settings}")
         if target and action not in FAULTS:
             self._load.expect(self._versions[self._live].name, self._versions[target].name)
         with ExitStack() as mended:
@@ -107,7 +74,7 @@ class Sequence:
             if action == "rollback on a full disk":
                 self._settle(what)
         self._settle(what)
-        self.settings[self._workers] += 1
+        self.settings[settings] += 1
         killed = disturbance.startswith("daemon")
         self._judge(what, action, target, code, killed=killed)
         self._check(what)
@@ -117,6 +84,7 @@ class Sequence:
         if action == "deploy with a bad env file":
             mended.enter_context(trouble.bad_env_file(self._site, self._rng))
         elif action == "rollback on a full disk":
+            self._load.pages = [self._versions[self._previous].name]
             mended.enter_context(trouble.full_disk(self._site))
         client = self._begin(action)
         if action == "deploy beside a neighbour":
@@ -141,11 +109,9 @@ class Sequence:
 
         wait_until("the deploy is cancelled", cancelled, SETTLED_WITHIN_S)
 
-    @property
-    def _workers(self) -> str:
-        config = self._site.config
-        count = config["proxy_workers"]
-        return f"{count} {'worker' if count == 1 else 'workers'}, {config['strategy']}"
+    def _settings(self, commit: str) -> str:
+        count = self._site.config["proxy_workers"]
+        return f"{count} {'worker' if count == 1 else 'workers'}, {self._versions[commit].config['strategy']}"
 
     def _target(self, action: str) -> str:
         """The commit that the action would make live; empty if it deploys nothing."""
@@ -183,6 +149,10 @@ class Sequence:
                 done = self.killer.worker(with_daemon=True)
             case "daemon and app":
                 done = self.killer.app(with_daemon=True)
+            case "process":
+                done = self.killer.beside()
+            case "daemon and process":
+                done = self.killer.beside(with_daemon=True)
             case "SIGHUP":
                 self._site.daemons[-1].process.send_signal(signal.SIGHUP)
         self.kills[disturbance] += done
@@ -218,8 +188,18 @@ class Sequence:
             self.problems.append(f"{what}: exit code {code}")
         switched = code == 0 or self._site.status()["live_commit"] == target
         if target and switched:
-            self._live, self._previous = target, self._live
+            self._went_live(target)
         self._load.expect(self._versions[self._live].name)
+
+    def _went_live(self, commit: str) -> None:
+        self._live, self._previous = commit, self._live
+        name = self._versions[commit].name
+        self._were_live = [name, *(other for other in self._were_live if other != name)]
+        attempts = [row for row in self._site.history() if row["kind"] in ("deploy", "rollback")]
+        if "does not serve all assets" in str(attempts[-1]["warnings"]):
+            # There was no room for them.
+            del self._were_live[1:]
+        self._load.pages = self._were_live[:PAGES]
 
     def _judge_failure(self, what: str, fault: Fault, code: int, *, killed: bool) -> None:
         attempt = [row for row in self._site.history() if row["kind"] == "deploy"][-1]
@@ -232,9 +212,8 @@ class Sequence:
 
     def _check(self, what: str) -> None:
         """Waits until the checks pass, because processes that retire or were killed end a moment later."""
-        live = self._versions[self._live]
         workers = int(str(self._site.config["proxy_workers"]))
-        expected = Expected(self._live, self._previous, workers, live.children)
+        expected = Expected(self._versions[self._live], self._previous, workers)
         found: list[str] = []
 
         def none() -> bool:
