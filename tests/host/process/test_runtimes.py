@@ -79,6 +79,22 @@ def test_settings_count_and_secrets_are_not_kept(folder: Path) -> None:
     assert "production" not in str(before)
 
 
+def test_variables_that_change_what_packages_download_or_compile_count(folder: Path) -> None:
+    before = facts(folder, PUPPETEER_SKIP_DOWNLOAD="1", CFLAGS="-O0", CCACHE="1")
+    after = facts(folder, PUPPETEER_SKIP_DOWNLOAD="0", CFLAGS="-O2", CCACHE="2")
+
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    assert changed == {"PUPPETEER_SKIP_DOWNLOAD", "CFLAGS"}
+
+
+def test_program_may_be_named_by_its_path(folder: Path) -> None:
+    path = program(folder, "npm", "exit 3")
+    before = facts(folder, str(path))
+    program(folder, "npm", "exit 33")
+
+    assert before[str(path)] != facts(folder, str(path))[str(path)]
+
+
 def test_system_counts(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = facts(folder)["the operating system"]
     release = tmp_path / "os-release"

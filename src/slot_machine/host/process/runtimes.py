@@ -28,9 +28,12 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 """A file on the PATH may only choose the runtime, as those of pyenv and nvm do, so the runtime itself is asked."""
 
 SETTINGS = re.compile(
-    r"NODE_ENV|(npm_|pnpm_|yarn_|bun_|pip_|uv_|poetry_|pdm_|pipenv_|bundle_|composer_).*", re.IGNORECASE
+    r"NODE_ENV|(npm_|pnpm_|yarn_|bun_|pip_|uv_|poetry_|pdm_|pipenv_|bundle_|gem_|composer_).*"
+    r"|(puppeteer_|playwright_|cypress_|electron_|prisma_|sharp_|sentrycli_|node_gyp_).*"
+    r"|CC|CXX|CFLAGS|CXXFLAGS|CPPFLAGS|LDFLAGS|MAKEFLAGS|PKG_CONFIG_PATH|RUSTFLAGS|PYTHON|PYTHONPATH",
+    re.IGNORECASE,
 )
-"""Variables that change what is installed."""
+"""Variables that change what is installed, or what packages download and compile while they are installed."""
 
 
 async def facts(folder: Path, env: Mapping[str, str], owner: str, programs: Sequence[str]) -> dict[str, str]:
