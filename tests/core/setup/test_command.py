@@ -67,6 +67,7 @@ def test_installs_are_known(command: str) -> None:
         ("test -f full && npm ci || npm ci --omit=dev", "test -f full"),
         ("[ $MODE = full ] && npm ci", "[ $MODE = full ]"),
         ("npm ci --registry=http://localhost/#npm && make", "make"),
+        ("~/bin/npm ci", "~/bin/npm ci"),
         ("(npm ci)", "( npm ci )"),
         ("npm ci $FLAGS", "npm ci $FLAGS"),
         ("cd /srv && npm ci", "cd /srv"),

@@ -42,6 +42,12 @@ def test_lock_file_is_the_whole_truth_of_a_plain_app() -> None:
     assert inputs.seeds == (), "npm ci removes what is there"
 
 
+def test_programs_outside_of_the_tree_count_with_the_runtime_beside_them() -> None:
+    assert found("/opt/node/bin/npm ci", node()).programs == ("/opt/node/bin/npm", "/opt/node/bin/node")
+    python = "/opt/python/bin/python3 -m venv .venv && .venv/bin/pip install flask"
+    assert found(python, {}).programs == ("/opt/python/bin/python3",)
+
+
 def test_settings_and_patches_count_also_those_of_parent_folders() -> None:
     contents = {
         f"apps/web/{name}": text for name, text in node(package(patchedDependencies={"a": "fix/a.patch"})).items()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 SEPARATORS = {"&&", "||", ";"}
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
-SUBSTITUTION = re.compile(r"[$`*?]")
+SUBSTITUTION = re.compile(r"[$`*?]|^~")
 OPERATOR = re.compile(r"[&|<>()]+")
 HARMLESS = {"set", "true", ":", "mkdir", "export", "test", "[", "echo"}
 TESTS = {"test", "["}

@@ -61,10 +61,18 @@ def inputs_of(command: str, root: str, given: Sequence[str] | None, files: Files
 
 
 def _programs(parsed: Parsed) -> tuple[str, ...]:
-    """Those that are found on the PATH, with the runtimes that they need."""
-    named = [name for each in parsed.installs for name in (each.program, RUNTIMES.get(each.tool, ""))]
+    """Those outside of the tree, with the runtimes that they need."""
+    named = [name for each in parsed.installs for name in (each.program, _runtime(each))]
     unknown = parsed.unknown.split()[:1]
-    return tuple(dict.fromkeys(name for name in (*named, *unknown) if name and "/" not in name))
+    return tuple(
+        dict.fromkeys(name for name in (*named, *unknown) if name.startswith("/") or (name and "/" not in name))
+    )
+
+
+def _runtime(install: Install) -> str:
+    """A package manager that was named by its path may have its own one beside it."""
+    name = RUNTIMES.get(install.tool, "")
+    return posixpath.join(posixpath.dirname(install.program), name) if name and install.program[:1] == "/" else name
 
 
 def _seeds(installs: Sequence[Install], files: Files) -> list[str]:
