@@ -121,6 +121,7 @@ def test_retry_after_a_failed_health_check_goes_straight_on(site: Site, npm: Npm
     assert (failed.returncode, again.returncode) == (1, 1)
     assert "runs: " in failed.stderr
     assert "skipped: " in again.stderr
+    assert ("`slot-machine deploy --setup` runs it again" in again.stderr) is ("build" in command)
     assert len(npm.runs) == runs + command.count("npm")
     assert site.serving() == "good"
 

@@ -40,6 +40,8 @@ class RunningAttempt:
         self.version: Version | None = None
         self.cancelled = False
         """Somebody has cancelled it, and it can no longer succeed."""
+        self.hint = ""
+        """What to try if it fails."""
         self._store = store
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()

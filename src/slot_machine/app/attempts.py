@@ -80,6 +80,7 @@ class Attempts:
             error = self._cancelled(attempt)
         except Exception as cause:  # noqa: BLE001 - whatever it is, the live version must go on
             error = _translated(cause, attempt)
+            error.hint = "; ".join(filter(None, (error.hint, attempt.hint)))
         try:
             if error:
                 await self._undo.undo(attempt, error)

@@ -28,6 +28,8 @@ from slot_machine.state.store import Store
 
 Result = TypeVar("Result")
 
+SKIPPED = "the setup was skipped, as it has ended well before; `slot-machine deploy --setup` runs it again"
+
 LARGEST_INPUT = 50_000_000
 """A larger file is read up to here, in bytes."""
 
@@ -58,6 +60,7 @@ class Setups:
         reason = "--setup" if wish.forced else await self._reason_to_run(version, needs, is_retry=wish.is_retry)
         if not reason:
             attempt.summarize(f"skipped: {reason_to_skip(needs)}")
+            attempt.hint = SKIPPED if needs.inputs.doubt else ""
             return False
         attempt.output(f"runs: {reason}")
         self._store.save_setup(version.tree, None)
