@@ -216,10 +216,12 @@ def test_no_setup_is_run_where_there_is_none(tmp_path: Path, shell: Shell, monke
 
     monkeypatch.setattr(AppFiles, "of_setup", of_setup)
     bench = Bench(tmp_path, Faults(), shell, setup_command="")
+    bench.store.save_setup(NEW.tree, SetUp("another", {}, {}, "", {}, {}))
 
     run(bench.prepare())
 
     assert bench.shell.ran == []
+    assert bench.store.setup(NEW.tree) is None, "a retry of the other commit must not trust it"
     assert bench.slots.holds(NEW)
     made = bench.store.made(NEW.tree)
     assert made

@@ -56,6 +56,10 @@ class Setups:
 
         Raises StageFailed; then the next one runs.
         """
+        if not version.config.setup_command:
+            # The build may change what an earlier setup left.
+            self._store.save_setup(version.tree, None)
+            return False
         needs = await self._needs(version, folder)
         reason = "--setup" if wish.forced else await self._reason_to_run(version, needs, is_retry=wish.is_retry)
         if not reason:

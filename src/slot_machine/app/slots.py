@@ -117,10 +117,8 @@ class Slots:
         made = self._store.made(version.tree) or Made()
         self._store.save_made(version.tree, Made(made.files, unfinished=True))
         attempt.on(Event.CHECKED_OUT, config.setup_command or "nothing to do")
-        has_built = False
-        if config.setup_command:
-            wish = Wish(forced=force_setup, is_retry=is_retry)
-            has_built = await self._setups.run(attempt, version, self.folder(version), app_files, wish)
+        wish = Wish(forced=force_setup, is_retry=is_retry)
+        has_built = await self._setups.run(attempt, version, self.folder(version), app_files, wish)
         if config.build_command:
             attempt.on(Event.SET_UP, config.build_command)
             await self.run(attempt, version, build_of(config))
