@@ -195,6 +195,22 @@ def test_packages_are_copied_for_a_tool_that_goes_on_from_them(bench: Bench) -> 
     assert not [text for text in bench.said if text.startswith("copied")], "it has them"
 
 
+def test_packages_that_were_changed_since_their_setup_are_not_copied(bench: Bench) -> None:
+    """Yarn takes such a copy for complete."""
+    bench.config = msgspec.structs.replace(bench.config, setup_command="yarn")
+    bench.set_up(tree=1)
+    bench.set_up(tree=2)
+    (bench.trees.path(1) / "node_modules/left-pad").rmdir()
+    bench.set_up(tree=3)
+    assert f"copied {bench.trees.path(2) / 'node_modules'}" in bench.said
+
+    (bench.trees.path(2) / "node_modules/left-pad").rmdir()
+    (bench.trees.path(3) / "node_modules").rename(bench.trees.path(3) / "moved")
+    bench.set_up(tree=3)
+
+    assert not [text for text in bench.said if text.startswith("copied")]
+
+
 @pytest.mark.parametrize("command", ["npm ci", "npm install"])
 def test_packages_are_not_copied_elsewhere(bench: Bench, command: str) -> None:
     """`npm ci` removes them; and what the commit tracks is its own."""

@@ -109,8 +109,10 @@ class Setups:
         """Copies folders of packages that the tree lacks from another tree, if the setup goes on from what is there."""
         for name in inputs.seeds:
             target = self._worktrees.path(version.tree) / name
-            source = self._source(version, name)
-            if not source or await in_thread(partial(os.path.lexists, target)):
+            if await in_thread(partial(os.path.lexists, target)):
+                continue
+            source = await in_thread(partial(_as_it_was_left, self._sources(version, name)))
+            if not source:
                 continue
             try:
                 copied = await installed.copy(source, target, owner(self._worktrees.data))
@@ -118,14 +120,16 @@ class Setups:
             except OSError as error:
                 attempt.output(f"could not copy {source}: {error}")
 
-    def _source(self, version: Version, name: str) -> Path | None:
-        """A folder of packages in another tree, rather in that of the live version, that a setup has finished."""
+    def _sources(self, version: Version, name: str) -> list[tuple[Path, str]]:
+        """A folder of packages in other trees, first in that of the live version, with its digest after the setup."""
         live = self._store.state().live
         trees = sorted(set(TREES) - {version.tree}, key=lambda tree: not live or tree != live.tree)
         marked = ((tree, self._store.setup(tree)) for tree in trees)
-        return next(
-            (self._worktrees.path(tree) / name for tree, setup in marked if setup and name in setup.installed), None
-        )
+        return [
+            (self._worktrees.path(tree) / name, setup.installed[name])
+            for tree, setup in marked
+            if setup and name in setup.installed
+        ]
 
     async def _mark(self, version: Version, needs: Needs, app_files: AppFiles) -> None:
         """Says that the tree has a finished setup, when that would survive a power cut."""
@@ -137,6 +141,11 @@ class Setups:
             await in_thread(lambda: installed.reach_the_disk(tree))
         setup = SetUp(version.commit, needs.inputs.digests, needs.facts, needs.environment, found, made)
         self._store.save_setup(version.tree, setup)
+
+
+def _as_it_was_left(sources: list[tuple[Path, str]]) -> Path | None:
+    """The first folder that nothing was removed from since: not every tool would see what is missing. Blocks."""
+    return next((path for path, digest in sources if installed.digest(path) == digest), None)
 
 
 def _inputs(command: str, root: str, given: tuple[str, ...] | None, files: Files) -> Inputs:
