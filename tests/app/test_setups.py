@@ -53,6 +53,7 @@ class Bench:
         self.store, self.trees = Database(Faults(), data / "state.db"), Commits(Faults(), data)
         launcher = Launcher(Faults(), self.store, data)
         commands = StageCommands(self.store, launcher, data, self.shell)
+        self.variables = launcher.variables
         self.setups = Setups(self.trees, self.store, launcher, commands, self._find_facts)
         self.custody = Custody(self.trees, self.store)
         self.config = msgspec.convert({"start_command": "app", "setup_command": command}, VersionConfig)
@@ -116,6 +117,16 @@ def test_whatever_it_depends_on_runs_it_again(bench: Bench) -> None:
     bench.config = msgspec.structs.replace(bench.config, setup_command="npm ci --omit=dev")
     assert bench.set_up() == "runs: setup_command changed"
     assert bench.set_up(wish=Wish(forced=True)) == "runs: --setup"
+    assert bench.set_up() == SKIPPED
+
+
+def test_variable_that_names_other_files_is_a_doubt(bench: Bench) -> None:
+    bench.variables["BUNDLE_GEMFILE"] = "old/Gemfile"
+    bench.set_up()
+    assert bench.set_up() == "runs: BUNDLE_GEMFILE names other files; setup_inputs can name those"
+
+    bench.config = msgspec.structs.replace(bench.config, setup_inputs=("package-lock.json",))
+    bench.set_up()
     assert bench.set_up() == SKIPPED
 
 

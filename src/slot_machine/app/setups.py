@@ -15,6 +15,7 @@ from slot_machine.app.stage_commands import StageCommands, setup_of
 from slot_machine.core import client_variables
 from slot_machine.core.model import TREES, SetUp, Version
 from slot_machine.core.phases import Phase
+from slot_machine.core.setup.command import NAMING
 from slot_machine.core.setup.decision import COMMAND, Needs, in_words, reason_to_run, reason_to_skip
 from slot_machine.core.setup.files import Files
 from slot_machine.core.setup.inputs import Inputs, inputs_of
@@ -92,6 +93,8 @@ class Setups:
         digests, links = await Listing(self._worktrees.try_git, tree).objects()
         files = Files(digests, lambda name: _text(tree / name), links)
         inputs = await _in_thread_if(digests, lambda: _inputs(command, config.root, config.setup_inputs, files))
+        if config.setup_inputs is None and (named := next(filter(NAMING.fullmatch, sorted(env)), "")):
+            inputs = inputs._replace(doubt=inputs.doubt or f"{named} names other files; setup_inputs can name those")
         facts = await self._facts(folder, env, owner(self._worktrees.data), inputs.programs)
         own = {COMMAND: _digest(command), "root": config.root}
         return Needs(version.commit, inputs, facts | own, _digest_of(env))

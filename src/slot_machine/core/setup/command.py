@@ -8,6 +8,12 @@ from typing import NamedTuple
 SEPARATORS = {"&&", "||", ";"}
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 SUBSTITUTION = re.compile(r"[$`*?]|^~")
+NAMING = re.compile(
+    r"BUNDLE_GEMFILE|BUNDLE_PATH|PIP_(REQUIREMENTS?|CONSTRAINT|BUILD_CONSTRAINT|TARGET|PREFIX|FIND_LINKS|EDITABLE)|PIPENV_PIPFILE"
+    r"|UV_(PROJECT|WORKING_DIR\w*|PROJECT_ENVIRONMENT|\w*CONSTRAINT|OVERRIDE|FIND_LINKS)|COMPOSER(_VENDOR_DIR)?|npm_config_prefix",
+    re.IGNORECASE,
+)
+"""Variables that name other files or folders than those which are known."""
 OPERATOR = re.compile(r"[&|<>()]+")
 HARMLESS = {"set", "true", ":", "mkdir", "export", "test", "[", "echo"}
 TESTS = {"test", "["}
@@ -149,7 +155,7 @@ def _unchecked(parts: list[tuple[str, list[str]]]) -> str:
 def _without_assignments(words: list[str]) -> list[str]:
     """Raises _Unknown if a value depends on something else."""
     while words and (ASSIGNMENT.fullmatch(words[0]) or words[0] in ("env", "exec", "command")):
-        if SUBSTITUTION.search(words[0]):
+        if SUBSTITUTION.search(words[0]) or NAMING.fullmatch(words[0].partition("=")[0]):
             raise _Unknown
         words = words[1:]
     return words
@@ -160,6 +166,8 @@ def _check_harmless(words: list[str]) -> None:
     name, *more = words
     if any(map(OPERATOR.fullmatch, more)):
         raise _Unknown
+    if name == "export" and any(NAMING.fullmatch(word.partition("=")[0]) for word in more):
+        raise _Unknown
     if name in TESTS:
         if not all(map(OF_TESTS.fullmatch, more)):
             raise _Unknown
@@ -168,7 +176,7 @@ def _check_harmless(words: list[str]) -> None:
 
 
 def _install(words: list[str], folder: str) -> Install:
-    if any(SUBSTITUTION.search(word) or OPERATOR.fullmatch(word) for word in words):
+    if any(SUBSTITUTION.search(word) or OPERATOR.fullmatch(word) or word.startswith("--gemfile") for word in words):
         raise _Unknown
     program, *rest = words
     tool = re.sub(r"[0-9.]+\Z", "", posixpath.basename(program))
