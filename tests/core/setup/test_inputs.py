@@ -123,6 +123,9 @@ DOUBTS = {
     "pipenv path": ("pipenv sync", {"Pipfile.lock": '"path": "./lib"', "Pipfile": ""}, "local or editable"),
     "gem path": ("bundle install", {"Gemfile.lock": "PATH\n  remote: lib\n", "Gemfile": ""}, "local gems"),
     "gemspec": ("bundle install", {"Gemfile.lock": "", "Gemfile": "gemspec"}, "reads other files"),
+    "loaded": ("bundle install", {"Gemfile.lock": "", "Gemfile": "load 'more.rb'"}, "reads other files"),
+    "read": ("bundle install", {"Gemfile.lock": "", "Gemfile": "eval(IO.read('more.rb'))"}, "reads other files"),
+    "variable": ("bundle install", {"Gemfile.lock": "", "Gemfile": "gem 'a' if ENV['FULL']"}, "or variables"),
     "composer": ("composer install", {"composer.lock": "", "composer.json": '{"scripts": {}}'}, "scripts"),
 }
 
@@ -203,7 +206,7 @@ CERTAIN: dict[str, tuple[str, dict[str, str], set[str]]] = {
     ),
     "bundler": (
         "bundle install",
-        {"Gemfile.lock": "GEM", "Gemfile": 'gem "rack"', ".ruby-version": "3.3"},
+        {"Gemfile.lock": "GEM", "Gemfile": 'gem "rack", require: "rack" # load\n# eval ENV', ".ruby-version": "3.3"},
         {"Gemfile.lock", "Gemfile", ".ruby-version"},
     ),
     "composer": (

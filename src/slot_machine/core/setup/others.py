@@ -9,7 +9,10 @@ from slot_machine.core.setup.files import Files, Found, upwards
 
 BUNDLER = ("Gemfile.lock", "gems.locked", "Gemfile", "gems.rb", ".bundle/config", ".ruby-version", ".tool-versions")
 LOCAL_GEM = re.compile(r"^PATH$", re.MULTILINE)
-OTHER_CODE = re.compile(r"\b(eval_gemfile|instance_eval|require_relative|gemspec|File\.|Dir\.)")
+COMMENT = re.compile(r"#(?!\{).*")
+OTHER_CODE = re.compile(
+    r"\b(\w*eval\w*|require(_relative)?[ (]|load|gemspec|open\(|(File|Dir|IO|Pathname|YAML|JSON|ENV)\b)"
+)
 
 
 def bundler(install: Install, files: Files) -> Found:
@@ -22,8 +25,8 @@ def bundler(install: Install, files: Files) -> Found:
     found.doubts += [f"{lock} has local gems" for lock in found.locks if LOCAL_GEM.search(files.read(lock))]
     for name in ("Gemfile", "gems.rb"):
         path = posixpath.join(install.folder, name)
-        if files.has(path) and OTHER_CODE.search(files.read(path)):
-            found.doubts.append(f"{path} reads other files")
+        if files.has(path) and OTHER_CODE.search(COMMENT.sub("", files.read(path))):
+            found.doubts.append(f"{path} reads other files or variables")
     return found
 
 
