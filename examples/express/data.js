@@ -7,7 +7,9 @@ const file = (name) => path.join(folder, `${name}.jsonl`);
 
 function lines(name) {
   if (!fs.existsSync(file(name))) return [];
-  return fs.readFileSync(file(name), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  // What follows the last line break is empty, or a line that another process is writing.
+  const written = fs.readFileSync(file(name), "utf8").split("\n").slice(0, -1);
+  return written.map((line) => JSON.parse(line));
 }
 
 function append(name, entry) {
