@@ -73,3 +73,15 @@ def test_app_that_blocks_the_way_of_a_link_fails_neither_a_rollback_nor_a_restar
     assert any("prepared again" in warning for warning in shop.rollback())
 
     assert same_everywhere(shop, "public/uploads")
+
+
+def test_live_data_takes_the_place_of_an_empty_folder_of_a_failed_deploy(shop: Shop) -> None:
+    shop.deploy({})
+    shop.prepare({}, shared_dirs=["data"])
+    assert list((shop.shared / "data").iterdir()) == []
+    shop.write("data/notes", "by the app")
+
+    assert shop.deploy({}, shared_dirs=["data"]) == ()
+
+    assert (shop.shared / "data/notes").read_text() == "by the app"
+    assert same_everywhere(shop, "data")

@@ -28,6 +28,10 @@ class Seeding:
         places, tree = self._places, self._places.tree(version)
         tracked = await places.tracked(version, path)
         await places.do(lambda: shared.check_place(tree, path, tracked))
+        live = places.live_beside(version)
+        if live and await places.found(live, path) == "other":
+            own = places.tree(live) / path.place
+            await places.do(lambda: places.shared.give_way(path, own))
         is_new = not await places.has(path)
         if is_new:
             await self._seed(attempt, version, path, tracked)

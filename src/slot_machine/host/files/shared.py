@@ -42,6 +42,13 @@ class Shared:
         target = self.target(path)
         return os.path.lexists(target) and not _leads_to_itself(target)
 
+    def give_way(self, path: SharedPath, own: Path) -> None:
+        """Removes an empty folder, as a failed deploy leaves one, where the live version's `own` one has data."""
+        target = self.target(path)
+        is_empty = target.is_dir() and not target.is_symlink() and not has_content(target)
+        if path.is_folder and is_empty and own.is_dir() and has_content(own) and not mounts.at_or_below(target):
+            target.rmdir()
+
     def make_folder(self, path: SharedPath) -> None:
         target = self.target(path)
         if not self.has(path):
