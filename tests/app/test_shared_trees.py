@@ -85,3 +85,19 @@ def test_live_data_takes_the_place_of_an_empty_folder_of_a_failed_deploy(shop: S
 
     assert (shop.shared / "data/notes").read_text() == "by the app"
     assert same_everywhere(shop, "data")
+
+
+def test_only_data_is_used_again_though_it_took_the_place_of_a_link(shop: Shop) -> None:
+    """The app made its first file by a rename, which replaces the link."""
+    config = {"shared_files": ["settings"]}
+    shop.deploy({}, **config)
+    shop.deploy({}, **config)
+    shop.live("new").write_text("by the app")
+    shop.live("new").rename(shop.live("settings"))
+    shop.rollback()
+
+    shop.rollback()
+
+    assert (shop.shared / "settings").read_text() == "by the app"
+    assert same_everywhere(shop, "settings")
+    assert shop.kept() == {}

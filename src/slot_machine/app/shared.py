@@ -56,8 +56,7 @@ class SharedData:
         """After the setup: moves a file that it made where there was none, and mends the links. Raises StageFailed."""
         for path in self._places.of(version):
             try:
-                if await self._places.found(version, path) == "other" and not await self._places.has(path):
-                    await self._places.move(version, path)
+                await self._take_in(version, path)
             except OSError as error:
                 raise _failed(attempt, path, error) from error
         await self.mend(attempt, version)
@@ -79,6 +78,8 @@ class SharedData:
 
         What lies in place of a link is kept. But the live version goes on with it, as it may be newer. Raises OSError.
         """
+        for path in self._places.of(version) if not is_live else ():
+            await self._take_in(version, path)
         replaced = await self._places.replaced(version)
         if is_live:
             _tell_of_replaced(attempt, version, replaced)
@@ -87,6 +88,11 @@ class SharedData:
         for path in self._places.of(version):
             if not (is_live and path.place in replaced):
                 await self._places.link(version, path)
+
+    async def _take_in(self, version: Version, path: SharedPath) -> None:
+        """Moves what a tree has in place of a link to `shared`, if nothing is there: it is the only data."""
+        if await self._places.found(version, path) == "other" and not await self._places.has(path):
+            await self._places.move(version, path)
 
     async def check(self, attempt: RunningAttempt, version: Version) -> None:
         """While a version runs: warns where its app does not use the shared data. Raises OSError."""
