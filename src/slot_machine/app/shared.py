@@ -115,10 +115,10 @@ class SharedData:
             raise
 
     def _hint(self, path: SharedPath, error: OSError) -> str:
-        by_hand = f"stop the daemon, and move it to {self._places.shared.target(path)}"
+        by_hand = f"stop the daemon, move it to {self._places.shared.target(path)}, and leave a symlink to it"
         if isinstance(error, InUse):
-            once = 'deploy once with "strategy": "replace", which moves it while no version runs'
-            return f"{once}; or {by_hand} with its -wal, -shm and -journal files"
+            once = 'deploy once with "strategy": "replace" (not with --no-proxy), which moves it while no version runs'
+            return f"{once}; or {by_hand}; its -wal, -shm and -journal files go with it"
         return by_hand if error.errno in (errno.EXDEV, errno.EOPNOTSUPP, errno.EBUSY) else ""
 
     def _tell_of_dropped(self, attempt: RunningAttempt, version: Version, paths: Sequence[SharedPath]) -> None:
