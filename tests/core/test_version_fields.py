@@ -54,3 +54,11 @@ def test_a_plain_command_is_a_process_with_defaults() -> None:
 def test_a_status_is_a_number_or_a_range(status: object, first: int, last: int) -> None:
     statuses = version(health_status=status).healthy_statuses
     assert (statuses[0], statuses[-1]) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("app_config", "../app.json"), ("app_config", "/app.json"), ("shared_dirs", ["a\nb"])]
+)
+def test_path_that_leaves_the_repository_or_breaks_a_line_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{field}: .* must be a path"):
+        parse(json.dumps({"start_command": "app", field: value}))

@@ -99,6 +99,8 @@ def _object(text: bytes | str, name: str) -> dict[str, object]:
 def _check(config: Config, name: str) -> None:
     version, daemon = config
     _check_version(version, name)
+    if daemon.app_config:
+        _parts("app_config", daemon.app_config, name)
     if daemon.api_port in (daemon.port, daemon.internal_port):
         raise ConfigError(f"{name}: api_port {daemon.api_port} is also the app's port: give one of them another number")
     for network in daemon.trusted_proxies:
@@ -152,7 +154,8 @@ def _check_paths(version: VersionConfig, name: str) -> None:
 def _parts(field: str, path: str, name: str) -> tuple[str, ...]:
     """The path's components. Raises ConfigError."""
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
-    if path.startswith("/") or ".." in parts or ".git" in parts or (not parts and field != "root"):
+    leaves = path.startswith("/") or ".." in parts or ".git" in parts
+    if leaves or not path.isprintable() or (not parts and field != "root"):
         raise ConfigError(
             f'{name}: {field}: {path!r} must be a path below the app\'s folder, without .. and .git, such as "data"'
         )
