@@ -27,9 +27,12 @@ class Kind:
         self.name, self.method, self.path, self.clients, self.keep_alive = name, method, path, clients, keep_alive
 
     def request(self, number: int, rng: random.Random, page: str) -> tuple[str, bytes | None, Check]:
-        """A target, a body, and a function that checks the body of the reply. `page` is the version of a page."""
+        """A target, a body, and a function that checks the body of the reply.
+
+        `page` is the version of a page that asks for its script; empty if there is none.
+        """
         target = f"{self.path}?{number}"
-        if self.path == "/assets":
+        if self.path == "/assets" and page:
             return f"/{script(page)}?{number}", None, lambda reply: reply == page.encode()
         if self.path == "/write":
             return target, b"", lambda reply: reply == digest(number).encode()
@@ -113,7 +116,7 @@ class Load:
         """Sends one request. Returns the status and what was wrong; the status is 0 if the connection broke."""
         expected = self._expected
         number = next(self._numbers)
-        target, body, is_right = kind.request(number, rng, rng.choice(self.pages))
+        target, body, is_right = kind.request(number, rng, rng.choice(self.pages or [""]))
         try:
             connection.request(kind.method, target, body)
             reply = connection.getresponse()

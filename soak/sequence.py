@@ -84,7 +84,9 @@ class Sequence:
         if action == "deploy with a bad env file":
             mended.enter_context(trouble.bad_env_file(self._site, self._rng))
         elif action == "rollback on a full disk":
-            self._load.pages = [self._versions[self._previous].name]
+            # Without room, the previous version may not get the scripts of other ones.
+            previous = self._versions[self._previous].name
+            self._load.pages = [name for name in self._load.pages if name == previous]
             mended.enter_context(trouble.full_disk(self._site))
         client = self._begin(action)
         if action == "deploy beside a neighbour":
