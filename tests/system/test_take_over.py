@@ -242,18 +242,20 @@ def test_other_traffic_mode_starts_the_app_anew(site: Site) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["overlap", "replace"])
-@pytest.mark.parametrize("stage", ["checkout", "setup", "health", "drain"])
+@pytest.mark.parametrize("stage", ["checkout", "setup", "release", "health", "drain"])
 def test_killed_in_a_stage(site: Site, stage: str, strategy: str) -> None:
     """With `replace`, requests are held from the setup's end to the switch, over the next start as well."""
     site.git("config", "filter.slow.smudge", "sleep 1; cat")
     files = {
         "checkout": {".gitattributes": "data filter=slow\n", "data": "x\n"},
         "setup": {"setup.sh": "sleep 600"},
+        "release": {"release.sh": f"echo ran >> {site.folder}/released; sleep 600"},
     }.get(stage, {})
     behaviour = {"deaf": True} if stage == "health" else {}
     good = live(
         site,
         setup_command="test ! -e setup.sh || sh setup.sh",
+        release_command="test ! -e release.sh || sh release.sh",
         strategy=strategy,
         drain_timeout_ms=20_000,
     )
@@ -275,9 +277,10 @@ def test_killed_in_a_stage(site: Site, stage: str, strategy: str) -> None:
         assert site.status()["live_commit"] == {"good": good, "new": new}[serving]
         attempt = [row for row in site.history() if row["kind"] == "deploy"][-1]
         assert attempt["result"] == "interrupted"
-        last = site.commit("last", {"setup.sh": ""})
+        last = site.commit("last", {"setup.sh": "", "release.sh": ""})
         assert site.post("/deploy", {"commit": "HEAD"}).status == 200
         assert (site.serving(), site.status()["live_commit"]) == ("last", last)
+        assert stage != "release" or (site.folder / "released").read_text() == "ran\n"
 
     assert load.failures == []
 
