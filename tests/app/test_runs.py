@@ -294,6 +294,20 @@ def test_under_replace_side_runs_come_back_if_the_deploy_fails(tmp_path: Path) -
     tell(tmp_path, story, strategy="replace")
 
 
+def test_side_run_that_deploys_stopped_under_replace_is_no_crash_loop(tmp_path: Path) -> None:
+    async def story(machine: Machine, _: Release) -> None:
+        for _round in range(4):
+            machine.launcher.failures.append(StageFailed("health", "it answered 500"))
+            await machine.deployer.deploy("b", "cli", lambda _: None)
+            await asyncio.sleep(0.01)
+            assert standing(machine) == "running"
+        processes_of(live(machine).runs[WORKER]).end(3)
+        await until(lambda: live(machine).runs[WORKER].running)
+        assert standing(machine) == "unsteady"
+
+    tell(tmp_path, story, strategy="replace")
+
+
 def test_under_replace_side_runs_end_before_the_release_command(tmp_path: Path) -> None:
     async def story(machine: Machine, release: Release) -> None:
         old = release.runs[WORKER]

@@ -62,6 +62,8 @@ class SideWatch(Watch):
         while before := self._retirees.in_the_way_of(self.side.name) if self._alone else []:
             log.info("%s waits for the end of %s", self._in_words(release), ", ".join(map(str, before)))
             await self._retirees.gone(before)
+        # It begins again after a deploy that failed under `replace`, which stopped it: that end was no crash.
+        self._starts = max(self._starts - 1, 0)
         return await self._try(release)
 
     async def _start(self, release: Release) -> Run:
