@@ -45,15 +45,15 @@ def test_the_file_may_have_another_path(tmp_path: Path) -> None:
 
     assert config.start_command == "theirs"
     assert warning == (
-        "deploy/app.json of aaaaaaaa: port differ from the daemon's configuration, where such fields belong;"
-        " they are ignored here"
+        "deploy/app.json of aaaaaaaa: port differs from the daemon's configuration, where such fields belong:"
+        " set them there"
     )
 
 
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"log_keep": 9}, "`slot-machine reload` applies them"),
+        ({"log_keep": 9}, "`slot-machine reload` applies the file's"),
         ({"log_keep": 9, "port": 1}, "stop and start it, which applies port"),
     ],
 )

@@ -38,7 +38,7 @@ def test_rollback_and_restart_use_the_commands_of_the_version(site: Site) -> Non
 
     assert site.post("/deploy", {"commit": one}).body["warnings"] == []
     (warning,) = cast(list[str], site.post("/deploy", {"commit": two}).body["warnings"])
-    assert warning.startswith(f"{FILE} of {two[:8]}: port differ")
+    assert warning.startswith(f"{FILE} of {two[:8]}: port differs")
     crash(site)
     assert site.post("/rollback").status == 200
     crash(site)

@@ -56,9 +56,9 @@ class Configurations:
         return [field for field in written if field in theirs and theirs[field] != own[field]]
 
     def _advice(self, fields: list[str]) -> str:
-        names = ", ".join(fields)
+        names = f"{', '.join(fields)} {'differs' if len(fields) == 1 else 'differ'}"
         if self._app_config:
-            return f"{names} differ from the daemon's configuration, where such fields belong; they are ignored here"
+            return f"{names} from the daemon's configuration, where such fields belong: set them there"
         if fixed := [field for field in fields if field in FIXED]:
-            return f"{names} differ from what the daemon runs with: stop and start it, which applies {', '.join(fixed)}"
-        return f"{names} differ from what the daemon runs with: `slot-machine reload` applies them"
+            return f"{names} from what the daemon runs with: stop and start it, which applies {', '.join(fixed)}"
+        return f"{names} from what the daemon runs with: `slot-machine reload` applies the file's"

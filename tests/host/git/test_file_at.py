@@ -54,3 +54,27 @@ def test_a_bare_repository_contains_no_file_of_ours(repo: Path, tmp_path: Path) 
     git(tmp_path, "clone", "--quiet", "--bare", str(repo), "bare.git")
 
     assert asyncio.run(Worktrees(tmp_path / "bare.git", tmp_path).path_in_repository(tmp_path / "bare.git/x")) == ""
+
+
+def test_it_is_read_through_the_filters_of_the_repository(repo: Path) -> None:
+    (repo / ".gitattributes").write_text("*.json filter=swap\n")
+    for name in ("clean", "smudge"):
+        git(repo, "config", f"filter.swap.{name}", "tr a-z b-za")
+    (repo / "secret.json").write_text("abc")
+    git(repo, "add", "--all")
+    git(repo, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "two")
+
+    content = asyncio.run(
+        Worktrees(repo, repo / ".slot-machine").file_at(git(repo, "rev-parse", "HEAD"), "secret.json")
+    )
+
+    assert content == b"cde"
+
+
+def test_a_huge_file_is_refused(repo: Path) -> None:
+    (repo / "huge.json").write_bytes(b" " * 1_000_001)
+    git(repo, "add", "--all")
+    git(repo, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "two")
+
+    with pytest.raises(GitFailed, match="has 1000001 bytes"):
+        asyncio.run(Worktrees(repo, repo / ".slot-machine").file_at(git(repo, "rev-parse", "HEAD"), "huge.json"))

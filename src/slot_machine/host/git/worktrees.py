@@ -21,6 +21,9 @@ from slot_machine.host.user import access, rights
 SYMLINK = "120000"
 """The mode of a symlink in a tree of git."""
 
+LARGEST_BYTES = 1_000_000
+"""Of a file that is read from a commit."""
+
 OWN_REFS = "refs/slot-machine"
 
 MOST_NAMES = 500
@@ -67,15 +70,21 @@ class Worktrees:
         return commit.strip()
 
     async def file_at(self, commit: str, path: str) -> bytes | None:
-        """The file that a commit has at a path from the repository's top; None if there is none. Raises GitFailed."""
-        entry = await self._git.run(self._repo, "ls-tree", "--full-tree", "-z", commit, "--", path)
+        """The file that a commit has at a path from the repository's top, as a checkout makes it.
+
+        None if there is none. Raises GitFailed.
+        """
+        entry = await self._git.run(self._repo, "ls-tree", "--full-tree", "-lz", commit, "--", path)
         if not entry:
             return None
-        mode, kind, name = entry.partition("\t")[0].split(" ")
+        mode, kind, _, size = entry.partition("\t")[0].split()
         if kind != "blob" or mode == SYMLINK:
             raise GitFailed(f"{path} is not a regular file in {commit[:8]}", "commit a regular file")
+        if int(size) > LARGEST_BYTES:
+            raise GitFailed(f"{path} has {size} bytes in {commit[:8]}", f"at most {LARGEST_BYTES} are read")
         content = bytearray()
-        code, _, err = await self._git.attempt(self._repo, "cat-file", "blob", name, on_output=content.extend)
+        argv = ("cat-file", "--filters", f"{commit}:{path}")
+        code, _, err = await self._git.attempt(self._repo, *argv, on_output=content.extend)
         if code:
             raise self._git.failure("cat-file", code, err)
         return bytes(content)
