@@ -121,9 +121,13 @@ def test_whatever_it_depends_on_runs_it_again(bench: Bench) -> None:
 
 
 def test_variable_that_names_other_files_is_a_doubt(bench: Bench) -> None:
-    bench.variables["BUNDLE_GEMFILE"] = "old/Gemfile"
+    bench.variables["BUNDLE_GEMFILE"] = "of another tool"
     bench.set_up()
-    assert bench.set_up() == "runs: BUNDLE_GEMFILE names other files; setup_inputs can name those"
+    assert bench.set_up() == SKIPPED
+
+    bench.variables["npm_config_prefix"] = "elsewhere"
+    bench.set_up()
+    assert bench.set_up() == "runs: npm_config_prefix names other files; setup_inputs can name those"
 
     bench.config = msgspec.structs.replace(bench.config, setup_inputs=("package-lock.json",))
     bench.set_up()

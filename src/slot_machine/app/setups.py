@@ -93,8 +93,10 @@ class Setups:
         digests, links = await Listing(self._worktrees.try_git, tree).objects()
         files = Files(digests, lambda name: _text(tree / name), links)
         inputs = await _in_thread_if(digests, lambda: _inputs(command, config.root, config.setup_inputs, files))
-        if config.setup_inputs is None and (named := next(filter(NAMING.fullmatch, sorted(env)), "")):
-            inputs = inputs._replace(doubt=inputs.doubt or f"{named} names other files; setup_inputs can name those")
+        naming = [name for name in sorted(env) if NAMING.fullmatch(name) and name.partition("_")[0].lower() in command]
+        if naming and config.setup_inputs is None:
+            doubt = f"{naming[0]} names other files; setup_inputs can name those"
+            inputs = inputs._replace(doubt=inputs.doubt or doubt)
         facts = await self._facts(folder, env, owner(self._worktrees.data), inputs.programs)
         own = {COMMAND: _digest(command), "root": config.root}
         return Needs(version.commit, inputs, facts | own, _digest_of(env))

@@ -9,11 +9,11 @@ SEPARATORS = {"&&", "||", ";"}
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 SUBSTITUTION = re.compile(r"[$`*?]|^~")
 NAMING = re.compile(
-    r"BUNDLE_GEMFILE|BUNDLE_PATH|PIP_(REQUIREMENTS?|CONSTRAINT|BUILD_CONSTRAINT|TARGET|PREFIX|FIND_LINKS|EDITABLE)|PIPENV_PIPFILE"
-    r"|UV_(PROJECT|WORKING_DIR\w*|PROJECT_ENVIRONMENT|\w*CONSTRAINT|OVERRIDE|FIND_LINKS)|COMPOSER(_VENDOR_DIR)?|npm_config_prefix",
+    r"BUNDLE_GEMFILE|BUNDLE_PATH|PIP_(REQUIREMENTS?|CONSTRAINT|BUILD_CONSTRAINT|TARGET|PREFIX|EDITABLE)|PIPENV_PIPFILE"
+    r"|UV_(PROJECT|WORKING_DIR\w*|PROJECT_ENVIRONMENT|\w*CONSTRAINT|OVERRIDE)|COMPOSER(_VENDOR_DIR)?|npm_config_prefix",
     re.IGNORECASE,
 )
-"""Variables that name other files or folders than those which are known."""
+"""Variables that name other files or folders than those which are known. They begin with the name of their tool."""
 OPERATOR = re.compile(r"[&|<>()]+")
 HARMLESS = {"set", "true", ":", "mkdir", "export", "test", "[", "echo"}
 TESTS = {"test", "["}
