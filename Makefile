@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-root check lock check-lock audit check-lowest demo bench bench-handover bench-deploys soak clean
+.PHONY: install test test-slow test-root check lock check-lock audit check-lowest demo bench bench-handover bench-deploys soak clean
 
 install: $(VENV)/.installed
 
@@ -12,8 +12,15 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+# Wait for the clock, for tasks of real tools, or in each step for another process.
+SLOW = $(addprefix tests/system/test_,jobs.py job_machine.py celery.py setups.py stage_commands.py hung.py clients.py \
+	assets.py shared.py processes.py) tests/app/test_shared_killed.py
+
 test: install
-	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root $(addprefix --ignore ,$(SLOW))
+
+test-slow: install
+	$(BIN)/pytest -n 4 --dist worksteal $(SLOW)
 
 # What only root can try: small file systems, and apps of other users.
 test-root: install
