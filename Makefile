@@ -67,6 +67,7 @@ demo: install
 bench: install
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m bench $(BIN)/slot-machine
+	$(BIN)/python -m bench.deploys $(BIN)/slot-machine
 
 bench-handover: install
 	$(BIN)/python -m bench.handover $(BIN)/slot-machine
