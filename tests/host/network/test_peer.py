@@ -74,6 +74,15 @@ def test_table_will_do_without_sock_diag(monkeypatch: pytest.MonkeyPatch, pair: 
     assert pair.uid() == os.geteuid()
 
 
+def test_row_that_the_table_leaves_out_or_has_twice_is_read(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
+    mine = peer.Owned(os.geteuid(), 1)
+    reads = iter([[], [], [mine, mine], []])
+    monkeypatch.setattr(peer, "diagnosed", refused)
+    monkeypatch.setattr(peer, "listed", lambda *_: next(reads))
+
+    assert pair.uid() == os.geteuid()
+
+
 def test_kernel_that_tells_nothing_is_asked_in_vain(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
     for source in ("diagnosed", "listed"):
         monkeypatch.setattr(peer, source, refused)

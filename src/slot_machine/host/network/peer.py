@@ -10,6 +10,7 @@ from slot_machine.host.network import sockdiag
 from slot_machine.host.network.sockdiag import ESTABLISHED, Address
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+TABLE_READS = 5
 MAPPED = bytes(10) + b"\xff\xff"
 """The first bytes of an IPv4 address in IPv6 form (RFC 4291, section 2.5.5.2)."""
 
@@ -47,7 +48,18 @@ def sockets(local: Address, remote: Address) -> list[Owned]:
     try:
         return diagnosed(local, remote)
     except OSError:
-        return [found for table in TABLES for found in listed(Path(table), local, remote)]
+        return tabled(local, remote)
+
+
+def tabled(local: Address, remote: Address) -> list[Owned]:
+    """From the tables in /proc. Raises OSError.
+
+    The kernel writes a table page by page. While other sockets come and go, it may leave a row out, or write it twice.
+    """
+    for _ in range(TABLE_READS):
+        if found := {one for table in TABLES for one in listed(Path(table), local, remote)}:
+            return [*found]
+    return []
 
 
 def diagnosed(local: Address, remote: Address) -> list[Owned]:
