@@ -95,19 +95,8 @@ class Slots:
         """
         self.check_free(version.tree)
         former = self._shared.former(version) if again else ()
-        previous = self._store.state().previous
-        if previous:
-            await self._worktrees.protect("previous", previous.commit)
-        await self._worktrees.protect("next", version.commit)
         is_retry = self._store.begun_ns(version.tree) > 0
-        self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
-        await self.assets.clear(version)
-        self.link()
-        await self._custody.tell_of_written(attempt, version)
-        await self._shared.take_away(attempt, version)
-        async with self._custody.clearing(attempt, version) as clearing:
-            await self._worktrees.checkout(version.tree, version.commit, clearing)
-        self._check_root(version)
+        await self._check_out(attempt, version)
         await self._shared.provide(attempt, version, former)
         app_files = self._custody.app_files(version.tree)
         config = version.config
@@ -130,6 +119,21 @@ class Slots:
         made = await app_files.of_setup() if writes else Made()
         self._store.save_made(version.tree, Made(made.files, ready_ns=time.time_ns()))
         self._store.save_contents(version.tree, Contents(version.commit, fingerprint or ""))
+
+    async def _check_out(self, attempt: RunningAttempt, version: Version) -> None:
+        """Takes away what is linked into the tree, and keeps what the app wrote. Raises GitFailed, StageFailed."""
+        previous = self._store.state().previous
+        if previous:
+            await self._worktrees.protect("previous", previous.commit)
+        await self._worktrees.protect("next", version.commit)
+        self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
+        await self.assets.clear(version)
+        self.link()
+        await self._custody.tell_of_written(attempt, version)
+        await self._shared.take_away(attempt, version)
+        async with self._custody.clearing(attempt, version) as clearing:
+            await self._worktrees.checkout(version.tree, version.commit, clearing)
+        self._check_root(version)
 
     async def run(self, attempt: RunningAttempt, version: Version, command: Command) -> None:
         """Runs a command in the version's tree. Raises StageFailed; then nothing of the command runs."""
