@@ -15,9 +15,9 @@ def main() -> None:
 
         render.main()
     else:
-        from slot_machine.cli import commands
+        from slot_machine.cli import main as cli
 
-        commands.main()
+        cli.main()
 
 
 def _open_standard_streams() -> None:

@@ -1,0 +1,70 @@
+"""The commands, and their exit codes. Results go to stdout, everything else to stderr."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from slot_machine import SPEC_VERSION, __version__
+from slot_machine.cli import render
+from slot_machine.core.errors import SlotMachineError
+from slot_machine.host import printing
+
+COMMANDS = {
+    "cancel": "cancel",
+    "deploy": "deploy",
+    "init": "init",
+    "reload": "reload",
+    "rollback": "rollback",
+    "start": "start",
+    "status": "status",
+    "version": "version",
+}
+"""By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
+
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"slot_machine.cli.commands.{COMMANDS[cmd_name]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"unknown command {args[0]!r}; there are: {', '.join(self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="slot-machine", message=f"%(prog)s %(version)s (spec {SPEC_VERSION})")
+@click.pass_context
+def commands(ctx: click.Context) -> None:
+    """Blue-green deploys of one web app on one machine."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help().replace("Usage:", "usage:", 1), file=sys.stderr)
+        ctx.exit(1)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        sys.exit(commands.main(standalone_mode=False))
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        printing.note("interrupted; a deploy that the daemon has begun goes on (`slot-machine cancel` ends it)")
+        sys.exit(130)
+    except SlotMachineError as error:
+        render.fail(str(error), error.hint)
+    except BrokenPipeError:
+        render.nobody_reads()
