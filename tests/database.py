@@ -28,7 +28,10 @@ def _undone(migration: str) -> str:
     )
 
 
-TO_SCHEMA_5 = f"""{_undone(MIGRATIONS[5])}
+TO_SCHEMA_6 = _undone(MIGRATIONS[6])
+"""Undoes the migration from schema 6."""
+
+TO_SCHEMA_5 = f"""{TO_SCHEMA_6}{_undone(MIGRATIONS[5])}
 UPDATE processes SET running = json_remove(running, '$.version.config') WHERE running <> 'null';
 """
-"""Undoes the migration from schema 5. The seal of such a database has to be made anew."""
+"""Undoes the migrations from schema 5. The seal of such a database has to be made anew."""

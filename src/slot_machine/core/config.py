@@ -18,6 +18,20 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)]
 Signal = Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "TSTP", "WINCH"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}\Z")]
 """Of a process or a job: it is part of the names of files and metrics."""
+Megabytes = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+CpuWeight = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+EventName = Literal[
+    "deploy_started",
+    "deploy_succeeded",
+    "deploy_failed",
+    "rolled_back",
+    "crashed",
+    "unhealthy",
+    "recovered",
+    "job_failed",
+    "disk_low",
+]
+"""What hooks and notices tell."""
 Statuses = Annotated[str, msgspec.Meta(pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?\Z")]
 
 
@@ -45,6 +59,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     quiet_signal: Annotated[
         Signal | Literal[""], Doc("sent at the switch, before the stop signal: take no new work", default="none")
     ] = ""
+    memory_max_mb: Annotated[Megabytes, Doc("as the daemon's field, for each of these processes; 0 is no limit")] = 0
+    cpu_weight: Annotated[CpuWeight, Doc("as the daemon's field, for each of these processes")] = 100
 
     @property
     def stop_timeout_s(self) -> float:
@@ -276,6 +292,35 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Doc("time zone of the schedules, such as `Europe/Zurich`", default="`TZ`, else that of the machine"),
     ] = ""
+    bind: Annotated[
+        str, Doc("address on which the public port listens, such as `127.0.0.1`", default="all of them", fixed=True)
+    ] = ""
+    access_log_format: Annotated[
+        Literal["json", "combined"], Doc("form of a line: an object, or the combined format that web servers write")
+    ] = "json"
+    memory_max_mb: Annotated[
+        Megabytes,
+        Doc(
+            "memory of the web process, with all that it started, above which it is started afresh, without downtime;"
+            " 0 is no limit"
+        ),
+    ] = 0
+    cpu_weight: Annotated[
+        CpuWeight, Doc("share of the CPUs that the web process gets when they are busy, relative to others' 100")
+    ] = 100
+    maintenance_page: Annotated[
+        str | None,
+        Doc("file that visitors see under maintenance; relative to this file's folder", default="none"),
+    ] = ""
+    notify: Annotated[
+        tuple[str, ...],
+        Doc(
+            "where notices go: addresses, or names of variables that have them, such as `$OPS_WEBHOOK`", default="none"
+        ),
+    ] = ()
+    hooks: Annotated[
+        dict[EventName, str], Doc("commands that get an event as JSON on standard input, by its name", default="none")
+    ] = {}
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

@@ -103,18 +103,34 @@ def _check(config: Config, name: str) -> None:
         _parts("app_config", daemon.app_config, name)
     if daemon.api_port in (daemon.port, daemon.internal_port):
         raise ConfigError(f"{name}: api_port {daemon.api_port} is also the app's port: give one of them another number")
+    _check_addresses(daemon, name)
+    for event, command in daemon.hooks.items():
+        if not command.strip():
+            raise ConfigError(f"{name}: hooks.{event}: the command is empty")
+    for field, value in to_fields(config).items():
+        if "\\u0000" in msgspec.json.encode(value).decode():
+            raise ConfigError(f"{name}: {field} contains a NUL character")
+    for field, path in (
+        ("env_file", daemon.env_file),
+        ("access_log", daemon.access_log),
+        ("maintenance_page", daemon.maintenance_page),
+    ):
+        if path and posixpath.normpath(path) == ".":
+            raise ConfigError(f"{name}: {field} must name a file, not the folder")
+
+
+def _check_addresses(daemon: DaemonConfig, name: str) -> None:
     for network in daemon.trusted_proxies:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
             example = 'write an address or a network such as "10.0.0.0/8"'
             raise ConfigError(f"{name}: trusted_proxies: {error}: {example}") from None
-    for field, value in to_fields(config).items():
-        if "\\u0000" in msgspec.json.encode(value).decode():
-            raise ConfigError(f"{name}: {field} contains a NUL character")
-    for field, path in (("env_file", daemon.env_file), ("access_log", daemon.access_log)):
-        if path and posixpath.normpath(path) == ".":
-            raise ConfigError(f"{name}: {field} must name a file, not the folder")
+    if daemon.bind:
+        try:
+            ipaddress.ip_address(daemon.bind)
+        except ValueError as error:
+            raise ConfigError(f'{name}: bind: {error}: write an address such as "127.0.0.1"') from None
 
 
 def _check_version(version: VersionConfig, name: str) -> None:

@@ -10,7 +10,7 @@ from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import Counts, Upstream
 
 Slot = Literal["a", "b"]
-Kind = Literal["deploy", "rollback", "recovery", "job"]
+Kind = Literal["deploy", "rollback", "recovery", "job", "restart", "crash"]
 Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted", "missed"]
 
 SLOTS: tuple[Slot, Slot] = ("a", "b")
@@ -164,7 +164,7 @@ class SetUp(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, kw_only=True):
-    """One deploy, rollback, recovery or run of a job, as the history has it.
+    """One deploy, rollback, recovery, restart, crash or run of a job, as the history has it.
 
     The fields are in the order of the table's columns. `stage_seconds` has the duration of each stage that was reached.
     """
@@ -188,6 +188,20 @@ class Attempt(msgspec.Struct, kw_only=True):
     """What the version was deployed with; empty before it was known, and for a job."""
     job: str = ""
     """The name of the job that ran, or that was due and did not run."""
+    who: str = ""
+    """Who asked for it; empty if nobody did."""
+    message: str = ""
+    """What that person said about it."""
+    ref: str = ""
+    """The branch or tag that was named; empty if there was none."""
+    subject: str = ""
+    """The first line of the commit's message."""
+    author: str = ""
+    """The commit's author."""
+    cause: str = ""
+    """Of a restart or a crash: why."""
+    away_s: float = 0.0
+    """For how long the port answered 503 because of it."""
 
     @property
     def released(self) -> str:

@@ -50,8 +50,9 @@ class History(Database):
         """
         with transaction(self._db):
             cursor = self._db.execute(
-                "INSERT INTO attempts (kind, trigger, commit_hash, slot, started_at, result, error, job)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO attempts"
+                " (kind, trigger, commit_hash, slot, started_at, result, error, job, who, message, ref)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     attempt.kind,
                     attempt.trigger,
@@ -61,6 +62,9 @@ class History(Database):
                     attempt.result,
                     attempt.error,
                     attempt.job,
+                    attempt.who,
+                    attempt.message,
+                    attempt.ref,
                 ),
             )
             latest = cursor.lastrowid
@@ -102,7 +106,8 @@ class History(Database):
         with transaction(self._db):
             self._db.execute(
                 "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
-                " stage_seconds = ?, requests = ?, warnings = ?, config = ? WHERE id = ?",
+                " stage_seconds = ?, requests = ?, warnings = ?, config = ?, subject = ?, author = ?, cause = ?,"
+                " away_s = ? WHERE id = ?",
                 (
                     attempt.commit,
                     attempt.slot,
@@ -114,6 +119,10 @@ class History(Database):
                     msgspec.json.encode(attempt.requests).decode(),
                     msgspec.json.encode(attempt.warnings).decode(),
                     msgspec.json.encode(attempt.config).decode(),
+                    attempt.subject,
+                    attempt.author,
+                    attempt.cause,
+                    attempt.away_s,
                     attempt.id,
                 ),
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slot_machine.host.git.trees import TREE_OF_SLOT
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 SCHEMA = """
 CREATE TABLE state (
@@ -61,7 +61,14 @@ CREATE TABLE attempts (
     requests TEXT NOT NULL DEFAULT '""',
     warnings TEXT NOT NULL DEFAULT '[]',
     config TEXT NOT NULL DEFAULT '""',
-    job TEXT NOT NULL DEFAULT ''
+    job TEXT NOT NULL DEFAULT '',
+    who TEXT NOT NULL DEFAULT '',
+    message TEXT NOT NULL DEFAULT '',
+    ref TEXT NOT NULL DEFAULT '',
+    subject TEXT NOT NULL DEFAULT '',
+    author TEXT NOT NULL DEFAULT '',
+    cause TEXT NOT NULL DEFAULT '',
+    away_s REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE jobs (name TEXT PRIMARY KEY, schedule TEXT NOT NULL, handled_until TEXT NOT NULL) STRICT;
 CREATE TABLE job_runs (attempt INTEGER PRIMARY KEY, under_way TEXT NOT NULL) STRICT;
@@ -75,6 +82,7 @@ STATE_COLUMNS = f"{_COLUMNS_SINCE_TREES}, live_config, previous_config"
 
 _CONTENTS = "SELECT number, commit_hash, fingerprint FROM trees ORDER BY number"
 _SEALED_SINCE_TREES = (f"SELECT serial, {_COLUMNS_SINCE_TREES} FROM state", _CONTENTS)
+_SEALED_SINCE_CONFIGS = (f"SELECT serial, {STATE_COLUMNS} FROM state", _CONTENTS)
 SEALED = {
     3: (
         "SELECT serial, live_slot, live_commit, previous_slot, previous_commit, last_deploy_time FROM state",
@@ -82,7 +90,8 @@ SEALED = {
     ),
     4: _SEALED_SINCE_TREES,
     5: _SEALED_SINCE_TREES,
-    6: (f"SELECT serial, {STATE_COLUMNS} FROM state", _CONTENTS),
+    6: _SEALED_SINCE_CONFIGS,
+    7: _SEALED_SINCE_CONFIGS,
 }
 """By schema, the queries whose rows the seal covers: the state, then the contents."""
 
@@ -136,6 +145,13 @@ CREATE TABLE environments (
     started TEXT NOT NULL DEFAULT '',
     built TEXT NOT NULL DEFAULT 'null'
 ) STRICT""",
+    6: """ALTER TABLE attempts ADD COLUMN who TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN message TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN ref TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN author TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN away_s REAL NOT NULL DEFAULT 0""",
 }
 """By schema, the statements that make it the next one."""
 
