@@ -25,6 +25,9 @@ LONGEST_ERROR = 4096
 
 Report = Callable[[Progress | Printed], None]
 
+Warn = Callable[[str], None]
+"""Takes a warning for an attempt, which may have ended."""
+
 
 def now() -> str:
     """RFC 3339, in UTC."""

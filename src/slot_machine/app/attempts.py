@@ -25,6 +25,8 @@ ENDS: dict[Result, str] = {
     "interrupted": "was interrupted",
 }
 
+GO_LIVE: tuple[Kind, ...] = ("deploy", "rollback", "recovery")
+
 log = logging.getLogger(__name__)
 
 
@@ -93,13 +95,35 @@ class Attempts:
             raise error
 
     def warn(self, attempt_id: int, words: str) -> None:
-        """What went wrong because of this attempt, which may have ended; 0 if it is not known. Raises sqlite3.Error."""
+        """What went wrong because of this attempt, which may have ended. Raises sqlite3.Error.
+
+        0 stands for the attempt that made the live version live, which may have been under an earlier daemon.
+        """
+        attempt_id = attempt_id or self._of_live()
         running = self._operations.running
         if running and running.record.id == attempt_id:
             running.warn(words)
         else:
             log.warning("%s", words)
             self._store.add_warning(attempt_id, words)
+
+    def warn_once(self, attempt_id: int, words: str) -> bool:
+        """Like `warn`, unless the attempt has this warning already. Returns whether it was added."""
+        attempt_id = attempt_id or self._of_live()
+        running = self._operations.running
+        known = running.record if running and running.record.id == attempt_id else self.find(attempt_id)
+        if known and words in known.warnings:
+            return False
+        self.warn(attempt_id, words)
+        return True
+
+    def _of_live(self) -> int:
+        """0 if the history does not have it any more."""
+        live = self._store.state().live
+        for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False) if live else ():
+            if live and (attempt.commit, attempt.result) == (live.commit, "succeeded") and attempt.kind in GO_LIVE:
+                return attempt.id
+        return 0
 
     def _save_unsaved(self) -> None:
         """Raises sqlite3.Error."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.attempt import RunningAttempt, Warn
 from slot_machine.app.release import describe
 from slot_machine.app.seams import Trees
 from slot_machine.core.errors import SlotMachineError
@@ -109,7 +109,7 @@ class Custody:
                 f" {in_words(names)}; name them in shared_dirs or shared_files, or keep them outside of the repository"
             )
 
-    async def tell_of_written(self, attempt: RunningAttempt, version: Version) -> None:
+    async def tell_of_written(self, warn: Warn, version: Version) -> None:
         """Warns of what the app wrote into its tree, where no other version finds it. Raises nothing."""
         app_files, root = self.app_files(version.tree), version.config.root
         try:
@@ -120,7 +120,7 @@ class Custody:
             return
         if names:
             to_do = f"to keep that for all versions, add {lines}" if lines else "keep that outside of the repository"
-            attempt.warn(f"the app wrote into the tree of {describe(version)}: {in_words(names)}; {to_do}")
+            warn(f"the app wrote into the tree of {describe(version)}: {in_words(names)}; {to_do}")
 
     async def tell_of_stray_links(self, attempt: RunningAttempt, version: Version) -> None:
         """Warns of links that lead into the tree of another version, as some setups make them. Raises OSError."""

@@ -8,6 +8,7 @@ from slot_machine.app.attempt import Report, RunningAttempt
 from slot_machine.app.attempts import Attempts
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.failures import going_on
+from slot_machine.app.inspection import Inspection
 from slot_machine.app.operations import Operations
 from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
@@ -81,6 +82,8 @@ class Deployer:
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo)
         supervisor.warn = self.attempts.warn
+        self._inspection = Inspection(slots, self.attempts, tasks)
+        supervisor.on_restart = self._inspection.begin
         self.rollout = Rollout(store, slots, launcher, mode, supervisor)
         self._placing = Placing(store, slots, preflight, spare_tree)
         self.recovery = Recovery(
@@ -168,6 +171,7 @@ class Deployer:
         """Breaks off the operation that runs, unless it has switched; then drains and stops the live version."""
         self.operations.refuse_more(Stopping)
         self._preflight.cancel()
+        self._inspection.cancel()
         began_s = time.monotonic()
         await self.operations.abandon()
         live = await self._supervisor.pause()
@@ -190,6 +194,7 @@ class Deployer:
         """Leaves the live version running, for the daemon that takes over."""
         self._preflight.cancel()
         await self._supervisor.let_go()
+        self._inspection.cancel()
 
     async def _unchanged(self, commitish: str) -> Version | None:
         """The live version, if it is healthy and a deploy would neither change its code nor what it is started with.

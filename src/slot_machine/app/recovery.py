@@ -108,7 +108,7 @@ class Recovery:
                 self._slots.link()
                 attempt.on(Event.SWITCHED)
                 with going_on("cannot see to what the app wrote into its tree"):
-                    await self._slots.started(attempt, version)
+                    await self._slots.started(attempt.warn, version)
                 attempt.on(Event.DRAINED)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             if not self._supervisor.watching:

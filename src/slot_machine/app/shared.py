@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Sequence
 
-from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.attempt import RunningAttempt, Warn
 from slot_machine.app.custody import Custody
 from slot_machine.app.places import Places
 from slot_machine.app.release import describe
@@ -82,7 +82,7 @@ class SharedData:
             await self._take_in(version, path)
         replaced = await self._places.replaced(version)
         if is_live:
-            _tell_of_replaced(attempt, version, replaced)
+            _tell_of_replaced(attempt.warn, version, replaced)
         else:
             await self._seeding.keep(attempt, version, replaced, REPLACED)
         for path in self._places.of(version):
@@ -94,14 +94,14 @@ class SharedData:
         if await self._places.found(version, path) == "other" and not await self._places.has(path):
             await self._places.move(version, path)
 
-    async def check(self, attempt: RunningAttempt, version: Version) -> None:
+    async def check(self, warn: Warn, version: Version) -> None:
         """While a version runs: warns where its app does not use the shared data. Raises OSError."""
-        _tell_of_replaced(attempt, version, await self._places.replaced(version))
+        _tell_of_replaced(warn, version, await self._places.replaced(version))
         tree, paths = self._places.tree(version), self._places.of(version)
         beside = await self._places.do(lambda: shared.companions(tree, paths)) if paths else []
         if beside:
             why = "its app does not follow the link of a database, so share the folder"
-            attempt.warn(f"{describe(version)} has {in_words(beside)} beside a link: {why}")
+            warn(f"{describe(version)} has {in_words(beside)} beside a link: {why}")
 
     async def _provide(self, attempt: RunningAttempt, version: Version, path: SharedPath) -> None:
         before = self._places.of(version)
@@ -132,9 +132,9 @@ class SharedData:
                 )
 
 
-def _tell_of_replaced(attempt: RunningAttempt, version: Version, replaced: Sequence[str]) -> None:
+def _tell_of_replaced(warn: Warn, version: Version, replaced: Sequence[str]) -> None:
     for place in replaced:
-        attempt.warn(f"{place} of {describe(version)} {REPLACED}")
+        warn(f"{place} of {describe(version)} {REPLACED}")
 
 
 def _failed(attempt: RunningAttempt, path: SharedPath, error: OSError, hint: str = "") -> StageFailed:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from slot_machine.app.assets import Assets
-from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.attempt import RunningAttempt, Warn
 from slot_machine.app.custody import Custody
 from slot_machine.app.occupancy import Occupancy
 from slot_machine.app.release import describe
@@ -129,7 +129,7 @@ class Slots:
         self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
         await self.assets.clear(version)
         self.link()
-        await self._custody.tell_of_written(attempt, version)
+        await self._custody.tell_of_written(attempt.warn, version)
         await self._shared.take_away(attempt, version)
         async with self._custody.clearing(attempt, version) as clearing:
             await self._worktrees.checkout(version.tree, version.commit, clearing)
@@ -160,10 +160,10 @@ class Slots:
             what = f"{trees.name(tree)} can't be overwritten, as this still runs in it: {', '.join(running)}"
             raise StageFailed(Phase.CHECKOUT, what, hint="wait until it has ended; `slot-machine status` tells")
 
-    async def started(self, attempt: RunningAttempt, version: Version) -> None:
-        """After a start: warns of data that the app has in its tree alone."""
-        await self._shared.check(attempt, version)
-        await self._custody.tell_of_written(attempt, version)
+    async def started(self, warn: Warn, version: Version) -> None:
+        """After a start: warns of data that the app has in its tree alone. Raises OSError."""
+        await self._shared.check(warn, version)
+        await self._custody.tell_of_written(warn, version)
 
     def warn_of_build(self, attempt: RunningAttempt, version: Version) -> None:
         """For a version that is started without a build. Raises StageFailed."""
@@ -176,7 +176,7 @@ class Slots:
         """
         after = self._store.state()
         for version in filter(None, (after.live, before.live)):
-            await self.started(attempt, version)
+            await self.started(attempt.warn, version)
         in_use = {version.tree for version in (after.live, after.previous) if version}
         for version in filter(None, (before.live, before.previous)):
             # What still runs in a tree finds its files there. They are kept when the tree is used again.

@@ -26,6 +26,7 @@ class Supervisor:
 
     Any failure is logged and tried again. `all_restarts` and `switches` count since the daemon began. `warn` is called
     with the id of an attempt, and with what its version's side runs did wrong, during the attempt or later.
+    `on_restart` is called with the version and that id when its web run was started again and serves.
     """
 
     def __init__(self, config: DaemonConfig, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
@@ -36,9 +37,10 @@ class Supervisor:
         self._earlier_restarts: Counter[str] = Counter()
         self._attempt = 0
         self.monitor = Monitor(config, launcher)
-        self.web = WebWatch(launcher, traffic, self.monitor)
+        self.web = WebWatch(launcher, traffic, self.monitor, self._restarted)
         self.watches: dict[str, Watch] = {WEB: self.web}
         self.warn: Callable[[int, str], None] = lambda _, words: log.warning("%s", words)
+        self.on_restart: Callable[[Version, int], None] = lambda _, __: None
         self.retirees = Retirees(tasks, self._warn_of)
         self.release: Release | None = None
         self.switches = 0
@@ -180,6 +182,10 @@ class Supervisor:
     def _warn_of(self, attempt: int, words: str) -> None:
         with going_on(f"cannot write down that {words}"):
             self.warn(attempt, words)
+
+    def _restarted(self, release: Release) -> None:
+        with going_on(f"cannot tell of the restart of {describe(release.version)}"):
+            self.on_restart(release.version, self._attempt)
 
     def _replace_release(self, release: Release) -> None:
         """Side runs of the one before go on if they are of the same version. Else they retire."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.monitor import Monitor
@@ -88,10 +89,13 @@ class Watch(ABC):
 class WebWatch(Watch):
     """Watches the web run: requests are routed to it while it runs, and its health is checked."""
 
-    def __init__(self, launcher: Starter, traffic: Traffic, monitor: Monitor) -> None:
+    def __init__(
+        self, launcher: Starter, traffic: Traffic, monitor: Monitor, on_restart: Callable[[Release], None]
+    ) -> None:
         super().__init__(WEB, launcher)
         self._traffic = traffic
         self._monitor = monitor
+        self._on_restart = on_restart
         self._routed = True
 
     def begin(self) -> None:
@@ -117,6 +121,7 @@ class WebWatch(Watch):
             del release.runs[WEB]
             raise
         self._monitor.started_again()
+        self._on_restart(release)
 
     def _in_words(self, release: Release) -> str:
         return describe(release.version)
