@@ -76,3 +76,12 @@ def _anchor(heading: str) -> str:
 @pytest.mark.parametrize("path", [*PAGES, *SOURCE.rglob("*.py")], ids=_name)
 def test_each_command_that_is_named_exists(path: Path) -> None:
     assert set(COMMAND.findall(path.read_text())) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_examples_write_into_no_folder_of_the_shared_data_that_nobody_makes(page: Path) -> None:
+    """Celery's beat, for example, ends at once if the folder of its schedule is missing."""
+    text = page.read_text()
+    folders = re.findall(r"\$SLOT_MACHINE_SHARED/([^\s\"']+)/", text)
+
+    assert [name for name in folders if not re.search(rf'"shared_dirs": \[[^]]*"{re.escape(name)}"', text)] == []
