@@ -22,6 +22,7 @@ from slot_machine.core.config_file import parse
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import CommitNotFound, StageFailed
 from slot_machine.core.model import WEB, Attempt, Contents, Made, Running, State, Version
+from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import SideRun
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstream
@@ -402,6 +403,10 @@ class Trees:
         if commitish not in COMMITS:
             raise CommitNotFound(f"no commit {commitish}")
         return COMMITS[commitish]
+
+    async def describe(self, commit: str) -> Description:
+        await self._faults.step("describe")
+        return Description(f"Subject of {commit[0]}", "Ada", "2026-01-02T03:04:05+00:00")
 
     async def file_at(self, commit: str, _: str) -> bytes | None:
         await self._faults.step("file at")

@@ -13,6 +13,7 @@ from slot_machine.app.attempt import Report
 from slot_machine.app.deployer import PLAIN, Done, Outcome, Unchanged, Wishes
 from slot_machine.core.errors import CommitNotFound, Reloading
 from slot_machine.core.model import Printed, Progress, Version
+from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.daemon.api import NDJSON, Api
 from slot_machine.daemon.connection import Connection, Request, Response
 from slot_machine.daemon.guard import Guard
@@ -38,9 +39,12 @@ class Deployer:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.wishes: list[Wishes] = []
+        self.origins: list[Origin] = []
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-    def deploy(self, commit: str, trigger: str, report: Report, wishes: Wishes = PLAIN) -> "asyncio.Task[Outcome]":
+    def deploy(
+        self, commit: str, trigger: str, report: Report, wishes: Wishes = PLAIN, origin: Origin = UNKNOWN
+    ) -> "asyncio.Task[Outcome]":
         async def story() -> Outcome:
             if commit == "HEAD":
                 report(Progress(event="started", stage="checkout", message=""))
@@ -51,6 +55,7 @@ class Deployer:
 
         self.calls.append((commit, trigger))
         self.wishes.append(wishes)
+        self.origins.append(origin)
         self.task = asyncio.create_task(story())
         return self.task
 
@@ -103,6 +108,30 @@ def test_trigger_is_told_by_who_asks(agent: str, trigger: str) -> None:
         assert deployer.calls == [("HEAD", trigger)]
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("said", "trigger", "origin"),
+    [
+        ({}, "api", Origin()),
+        ({"by": "ada", "message": "why", "ref": "main"}, "api", Origin("ada", "why", "main")),
+        ({"job": "nightly"}, "schedule", Origin("job nightly")),
+    ],
+)
+def test_origin_is_what_the_caller_says(said: dict[str, str], trigger: str, origin: Origin) -> None:
+    async def story() -> None:
+        deployer = Deployer()
+        deployer.outcome.set_result(outcome())
+        await api_with(deployer).answer(asked("POST", "/deploy", json.dumps({"commit": "HEAD"} | said).encode()))
+        assert (deployer.calls, deployer.origins) == ([("HEAD", trigger)], [origin])
+
+    asyncio.run(story())
+
+
+def test_who_is_not_a_book() -> None:
+    body = json.dumps({"commit": "HEAD", "by": "x" * 201}).encode()
+
+    assert asyncio.run(answered(asked("POST", "/deploy", body))).status == 400
 
 
 def test_refusal_to_come_again_later() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import socket
 import sys
@@ -14,6 +15,7 @@ import pytest
 from spec.ports import free_port
 
 from slot_machine.cli.client import Client
+from slot_machine.cli.who import who
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host.network import control_socket
 from tests.processes import kill_daemon
@@ -291,3 +293,24 @@ def test_in_a_user_namespace_nobody_is_taken_for_the_daemons_user(site: Site) ->
     assert statuses(STRANGER, site, []) == [401]
     assert ask(site, "POST", "/rollback", {})[0] == 401
     assert "no previous version" in site.run("rollback").stderr
+
+
+def test_history_says_who_asked(site: Site) -> None:
+    site.start()
+    site.commit("v1")
+    asked = json.dumps({"commit": "no such"}).encode()
+    fields = {"Host": "localhost"}
+
+    done = site.run("deploy", "main")
+    ask(site, "POST", "/deploy", fields, asked)
+    ask(site, "POST", "/deploy", fields | {"Authorization": f"Bearer {secret(site)}"}, asked)
+
+    us = pwd.getpwuid(os.geteuid()).pw_name
+    assert done.returncode == 0, done.stderr
+    assert [(entry["who"], entry["trigger"]) for entry in site.history()] == [
+        (who(), "cli"),
+        (us, "api"),
+        ("API token", "api"),
+    ]
+    first = site.history()[0]
+    assert (first["ref"], first["subject"], first["result"]) == ("main", "v1", "succeeded")

@@ -69,12 +69,12 @@ def run(story: Coroutine[None, None, Attempt]) -> Attempt:
 
 def test_it_runs_in_the_folder_with_the_environment_of_the_app(place: Place) -> None:
     async def story() -> Attempt:
-        job = place.start('pwd; echo "$OF_APP"; echo to-stderr >&2')
+        job = place.start('pwd; echo "$OF_APP $SLOT_MACHINE_JOB"; echo to-stderr >&2')
         assert job.run.process is None
         return await job.over()
 
     assert run(story()).result == "succeeded"
-    assert place.output == f"{place.folder}\nb\nto-stderr\n"
+    assert place.output == f"{place.folder}\nb nightly\nto-stderr\n"
 
 
 def test_the_last_lines_of_a_run_that_failed_are_its_own(place: Place) -> None:

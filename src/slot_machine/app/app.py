@@ -98,7 +98,9 @@ class App:
     def start(self) -> "asyncio.Task[None]":
         """After `mode.open`. The task that it returns ends when the live version serves, or is being tried again."""
         logs, reserve = self._launcher.logs, self._store.reserve
-        for task in (self.mode.traffic.keep(), keep_orphans(), logs.keep_small(), reserve.keep()):
+        state, commits = self._store.state(), self.deployer.commits
+        shown = [version.commit for version in (state.live, state.previous) if version]
+        for task in (self.mode.traffic.keep(), keep_orphans(), logs.keep_small(), reserve.keep(), commits.learn(shown)):
             self._keeping.append(self._tasks.create_task(task))
         self.jobs.start(self._tasks)
         return self.deployer.recover()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from slot_machine.core.model import NOT_CONFIGURED, Attempt, Printed, Progress, Result, Version, rfc3339
+from slot_machine.core.origin import UNKNOWN, Description, Origin
 from slot_machine.core.phases import Event, Phase, after
 from slot_machine.core.upstream import Counts
 from slot_machine.state.store import Store
@@ -59,6 +60,11 @@ class RunningAttempt:
         self.record.commit, self.record.slot = version.commit, version.slot
         self.record.config = version.config if version.config != NOT_CONFIGURED else ""
         self._note()
+
+    def describe(self, description: Description, origin: Origin = UNKNOWN) -> None:
+        """What people know the commit by; the next `aim` saves it."""
+        self.record.subject, self.record.author, _ = description
+        self.record.ref = origin.ref
 
     def on(self, event: Event, message: str = "") -> None:
         """Goes to the next phase. `message` says what is done there. Raises IllegalTransition."""

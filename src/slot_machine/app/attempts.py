@@ -14,6 +14,7 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
 from slot_machine.core.errors import Cancelled, Refused, SlotMachineError, StageFailed, Stopping
 from slot_machine.core.model import Attempt, Kind, Result, Version, short
+from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import HALF_MIGRATED, Phase
 from slot_machine.state.history import KEPT_ATTEMPTS
 from slot_machine.state.store import Store
@@ -66,13 +67,17 @@ class Attempts:
         return found
 
     @asynccontextmanager
-    async def begin(self, kind: Kind, trigger: str, report: Report) -> AsyncIterator[RunningAttempt]:
+    async def begin(
+        self, kind: Kind, trigger: str, report: Report, origin: Origin = UNKNOWN
+    ) -> AsyncIterator[RunningAttempt]:
         """When its block fails, the live version serves again, and a SlotMachineError is raised.
 
         Raises sqlite3.Error before anything has begun.
         """
         self._save_unsaved()
-        attempt = RunningAttempt(Attempt(id=0, kind=kind, trigger=trigger, started_at=now()), self._store, report)
+        who, message, ref = origin
+        record = Attempt(id=0, kind=kind, trigger=trigger, started_at=now(), who=who, message=message, ref=ref)
+        attempt = RunningAttempt(record, self._store, report)
         self._operations.running = attempt
         self._supervisor.monitor.deploying = True
         error: SlotMachineError | None = None

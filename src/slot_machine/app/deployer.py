@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from slot_machine.app.attempt import Report, RunningAttempt
 from slot_machine.app.attempts import Attempts
+from slot_machine.app.commits import Commits
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.failures import going_on
 from slot_machine.app.inspection import Inspection
@@ -23,6 +24,7 @@ from slot_machine.app.undo import Undo
 from slot_machine.core import own_limits
 from slot_machine.core.errors import NothingToRollBackTo, SlotMachineError, Stopping
 from slot_machine.core.model import Kind, State, Version
+from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host.files.kept import in_words
@@ -78,6 +80,7 @@ class Deployer:
         self._mode = mode
         self._supervisor = supervisor
         self._preflight = preflight = Preflight(worktrees, store, tasks)
+        self.commits = Commits(worktrees, store)
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo)
@@ -96,6 +99,7 @@ class Deployer:
             self.attempts,
             self._placing,
             self.rollout,
+            self.commits,
         )
 
     @property
@@ -114,7 +118,9 @@ class Deployer:
         live = self.state.live
         return self._slots.shared_in_words(live) if live else {}
 
-    def deploy(self, commitish: str, trigger: str, report: Report, wishes: Wishes = PLAIN) -> "asyncio.Task[Outcome]":
+    def deploy(
+        self, commitish: str, trigger: str, report: Report, wishes: Wishes = PLAIN, origin: Origin = UNKNOWN
+    ) -> "asyncio.Task[Outcome]":
         """Raises Busy, Stopping. The task returns what came of it."""
         self.operations.check_free()
 
@@ -122,10 +128,11 @@ class Deployer:
             if wishes.if_changed and (live := await self._unchanged(commitish)):
                 previous = self.state.previous
                 return Unchanged(live, previous.commit if previous else "")
-            async with self.attempts.begin("deploy", trigger, report) as attempt:
+            async with self.attempts.begin("deploy", trigger, report, origin) as attempt:
                 attempt.on(Event.DEPLOY, commitish)
                 state = self.state
                 commit = await self._worktrees.resolve(commitish)
+                attempt.describe(await self.commits.of(commit), origin.naming(commitish, commit))
                 attempt.aim(Version(state.idle_slot, commit, state.spare_tree))
                 config, warnings = await self._configurations.of(commit)
                 version = Version(state.idle_slot, commit, state.spare_tree, config)
@@ -142,7 +149,7 @@ class Deployer:
 
         return self.operations.begin(story())
 
-    def rollback(self, trigger: str, report: Report) -> "asyncio.Task[Outcome]":
+    def rollback(self, trigger: str, report: Report, origin: Origin = UNKNOWN) -> "asyncio.Task[Outcome]":
         """Like `deploy`. Raises Busy, Stopping, NothingToRollBackTo."""
         self.operations.check_free()
         previous = self.state.previous
@@ -150,7 +157,8 @@ class Deployer:
             raise NothingToRollBackTo("there is no previous version to roll back to", "deploy one")
 
         async def story() -> Done:
-            async with self.attempts.begin("rollback", trigger, report) as attempt:
+            async with self.attempts.begin("rollback", trigger, report, origin) as attempt:
+                attempt.describe(self.commits.known(previous.commit))
                 attempt.aim(previous)
                 if released := self.attempts.released_since(previous):
                     what = f"release commands ran since {describe(previous)} was deployed, and are not undone"

@@ -23,7 +23,7 @@ class JobMachine:
 
     def start(self, version: Version, folder: Path, name: str, job: Job) -> tuple[Run, SlotLog]:
         """Raises StageFailed, OSError, ValueError."""
-        env = self._launcher.environment(version, Phase.START, {})
+        env = {**self._launcher.environment(version, Phase.START, {}), "SLOT_MACHINE_JOB": name}
         log = self._launcher.logs.open(version.slot, log_of(name))
         try:
             # The command is an argument of the shell, which has the rights of `user`.

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from slot_machine.app.attempts import Attempts
+from slot_machine.app.commits import Commits
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
@@ -35,6 +36,7 @@ class Recovery:
     _attempts: Attempts
     _placing: Placing
     _rollout: Rollout
+    _commits: Commits
 
     async def recover(self) -> None:
         """Raises nothing: what fails is tried again by the supervisor."""
@@ -93,6 +95,7 @@ class Recovery:
     async def _bring_back(self, version: Version) -> None:
         try:
             async with self._attempts.begin("recovery", "start", lambda _: None) as attempt:
+                attempt.describe(self._commits.known(version.commit))
                 attempt.aim(version)
                 if usable := await self._slots.checked_out(version):
                     await self._slots.mend(attempt, version)

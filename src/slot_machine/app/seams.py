@@ -7,6 +7,7 @@ from typing import Protocol
 from slot_machine.app.release import Release
 from slot_machine.app.run import Run
 from slot_machine.core.model import Version
+from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import SideRun
 from slot_machine.host.files.capacity import Size
@@ -92,6 +93,8 @@ class Trees(Protocol):
     async def measure(self, tree: int, /) -> Size | None: ...
 
     async def resolve(self, commitish: str, /) -> str: ...
+
+    async def describe(self, commit: str, /) -> Description: ...
 
     async def file_at(self, commit: str, path: str, /) -> bytes | None: ...
 

@@ -39,12 +39,22 @@ class Client:
         *_, last = self._call("GET", "/status")
         return last
 
-    def deploy(self, commit: str, *, setup: bool = False, if_changed: bool = False) -> Iterator[Json]:
-        """Yields the progress; the last item is the reply."""
-        return self._call("POST", "/deploy", {"commit": commit, "setup": setup, "if_changed": if_changed})
+    def deploy(
+        self,
+        commit: str,
+        *,
+        setup: bool = False,
+        if_changed: bool = False,
+        by: str = "",
+        message: str = "",
+        ref: str = "",
+    ) -> Iterator[Json]:
+        """Yields the progress; the last item is the reply. `ref` is the branch or tag that `commit` was found by."""
+        wishes: Json = {"commit": commit, "setup": setup, "if_changed": if_changed, "ref": ref}
+        return self._call("POST", "/deploy", wishes | _asked(by, message))
 
-    def rollback(self) -> Iterator[Json]:
-        return self._call("POST", "/rollback", {})
+    def rollback(self, *, by: str = "", message: str = "") -> Iterator[Json]:
+        return self._call("POST", "/rollback", _asked(by, message))
 
     def cancel(self, *, force: bool = False) -> Json:
         *_, last = self._call("POST", "/cancel", {"force": force})
@@ -119,6 +129,13 @@ class Client:
             f"{message}; the daemon with pid {found.pid} still listens on {found.api_port}",
             "a reload can't change api_port: stop the daemon and start it again",
         )
+
+
+def _asked(by: str, message: str) -> Json:
+    """What every request says that begins an attempt: who asks, and why."""
+    from slot_machine.cli import who
+
+    return {"by": by or who.who(), "message": message, "job": who.job()}
 
 
 def _connected_to(data: str) -> socket.socket:

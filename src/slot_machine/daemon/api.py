@@ -30,6 +30,7 @@ from slot_machine.core.errors import (
 from slot_machine.core.model import Kind
 from slot_machine.core.upstream import Counts
 from slot_machine.daemon import metrics
+from slot_machine.daemon.caller import Asked
 from slot_machine.daemon.connection import NO_FIELDS, HttpError, Request, Response
 from slot_machine.daemon.follower import Follower
 from slot_machine.daemon.guard import Guard
@@ -64,7 +65,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 log = logging.getLogger(__name__)
 
 
-class DeployBody(msgspec.Struct):
+class DeployBody(Asked):
     """The other fields are those of `Wishes`."""
 
     commit: str
@@ -201,12 +202,15 @@ class Api:
     async def _deploy(self, request: Request) -> Response:
         body = _decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')
         wishes = Wishes(body.setup, body.if_changed)
+        trigger, origin = body.trigger(request), await body.origin(request, self._guard)
         return await self._follow(
-            request, lambda report: self._deployer.deploy(body.commit, _trigger(request), report, wishes)
+            request, lambda report: self._deployer.deploy(body.commit, trigger, report, wishes, origin)
         )
 
     async def _rollback(self, request: Request) -> Response:
-        return await self._follow(request, lambda report: self._deployer.rollback(_trigger(request), report))
+        body = _decoded(await request.body() or b"{}", Asked, '{"by": "somebody"}')
+        trigger, origin = body.trigger(request), await body.origin(request, self._guard)
+        return await self._follow(request, lambda report: self._deployer.rollback(trigger, report, origin))
 
     async def _cancel(self, request: Request) -> Response:
         body = _decoded(await request.body() or b"{}", CancelBody, '{"force": true}')
@@ -248,10 +252,6 @@ async def _progress(follower: Follower, task: "asyncio.Task[Outcome]") -> AsyncG
         yield msgspec.json.encode(_body(task.result())) + b"\n"
     finally:
         follower.close()
-
-
-def _trigger(request: Request) -> str:
-    return "cli" if request.first("user-agent").startswith("slot-machine/") else "api"
 
 
 def _response(outcome: Outcome) -> Response:

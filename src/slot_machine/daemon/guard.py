@@ -45,6 +45,19 @@ class Guard:
                 f" in {self._data / token.NAME}",
             )
 
+    async def name(self, request: Request) -> str:
+        """Of the user whose connection it is, or what else lets the caller in; empty if nobody knows."""
+        if self._has_token(request):
+            return "API token"
+        connection = request.socket
+        if connection is None or _was_passed_on(request):
+            return ""
+        if _came_by_file(request):
+            return account.name(peer.uid_by_file(connection))
+        async with self._asking:
+            uid = await in_thread(lambda: peer.uid(connection))
+        return "" if uid is None else account.name(uid)
+
     async def _is_known(self, request: Request) -> bool:
         return _came_by_file(request) or self._has_token(request) or await self._is_ours(request)
 

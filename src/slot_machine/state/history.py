@@ -106,8 +106,8 @@ class History(Database):
         with transaction(self._db):
             self._db.execute(
                 "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
-                " stage_seconds = ?, requests = ?, warnings = ?, config = ?, subject = ?, author = ?, cause = ?,"
-                " away_s = ? WHERE id = ?",
+                " stage_seconds = ?, requests = ?, warnings = ?, config = ?, ref = ?, subject = ?, author = ?,"
+                " cause = ?, away_s = ? WHERE id = ?",
                 (
                     attempt.commit,
                     attempt.slot,
@@ -119,6 +119,7 @@ class History(Database):
                     msgspec.json.encode(attempt.requests).decode(),
                     msgspec.json.encode(attempt.warnings).decode(),
                     msgspec.json.encode(attempt.config).decode(),
+                    attempt.ref,
                     attempt.subject,
                     attempt.author,
                     attempt.cause,
@@ -159,6 +160,14 @@ class History(Database):
     def attempt(self, attempt_id: int) -> Attempt | None:
         row = self._db.execute("SELECT * FROM attempts WHERE id = ?", (attempt_id,)).fetchone()
         return _attempt(row) if row else None
+
+    def described(self, commit: str) -> tuple[str, str]:
+        """Subject and author of a commit that was deployed; empty if the history does not have them."""
+        row = self._db.execute(
+            "SELECT subject, author FROM attempts WHERE commit_hash = ? AND subject <> '' ORDER BY id DESC LIMIT 1",
+            (commit,),
+        ).fetchone()
+        return row or ("", "")
 
     def last_run(self, job: str) -> Attempt | None:
         """The latest run of a job, whether or not it has ended."""

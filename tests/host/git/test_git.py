@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -336,3 +337,16 @@ def edit(path: Path) -> None:
 
 def make_executable(path: Path) -> None:
     path.chmod(0o755)
+
+
+def test_commit_is_described_by_its_subject_its_author_and_its_time(repository: Repository) -> None:
+    repository.git("config", "log.showSignature", "true")
+    repository.git("config", "i18n.logOutputEncoding", "latin-1")
+    repository.git("commit", "--quiet", "--allow-empty", "--author", "Zoë <z@x.org>", "-m", "Ünder\nway\n\nBody")
+
+    described = asyncio.run(repository.worktrees.describe(repository.git("rev-parse", "HEAD")))
+
+    assert described[:2] == ("Ünder way", "Zoë")
+    assert datetime.fromisoformat(described.committed_at).tzinfo
+    with pytest.raises(GitFailed):
+        asyncio.run(repository.worktrees.describe("0" * 40))

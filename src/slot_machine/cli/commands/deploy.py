@@ -21,7 +21,8 @@ def command(commit: str | None, setup: bool, force: bool) -> None:
     except SlotMachineError:
         client.status()  # If no daemon runs, its error is more important.
         raise
-    reply = progress.follow(client.deploy(resolved, setup=setup, if_changed=not setup and not force))
+    ref = commit or ""
+    reply = progress.follow(client.deploy(resolved, setup=setup, if_changed=not setup and not force, ref=ref))
     render.fail_if_refused(reply)
     if reply.get("already_live"):
         printing.result(f"already live: {reply['commit']} in slot {reply['slot']}")

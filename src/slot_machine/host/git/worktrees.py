@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from slot_machine.core.errors import CommitNotFound, GitFailed
+from slot_machine.core.origin import LONGEST_SUBJECT, Description
 from slot_machine.host.files.capacity import Size, measure
 from slot_machine.host.files.removal import remove_tree
 from slot_machine.host.git import gitdir, trees
@@ -68,6 +69,12 @@ class Worktrees:
                 "commit it first, or fetch it into that repository, then deploy again",
             )
         return commit.strip()
+
+    async def describe(self, commit: str) -> Description:
+        """Raises GitFailed."""
+        argv = ("show", "--no-patch", "--no-show-signature", "--encoding=UTF-8", "--format=%s%x00%an%x00%cI", commit)
+        subject, author, committed_at = (await self._git.run(self._repo, *argv)).rstrip("\n").split("\0")
+        return Description(subject[:LONGEST_SUBJECT], author[:LONGEST_SUBJECT], committed_at)
 
     async def file_at(self, commit: str, path: str) -> bytes | None:
         """The file that a commit has at a path from the repository's top, as a checkout makes it.

@@ -1,6 +1,7 @@
 """Which user is at the other end of a TCP connection within this machine."""
 
 import socket
+import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +36,14 @@ def uid(connection: socket.socket) -> int | None:
         return owner(found) if _is_established(connection) else None
     except OSError:
         return None
+
+
+def uid_by_file(connection: socket.socket) -> int:
+    """The user who connected to a Unix socket (SO_PEERCRED, unix(7))."""
+    _, user, _ = struct.unpack(
+        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    return int(user)
 
 
 def owner(found: Iterable[Owned]) -> int | None:

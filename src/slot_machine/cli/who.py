@@ -1,0 +1,25 @@
+"""Who runs this command, for the history."""
+
+import os
+import pwd
+
+JOB = "SLOT_MACHINE_JOB"
+
+
+def who() -> str:
+    """The user who called sudo, else the current one; with the address that he came from by ssh."""
+    name = os.environ.get("SUDO_USER") or _user()
+    address = os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
+    return f"{name} from {address}" if address else name
+
+
+def job() -> str:
+    """The name of the job that the command runs in; empty for any other."""
+    return os.environ.get(JOB, "")
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"

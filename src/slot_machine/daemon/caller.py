@@ -1,0 +1,34 @@
+"""Who asks for a change, as the caller says it and as the daemon sees it."""
+
+from typing import Annotated
+
+import msgspec
+
+from slot_machine.core.origin import Origin
+from slot_machine.daemon.connection import Request
+from slot_machine.daemon.guard import Guard
+
+ShortText = Annotated[str, msgspec.Meta(max_length=200)]
+Text = Annotated[str, msgspec.Meta(max_length=2000)]
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """What the body of each request has that begins an attempt.
+
+    `by` is who asks; without it, the daemon writes down whose connection it is. `message` says why. `ref` is the branch
+    or tag that the commit was found by. `job` is the name of the job that asks.
+    """
+
+    by: ShortText = ""
+    message: Text = ""
+    ref: ShortText = ""
+    job: ShortText = ""
+
+    def trigger(self, request: Request) -> str:
+        if self.job:
+            return "schedule"
+        return "cli" if request.first("user-agent").startswith("slot-machine/") else "api"
+
+    async def origin(self, request: Request, guard: Guard) -> Origin:
+        by = self.by or (f"job {self.job}" if self.job else await guard.name(request))
+        return Origin(by, self.message, self.ref)
