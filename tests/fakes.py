@@ -21,6 +21,7 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config_file import parse
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import CommitNotFound, StageFailed
+from slot_machine.core.masking import Masking
 from slot_machine.core.model import WEB, Attempt, Contents, Made, Running, State, Version
 from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
@@ -169,6 +170,7 @@ class Launcher:
         self._faults = faults
         self._store = store
         self.logs = SlotLogs(data, 0, 0)
+        self.masking = Masking()
         self._run_ids = itertools.count(1)
 
     async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:

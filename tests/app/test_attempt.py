@@ -146,12 +146,12 @@ def test_warnings_are_told_and_kept(store: Database) -> None:
     attempt = after(store, (Event.DEPLOY,), heard.append)
     attempt.warn("one")
     attempt.warn("two")
-    attempt.printed(b"three")
+    attempt.printed(b"three\n")
 
     assert attempt.warnings == ("one", "two")
     assert [line.message for line in heard[-3:] if isinstance(line, Progress)] == ["warning: one", "warning: two"]
     assert isinstance(heard[-1], Printed)
-    assert (heard[-1].piece, heard[-1].stage) == (b"three", "resolve")
+    assert (heard[-1].piece, heard[-1].stage) == (b"three\n", "resolve")
 
 
 def test_counts_of_requests_add_up(store: Database) -> None:

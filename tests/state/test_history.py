@@ -1,5 +1,6 @@
 """The history of attempts and of jobs: what is kept of it, and what a daemon finds after another one."""
 
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -124,3 +125,21 @@ def test_a_migrated_database_has_the_tables_of_a_new_one(tmp_path: Path) -> None
         prepare(migrated, old)
         fresh.executescript(SCHEMA)
         assert set(migrated.execute(columns)) == set(fresh.execute(columns))
+
+
+def test_outputs_go_with_their_attempts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slot_machine.state.history.KEPT_ATTEMPTS", 2)
+    for number in range(1, 4):
+        store.begin(entry("deploy"))
+        store.save_output(number, {"setup": b"%d" % number})
+
+    assert [store.output(number) for number in range(1, 4)] == [{}, {"setup": "2"}, {"setup": "3"}]
+
+
+def test_oldest_outputs_make_room_for_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slot_machine.state.outputs.MOST_BYTES", 2500)
+    for number in range(1, 5):
+        store.begin(entry("deploy"))
+        store.save_output(number, {"setup": random.Random(number).randbytes(1000)})
+
+    assert [bool(store.output(number)) for number in range(1, 5)] == [False, False, True, True]

@@ -78,7 +78,7 @@ class App:
             tasks,
             spare_tree=config.spare_tree,
         )
-        runs = JobRuns(cron.machine, store, tasks)
+        runs = JobRuns(cron.machine, store, tasks, launcher.masking)
         self.occupancy = slots.occupancy
         self.occupancy.ask(runs.in_tree)
         self.occupancy.ask(self.supervisor.retirees.in_tree, self.supervisor.retirees.emptied)

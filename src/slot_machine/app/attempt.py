@@ -6,6 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
+import msgspec
+
+from slot_machine.app.failures import going_on
+from slot_machine.core.kept_output import KeptOutput
+from slot_machine.core.masking import NOTHING_HIDDEN, MaskedStream, Masking
 from slot_machine.core.model import NOT_CONFIGURED, Attempt, Printed, Progress, Result, Version, rfc3339
 from slot_machine.core.origin import UNKNOWN, Description, Origin
 from slot_machine.core.phases import Event, Phase, after
@@ -38,7 +43,9 @@ def now() -> str:
 class RunningAttempt:
     """Follows the table in `core.phases`. Each event ends a stage and begins the next one."""
 
-    def __init__(self, record: Attempt, store: Store, report: Report) -> None:
+    def __init__(self, record: Attempt, store: Store, report: Report, masking: Masking = NOTHING_HIDDEN) -> None:
+        """`masking` hides values in all that it tells and keeps."""
+        record.message = masking.text(record.message)
         self.record = store.begin(record)
         self.phase = Phase.IDLE
         self.version: Version | None = None
@@ -50,6 +57,10 @@ class RunningAttempt:
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()
         self._summary = ""
+        self._masking = masking
+        self._printing = MaskedStream(masking)
+        self._output = KeptOutput()
+        self._unkept_output = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -93,10 +104,12 @@ class RunningAttempt:
         self._tell(Progress(event="output", stage=self.phase.stage, message=line, seconds=self._stage_seconds()))
 
     def printed(self, piece: bytes) -> None:
-        self._report(Printed(piece, self.phase.stage, self._stage_seconds()))
+        """By the command of the stage. A line is told when it ends."""
+        self._show(self._printing.feed(piece))
 
     def warn(self, message: str) -> None:
         """The client is told at once, and again in the reply's `warnings`."""
+        message = self._masking.text(message)
         log.warning("%s %d: %s", self.record.kind, self.record.id, message)
         self.record.warnings += (message,)
         self.output(f"warning: {message}")
@@ -104,6 +117,7 @@ class RunningAttempt:
     def end(self, error: str = "") -> None:
         """Writes the attempt into the history; its phase says with which result. Raises sqlite3.Error."""
         self.record.result = RESULTS[self.phase]
+        error = self._masking.text(error)
         self.record.error = error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]} ..."
         self.record.seconds = round(time.monotonic() - self._began_s, 4)
         self._store.save_attempt(self.record)
@@ -115,17 +129,33 @@ class RunningAttempt:
         except Exception as error:  # noqa: BLE001 - see above
             log.error("cannot write the history: %s", error)
 
+    def _show(self, output: bytes) -> None:
+        if output:
+            self._output.add(self.phase.stage, output)
+            self._unkept_output = True
+            self._report(Printed(output, self.phase.stage, self._stage_seconds()))
+
     def _close_stage(self, event: Literal["finished", "failed"]) -> None:
+        self._show(self._printing.rest())
+        self._keep_output()
         seconds = self._stage_seconds()
         stage = self.phase.stage
         self.record.stage_seconds[stage] = round(self.record.stage_seconds.get(stage, 0) + seconds, 4)
         self._tell(Progress(event=event, stage=stage, message=self._summary, seconds=round(seconds, 4)))
         self._summary = ""
 
+    def _keep_output(self) -> None:
+        if not self._unkept_output:
+            return
+        self._unkept_output = False
+        with going_on("cannot keep the output in the history"):
+            self._store.save_output(self.record.id, self._output.texts())
+
     def _stage_seconds(self) -> float:
         return time.monotonic() - self._stage_began_s
 
     def _tell(self, progress: Progress) -> None:
+        progress = msgspec.structs.replace(progress, message=self._masking.text(progress.message))
         if progress.event != "output":
             text = f" {progress.message}" if progress.message else ""
             log.info("%s %d: %s %s%s", self.record.kind, self.record.id, progress.stage, progress.event, text)

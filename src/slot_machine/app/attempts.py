@@ -13,6 +13,7 @@ from slot_machine.app.preflight import Preflight
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
 from slot_machine.core.errors import Cancelled, Refused, SlotMachineError, StageFailed, Stopping
+from slot_machine.core.masking import Masking
 from slot_machine.core.model import Attempt, Kind, Result, Version, short
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import HALF_MIGRATED, Phase
@@ -38,6 +39,7 @@ class Attempts:
     _supervisor: Supervisor
     _preflight: Preflight
     _undo: Undo
+    _masking: Masking
     _unsaved: Attempt | None = None
     """An attempt that has ended and could not be saved, as on a full disk. It is saved before the next one begins."""
 
@@ -54,6 +56,10 @@ class Attempts:
 
     def find(self, attempt_id: int) -> Attempt | None:
         return self._store.attempt(attempt_id)
+
+    def output(self, attempt_id: int) -> dict[str, str]:
+        """What its commands printed, by stage."""
+        return self._store.output(attempt_id)
 
     def released_since(self, version: Version) -> list[str]:
         """The release commands that ran since the version was last deployed, in words; the latest first."""
@@ -77,7 +83,7 @@ class Attempts:
         self._save_unsaved()
         who, message, ref = origin
         record = Attempt(id=0, kind=kind, trigger=trigger, started_at=now(), who=who, message=message, ref=ref)
-        attempt = RunningAttempt(record, self._store, report)
+        attempt = RunningAttempt(record, self._store, report, self._masking)
         self._operations.running = attempt
         self._supervisor.monitor.deploying = True
         error: SlotMachineError | None = None
@@ -88,6 +94,7 @@ class Attempts:
         except Exception as cause:  # noqa: BLE001 - whatever it is, the live version must go on
             error = _translated(cause, attempt)
             error.hint = "; ".join(filter(None, (error.hint, attempt.hint)))
+            self._masking.error(error)
         try:
             if error:
                 await self._undo.undo(attempt, error)
@@ -109,6 +116,7 @@ class Attempts:
         if running and running.record.id == attempt_id:
             running.warn(words)
         else:
+            words = self._masking.text(words)
             log.warning("%s", words)
             self._store.add_warning(attempt_id, words)
 

@@ -83,7 +83,7 @@ class Deployer:
         self.commits = Commits(worktrees, store)
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
-        self.attempts = Attempts(store, self.operations, supervisor, preflight, undo)
+        self.attempts = Attempts(store, self.operations, supervisor, preflight, undo, launcher.masking)
         supervisor.warn = self.attempts.warn
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin

@@ -11,6 +11,7 @@ import msgspec
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.job_run import JobRun, Machine
 from slot_machine.core.config import Job
+from slot_machine.core.masking import NOTHING_HIDDEN, Masking
 from slot_machine.core.model import Attempt, Result, Version, short
 from slot_machine.state.history import UnderWay
 from slot_machine.state.store import Store
@@ -23,12 +24,15 @@ log = logging.getLogger(__name__)
 class JobRuns:
     """`under_way` is by the name of the job. `finished` counts since the daemon began, by job and result."""
 
-    def __init__(self, machine: Machine, store: Store, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, machine: Machine, store: Store, tasks: asyncio.TaskGroup, masking: Masking = NOTHING_HIDDEN
+    ) -> None:
         self.under_way: dict[str, JobRun] = {}
         self.finished: Counter[tuple[str, Result]] = Counter()
         self._machine = machine
         self._store = store
         self._tasks = tasks
+        self._masking = masking
         self._following: set[asyncio.Task[None]] = set()
         self._last: dict[str, Attempt] = {}
         self._unsaved: list[Attempt] = []
@@ -122,6 +126,7 @@ class JobRuns:
 
     def _over(self, record: Attempt, output: str) -> None:
         """Raises nothing. `output` is the path of its log."""
+        record.error = self._masking.text(record.error)
         self.under_way.pop(record.job, None)
         self._last[record.job] = record
         self.finished[record.job, record.result] += 1

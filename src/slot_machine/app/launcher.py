@@ -7,6 +7,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
 from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import StageFailed
+from slot_machine.core.masking import Masking
 from slot_machine.core.model import WEB, Running, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import SideRun
@@ -50,6 +52,8 @@ class Launcher:
         self._store = store
         self._mode = mode
         self.logs = SlotLogs(data, config.log_max_mb * 1_000_000, config.log_keep)
+        self.masking = Masking()
+        self._learn_values()
         # A data plane can outlive this daemon, so the ids of two daemons must not be the same.
         self._run_ids = itertools.count(secrets.randbits(52))
 
@@ -148,8 +152,15 @@ class Launcher:
 
     def environment(self, version: Version, stage: Phase, app_ports: dict[str, int]) -> dict[str, str]:
         """Raises StageFailed."""
+        self._learn_values()
         own = {"SLOT_MACHINE_SHARED": str(self._data / "shared")}
         return environment.compose(version, self._env_file, app_ports, stage.stage) | own
+
+    def _learn_values(self) -> None:
+        """Before a command gets them and can print them."""
+        if self._env_file:
+            with suppress(*environment.UNREADABLE):
+                self.masking.learn(environment.read_env_file(self._env_file))
 
     async def _launch(
         self, version: Version, release_id: int, on_started: Callable[[], None], arrange: Callable[[int], Start]

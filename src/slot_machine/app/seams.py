@@ -6,6 +6,7 @@ from typing import Protocol
 
 from slot_machine.app.release import Release
 from slot_machine.app.run import Run
+from slot_machine.core.masking import Masking
 from slot_machine.core.model import Version
 from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
@@ -22,6 +23,8 @@ class Starter(Protocol):
     """Starts versions of the app, as `launcher.Launcher` does."""
 
     logs: SlotLogs
+    masking: Masking
+    """Of the values of `env_file`."""
 
     async def launch(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
 

@@ -78,7 +78,7 @@ class SideWatch(Watch):
             self._starts = 1
         self.last_exit = how
         with going_on(f"cannot read the output of {run}"):
-            self.last_lines = run.last_lines()[-SHOWN_LINES:]
+            self.last_lines = tuple(map(self._launcher.masking.text, run.last_lines()[-SHOWN_LINES:]))
         with going_on(f"cannot clear away what is left of {run}"):
             await run.stop(0)
         hint = _hint(self.last_lines) or f"its output is in {run.log}"

@@ -13,6 +13,7 @@ from slot_machine.app.retirement import retire
 from slot_machine.app.run import Run
 from slot_machine.app.seams import Starter
 from slot_machine.core.backoff import next_delay_s
+from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import WEB
 from slot_machine.host.process.session import describe_exit
 from slot_machine.traffic.protocol import Traffic
@@ -49,7 +50,10 @@ class Watch(ABC):
             run = await self._try(release)
 
     def failed(self, what: str, error: Exception) -> None:
-        self.last_exit = in_words(error)
+        masking = self._launcher.masking
+        self.last_exit = masking.text(in_words(error))
+        if isinstance(error, SlotMachineError):
+            masking.error(error)
         log_failure(what, error)
 
     def _in_words(self, release: Release) -> str:

@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Literal, TypeVar
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -29,7 +27,7 @@ from slot_machine.core.errors import (
 )
 from slot_machine.core.model import Kind
 from slot_machine.core.upstream import Counts
-from slot_machine.daemon import metrics
+from slot_machine.daemon import history, metrics
 from slot_machine.daemon.caller import Asked
 from slot_machine.daemon.connection import NO_FIELDS, HttpError, Request, Response
 from slot_machine.daemon.follower import Follower
@@ -53,10 +51,6 @@ STATUSES: dict[type[SlotMachineError], int] = {
     Stopping: 503,
     Reloading: 503,
 }
-
-HISTORY = "/history/"
-HISTORY_LIMIT = 20
-ONLY_JOBS = {"": None, "true": True, "false": False}
 
 T = TypeVar("T")
 
@@ -164,7 +158,7 @@ class Api:
     def _handler(self, request: Request) -> Handler:
         """Raises HttpError."""
         path = request.target.partition("?")[0]
-        known = ("GET", self._get_attempt) if path.startswith(HISTORY) else self._handlers.get(path)
+        known = ("GET", self._get_attempt) if path.startswith(history.PATH) else self._handlers.get(path)
         if not known:
             raise HttpError(HTTPStatus.NOT_FOUND)
         method, handler = known
@@ -183,21 +177,10 @@ class Api:
         return Response(200, await self._measure(), metrics.CONTENT_TYPE)
 
     async def _get_history(self, request: Request) -> Response:
-        """`?limit=20` asks for so many, the latest first; `?jobs=false` leaves jobs out, `?jobs=true` all else."""
-        query = parse_qs(request.target.partition("?")[2])
-        given, jobs = query.get("limit", [str(HISTORY_LIMIT)])[-1], query.get("jobs", [""])[-1]
-        if not re.fullmatch("[0-9]{1,4}", given):
-            raise BadRequest(f"bad limit {given!r}", f"send a number, such as /history?limit={HISTORY_LIMIT}")
-        if jobs not in ONLY_JOBS:
-            raise BadRequest(f"bad jobs {jobs!r}", "send true or false, such as /history?jobs=false")
-        return _json(self._deployer.attempts.history(int(given), ONLY_JOBS[jobs]), 200)
+        return _json(history.entries(self._deployer.attempts, request.target), 200)
 
     async def _get_attempt(self, request: Request) -> Response:
-        number = request.target.partition("?")[0].removeprefix(HISTORY)
-        found = self._deployer.attempts.find(int(number)) if re.fullmatch("[0-9]{1,18}", number) else None
-        if not found:
-            raise HttpError(HTTPStatus.NOT_FOUND)
-        return _json(found, 200)
+        return _json(history.entry(self._deployer.attempts, request.target), 200)
 
     async def _deploy(self, request: Request) -> Response:
         body = _decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')

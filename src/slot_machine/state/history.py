@@ -74,6 +74,7 @@ class History(Database):
                 self._prune_jobs(attempt.job)
             else:
                 self._prune(attempt.started_at)
+            self._db.execute("DELETE FROM outputs WHERE attempt NOT IN (SELECT id FROM attempts)")
         return msgspec.structs.replace(attempt, id=latest)
 
     def _prune(self, now: str) -> None:

@@ -30,6 +30,10 @@ class BadLine(Exception):
     """A line of an env file that can't become a variable. The message never contains a value."""
 
 
+UNREADABLE = (OSError, UnicodeDecodeError, BadLine)
+"""What `read_env_file` raises."""
+
+
 def inherited() -> dict[str, str]:
     """The daemon's environment, without the variables by which a git hook binds its children to one repository."""
     return git_variables.unbound(os.environ)
@@ -63,7 +67,7 @@ def digest(path: Path | None) -> str:
         return ""
     try:
         variables = read_env_file(path)
-    except (OSError, UnicodeDecodeError, BadLine):
+    except UNREADABLE:
         return secrets.token_hex()
     text = "\0".join(f"{name}={variables[name]}" for name in sorted(variables))
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
