@@ -14,6 +14,7 @@ from spec.ports import free_port
 from slot_machine import SPEC_VERSION, __version__
 from slot_machine.cli.client import Client
 from slot_machine.core.errors import Unreachable
+from slot_machine.host import registry
 from tests.system.fake_daemon import RELOADING, daemon_that_says
 from tests.world import Site
 
@@ -157,6 +158,10 @@ def test_api_port_that_was_changed_under_a_running_daemon_without_a_socket(site:
     (site.data / "api.sock").unlink()
     (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
 
+    assert site.run("status").returncode == 0, "the registry has its port"
+    for entry in registry.running():
+        if entry.data == str(site.data):
+            registry.withdraw(entry)
     for command in ("reload", "status", "deploy", "rollback", "cancel"):
         done = site.run(command)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from slot_machine import __version__
+from slot_machine.core.defaults import APP_FIELD
 from slot_machine.core.errors import Unreachable
 
 SOCKET = "api.sock"
@@ -15,6 +16,8 @@ CONNECT_TIMEOUT_S = 5
 RETRY_S = 0.1
 MOST_TRIES = 100
 NDJSON = "application/x-ndjson"
+CREDENTIALS = struct.calcsize("iii")
+"""Of SO_PEERCRED: pid, uid and gid of the process that listens (unix(7))."""
 
 Json = dict[str, object]
 
@@ -24,15 +27,30 @@ class NothingBegun(Exception):
 
 
 class Client:
-    """Uses the socket in the data folder `data`. If there is none, it uses `api_port` on loopback.
+    """Uses the socket in the data folder `data`; else that of a daemon that the registry has; else `api_port`.
 
-    An older daemon has no socket, and a daemon on another machine, whose port is forwarded, has none here. Every call
-    raises Unreachable.
+    `name` is for people. `config` is the path of the configuration file; with it, a daemon is found that was started
+    with other options. An older daemon has no socket, and a daemon on another machine, whose port is forwarded, has
+    none here. With the `uid` of another user, only a socket of that user's daemon is used. Every call raises
+    Unreachable.
     """
 
-    def __init__(self, api_port: int, data: str = "") -> None:
+    def __init__(
+        self,
+        api_port: int,
+        data: str = "",
+        *,
+        name: str = "",
+        config: str = "",
+        called: str = "",
+        uid: int | None = None,
+    ) -> None:
+        self.name = name
         self._port = api_port
         self._data = data
+        self._config = config
+        self._called = called
+        self._uid = uid
         self._denied = False
 
     def status(self) -> Json:
@@ -67,7 +85,7 @@ class Client:
     def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
         payload = json.dumps(body).encode() if body is not None else b""
         head = (
-            f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: slot-machine/{__version__}\r\n"
+            f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: slot-machine/{__version__}\r\n{self._meant()}"
             f"Accept: {NDJSON}\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         )
         try:
@@ -95,24 +113,54 @@ class Client:
                 _check_final(reply)
                 yield from _lines(reply)
 
+    def _meant(self) -> str:
+        """Which app is meant: over TCP, the daemon of another one refuses."""
+        if not self._data and not self._called:
+            return ""
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot_id = file.read().strip()
+        data = os.path.realpath(self._data) if self._data else ""
+        meant = {"name": self._called, "data": data, "config": self._config, "boot_id": boot_id}
+        return f"{APP_FIELD}: {json.dumps(meant)}\r\n"
+
     def _connected(self) -> socket.socket:
+        if connection := self._by_file() or (self._found_elsewhere() and self._by_file()):
+            return connection
+        if self._uid not in (None, os.geteuid()):
+            raise ConnectionRefusedError(f"no daemon of {_owner(self._data)} answers in {self._data}")
+        connection = socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S)
+        connection.settimeout(None)
+        return connection
+
+    def _by_file(self) -> socket.socket | None:
         try:
-            if self._data:
-                return _connected_to(self._data)
+            return _connected_to(self._data, self._uid) if self._data else None
         except PermissionError:
             self._denied = True
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             pass
-        connection = socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S)
-        connection.settimeout(None)
-        return connection
+        return None
+
+    def _found_elsewhere(self) -> bool:
+        """Whether a daemon that the registry has uses another data folder for this configuration."""
+        if not self._data or self._denied:
+            return False
+        from slot_machine.cli import daemons
+
+        entry = daemons.with_files(self._data, self._config)
+        if not entry:
+            return False
+        moved = entry.data != os.path.realpath(self._data)
+        self._data, self._port, self._uid, self.name = entry.data, entry.api_port, entry.uid, entry.name
+        return moved
 
     def _unreachable(self, why: str) -> Unreachable:
         from pathlib import Path
 
         from slot_machine.daemon.lock import locked_by
 
-        message = f"cannot reach the slot-machine daemon on 127.0.0.1:{self._port}: {why}"
+        of = f" of {self.name}" if self.name else ""
+        message = f"cannot reach the slot-machine daemon{of} on 127.0.0.1:{self._port}: {why}"
         if self._denied:
             user = _owner(self._data)
             return Unreachable(
@@ -138,8 +186,8 @@ def _asked(by: str, message: str) -> Json:
     return {"by": by or who.who(), "message": message, "job": who.job()}
 
 
-def _connected_to(data: str) -> socket.socket:
-    """Raises OSError."""
+def _connected_to(data: str, uid: int | None) -> socket.socket:
+    """Raises OSError, also if a process of another user than `uid` listens."""
     folder = os.open(data, os.O_PATH | os.O_DIRECTORY)
     connection = socket.socket(socket.AF_UNIX)
     try:
@@ -148,6 +196,9 @@ def _connected_to(data: str) -> socket.socket:
         # The path of a Unix socket may have at most 107 bytes (unix(7)).
         connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bytes(struct.calcsize("ll")))
+        _, listens, _ = struct.unpack("iii", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS))
+        if uid not in (None, listens):
+            raise ConnectionRefusedError(f"what listens there belongs to user {listens}")
     except BaseException:
         connection.close()
         raise

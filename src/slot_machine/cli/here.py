@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from slot_machine.cli import target
 from slot_machine.core.errors import CommitNotFound, GitFailed
 from slot_machine.core.git_variables import TRUE_HISTORY, unbound
 
@@ -17,13 +18,13 @@ HASH = "[0-9a-f]{40}|[0-9a-f]{64}"
 def resolved(commitish: str, user: str = "") -> str:
     """Returns the full hash, or `commitish` if the daemon has to look for it in its own repository.
 
-    The daemon does so outside of any repository, and for root in the repository of another user. Settings of that
-    repository may name commands, so git does not run there as root: neither for a `user` of the configuration, nor
-    under sudo, where git would trust the caller's repositories. In a git hook, the repository is that of the current
-    folder too, not the one in the hook's environment. Raises CommitNotFound, GitFailed.
+    The daemon does so for an app that `-a` names, outside of any repository, and for root in the repository of another
+    user. Settings of that repository may name commands, so git does not run there as root: neither for a `user` of the
+    configuration, nor under sudo, where git would trust the caller's repositories. In a git hook, the repository is
+    that of the current folder too, not the one in the hook's environment. Raises CommitNotFound, GitFailed.
     """
     anothers = os.geteuid() == 0 and (user or os.environ.get("SUDO_UID", "0") != "0")
-    if commitish.startswith("-") or re.fullmatch(HASH, commitish) or anothers:
+    if target.chosen() or commitish.startswith("-") or re.fullmatch(HASH, commitish) or anothers:
         return commitish
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
     if re.fullmatch(HASH, found.stdout.strip()):

@@ -1,5 +1,6 @@
 """The commands, and their exit codes. Results go to stdout, everything else to stderr."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -7,6 +8,7 @@ import click
 
 from slot_machine import SPEC_VERSION, __version__
 from slot_machine.cli import render
+from slot_machine.core.defaults import APP_VARIABLE
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
 
@@ -23,6 +25,10 @@ COMMANDS = {
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 
 
+OF_NO_APP = {"init", "list", "ls", "start", "version"}
+"""Commands that are about no running app, so that they have no `-a`."""
+
+
 class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
         return sorted(COMMANDS)
@@ -32,6 +38,8 @@ class Commands(click.Group):
             return None
         command = import_module(f"slot_machine.cli.commands.{COMMANDS[cmd_name]}").command
         assert isinstance(command, click.Command)
+        if cmd_name not in OF_NO_APP and not any(option.name == "app" for option in command.params):
+            command.params.append(_app_option())
         return command
 
     def resolve_command(
@@ -42,7 +50,29 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+def _app_option() -> click.Option:
+    return click.Option(
+        ["-a", "--app"],
+        metavar="NAME",
+        expose_value=False,
+        callback=_choose,
+        help="The app with that name or folder, in place of that of the current folder.",
+    )
+
+
+def _choose(ctx: click.Context, _: click.Parameter, app: str | None) -> None:
+    if app == "":
+        raise click.BadParameter("the name of an app is empty", ctx)
+    if app:
+        os.environ[APP_VARIABLE] = app
+
+
+@click.group(
+    cls=Commands,
+    params=[_app_option()],
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="slot-machine", message=f"%(prog)s %(version)s (spec {SPEC_VERSION})")
 @click.pass_context
 def commands(ctx: click.Context) -> None:

@@ -4,9 +4,9 @@ import json
 import os
 import sys
 
+from slot_machine.cli import target
 from slot_machine.cli.client import Client, Json
-from slot_machine.core.defaults import API_PORT, DATA_NAME, FILE_NAME, LARGEST_PORT
-from slot_machine.core.errors import ConfigError, SlotMachineError
+from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
 
 TYPE_CHECKING = False  # typing's own takes 3 ms to import.
@@ -35,38 +35,13 @@ def status() -> None:
 
 
 def client() -> Client:
-    """A client of the daemon whose slot-machine.json is in this folder or the nearest parent. Raises ConfigError."""
-    path = _nearest()
-    if not path:
-        return Client(API_PORT)
-    config = _config(path)
-    data = str(config.get("data") or DATA_NAME)
-    return Client(_api_port(config, path), os.path.join(os.path.dirname(path), data))
+    """A client of the daemon that the command is about. Raises ConfigError."""
+    return target.client()
 
 
 def user() -> str:
-    """The field `user` of that slot-machine.json; empty if it is not set. Raises ConfigError."""
-    path = _nearest()
-    return str(_config(path).get("user") or "") if path else ""
-
-
-def here() -> str:
-    """The current folder. Raises ConfigError if it was removed, like the tree of an earlier version."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        raise ConfigError("the current folder was removed", "go to another one, such as by `cd`") from None
-
-
-def _nearest() -> str:
-    """The path of slot-machine.json in this folder or the nearest parent; empty if there is none."""
-    folder = here()
-    while not os.path.isfile(path := os.path.join(folder, FILE_NAME)):
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            return ""
-        folder = parent
-    return path
+    """The field `user` of the nearest slot-machine.json; empty if it is not set. Raises ConfigError."""
+    return target.user()
 
 
 def fail_if_refused(reply: Json) -> None:
@@ -89,26 +64,6 @@ def nobody_reads() -> "NoReturn":
     """Exits after a BrokenPipeError, and keeps the interpreter from raising it again when it flushes stdout."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)
-
-
-def _config(path: str) -> Json:
-    try:
-        with open(path, "rb") as file:
-            config = json.load(file)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        config = None
-    if not isinstance(config, dict):
-        raise ConfigError(f"{path} is not a JSON object", "correct it")
-    return config
-
-
-def _api_port(config: Json, path: str) -> int:
-    port = config.get("api_port", API_PORT)
-    if not isinstance(port, int) or not 1 <= port <= LARGEST_PORT:
-        raise ConfigError(f"{path}: api_port: expected a port from 1 to {LARGEST_PORT}, got {port!r}")
-    return port
 
 
 def _in_words(name: str, value: object) -> "list[str]":

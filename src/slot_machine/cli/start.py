@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from slot_machine.app.opening import Options
-from slot_machine.core.config_file import parse, with_api_port
+from slot_machine.core.config_file import parse, with_api_port, with_name
 from slot_machine.core.defaults import DATA_NAME, FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.daemon import reload
@@ -35,6 +35,7 @@ def options(
     timezone.find(config.daemon.cron_timezone)
     config_file = config_file.resolve()
     folder = config_file.parent
+    config = with_name(config, folder.name)
     repo = (repo or folder).resolve()
     data = (data or (folder / config.daemon.data if config.daemon.data else repo / DATA_NAME)).resolve()
     return Options(config, as_read, config_file, repo, data, proxy, rebuild_state)

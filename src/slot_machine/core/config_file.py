@@ -48,6 +48,12 @@ def with_api_port(config: Config, api_port: int) -> Config:
     return changed
 
 
+def with_name(config: Config, folder: str) -> Config:
+    """An app without a name has that of its folder, with control characters as question marks."""
+    name = config.daemon.name or "".join(char if char.isprintable() else "?" for char in folder) or "app"
+    return config._replace(daemon=msgspec.structs.replace(config.daemon, name=name))
+
+
 def to_fields(config: Config) -> dict[str, object]:
     """All fields of the file, but for an `internal_port` that follows `port`."""
     fields: dict[str, object] = msgspec.to_builtins(config.version) | msgspec.to_builtins(config.daemon)
@@ -104,6 +110,8 @@ def _check(config: Config, name: str) -> None:
     if daemon.api_port in (daemon.port, daemon.internal_port):
         raise ConfigError(f"{name}: api_port {daemon.api_port} is also the app's port: give one of them another number")
     _check_addresses(daemon, name)
+    if daemon.name and not daemon.name.isprintable():
+        raise ConfigError(f'{name}: name: {daemon.name!r} has control characters: write a name such as "shop"')
     for event, command in daemon.hooks.items():
         if not command.strip():
             raise ConfigError(f"{name}: hooks.{event}: the command is empty")

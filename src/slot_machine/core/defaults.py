@@ -4,3 +4,8 @@ FILE_NAME = "slot-machine.json"
 DATA_NAME = ".slot-machine"
 API_PORT = 9100
 LARGEST_PORT = 65535
+
+APP_VARIABLE = "SLOT_MACHINE_APP"
+"""The app that commands are about, as the option `-a` names it."""
+APP_FIELD = "Slot-Machine-App"
+"""Field of a request to the API: JSON that says which app is meant."""

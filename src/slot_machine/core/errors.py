@@ -9,6 +9,7 @@ SlotMachineError
 │   ├── BadRequest            its body is wrong
 │   ├── Unauthorized          its caller may not change anything
 │   ├── Forbidden             it may have been sent by a web page
+│   ├── WrongApp              it was meant for the daemon of another app
 │   ├── CommitNotFound        its commit does not resolve
 │   ├── Busy                  another deploy runs
 │   ├── NothingToRollBackTo   there is no previous version
@@ -71,6 +72,10 @@ class Unauthorized(Refused):
 
 
 class Forbidden(Refused):
+    pass
+
+
+class WrongApp(Refused):
     pass
 
 

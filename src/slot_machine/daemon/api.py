@@ -24,6 +24,7 @@ from slot_machine.core.errors import (
     StageFailed,
     Stopping,
     Unauthorized,
+    WrongApp,
 )
 from slot_machine.core.model import Kind
 from slot_machine.core.upstream import Counts
@@ -45,6 +46,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     NothingToCancel: 409,
     Cancelled: 409,
     Busy: 409,
+    WrongApp: 421,
     CommitNotFound: 422,
     ConfigError: 422,
     StageFailed: 500,

@@ -8,9 +8,11 @@ from pathlib import Path
 from socket import AF_UNIX
 
 from slot_machine.core.errors import Forbidden, Unauthorized
+from slot_machine.daemon import publication
 from slot_machine.daemon.connection import Request
 from slot_machine.host.network import peer
 from slot_machine.host.process.threads import in_thread
+from slot_machine.host.registry import Entry
 from slot_machine.host.user import account, token
 from slot_machine.proxy.heads.forwarded import forwarding
 
@@ -25,9 +27,13 @@ REQUEST_ID = "x-request-id"
 
 
 class Guard:
-    """`data` is the folder with the token. Without `authenticates`, all users of this machine may change things."""
+    """`data` is the folder with the token. Without `authenticates`, all users of this machine may change things.
 
-    def __init__(self, data: Path, *, authenticates: bool) -> None:
+    A request over TCP must not mean another app than that of `entry`.
+    """
+
+    def __init__(self, data: Path, *, authenticates: bool, entry: Entry | None = None) -> None:
+        self._entry = entry
         self._data = data
         self._authenticates = authenticates
         self._asking = asyncio.Lock()
@@ -36,8 +42,10 @@ class Guard:
         self._users = " or ".join(dict.fromkeys(map(account.name, self._own)))
 
     async def check(self, request: Request) -> None:
-        """Raises Forbidden, Unauthorized."""
+        """Raises Forbidden, WrongApp, Unauthorized."""
         refuse_web_pages(request)
+        if self._entry and not _came_by_file(request):
+            publication.check_meant(request, self._entry)
         if request.method not in HARMLESS and self._authenticates and not await self._is_known(request):
             raise Unauthorized(
                 f"only {self._users} may change anything here, and clients that send the API's token",

@@ -15,13 +15,15 @@ from slot_machine.app.failures import log_failure
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.operations import Operations
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
-from slot_machine.daemon import datafolder, metrics, reload, status
+from slot_machine.daemon import datafolder, metrics, publication, reload, status
 from slot_machine.daemon.api import Api
 from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.lock import locked
 from slot_machine.daemon.server import Server
+from slot_machine.host import registry
 from slot_machine.host.network import api_socket, ports
 from slot_machine.host.process import containment
+from slot_machine.host.registry import Entry
 from slot_machine.host.user import rights, token
 
 log = logging.getLogger(__name__)
@@ -126,41 +128,44 @@ async def _serve(
 ) -> None:
     containment.adopt_orphans()
     app = App.of(options, found, tasks := asyncio.TaskGroup())
+    entry = publication.entry_of(options)
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
         reload_now = partial(_reload, options, app.deployer.operations, ending)
-        api = _api(options, app, reloads, reload_now)
+        api = _api(options, app, entry, reloads, reload_now)
         servers = [Server(listener, api) for listener in api_sockets]
         recovery = app.start()
         end = tasks.create_task(ending.came.wait())
         await asyncio.wait([recovery, end], return_when=asyncio.FIRST_COMPLETED)
-        on_signal = None
+        on_signal = published = None
         if not ending.came.is_set():
             for server in servers:
                 server.start()
+            published = tasks.create_task(publication.keep(entry))
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
             config = options.config.daemon
             log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, app.mode.name, config.api_port)
         await end
-        if on_signal:
-            on_signal.cancel()
+        for task in filter(None, (on_signal, published)):
+            task.cancel()
         if ending.reloads:
             log.info("reloading")
             await _stop(servers)
             await app.let_go()
         else:
             log.info("stopping")
+            registry.withdraw(entry)
             await app.stop()
             await _stop(servers)
 
 
-def _api(options: Options, app: App, reloads: int, reload_now: Callable[[], Awaitable[None]]) -> Api:
+def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Callable[[], Awaitable[None]]) -> Api:
     return Api(
         app.deployer,
-        lambda: status.gather(app, options.config.daemon.port, reloads),
+        lambda: status.gather(app, entry.name, entry.port, reloads),
         lambda: metrics.render(app.supervisor, app.jobs, app.mode),
         reload_now,
-        Guard(options.data, authenticates=options.config.daemon.api_auth),
+        Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry),
     )
 
 

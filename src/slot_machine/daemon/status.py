@@ -16,6 +16,7 @@ from slot_machine.daemon.side_status import RetiringStatus, SideStatus
 class Status(msgspec.Struct, kw_only=True):
     """A text is `""` if there is nothing to report, never null. `restarts` counts since the last switch."""
 
+    name: str
     live_slot: str
     live_commit: str
     previous_slot: str
@@ -49,7 +50,7 @@ class Status(msgspec.Struct, kw_only=True):
     """By path of shared data: `linked`, or `missing` or `replaced` if the live version does not use it."""
 
 
-def gather(app: App, port: int, reloads: int) -> Status:
+def gather(app: App, name: str, port: int, reloads: int) -> Status:
     deployer, supervisor, mode = app.deployer, app.supervisor, app.mode
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
@@ -57,6 +58,7 @@ def gather(app: App, port: int, reloads: int) -> Status:
     running = deployer.operations.running
     release = supervisor.release
     return Status(
+        name=name,
         live_slot=live_slot,
         live_commit=live_commit,
         previous_slot=previous_slot,

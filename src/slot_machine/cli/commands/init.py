@@ -2,7 +2,7 @@
 
 import click
 
-from slot_machine.cli import render
+from slot_machine.cli import target
 from slot_machine.core.defaults import DATA_NAME
 
 
@@ -14,5 +14,5 @@ def command(force: bool, dry: bool, as_json: bool) -> None:
     """Detect the project and write slot-machine.json."""
     from slot_machine.cli import init
 
-    render.here()
+    target.here()
     init.run(DATA_NAME, force=force, dry=dry, as_json=as_json)
