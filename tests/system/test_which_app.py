@@ -62,6 +62,12 @@ def test_an_ambiguous_name_lists_the_candidates_and_does_nothing(site: Site, sta
         assert f"{name}: {site.data}, port {site.port}" in refused.stderr
         assert f"{name}: {staging.data}, port {staging.port}" in refused.stderr
     assert site.history() == staging.history() == []
+    listed = [
+        row for row in json.loads(site.orchestrator.run("ls", "--json", cwd=tmp_path).stdout) if row["name"] == name
+    ]
+    assert {(row["data"], row["port"], row["live_commit"]) for row in listed} == {
+        (str(each.data), each.port, "") for each in (site, staging)
+    }
 
     for app in (str(staging.data), str(staging.repo), "staging/repo"):
         assert staging.orchestrator.run("-a", app, "deploy", "--force", cwd=tmp_path).returncode == 0

@@ -31,8 +31,8 @@ class Client:
 
     `name` is for people. `config` is the path of the configuration file; with it, a daemon is found that was started
     with other options. An older daemon has no socket, and a daemon on another machine, whose port is forwarded, has
-    none here. With the `uid` of another user, only a socket of that user's daemon is used. Every call raises
-    Unreachable.
+    none here. With the `uid` of another user, only a socket of that user's daemon is used. With `answer_s`, no part of
+    a reply may take longer. Every call raises Unreachable.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Client:
         config: str = "",
         called: str = "",
         uid: int | None = None,
+        answer_s: float | None = None,
     ) -> None:
         self.name = name
         self._port = api_port
@@ -51,6 +52,7 @@ class Client:
         self._config = config
         self._called = called
         self._uid = uid
+        self._answer_s = answer_s
         self._denied = False
 
     def status(self) -> Json:
@@ -108,6 +110,7 @@ class Client:
 
     def _try(self, request: bytes) -> Iterator[Json]:
         with self._connected() as connection:
+            connection.settimeout(self._answer_s)
             connection.sendall(request)
             with connection.makefile("rb") as reply:
                 _check_final(reply)
@@ -128,9 +131,7 @@ class Client:
             return connection
         if self._uid not in (None, os.geteuid()):
             raise ConnectionRefusedError(f"no daemon of {_owner(self._data)} answers in {self._data}")
-        connection = socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S)
-        connection.settimeout(None)
-        return connection
+        return socket.create_connection(("127.0.0.1", self._port), CONNECT_TIMEOUT_S)
 
     def _by_file(self) -> socket.socket | None:
         try:

@@ -9,11 +9,11 @@ from slot_machine.host import registry
 from slot_machine.host.registry import Entry
 from slot_machine.host.user import account
 
-OTHERS = "others may run under other users, or may be starting"
+OTHERS = "`slot-machine list` shows those that you may use; others may run under other users"
 
 
-def client(entry: Entry) -> Client:
-    return Client(entry.api_port, entry.data, name=entry.name, uid=entry.uid)
+def client(entry: Entry, answer_s: float | None = None) -> Client:
+    return Client(entry.api_port, entry.data, name=entry.name, uid=entry.uid, answer_s=answer_s)
 
 
 def called(app: str) -> Entry:

@@ -16,6 +16,8 @@ COMMANDS = {
     "cancel": "cancel",
     "deploy": "deploy",
     "init": "init",
+    "list": "list",
+    "ls": "list",
     "reload": "reload",
     "rollback": "rollback",
     "start": "start",

@@ -41,6 +41,7 @@ def entry_of(options: Options) -> Entry:
         data=str(options.data),
         repo=str(options.repo),
         files=_files(options),
+        bind=daemon.bind,
         port=daemon.port,
         api_port=daemon.api_port,
         version=__version__,
@@ -68,7 +69,7 @@ async def keep(entry: Entry) -> None:
             registry.publish(entry)
         except (OSError, UnicodeError) as error:
             if not told:
-                log.warning("the option -a will not find this daemon: %s", error)
+                log.warning("`slot-machine list` and the option -a will not find this daemon: %s", error)
             told = True
         await asyncio.sleep(AGAIN_AFTER_S)
 

@@ -39,6 +39,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     repo: str
     files: tuple[str, ...]
+    bind: str = ""
     port: int
     api_port: int
     version: str
