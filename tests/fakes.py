@@ -196,8 +196,8 @@ class Launcher:
 
     async def _start(self, version: Version, release_id: int, on_started: Callable[[], None], step: str) -> Run:
         await self._faults.step("launch")
-        self._store.save_env_file_digest(version.tree, self.env_file)
         run = self.process(version, release_id)
+        run.env_digest = self.env_file
         try:
             on_started()
             await self._faults.step(step)

@@ -24,6 +24,8 @@ CREATE TABLE environments (
     started TEXT NOT NULL DEFAULT '',
     built TEXT NOT NULL DEFAULT 'null'
 ) STRICT;
+INSERT INTO "environments" VALUES(1,'of previous','null');
+INSERT INTO "environments" VALUES(3,'of live','{"VITE_KEY":"digest"}');
 CREATE TABLE job_runs (attempt INTEGER PRIMARY KEY, under_way TEXT NOT NULL) STRICT;
 CREATE TABLE jobs (name TEXT PRIMARY KEY, schedule TEXT NOT NULL, handled_until TEXT NOT NULL) STRICT;
 CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB, begun_ns INTEGER NOT NULL DEFAULT 0) STRICT;

@@ -25,6 +25,8 @@ def test_versions_and_history_stay(tmp_path: Path) -> None:
         assert app.running
         assert app.running.version == state.live
         assert app.running.version.config == state.live.config
+        assert app.running.env_digest == "of live"
+        assert (store.build_variables(1), store.build_variables(3)) == (None, {"VITE_KEY": "digest"})
         job, deploy = store.attempts(9)
         assert (job.job, job.result, deploy.warnings) == ("nightly", "failed", ("a warning",))
         assert (deploy.who, deploy.subject, deploy.away_s) == ("", "", 0.0)

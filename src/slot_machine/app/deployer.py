@@ -222,8 +222,10 @@ class Deployer:
             if self.operations.ending:
                 raise Stopping from None
             raise
-        same = self._launcher.env_file_digest() == self._store.env_file_digest(live.tree)
-        return live if same and config == live.config else None
+        release = self._supervisor.release
+        if not release or not release.running or config != live.config:
+            return None
+        return live if release.web.env_digest == self._launcher.env_file_digest() else None
 
     def _check_environment(self, attempt: RunningAttempt, version: Version) -> None:
         """Before anything is touched. Raises StageFailed."""

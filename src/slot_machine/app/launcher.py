@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from slot_machine.app.diagnosis import Boot
-from slot_machine.app.failures import going_on
 from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
 from slot_machine.core.config import DaemonConfig
@@ -168,12 +167,13 @@ class Launcher:
         """`release_id` is 0 for the first run of a release."""
         self._store.reserve.give_up_if_full()
         slot_log = self.open_log(version, Phase.START)
-        with going_on("cannot write down with which env_file the app was started"):
-            self._store.save_env_file_digest(version.tree, self.env_file_digest())
         try:
             start = self._arranged(arrange)
+            # Read first: if the file changes meanwhile, the run counts as one that does not have the change.
+            digest = self.env_file_digest()
             env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
             run = self._started(version, release_id or start.run_id, start, slot_log, env)
+            run.env_digest = digest
             try:
                 _save(run, Phase.START)
                 on_started()

@@ -74,6 +74,7 @@ class Run:
         self.upstream = what.upstream
         self.process = what.version.config.workers.get(parts(name)[0])
         self.retiring = what.retiring
+        self.env_digest = what.env_digest
         self.log = log
         self.last_lines = last_lines
         self.listeners = listeners or Listeners(session)
@@ -89,7 +90,9 @@ class Run:
 
     def save(self) -> None:
         """The next daemon finds the run by this. Raises sqlite3.Error."""
-        what = Running(self.version, self.run_id, self.port, self.internal_port, self.upstream, self.retiring)
+        what = Running(
+            self.version, self.run_id, self.port, self.internal_port, self.upstream, self.retiring, self.env_digest
+        )
         self._store.save_process(self.session.identity, "app", self.release_id, self.name, what)
 
     def retire(self, retiring: Retiring) -> None:

@@ -72,7 +72,7 @@ class Retiring(msgspec.Struct, frozen=True):
 class Running(msgspec.Struct, frozen=True):
     """A run, as the database describes it to the next daemon. `upstream` is None until the run was healthy.
 
-    `run_id` is also the id of its upstream.
+    `run_id` is also the id of its upstream. `env_digest` is that of the `env_file` that the web run got.
     """
 
     version: Version
@@ -81,6 +81,7 @@ class Running(msgspec.Struct, frozen=True):
     internal_port: int = 0
     upstream: Upstream | None = None
     retiring: Retiring | None = None
+    env_digest: str = ""
 
 
 class State(msgspec.Struct, frozen=True):

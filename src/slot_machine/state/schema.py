@@ -29,11 +29,7 @@ CREATE TABLE made (tree INTEGER PRIMARY KEY, files BLOB, begun_ns INTEGER NOT NU
 CREATE TABLE sizes (tree INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL) STRICT;
 CREATE TABLE shared (tree INTEGER PRIMARY KEY, paths TEXT NOT NULL) STRICT;
 CREATE TABLE setups (tree INTEGER PRIMARY KEY, mark BLOB NOT NULL) STRICT;
-CREATE TABLE environments (
-    tree INTEGER PRIMARY KEY,
-    started TEXT NOT NULL DEFAULT '',
-    built TEXT NOT NULL DEFAULT 'null'
-) STRICT;
+CREATE TABLE build_variables (tree INTEGER PRIMARY KEY, digests TEXT NOT NULL) STRICT;
 CREATE TABLE assets (tree INTEGER PRIMARY KEY, files BLOB NOT NULL) STRICT;
 CREATE TABLE processes (
     pid INTEGER PRIMARY KEY,
@@ -146,7 +142,13 @@ CREATE TABLE environments (
     started TEXT NOT NULL DEFAULT '',
     built TEXT NOT NULL DEFAULT 'null'
 ) STRICT""",
-    6: """ALTER TABLE attempts ADD COLUMN who TEXT NOT NULL DEFAULT '';
+    6: """UPDATE processes SET running = json_set(running, '$.env_digest', ifnull(
+    (SELECT started FROM environments WHERE tree = json_extract(running, '$.version.tree')), ''))
+    WHERE running <> 'null';
+CREATE TABLE build_variables (tree INTEGER PRIMARY KEY, digests TEXT NOT NULL) STRICT;
+INSERT INTO build_variables SELECT tree, built FROM environments WHERE built <> 'null';
+DROP TABLE environments;
+ALTER TABLE attempts ADD COLUMN who TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN message TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN ref TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN subject TEXT NOT NULL DEFAULT '';

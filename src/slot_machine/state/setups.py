@@ -1,4 +1,4 @@
-"""Which trees have a finished setup, on what it depended, and with which variables each was built and started."""
+"""Which trees have a finished setup, on what it depended, and which variables were built into each."""
 
 import zlib
 
@@ -25,30 +25,11 @@ class Setups(Database):
                 "REPLACE INTO setups (tree, mark) VALUES (?, ?)", (tree, zlib.compress(msgspec.msgpack.encode(setup)))
             )
 
-    def env_file_digest(self, tree: int) -> str:
-        """Of the env_file with which the tree's version was started last."""
-        return self._environment(tree)[0]
-
-    @twice_on_a_full_disk
-    def save_env_file_digest(self, tree: int, digest: str) -> None:
-        self._db.execute(
-            "INSERT INTO environments (tree, started) VALUES (?, ?)"
-            " ON CONFLICT (tree) DO UPDATE SET started = excluded.started",
-            (tree, digest),
-        )
-
     def build_variables(self, tree: int) -> dict[str, str] | None:
         """Digests of the variables that were built into the tree's files, by name. None if they are not known."""
-        return msgspec.json.decode(self._environment(tree)[1], type=dict[str, str] | None)
+        row = self._db.execute("SELECT digests FROM build_variables WHERE tree = ?", (tree,)).fetchone()
+        return msgspec.json.decode(row[0], type=dict[str, str]) if row else None
 
     @twice_on_a_full_disk
     def save_build_variables(self, tree: int, digests: dict[str, str]) -> None:
-        self._db.execute(
-            "INSERT INTO environments (tree, built) VALUES (?, ?)"
-            " ON CONFLICT (tree) DO UPDATE SET built = excluded.built",
-            (tree, msgspec.json.encode(digests).decode()),
-        )
-
-    def _environment(self, tree: int) -> tuple[str, str]:
-        row = self._db.execute("SELECT started, built FROM environments WHERE tree = ?", (tree,)).fetchone()
-        return row or ("", "null")
+        self._db.execute("REPLACE INTO build_variables VALUES (?, ?)", (tree, msgspec.json.encode(digests).decode()))
