@@ -66,6 +66,29 @@ async def rollback(machine: Machine) -> Outcome:
     return await machine.deployer.rollback("cli", ignored)
 
 
+async def restart(machine: Machine) -> Outcome:
+    return await machine.deployer.restart("cli", ignored)
+
+
+async def restart_that_fails(machine: Machine) -> Outcome:
+    machine.launcher.failures.append(StageFailed("health", "it answered 500"))
+    return await restart(machine)
+
+
+async def restart_beside_side_runs(machine: Machine) -> Outcome:
+    return await restart(machine)
+
+
+async def take_over_of_a_restart(machine: Machine) -> None:
+    """A daemon was killed in the midst of a restart, when both releases of the live version were healthy."""
+    live = machine.store.state().live
+    assert live
+    for web in (machine.launcher.process(live), machine.launcher.process(live)):
+        web.upstream = upstream(web)
+        machine.launcher.left.append(Release(live, web))
+    await machine.deployer.recover()
+
+
 async def first_deploy(machine: Machine) -> Outcome:
     return await deploy(machine, "a")
 
@@ -240,6 +263,10 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "crash beside side runs": (side_runs_are_live, crash_beside_side_runs),
     "crash of a side run": (side_runs_are_live, crash_of_a_side_run),
     "take-over of side runs": (side_runs_were_live, take_over_of_side_runs),
+    "restart": (b_is_live, restart),
+    "restart that fails": (b_is_live, restart_that_fails),
+    "restart beside side runs": (side_runs_are_live, restart_beside_side_runs),
+    "take-over of a restart": (a_was_live, take_over_of_a_restart),
     "first start": (nothing, recovery),
     "take-over of a candidate": (a_was_live, take_over_of_a_candidate),
     "recovery in an empty tree": (a_was_live, recovery_in_an_empty_tree),

@@ -31,7 +31,14 @@ RESULTS = {Done: "succeeded", Cancelled: "cancelled", StageFailed: "failed"}
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-CANCELLED = ("second deploy", "deploy with all commands", "deploy that fails", "deploy without traffic", "rollback")
+CANCELLED = (
+    "second deploy",
+    "deploy with all commands",
+    "deploy that fails",
+    "deploy without traffic",
+    "rollback",
+    "restart",
+)
 
 
 async def cancel(machine: Machine) -> Attempt | NothingToCancel | Stopping:

@@ -65,7 +65,8 @@ async def _fail_once(data: Path, before: Story, tell: Story, at: int, error: Exc
         await asyncio.sleep(LONG_S)
         where = f"failed in step {at}, {faults.names[at - 1]}: {faults.names}"
         if outcome:
-            assert isinstance(outcome, Done) == (made.store.state().live != live), where
+            switched = isinstance(outcome, Done) and outcome.kind != "restart"
+            assert switched == (made.store.state().live != live), where
         check_rest(made, where)
         check_history(made, where)
         made.launcher.failures.clear()

@@ -192,3 +192,17 @@ def test_listening_sockets_of_a_run_are_found() -> None:
         found = {(found.port, str(found.host)) for found in Listeners(Here()).own()}
         assert {(one.getsockname()[1], "127.0.0.1"), (two.getsockname()[1], "::1")} <= found
         assert ports <= {found.port for found in listening()}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "A server is already running (pid: 71, file: /srv/.slot-machine/tree-1/tmp/pids/server.pid).",
+        "A server is already running. Check /srv/app/tmp/pids/server.pid.",
+        "Already running on PID 71 (or pid file 'gunicorn.pid' is stale)",
+        "ERROR: Pidfile (celery.pid) already exists.",
+    ],
+)
+def test_pid_file_of_the_live_version_in_a_restart(boot: Made, line: str) -> None:
+    assert "`--pid /dev/null`" in boot("starting", line).exited(1).hint
+    assert "/dev/null" not in boot("starting", "table users already exists").exited(1).hint

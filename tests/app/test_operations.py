@@ -18,6 +18,7 @@ Begin = Callable[[Machine], "asyncio.Task[Outcome]"]
 BEGIN: dict[str, Begin] = {
     "deploy": lambda made: made.deployer.deploy("c", "cli", ignored),
     "rollback": lambda made: made.deployer.rollback("cli", ignored),
+    "restart": lambda made: made.deployer.restart("cli", ignored),
 }
 ALL_BEGIN = pytest.mark.parametrize("begin", BEGIN.values(), ids=BEGIN)
 

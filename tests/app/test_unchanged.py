@@ -136,7 +136,7 @@ def test_variable_that_was_built_in_is_named_when_it_changed(tmp_path: Path) -> 
             assert isinstance(back, Done)
             assert back.warnings == (
                 "NEXT_PUBLIC_API and REACT_APP_NEW changed since aaaaaaaa in slot a was built:"
-                " only a new build applies that, such as by `slot-machine deploy`",
+                " only a new build applies that, such as by `slot-machine deploy --force`",
             )
             again = await deploy(made, "a")
             assert isinstance(again, Done)

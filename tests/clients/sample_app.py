@@ -43,6 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 time.sleep(0.4)
                 self.reply(200, BEHAVIOUR["version"])
             case "/held":
+                Path("../held").touch()
                 while not Path("../release").exists():
                     time.sleep(0.01)
                 self.reply(200, BEHAVIOUR["version"])

@@ -69,7 +69,7 @@ def asked(method: str, target: str, body: bytes = b"", **fields: str) -> Request
 def api_with(deployer: Deployer) -> Api:
     unused: Any = None
     told: Any = deployer
-    return Api(told, unused, unused, unused, Guard(Path(), authenticates=False))
+    return Api(told, unused, unused, unused, unused, Guard(Path(), authenticates=False))
 
 
 async def answered(request: Request) -> Response:

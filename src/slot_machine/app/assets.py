@@ -41,7 +41,7 @@ class Assets:
         A failure is a warning.
         """
         try:
-            if live and version.config.asset_dirs and version.config.asset_keep:
+            if live and live != version and version.config.asset_dirs and version.config.asset_keep:
                 await self._collect(live)
             await self._link(version)
         except (OSError, sqlite3.Error) as error:

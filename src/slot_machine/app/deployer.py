@@ -1,7 +1,8 @@
-"""The story of a deploy: prepare the idle slot, start it, prove it healthy, move the traffic, drain the old one."""
+"""The stories of deploys, rollbacks and restarts: prepare a tree, start it, prove it healthy, switch, drain."""
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from slot_machine.app.attempt import Report, RunningAttempt
@@ -22,7 +23,7 @@ from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
 from slot_machine.core import own_limits
-from slot_machine.core.errors import NothingToRollBackTo, SlotMachineError, Stopping
+from slot_machine.core.errors import NothingToRestart, NothingToRollBackTo, SlotMachineError, Stopping
 from slot_machine.core.model import Kind, State, Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import Event, Phase
@@ -168,6 +169,33 @@ class Deployer:
                 version = previous if usable else self._placing.place_again(attempt, previous)
                 event = await self._placing.make_ready(attempt, version, usable=usable)
                 return await self._go_live(attempt, event, version)
+
+        return self.operations.begin(story())
+
+    def restart(
+        self, trigger: str, report: Report, warnings: Iterable[str] = (), origin: Origin = UNKNOWN
+    ) -> "asyncio.Task[Outcome]":
+        """Starts the live version afresh from its tree, with what `env_file` has now; nothing is prepared.
+
+        Like `deploy`. `warnings` are told with it. Raises Busy, Stopping, NothingToRestart.
+        """
+        self.operations.check_free()
+        live = self.state.live
+        if not live:
+            raise NothingToRestart("nothing is live, so there is nothing to restart", "deploy a commit")
+
+        async def story() -> Done:
+            async with self.attempts.begin("restart", trigger, report, origin) as attempt:
+                attempt.describe(self.commits.known(live.commit))
+                attempt.aim(live)
+                for warning in warnings:
+                    attempt.warn(warning)
+                self._check_environment(attempt, live)
+                self._slots.check_holds(live)
+                self._slots.warn_of_build(attempt, live)
+                await self._check_memory(attempt, live)
+                await self._slots.mend(attempt, live)
+                return await self._go_live(attempt, Event.REUSE, live)
 
         return self.operations.begin(story())
 

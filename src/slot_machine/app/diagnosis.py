@@ -23,8 +23,15 @@ NUMBER = re.compile(r"\d+")
 LIKE_A_PORT = re.compile(r"(?<![\d.-])\d{4,5}(?![\d-])")
 """A number that is no part of a date or of an IPv4 address."""
 
+PID_FILE = re.compile(r"already (running|exists?)\b.*\bpid|\bpid ?file\b.*already (running|exists?)", re.IGNORECASE)
+"""A line in which a server complains of a file with the pid of another run."""
+
 HOSTS_ONLY = "if the app answers certain hosts only, set health_host to one of them"
 MORE_TIME = "raise health_timeout_ms if the app needs more time to start"
+OWN_PID_FILE = (
+    "a file with the pid of another run is in the way, such as of the live version during a restart: let start_command"
+    " write none, such as by `--pid /dev/null`; `slot-machine deploy --force` starts the app in another folder"
+)
 READ_PORT = "let the app listen on $PORT"
 
 
@@ -48,6 +55,8 @@ class Boot:
             message, hint = f"{message}; {foreign}", foreign.hint
         elif taken := self._taken(output):
             message, hint = f"{message}; {taken}", READ_PORT
+        elif any(map(PID_FILE.search, output)):
+            hint = OWN_PID_FILE
         return self._failed(message, output, hint)
 
     def unhealthy(self, error: Unhealthy, probe: Probe) -> StageFailed:

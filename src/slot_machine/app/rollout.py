@@ -67,7 +67,9 @@ class Rollout:
             self._launcher.check(candidate)
             routed = True
             attempt.count(await self._mode.traffic.route(candidate.upstream))
-            self._store.save_state(self._store.state().promoted(candidate.version, now()))
+            state = self._store.state()
+            if candidate.version != state.live:  # A restart changes nothing of the state.
+                self._store.save_state(state.promoted(candidate.version, now()))
         except BaseException:
             try:
                 if routed:

@@ -85,7 +85,7 @@ class Setups:
         built = self._store.build_variables(version.tree)
         if built is not None and (names := client_variables.changed(built, client_variables.digests(env))):
             what = f"{in_words(names)} changed since {describe(version)} was built"
-            attempt.warn(f"{what}: only a new build applies that, such as by `slot-machine deploy`")
+            attempt.warn(f"{what}: only a new build applies that, such as by `slot-machine deploy --force`")
 
     async def _needs(self, version: Version, folder: Path) -> Needs:
         config, env = version.config, self._launcher.environment(version, Phase.SETUP, {})

@@ -160,6 +160,12 @@ class Slots:
             what = f"{trees.name(tree)} can't be overwritten, as this still runs in it: {', '.join(running)}"
             raise StageFailed(Phase.CHECKOUT, what, hint="wait until it has ended; `slot-machine status` tells")
 
+    def check_holds(self, live: Version) -> None:
+        """Raises StageFailed if the tree of the live version does not have it any more."""
+        if not self.holds(live):
+            what = f"{trees.name(live.tree)} does not hold {describe(live)} any more, so it can't be started again"
+            raise StageFailed(Phase.START, what, hint="`slot-machine deploy --force` prepares another tree")
+
     async def started(self, warn: Warn, version: Version) -> None:
         """After a start: warns of data that the app has in its tree alone. Raises OSError."""
         await self._shared.check(warn, version)
@@ -175,7 +181,7 @@ class Slots:
         Warns of data that is not shared, and of databases that the new version does not find.
         """
         after = self._store.state()
-        for version in filter(None, (after.live, before.live)):
+        for version in dict.fromkeys(filter(None, (after.live, before.live))):
             await self.started(attempt.warn, version)
         in_use = {version.tree for version in (after.live, after.previous) if version}
         for version in filter(None, (before.live, before.previous)):
@@ -184,7 +190,7 @@ class Slots:
                 await self._custody.set_aside(attempt, version)
         if after.live:
             await self.assets.prune(attempt, after.live)
-        if before.live and after.live:
+        if before.live and after.live and before.live != after.live:
             await self._custody.tell_of_forks(attempt, before.live, after.live)
 
     def link(self) -> None:

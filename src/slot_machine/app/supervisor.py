@@ -80,6 +80,7 @@ class Supervisor:
         self.switches += 1
         self._earlier_restarts = self.all_restarts
         self._attempt = attempt
+        self._retire_side_runs()
         self.web.begin()
         self.watches = {WEB: self.web}
         self.monitor.proven()

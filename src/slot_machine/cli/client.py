@@ -76,6 +76,10 @@ class Client:
     def rollback(self, *, by: str = "", message: str = "") -> Iterator[Json]:
         return self._call("POST", "/rollback", _asked(by, message))
 
+    def restart(self, *, by: str = "", message: str = "") -> Iterator[Json]:
+        """If slot-machine.json has changed, the daemon reloads first."""
+        return self._call("POST", "/restart", _asked(by, message))
+
     def cancel(self, *, force: bool = False) -> Json:
         *_, last = self._call("POST", "/cancel", {"force": force})
         return last

@@ -19,6 +19,7 @@ COMMANDS = {
     "list": "list",
     "ls": "list",
     "reload": "reload",
+    "restart": "restart",
     "rollback": "rollback",
     "start": "start",
     "status": "status",

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from slot_machine.app.opening import Options
 from slot_machine.core.config_file import parse, with_api_port, with_name
-from slot_machine.core.defaults import DATA_NAME, FILE_NAME
+from slot_machine.core.defaults import DATA_NAME
 from slot_machine.core.errors import ConfigError
-from slot_machine.daemon import reload
+from slot_machine.daemon import configuration, reload
 from slot_machine.daemon.run import run as run_daemon
 from slot_machine.host import timezone
-from slot_machine.host.files.regular import check_appendable, open_regular
+from slot_machine.host.files.regular import check_appendable
 from slot_machine.host.user import access, rights
 from slot_machine.host.user.rights import Account
 
@@ -22,7 +22,7 @@ def options(
     config_file: Path, repo: Path | None, data: Path | None, api_port: int | None, *, proxy: bool, rebuild_state: bool
 ) -> Options:
     """Paths and `api_port` from the command line override those of the file. Raises ConfigError."""
-    config, warnings = parse(_read(config_file), config_file.name)
+    config, warnings = parse(configuration.read(config_file), config_file.name)
     for warning in warnings:
         logging.warning("%s", warning)
     as_read = config
@@ -57,17 +57,6 @@ def run(options: Options, config_file: Path, *, only_check: bool) -> None:
     handed = asyncio.run(run_daemon(options))
     if handed:
         reload.again(handed)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        where = f"in {path.parent.resolve()}" if path.name == FILE_NAME else f"at {path}"
-        raise ConfigError(f"there is no {FILE_NAME} {where}", "run `slot-machine init` to write one") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read {path} ({FILE_NAME}): {error.strerror}") from None
 
 
 def _check_access_log(log: Path, other_user: Account | None) -> None:

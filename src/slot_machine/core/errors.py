@@ -13,6 +13,7 @@ SlotMachineError
 │   ├── CommitNotFound        its commit does not resolve
 │   ├── Busy                  another deploy runs
 │   ├── NothingToRollBackTo   there is no previous version
+│   ├── NothingToRestart      nothing is live
 │   ├── NothingToCancel       nothing runs, or it is too late to cancel it
 │   └── Stopping              the daemon stops
 │       └── Reloading             the daemon reloads, and will answer in a moment
@@ -88,6 +89,10 @@ class Busy(Refused):
 
 
 class NothingToRollBackTo(Refused):
+    pass
+
+
+class NothingToRestart(Refused):
     pass
 
 

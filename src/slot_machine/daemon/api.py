@@ -18,6 +18,7 @@ from slot_machine.core.errors import (
     ConfigError,
     Forbidden,
     NothingToCancel,
+    NothingToRestart,
     NothingToRollBackTo,
     Reloading,
     SlotMachineError,
@@ -43,6 +44,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
     NothingToRollBackTo: 409,
+    NothingToRestart: 409,
     NothingToCancel: 409,
     Cancelled: 409,
     Busy: 409,
@@ -119,12 +121,15 @@ class Api:
         status: Callable[[], Status],
         measure: Callable[[], Awaitable[bytes]],
         reload: Callable[[], Awaitable[None]],
+        renew: Callable[[], Awaitable[list[str]]],
         guard: Guard,
     ) -> None:
+        """`renew` reloads if the daemon's file has changed; then it raises Reloading. Else it returns warnings."""
         self._deployer = deployer
         self._status = status
         self._measure = measure
         self._reload = reload
+        self._renew = renew
         self._guard = guard
         self._handlers: dict[str, tuple[str, Handler]] = {
             "/": ("GET", self._ready),
@@ -133,6 +138,7 @@ class Api:
             "/history": ("GET", self._get_history),
             "/deploy": ("POST", self._deploy),
             "/rollback": ("POST", self._rollback),
+            "/restart": ("POST", self._restart),
             "/cancel": ("POST", self._cancel),
             "/reload": ("POST", self._post_reload),
         }
@@ -196,6 +202,13 @@ class Api:
         body = _decoded(await request.body() or b"{}", Asked, '{"by": "somebody"}')
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
         return await self._follow(request, lambda report: self._deployer.rollback(trigger, report, origin))
+
+    async def _restart(self, request: Request) -> Response:
+        """If the daemon's file has changed, it reloads first, and the client is to ask again."""
+        body = _decoded(await request.body() or b"{}", Asked, '{"by": "somebody"}')
+        trigger, origin = body.trigger(request), await body.origin(request, self._guard)
+        warnings = await self._renew()
+        return await self._follow(request, lambda report: self._deployer.restart(trigger, report, warnings, origin))
 
     async def _cancel(self, request: Request) -> Response:
         body = _decoded(await request.body() or b"{}", CancelBody, '{"force": true}')

@@ -14,8 +14,9 @@ from slot_machine.app.app import App
 from slot_machine.app.failures import log_failure
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.operations import Operations
+from slot_machine.core.config import FIXED
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
-from slot_machine.daemon import datafolder, metrics, publication, reload, status
+from slot_machine.daemon import configuration, datafolder, metrics, publication, reload, status
 from slot_machine.daemon.api import Api
 from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.lock import locked
@@ -165,6 +166,7 @@ def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Cal
         lambda: status.gather(app, entry.name, entry.port, reloads),
         lambda: metrics.render(app.supervisor, app.jobs, app.mode),
         reload_now,
+        partial(_renew, options, reload_now),
         Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry),
     )
 
@@ -182,6 +184,21 @@ async def _reload(options: Options, operations: Operations, ending: Ending) -> N
     operations.check_free()
     operations.refuse_more(Reloading)
     ending.reload(hands)
+
+
+async def _renew(options: Options, reload_now: Callable[[], Awaitable[None]]) -> list[str]:
+    """Before a restart: reloads and raises Reloading if a reload can apply what has changed in the daemon's file.
+
+    Returns a warning of other changes. Raises ConfigError, Busy.
+    """
+    fields = configuration.changed(options)
+    if any(name not in FIXED for name in fields):
+        await reload_now()
+        raise Reloading
+    if not fields:
+        return []
+    what = f"{', '.join(fields)} in {options.config_file} changed, which a restart can't apply"
+    return [f"{what}: stop the daemon and start it again for that"]
 
 
 async def _check_next(options: Options) -> None:

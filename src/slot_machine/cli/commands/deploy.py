@@ -26,6 +26,6 @@ def command(commit: str | None, setup: bool, force: bool) -> None:
     render.fail_if_refused(reply)
     if reply.get("already_live"):
         printing.result(f"already live: {reply['commit']} in slot {reply['slot']}")
-        printing.note("`slot-machine deploy --force` deploys and starts it again")
+        printing.note("`slot-machine restart` starts it afresh, `slot-machine deploy --force` deploys it again")
         return
     printing.result(f"deployed {reply['commit']} to slot {reply['slot']}")
