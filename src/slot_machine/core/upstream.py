@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import msgspec
 
@@ -83,6 +84,11 @@ class Totals:
     bytes_out: int = 0
     misnamed_fields: int = 0
     """Fields of requests that were not passed on, because an app could take them for others."""
+    times: list[int] = field(default_factory=list)
+    """Requests by `core.minutes.BOUNDS_S`; those of WebSockets and event streams by the time to their heads. Empty in
+    workers of earlier releases."""
+    errors: int = 0
+    """Those answered 5xx, or cut short by the app."""
 
     def observe(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
         self.by_class[status // 100] += 1
@@ -101,4 +107,6 @@ class Totals:
             bytes_in=self.bytes_in + other.bytes_in,
             bytes_out=self.bytes_out + other.bytes_out,
             misnamed_fields=self.misnamed_fields + other.misnamed_fields,
+            times=[mine + its for mine, its in zip_longest(self.times, other.times, fillvalue=0)],
+            errors=self.errors + other.errors,
         )

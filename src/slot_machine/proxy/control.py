@@ -8,6 +8,7 @@ from typing import cast
 
 import msgspec
 
+from slot_machine.core.minutes import Minute
 from slot_machine.proxy.server import DataPlaneServer
 from slot_machine.proxy.wire import (
     Close,
@@ -20,6 +21,7 @@ from slot_machine.proxy.wire import (
     Request,
     Retire,
     Route,
+    Take,
     Unwind,
 )
 
@@ -62,6 +64,8 @@ class ControlConnection(asyncio.Protocol):
                 self._reply(Reply(request.id, counts=router.forget(run_id)))
             case Measure():
                 self._reply(Reply(request.id, totals=router.measure(), clients=len(self._server.shared.clients)))
+            case Take(current):
+                self._reply(Reply(request.id, minute=self._taken(current=current)))
             case Introduce():
                 self._introduce(request.id)
             case Retire():
@@ -70,6 +74,12 @@ class ControlConnection(asyncio.Protocol):
             case Close():
                 self._server.close()
                 self._reply(done)
+
+    def _taken(self, *, current: bool) -> Minute | None:
+        observers = self._server.shared.router.observers
+        if current:
+            observers.end_minute()
+        return observers.take()
 
     def _introduce(self, request_id: int) -> None:
         settings = self._server.introduction()

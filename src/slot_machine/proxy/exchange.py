@@ -13,9 +13,10 @@ from slot_machine.proxy.framing import Framing
 from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.reply import ReplyHead
 from slot_machine.proxy.heads.request import RequestHead
+from slot_machine.proxy.observer import NO_SLOT
 from slot_machine.proxy.pool import AppLink, Pool
 from slot_machine.proxy.route import Route
-from slot_machine.proxy.routing import NO_SLOT, Router
+from slot_machine.proxy.routing import Router
 from slot_machine.proxy.wire import Limits
 
 
@@ -205,10 +206,16 @@ class Exchange:
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
             self.keep_client = False
         if head.event_stream or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
-            self.endless = True
-            unwinds_at_s = self.route.unwinds_at_s if self.route else None
-            if unwinds_at_s is not None:
-                self.wind_up(max(0.0, unwinds_at_s - monotonic()))
+            self._becomes_endless()
+
+    def _becomes_endless(self) -> None:
+        self.endless = True
+        if not self.route:
+            return
+        now_s, unwinds_at_s = monotonic(), self.route.unwinds_at_s
+        self.route.observer.stream_begins(self.head.target, self.status, now_s - self.began_s)
+        if unwinds_at_s is not None:
+            self.wind_up(max(0.0, unwinds_at_s - now_s))
 
     def finished(self, now_s: float) -> None:
         """The reply is complete, and the connection to the app is free for other requests."""
@@ -326,6 +333,8 @@ class Exchange:
     def _cut_off(self) -> None:
         self._drop_app()
         self._end(monotonic(), finished=False, whole=False)
+        if self.route:
+            self.route.observer.cut_short(self.head.target)
         if self.head.http_1_1:
             self.client.transport.abort()
         else:
@@ -343,14 +352,18 @@ class Exchange:
         self.ended = True
         route, shared = self.route, self.client.shared
         if route is None:
-            totals = shared.router.totals[NO_SLOT]
+            observer = shared.router.observers.of_no_slot
         else:
             route.release(self, finished)
-            totals = route.totals
+            observer = route.observer
         seconds = now_s - self.began_s
-        totals.observe(self.status if whole else CUT, seconds, self.received, self.sent)
+        status = self.status if whole else CUT
+        if self.endless:
+            observer.totals.observe(status, seconds, self.received, self.sent)
+        else:
+            observer.observe(self.head.target, status, seconds, self.received, self.sent)
         if self.head.misnamed:
-            totals.misnamed_fields += self.head.misnamed
+            observer.totals.misnamed_fields += self.head.misnamed
         if shared.access_log is not None:
             shared.access_log.add(self._record(seconds))
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, MutableSequence
 from typing import Generic, Protocol
 
-from slot_machine.core.upstream import Counts, Totals, Upstream
+from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.proxy.observer import Observer
 from slot_machine.proxy.pool import L, Pool
 
 
@@ -42,18 +43,18 @@ class Route(Generic[L]):
         "_when_drained",
         "claims",
         "counts",
+        "observer",
         "pools",
-        "totals",
         "unwinds_at_s",
         "upstream",
     )
 
-    def __init__(self, upstream: Upstream, totals: Totals, gauge: MutableSequence[int]) -> None:
+    def __init__(self, upstream: Upstream, observer: Observer, gauge: MutableSequence[int]) -> None:
         self.upstream = upstream
         self._gauge = gauge
         self.claims: set[Claim[L]] = set()
         self.counts = Counts()
-        self.totals = totals
+        self.observer = observer
         self.pools: dict[str, Pool[L]] = {name: Pool(address) for name, address in upstream.addresses.items()}
         self.unwinds_at_s: float | None = None
         self._switched_away_s: float | None = None

@@ -6,12 +6,11 @@ from itertools import repeat
 from typing import Generic
 
 from slot_machine.core.upstream import Counts, Target, Totals, Upstream
+from slot_machine.proxy.observer import NO_SLOT, Observers
 from slot_machine.proxy.pool import L, Pool
 from slot_machine.proxy.route import Claim, Route
 
 MOST_HELD = 10_000
-NO_SLOT = ""
-"""Stands for the slot of requests that reached none."""
 
 
 class Router(Generic[L]):
@@ -24,7 +23,7 @@ class Router(Generic[L]):
         """`gauge` is kept at the number of requests in flight, including held ones."""
         self._most_held = most_held
         self._gauge = gauge
-        self.totals: dict[str, Totals] = {NO_SLOT: Totals()}
+        self.observers = Observers()
         self._routes: dict[int, Route[L]] = {}
         """By run id."""
         self._live: set[Route[L]] = set()
@@ -136,12 +135,11 @@ class Router(Generic[L]):
 
     def measure(self) -> dict[str, Totals]:
         """By slot."""
-        for totals in self.totals.values():
-            totals.in_flight = 0
+        measured = self.observers.measure()
         for route in self._routes.values():
-            route.totals.in_flight += len(route.claims)
-        self.totals[NO_SLOT].in_flight = len(self._waiting)
-        return self.totals
+            measured[route.upstream.slot].in_flight += len(route.claims)
+        measured[NO_SLOT].in_flight = len(self._waiting)
+        return measured
 
     @property
     def connections(self) -> int:
@@ -186,8 +184,8 @@ class Router(Generic[L]):
     def _route_to(self, upstream: Upstream) -> Route[L]:
         route = self._routes.get(upstream.run_id)
         if route is None:
-            totals = self.totals.setdefault(upstream.slot, Totals())
-            route = self._routes[upstream.run_id] = Route(upstream, totals, self._gauge)
+            observer = self.observers.of(upstream.slot)
+            route = self._routes[upstream.run_id] = Route(upstream, observer, self._gauge)
         return route
 
 

@@ -5,7 +5,7 @@ import logging
 import socket
 from collections.abc import Mapping
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 
 import msgspec
 
@@ -49,6 +49,7 @@ class DataPlaneServer:
             upstream=self.shared.router.upstream,
             targets={name: tuple(targets) for name, targets in self.shared.router.targets.items()},
             holding=self.shared.router.holding,
+            minutes=True,
         )
 
     def retire(self) -> None:
@@ -91,6 +92,7 @@ class DataPlaneServer:
             _keep_limits_of(client, now_s)
         self.shared.router.retire_idle(now_s)
         self.shared.room.forget(now_s)
+        self.shared.router.observers.tick(time())
         over = not self.shared.clients and (self._retires or (self.shared.ending and not self.controllers))
         # Only in the second sweep: the event loop reports a client one iteration after it has accepted it.
         if over and self._seemed_over:

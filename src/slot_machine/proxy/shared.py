@@ -18,7 +18,7 @@ from slot_machine.proxy.heads.forwarded import TrustedProxies
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.room import Room
-from slot_machine.proxy.routing import MOST_HELD, NO_SLOT, Router
+from slot_machine.proxy.routing import MOST_HELD, Router
 from slot_machine.proxy.waiting import Waiting
 from slot_machine.proxy.wire import Settings
 
@@ -72,7 +72,7 @@ class Shared:
 
     def observe_error(self, status: HTTPStatus, bytes_in: int, bytes_out: int) -> None:
         """Counts and logs what could not be parsed as a request."""
-        self.router.totals[NO_SLOT].observe(status, 0.0, bytes_in, bytes_out)
+        self.router.observers.of_no_slot.totals.observe(status, 0.0, bytes_in, bytes_out)
         if self.access_log:
             self.access_log.add(Finished(time.time(), "", "", status, bytes_out))
 

@@ -6,6 +6,7 @@ answered when it is true, which may be never. Names on the wire stay, as a daemo
 
 import msgspec
 
+from slot_machine.core.minutes import Minute
 from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 
 
@@ -40,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True):
     targets: dict[str, tuple[Target, ...]] = {}
     holding: bool = False
     """Whether it begins as after a `Hold`."""
+    minutes: bool = False
+    """In an introduction: whether the worker knows `Take`. Those of earlier releases do not."""
 
 
 class Route(msgspec.Struct, frozen=True, tag="route", omit_defaults=True):
@@ -88,6 +91,15 @@ class Measure(msgspec.Struct, frozen=True, tag="measure"):
     """The reply carries the totals by slot, and how many clients are connected."""
 
 
+class Take(msgspec.Struct, frozen=True, tag="take", omit_defaults=True):
+    """The reply carries the oldest minute that is over and that no reply has carried yet, if there is one.
+
+    `current`: the current minute ends now. Workers whose `Settings.minutes` is false don't know this order.
+    """
+
+    current: bool = False
+
+
 class Introduce(msgspec.Struct, frozen=True, tag="introduce"):
     """The reply carries the settings with what is routed now, and the pid.
 
@@ -104,7 +116,7 @@ class Close(msgspec.Struct, frozen=True, tag="close"):
     """Accept no more connections and close idle ones. Requests in flight go on, and their replies say `close`."""
 
 
-Op = Route | Hold | Drained | Unwind | Forget | Measure | Introduce | Retire | Close
+Op = Route | Hold | Drained | Unwind | Forget | Measure | Take | Introduce | Retire | Close
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -119,3 +131,4 @@ class Reply(msgspec.Struct, frozen=True):
     clients: int = 0
     pid: int = 0
     settings: Settings | None = None
+    minute: Minute | None = None

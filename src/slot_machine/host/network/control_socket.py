@@ -16,6 +16,7 @@ import msgspec
 from slot_machine.core.errors import SlotMachineError
 
 MODE = 0o600
+LONGEST_LINE_BYTES = 262_144
 
 
 class Numbered(Protocol):
@@ -93,7 +94,7 @@ class Caller(Generic[Order, R]):
     ) -> Self:
         try:
             with reachable(path) as address:
-                reader, writer = await asyncio.open_unix_connection(address)
+                reader, writer = await asyncio.open_unix_connection(address, limit=LONGEST_LINE_BYTES)
         except OSError as error:
             raise gone(f"cannot connect to {path}: {error.strerror}") from error
         return cls(reader, writer, request, decode, gone)

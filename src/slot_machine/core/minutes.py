@@ -1,0 +1,77 @@
+"""The requests of one minute: how long they took, as a histogram, and how many failed, by path."""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from slot_machine.core.upstream import LATENCY_BOUNDS_S
+
+BOUNDS_S = tuple(
+    float(f"{number}e{exponent}")
+    for exponent in range(-4, 2)
+    for number in ("1", "1.25", "1.6", "2", "2.5", "3.15", "4", "5", "6.3", "8")
+)
+"""Upper bounds of the buckets, from 0.1 ms to 80 s in steps of about a quarter (ISO 3, R10). One more bucket has the
+rest. Each of LATENCY_BOUNDS_S is among them."""
+
+BUCKETS = len(BOUNDS_S) + 1
+COARSE = [bisect_left(LATENCY_BOUNDS_S, bound) for bound in BOUNDS_S] + [len(LATENCY_BOUNDS_S)]
+"""By bucket, the one of LATENCY_BOUNDS_S that it is a part of."""
+
+NOT_FOUND = "(not found)"
+"""In place of a path: requests that were answered 404."""
+OTHER = "(other)"
+"""In place of a path: requests for more paths than are told apart."""
+
+
+class Tally(msgspec.Struct, array_like=True):
+    """Some requests: how many took how long, by bucket, without those that are empty; and how many of them failed.
+
+    A request failed if it was answered 5xx, or if the app cut its reply short.
+    """
+
+    times: dict[int, int] = {}
+    errors: int = 0
+
+    @property
+    def requests(self) -> int:
+        return sum(self.times.values())
+
+    def add(self, other: "Tally") -> None:
+        for bucket, number in other.times.items():
+            self.times[bucket] = self.times.get(bucket, 0) + number
+        self.errors += other.errors
+
+    def percentile_s(self, percent: float) -> float:
+        """The time that so many percent of the requests took at most: within its bucket, an estimate. 0 for none."""
+        wanted = self.requests * percent / 100
+        for bucket in sorted(self.times):
+            number = self.times[bucket]
+            if wanted <= number:
+                low = BOUNDS_S[bucket - 1] if bucket else 0.0
+                high = BOUNDS_S[bucket] if bucket < len(BOUNDS_S) else low
+                return low + (high - low) * wanted / number
+            wanted -= number
+        return 0.0
+
+
+class Minute(msgspec.Struct):
+    """What one worker counted of a slot's requests. `minute` is the time in minutes since 1970."""
+
+    minute: int
+    slot: str
+    paths: dict[str, Tally]
+
+
+def sparse(numbers: Sequence[int]) -> dict[int, int]:
+    """A histogram without its empty buckets."""
+    return {bucket: number for bucket, number in enumerate(numbers) if number}
+
+
+def coarse(times: Mapping[int, int]) -> list[int]:
+    """The histogram for LATENCY_BOUNDS_S."""
+    found = [0] * (len(LATENCY_BOUNDS_S) + 1)
+    for bucket, number in times.items():
+        found[COARSE[bucket]] += number
+    return found

@@ -1,0 +1,133 @@
+"""Counts requests: in total by slot, and by path in each minute, until the daemon takes the minute."""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable
+from time import time
+
+from slot_machine.core.minutes import BOUNDS_S, BUCKETS, NOT_FOUND, OTHER, Minute, Tally, coarse, sparse
+from slot_machine.core.upstream import Totals
+from slot_machine.proxy import paths
+
+NO_SLOT = ""
+"""Stands for the slot of requests that reached none."""
+
+MOST_PATHS = 100
+"""Of a slot in a minute, which must fit into a line of the control socket."""
+MOST_CACHED = 1000
+"""Targets whose path is known without folding it again."""
+MOST_MINUTES = 90
+"""Kept while no daemon takes them, for half an hour at least. A minute counts once for each slot with requests."""
+
+ERRORS = BUCKETS
+"""In a list of numbers by bucket: the place of the number of errors."""
+FIRST_ERROR = 500
+FILE_NOT_FOUND = 404
+
+
+class Observer:
+    """Counts the requests of one slot. `totals` lacks the times and errors of the current minute."""
+
+    __slots__ = ("_by_path", "_by_target", "totals")
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self._by_path: dict[str | bytes, list[int]] = {}
+        self._by_target: dict[bytes, list[int]] = {}
+
+    def observe(self, target: bytes, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
+        """A request is over. It costs one lookup more than to count without paths. `status` may be CUT."""
+        totals = self.totals
+        totals.by_class[status // 100] += 1
+        totals.seconds += seconds
+        totals.bytes_in += bytes_in
+        totals.bytes_out += bytes_out
+        numbers = self._by_target.get(target)
+        if numbers is None or status == FILE_NOT_FOUND:
+            numbers = self._numbers_of(target, status)
+        numbers[bisect_left(BOUNDS_S, seconds)] += 1
+        if status >= FIRST_ERROR:
+            numbers[ERRORS] += 1
+
+    def stream_begins(self, target: bytes, status: int, seconds: float) -> None:
+        """Of a WebSocket or an event stream, the time to the reply's head is what counts. It may last for hours."""
+        self._numbers_of(target, status)[bisect_left(BOUNDS_S, seconds)] += 1
+
+    def cut_short(self, target: bytes) -> None:
+        """The app ended in the midst of a reply."""
+        self._numbers_of(target, 0)[ERRORS] += 1
+
+    def measured(self) -> Totals:
+        return self.totals + _totals_of(self._by_path.values())
+
+    def take(self) -> dict[str, Tally]:
+        """What was counted in the minute that ends now, by path."""
+        by_path, self._by_path, self._by_target = self._by_path, {}, {}
+        self.totals += _totals_of(by_path.values())
+        tallies: dict[str, Tally] = {}
+        for path, numbers in by_path.items():
+            words = path if isinstance(path, str) else paths.in_words(path)
+            tallies.setdefault(words, Tally({})).add(_tally_of(numbers))
+        return tallies
+
+    def _numbers_of(self, target: bytes, status: int) -> list[int]:
+        if status == FILE_NOT_FOUND:
+            return self._numbers_at(NOT_FOUND)
+        path = target.partition(b"?")[0]
+        numbers = self._by_target.get(path)
+        if numbers is None:
+            numbers = self._numbers_at(paths.pattern(path))
+            if len(self._by_target) >= MOST_CACHED:
+                self._by_target.clear()
+            self._by_target[path] = numbers
+        return numbers
+
+    def _numbers_at(self, path: str | bytes) -> list[int]:
+        numbers = self._by_path.get(path)
+        if numbers is None:
+            if len(self._by_path) >= MOST_PATHS:
+                path = OTHER
+            numbers = self._by_path.setdefault(path, [0] * (BUCKETS + 1))
+        return numbers
+
+
+class Observers:
+    """Those of all slots, and the minutes that are over and that no daemon has taken yet."""
+
+    def __init__(self) -> None:
+        self.of_slot: dict[str, Observer] = {NO_SLOT: Observer()}
+        self.of_no_slot = self.of_slot[NO_SLOT]
+        self._minute = int(time()) // 60
+        self._over: deque[Minute] = deque(maxlen=MOST_MINUTES)
+
+    def of(self, slot: str) -> Observer:
+        return self.of_slot.setdefault(slot, Observer())
+
+    def measure(self) -> dict[str, Totals]:
+        return {slot: observer.measured() for slot, observer in self.of_slot.items()}
+
+    def tick(self, now_s: float) -> None:
+        """`now_s` is the time since 1970. The clock only says which minute it is."""
+        minute = int(now_s) // 60
+        if minute != self._minute:
+            self.end_minute()
+            self._minute = minute
+
+    def end_minute(self) -> None:
+        for slot, observer in self.of_slot.items():
+            if tallies := observer.take():
+                self._over.append(Minute(self._minute, slot, tallies))
+
+    def take(self) -> Minute | None:
+        """The oldest that is over."""
+        return self._over.popleft() if self._over else None
+
+
+def _tally_of(numbers: list[int]) -> Tally:
+    return Tally(sparse(numbers[:BUCKETS]), numbers[ERRORS])
+
+
+def _totals_of(counted: Iterable[list[int]]) -> Totals:
+    summed = [sum(numbers) for numbers in zip([0] * (BUCKETS + 1), *counted, strict=True)]
+    times = summed[:BUCKETS]
+    return Totals(latency=coarse(sparse(times)), times=times, errors=summed[ERRORS])

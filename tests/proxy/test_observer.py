@@ -1,0 +1,156 @@
+"""What a worker counts for `stats`: by slot and folded path, minute by minute."""
+
+import msgspec
+import pytest
+
+from slot_machine.core.minutes import NOT_FOUND, OTHER, Minute, Tally
+from slot_machine.core.upstream import CUT
+from slot_machine.host.network.control_socket import LONGEST_LINE_BYTES
+from slot_machine.proxy.observer import MOST_CACHED, MOST_MINUTES, MOST_PATHS, Observer, Observers
+from slot_machine.proxy.paths import MOST_SHOWN, in_words, pattern
+from slot_machine.proxy.remote import decode
+from slot_machine.proxy.wire import Measure, Reply, Take
+from tests.proxy.conftest import Plane
+from tests.proxy.talk import GET, answered, served, websocket
+
+
+@pytest.mark.parametrize(
+    ("path", "folded"),
+    [
+        ("/", "/"),
+        ("/users/17/posts", "/users/:id/posts"),
+        ("/api/v1/h2", "/api/v1/h2"),
+        ("/2024/05/12/a-post-2", "/:id/:id/:id/a-post-:id"),
+        ("/x/0b2d9a8e-7f60-5443-3221-100ffeedaa11", "/x/:id"),
+        ("/commit/3f2a1b9c", "/commit/:id"),
+        ("/commit/deadbeef", "/commit/deadbeef"),
+        ("/app.3f2a1b9cdeadbeef.js", "/app.:id.js"),
+        ("/reset/aZ3kQ9dLm2xPw7Rt5VbN", "/reset/:id"),
+        ("/posts/how-to-deploy-your-app-in-one-minute", "/posts/how-to-deploy-your-app-in-one-minute"),
+    ],
+)
+def test_ids_numbers_and_digests_are_folded(path: str, folded: str) -> None:
+    assert in_words(pattern(path.encode())) == folded
+
+
+def test_folded_path_is_short_and_in_ascii() -> None:
+    assert in_words(b"/caf\xc3\xa9") == r"/caf\xc3\xa9"
+    assert len(in_words(b"/" + b"a" * 1000)) == MOST_SHOWN
+
+
+def tallies(observer: Observer) -> dict[str, tuple[int, int]]:
+    return {path: (tally.requests, tally.errors) for path, tally in observer.take().items()}
+
+
+def test_errors_are_those_of_the_app_and_a_query_is_no_part_of_a_path() -> None:
+    observer = Observer()
+    for target, status in ((b"/a?x=1", 200), (b"/a?x=2", 500), (b"/a", 503), (b"/a", 400), (b"/a", CUT)):
+        observer.observe(target, status, 0.01, 0, 0)
+    observer.cut_short(b"/a")
+
+    assert tallies(observer) == {"/a": (5, 3)}
+
+
+def test_missing_pages_are_one_path_whatever_was_asked_for_before() -> None:
+    observer = Observer()
+    for number in range(1000):
+        observer.observe(b"/wp-admin/%x.php" % number, 404, 0.001, 0, 0)
+    observer.observe(b"/a", 200, 0.001, 0, 0)
+    observer.observe(b"/a", 404, 0.001, 0, 0)
+
+    assert tallies(observer) == {NOT_FOUND: (1001, 0), "/a": (1, 0)}
+
+
+def test_number_of_paths_and_of_remembered_targets_is_bounded() -> None:
+    observer = Observer()
+    for number in range(MOST_CACHED * 2):
+        name = bytes(97 + int(digit) for digit in str(number))
+        observer.observe(b"/" + name, 200, 0.001, 0, 0)
+
+    assert len(observer._by_target) <= MOST_CACHED
+    found = tallies(observer)
+    assert len(found) == MOST_PATHS + 1
+    assert found[OTHER] == (MOST_CACHED * 2 - MOST_PATHS, 0)
+
+
+def test_totals_stay_when_a_minute_is_over() -> None:
+    observer = Observer()
+    for status, seconds in ((200, 0.0005), (503, 20)):
+        observer.observe(b"/", status, seconds, 10, 20)
+    before = observer.measured()
+    observer.take()
+
+    assert observer.measured() == before
+    assert (before.latency[0], before.latency[-1], sum(before.latency), sum(before.times)) == (1, 1, 2, 2)
+    assert (before.errors, before.bytes_in, before.bytes_out) == (1, 20, 40)
+
+
+def test_minute_ends_with_the_clock_and_waits_for_the_daemon() -> None:
+    observers = Observers()
+    observers.tick(60_000)
+    observers.of("a").observe(b"/", 200, 0.001, 0, 0)
+    observers.tick(60_059.9)
+    assert observers.take() is None
+    observers.tick(60_060)
+
+    assert observers.take() == Minute(1000, "a", {"/": Tally({10: 1})})
+    assert observers.take() is None
+
+
+def test_minutes_that_no_daemon_takes_are_bounded() -> None:
+    observers = Observers()
+    for minute in range(MOST_MINUTES + 5):
+        observers.tick(minute * 60)
+        observers.of("b").observe(b"/", 200, 0.001, 0, 0)
+    observers.end_minute()
+
+    kept = list(iter(observers.take, None))
+    assert [minute.minute for minute in kept] == list(range(5, MOST_MINUTES + 5))
+
+
+def test_worker_hands_over_what_it_counted_once(plane: Plane) -> None:
+    _, client, connection = served(plane)
+    client.send(GET)
+    answered(connection)
+    client.until(b"ok")
+
+    taken = [plane.do(Take(current=True)).minute for _ in range(2)]
+
+    assert taken[0]
+    assert taken[0].slot == "a"
+    assert {path: tally.requests for path, tally in taken[0].paths.items()} == {"/": 2}
+    assert taken[1] is None
+    assert sum((plane.do(Measure()).totals or {})["a"].times) == 2
+
+
+def test_websocket_counts_with_the_time_to_its_head(plane: Plane) -> None:
+    client, tunnel = websocket(plane, plane.app())
+
+    minute = plane.do(Take(current=True)).minute
+
+    assert minute
+    assert minute.paths["/"].requests == 1
+    client.close()
+    tunnel.rest()
+    totals = (plane.do(Measure()).totals or {})["a"]
+    assert (sum(totals.times), sum(totals.latency)) == (1, 1)
+
+
+def test_request_that_nobody_serves_has_no_slot(plane: Plane) -> None:
+    client = plane.client(GET)
+    client.until(b"</p>")
+
+    minute = plane.do(Take(current=True)).minute
+
+    assert minute
+    assert (minute.slot, {path: tally.errors for path, tally in minute.paths.items()}) == ("", {"/": 1})
+
+
+def test_largest_minute_fits_into_a_line() -> None:
+    tally = Tally(dict.fromkeys(range(61), 1_000_000), 1_000_000)
+    paths = {in_words(b"/%d/" % number + b"\xff" * 400): tally for number in range(MOST_PATHS + 2)}
+
+    line = msgspec.json.encode(Reply(1_000_000, minute=Minute(30_000_000, "a", paths)))
+    assert len(paths) > MOST_PATHS
+    assert len(line) < LONGEST_LINE_BYTES
+    assert decode(line).minute
