@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import single
+from bench import by_path, single
 from bench.contenders import Contender, Site, contenders, missing
 from bench.load import KINDS, ROUNDS, SECONDS, UPLOADS, Row, measure
 
@@ -31,6 +31,8 @@ def main(slot_machine: str) -> None:
         lines += ["", *idle_table([(who, single.idle_clients(who)) for who in found if who.name in HOLDS_MANY])]
         show("switches ...")
         lines += ["", *alone(site, ours, idle_mb)]
+    show("counting by path ...")
+    lines += ["", *counting(by_path.costs())]
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text("\n".join(lines) + "\n")
     print(PAGE.read_text())
@@ -126,6 +128,19 @@ def alone(site: Site, ours: Contender, idle_mb: float) -> list[str]:
         f"| `status`, by `python3 -c pass` | {status_ms:.1f} / {python_ms:.1f} ms = {status_ms / python_ms:.1f} |",
         f"| from the kill of a worker to the first reply of the next worker | {restart_ms:.0f} ms |",
         f"| memory of daemon and data plane, idle | {idle_mb:.0f} MB |",
+    ]
+
+
+def counting(costs: list[by_path.Cost]) -> list[str]:
+    return [
+        "## Counting by path",
+        "",
+        "What `top` and `stats` cost a worker: its CPU time for a request, and that of one that counts by slot only.",
+        f"The ratio is the median of the ratios of {by_path.PAIRS} pairs.",
+        "",
+        "| requests | CPU µs | without, CPU µs | CPU, ratio |",
+        "| --- | ---: | ---: | ---: |",
+        *(f"| {row.title} | {row.with_us:.1f} | {row.without_us:.1f} | {row.ratio:.3f} |" for row in costs),
     ]
 
 

@@ -1,4 +1,5 @@
 -- The request of a browser: always the same, or each time with a new target and cookie.
+-- A path that ends with a slash gets a new last part, any other one a new query.
 local number = 0
 local distinct = false
 
@@ -24,5 +25,6 @@ function request()
   end
   number = number + 1
   wrk.headers["Cookie"] = "session=" .. number .. "6b1f0c2d9a8e7f60; theme=dark"
-  return wrk.format("GET", wrk.path .. "?n=" .. number)
+  local new = wrk.path:sub(-1) == "/" and number or "?n=" .. number
+  return wrk.format("GET", wrk.path .. new)
 end
