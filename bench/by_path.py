@@ -90,7 +90,14 @@ def worker(module: str, folder: Path, app_port: int) -> "tuple[subprocess.Popen[
         return process, port
 
 
-def observe(self: Observer, _: bytes, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
+def observe(
+    self: Observer,
+    target: bytes,  # noqa: ARG001
+    status: int,
+    seconds: float,
+    bytes_in: int,
+    bytes_out: int,
+) -> None:
     """As `Observer.observe`, without paths."""
     totals = self.totals
     totals.by_class[status // 100] += 1
