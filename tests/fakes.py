@@ -22,6 +22,7 @@ from slot_machine.core.config_file import parse
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import CommitNotFound, StageFailed
 from slot_machine.core.masking import Masking
+from slot_machine.core.minutes import Minute
 from slot_machine.core.model import WEB, Attempt, Contents, Made, Running, State, Version
 from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
@@ -373,6 +374,10 @@ class Mode:
     async def reason_to_stop_first(self, version: Version) -> str:
         await self._faults.step("reason to stop first")
         return "strategy: replace" if version.config.strategy == "replace" else ""
+
+    async def take_minutes(self, *, current: bool) -> list[Minute]:
+        await self._faults.step(f"take minutes{' and the current one' if current else ''}")
+        return []
 
     async def close(self) -> None:
         await self._faults.step("close")

@@ -16,6 +16,7 @@ from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.opening import Found, Options
+from slot_machine.app.recorder import Recorder
 from slot_machine.app.seams import Facts, Shell, Starter, Trees
 from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots
@@ -25,6 +26,8 @@ from slot_machine.core.config import DaemonConfig
 from slot_machine.host import timezone
 from slot_machine.host.process import containment, runtimes, session
 from slot_machine.host.process.commands import run_shell
+from slot_machine.state import stats
+from slot_machine.state.stats import Stats
 from slot_machine.state.store import Store
 from slot_machine.traffic.mode import Mode
 
@@ -63,6 +66,7 @@ class App:
         self._tasks = tasks
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = mode
+        self.recorder = Recorder(mode, Stats(worktrees.data / stats.NAME))
         self.supervisor = Supervisor(config, launcher, mode.traffic, tasks)
         commands = StageCommands(store, launcher, worktrees.data, shell)
         setups = Setups(worktrees, store, launcher, commands, facts)
@@ -100,7 +104,15 @@ class App:
         logs, reserve = self._launcher.logs, self._store.reserve
         state, commits = self._store.state(), self.deployer.commits
         shown = [version.commit for version in (state.live, state.previous) if version]
-        for task in (self.mode.traffic.keep(), keep_orphans(), logs.keep_small(), reserve.keep(), commits.learn(shown)):
+        keeping = (
+            self.mode.traffic.keep(),
+            keep_orphans(),
+            logs.keep_small(),
+            reserve.keep(),
+            commits.learn(shown),
+            self.recorder.keep(),
+        )
+        for task in keeping:
             self._keeping.append(self._tasks.create_task(task))
         self.jobs.start(self._tasks)
         return self.deployer.recover()
@@ -110,12 +122,14 @@ class App:
         with going_on("cannot close the app's listeners"):
             await self.mode.close()
         await asyncio.gather(self.deployer.stop(), self.jobs.stop())
+        await self.recorder.finish()
         with going_on("cannot end the processes of the app's traffic"):
             await self.mode.stop()
         self._end_tasks()
 
     async def let_go(self) -> None:
         """Leaves all processes to the next daemon. Raises nothing."""
+        await self.recorder.finish()
         await self.jobs.let_go()
         await self.deployer.let_go()
         with going_on("cannot leave the processes of the app's traffic in good order"):

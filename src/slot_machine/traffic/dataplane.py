@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from slot_machine.core.errors import StartRefused
+from slot_machine.core.minutes import Minute
 from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 from slot_machine.host.network import ports
 from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Measure, Op, Reply, Route, Settings, Unwind
@@ -136,6 +137,11 @@ class DataPlane:
             pids=[worker.pid for worker in self._all if worker.pid],
         )
 
+    async def take_minutes(self, *, current: bool) -> list[Minute]:
+        """See `Mode.take_minutes`."""
+        taken = await asyncio.gather(*(worker.take_minutes(current=current) for worker in self._all))
+        return list(itertools.chain.from_iterable(taken))
+
     async def close_listeners(self) -> None:
         """Accepts no more connections, and replaces no worker that ends. Requests in flight go on."""
         for worker in self._all:
@@ -162,6 +168,7 @@ class DataPlane:
             upstream=settings.upstream,
             targets=settings.targets,
             holding=settings.holding,
+            minutes=settings.minutes,
         )
         return as_now == settings and self._accepts(found)
 

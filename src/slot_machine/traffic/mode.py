@@ -7,6 +7,7 @@ from pathlib import Path
 from socket import socket
 
 from slot_machine.core.config import DaemonConfig
+from slot_machine.core.minutes import Minute
 from slot_machine.core.model import Version
 from slot_machine.host.network.listeners import Listeners, Run
 from slot_machine.host.process.session import Session
@@ -88,6 +89,10 @@ class Mode(ABC):
     @abstractmethod
     async def measure(self) -> Measured | None:
         """None where nobody counts requests."""
+
+    @abstractmethod
+    async def take_minutes(self, *, current: bool) -> list[Minute]:
+        """What workers counted in minutes that are over; each is told once. `current`: the current one ends now."""
 
     @abstractmethod
     async def reason_to_stop_first(self, version: Version) -> str:

@@ -7,6 +7,7 @@ from socket import socket
 
 from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import StageFailed
+from slot_machine.core.minutes import Minute
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Phase
 from slot_machine.handover.steering import HEALTH_CHECK_TOS
@@ -55,6 +56,9 @@ class Proxy(Mode):
 
     async def measure(self) -> Measured:
         return await self._plane.measure()
+
+    async def take_minutes(self, *, current: bool) -> list[Minute]:
+        return await self._plane.take_minutes(current=current)
 
     async def reason_to_stop_first(self, version: Version) -> str:
         """With `replace`, the proxy holds requests while the old version stops and the new one starts."""
@@ -126,6 +130,9 @@ class NoProxy(Mode):
 
     async def measure(self) -> None:
         return None
+
+    async def take_minutes(self, *, current: bool) -> list[Minute]:  # noqa: ARG002 - nobody counts
+        return []
 
     async def reason_to_stop_first(self, _: Version) -> str:
         return await self._handover.reason_to_stop_first()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from slot_machine.core.errors import DataPlaneGone
+from slot_machine.core.minutes import Minute
 from slot_machine.core.upstream import Counts
 from slot_machine.host.network.control_socket import listening
 from slot_machine.host.process import environment, proc, python
@@ -22,7 +23,7 @@ from slot_machine.host.process.containment import mark_of, owner
 from slot_machine.host.process.session import Session, describe_exit
 from slot_machine.proxy import gauge, remote
 from slot_machine.proxy.remote import Introduction, introduce
-from slot_machine.proxy.wire import Measure, Op, Reply, Retire, Route, Settings
+from slot_machine.proxy.wire import Measure, Op, Reply, Retire, Route, Settings, Take
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Worker:
         self._connection: remote.Connection | None = None
         self._gauge_fd = -1
         self._up = asyncio.Event()
+        self._counts_minutes = True
         self.to_end = False
 
     @property
@@ -112,6 +114,7 @@ class Worker:
             await self._connection.disconnect()
         self._forget_gauge()
         self._gauge_fd = gauge.create()
+        self._counts_minutes = True
         with listening(self._path) as control:
             settings = msgspec.structs.replace(
                 self._settings(),
@@ -135,6 +138,7 @@ class Worker:
         """Uses a process that an earlier daemon started, instead of a new one."""
         self._session = left.session
         self._gauge_fd = left.introduction.gauge_fd
+        self._counts_minutes = left.introduction.settings.minutes
         with suppress(DataPlaneGone):
             await self._connect()
 
@@ -213,6 +217,14 @@ class Worker:
             except TimeoutError:
                 log.error("the data plane, pid %d, does not answer", self.pid)
         return None
+
+    async def take_minutes(self, *, current: bool) -> list[Minute]:
+        """What it counted in minutes that are over. `current`: the current one ends now."""
+        found: list[Minute] = []
+        while self._counts_minutes and (reply := await self.ask(Take(current))) and reply.minute:
+            found.append(reply.minute)
+            current = False
+        return found
 
     async def stop(self) -> None:
         self.to_end = True
