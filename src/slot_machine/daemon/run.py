@@ -21,6 +21,7 @@ from slot_machine.daemon.api import Api
 from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.lock import locked
 from slot_machine.daemon.server import Server
+from slot_machine.daemon.service import Manager, headline, longest_wait_s
 from slot_machine.host import registry
 from slot_machine.host.network import api_socket, ports
 from slot_machine.host.process import containment
@@ -73,10 +74,15 @@ async def run(options: Options) -> reload.Handed | None:
     For a reload it returns what `reload.again` needs, and the app runs on.
     """
     before = reload.Handed.inherited()
+    manager = Manager.found()
+    if before:
+        # At once: systemd before 250 does not restart a service that dies in a reload.
+        manager.ready()
     ending = Ending()
     rights.begin(rights.find(options.config.daemon.user_name, options.config.daemon.group_name))
     datafolder.claim(options.data, options.repo)
     with ExitStack() as stack:
+        stack.enter_context(manager.kept())
         lock = stack.enter_context(
             locked(options.data, options.config.daemon.api_port, before.lock_fd if before else -1)
         )
@@ -90,7 +96,7 @@ async def run(options: Options) -> reload.Handed | None:
         for listener in listeners.values():
             stack.enter_context(listener)
         reloads = before.reloads if before else 0
-        await _serve(options, found, listeners, api_sockets, reloads, ending)
+        await _serve(options, found, listeners, api_sockets, reloads, ending, manager)
         if "unix_fd" not in ending.hands:
             (options.data / api_socket.NAME).unlink(missing_ok=True)
         handed = _handed(lock, api_sockets, listeners, reloads, ending.hands) if ending.reloads else None
@@ -126,15 +132,17 @@ async def _serve(
     api_sockets: Sequence[socket.socket],
     reloads: int,
     ending: Ending,
+    manager: Manager,
 ) -> None:
     containment.adopt_orphans()
     app = App.of(options, found, tasks := asyncio.TaskGroup())
     entry = publication.entry_of(options)
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
-        reload_now = partial(_reload, options, app.deployer.operations, ending)
+        reload_now = partial(_reload, options, app.deployer.operations, ending, manager)
         api = _api(options, app, entry, reloads, reload_now)
         servers = [Server(listener, api) for listener in api_sockets]
+        manager.extend(longest_wait_s(app))
         recovery = app.start()
         end = tasks.create_task(ending.came.wait())
         await asyncio.wait([recovery, end], return_when=asyncio.FIRST_COMPLETED)
@@ -142,6 +150,8 @@ async def _serve(
         if not ending.came.is_set():
             for server in servers:
                 server.start()
+            manager.headline = partial(headline, app)
+            manager.ready()
             published = tasks.create_task(publication.keep(entry))
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
             config = options.config.daemon
@@ -156,6 +166,7 @@ async def _serve(
         else:
             log.info("stopping")
             registry.withdraw(entry)
+            manager.stopping(longest_wait_s(app))
             await app.stop()
             await _stop(servers)
 
@@ -175,13 +186,18 @@ async def _stop(servers: Sequence[Server]) -> None:
     await asyncio.gather(*(server.stop() for server in servers))
 
 
-async def _reload(options: Options, operations: Operations, ending: Ending) -> None:
+async def _reload(options: Options, operations: Operations, ending: Ending, manager: Manager) -> None:
     """Raises ConfigError, and Busy while a deploy runs."""
-    operations.check_free()
-    hands = await reload.check(options.fixed)
-    await _check_next(options)
-    # A deploy may have begun meanwhile. From here to the refusal nothing is awaited.
-    operations.check_free()
+    manager.reloading()
+    try:
+        operations.check_free()
+        hands = await reload.check(options.fixed)
+        await _check_next(options)
+        # A deploy may have begun meanwhile. From here to the refusal nothing is awaited.
+        operations.check_free()
+    except BaseException:
+        manager.ready()
+        raise
     operations.refuse_more(Reloading)
     ending.reload(hands)
 

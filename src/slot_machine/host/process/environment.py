@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
-from slot_machine.core import git_variables, tool_variables
+from slot_machine.core import git_variables, service_variables, tool_variables
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.host.files.regular import open_owned
@@ -35,8 +35,8 @@ UNREADABLE = (OSError, UnicodeDecodeError, BadLine)
 
 
 def inherited() -> dict[str, str]:
-    """The daemon's environment, without the variables by which a git hook binds its children to one repository."""
-    return git_variables.unbound(os.environ)
+    """The daemon's environment, without variables that bind to one repository or to one service."""
+    return service_variables.without_manager(git_variables.unbound(os.environ))
 
 
 def of_commands() -> dict[str, str]:
