@@ -59,7 +59,7 @@ def test_time_is_asked_for_only_while_it_may_take_longer(fake: FakeManager, monk
 
 async def until(fake: FakeManager, word: str) -> None:
     async with asyncio.timeout(5):
-        while word not in fake.words():
+        while word not in fake.words():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
 
 
