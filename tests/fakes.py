@@ -8,6 +8,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar, cast
 
@@ -15,6 +16,7 @@ from slot_machine.app import custody, job_run
 from slot_machine.app.app import App, Cron
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.deployer import Deployer
+from slot_machine.app.notices import Notices
 from slot_machine.app.release import Release
 from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
@@ -24,6 +26,7 @@ from slot_machine.core.errors import CommitNotFound, StageFailed
 from slot_machine.core.masking import Masking
 from slot_machine.core.minutes import Minute
 from slot_machine.core.model import WEB, Attempt, Contents, Made, Running, State, Version
+from slot_machine.core.notice import Notice
 from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import SideRun
@@ -530,6 +533,7 @@ class Machine(NamedTuple):
     app: App
     supervisor: Supervisor
     deployer: Deployer
+    told: list[Notice]
 
     @classmethod
     def make(
@@ -548,8 +552,10 @@ class Machine(NamedTuple):
         configurations = Configurations(trees, parsed, FILE_NAME, "", _has_proxy=True)
         of_app, shell = cast(modes.Mode, mode), Shell(faults)
         seams = (trees, store, custody, launcher, of_app, cron(store))
-        app = App(parsed.daemon, configurations, *seams, tasks, shell, no_facts)
-        return cls(faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer)
+        told: list[Notice] = []
+        notices = Notices("shop", {}, {"list": partial(_keep, told)}, tasks)
+        app = App(parsed.daemon, configurations, *seams, tasks, shell, no_facts, notices)
+        return cls(faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer, told)
 
     @property
     def running(self) -> list[Run]:
@@ -562,6 +568,10 @@ class Machine(NamedTuple):
 
     def close(self) -> None:
         self.store.close()
+
+
+async def _keep(told: list[Notice], notice: Notice) -> None:
+    told.append(notice)
 
 
 def processes_of(run: Run) -> Processes:

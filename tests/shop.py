@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 from spec.orchestrator import environment
 
-from slot_machine.app.attempt import RunningAttempt, now
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.clock import now
 from slot_machine.app.custody import Custody
 from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots

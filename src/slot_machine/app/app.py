@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple, Self
 
+from slot_machine.app import room
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.custody import Custody
+from slot_machine.app.deliveries import Surroundings
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.failures import going_on
 from slot_machine.app.job_machine import JobMachine
@@ -15,6 +17,7 @@ from slot_machine.app.job_run import Machine
 from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
 from slot_machine.app.launcher import Launcher
+from slot_machine.app.notices import NOBODY, Notices, notices_of
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.recorder import Recorder
 from slot_machine.app.seams import Facts, Shell, Starter, Trees
@@ -26,6 +29,7 @@ from slot_machine.core.config import DaemonConfig
 from slot_machine.host import timezone
 from slot_machine.host.process import containment, runtimes, session
 from slot_machine.host.process.commands import run_shell
+from slot_machine.host.process.containment import owner
 from slot_machine.state import stats
 from slot_machine.state.stats import Stats
 from slot_machine.state.store import Store
@@ -60,6 +64,7 @@ class App:
         tasks: asyncio.TaskGroup,
         shell: Shell = run_shell,
         facts: Facts = runtimes.facts,
+        notices: Notices = NOBODY,
     ) -> None:
         self._store = store
         self._launcher = launcher
@@ -67,7 +72,8 @@ class App:
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = mode
         self.recorder = Recorder(mode, Stats(worktrees.data / stats.NAME))
-        self.supervisor = Supervisor(config, launcher, mode.traffic, tasks)
+        self.notices = notices
+        self.supervisor = Supervisor(config, launcher, mode.traffic, tasks, notices)
         commands = StageCommands(store, launcher, worktrees.data, shell)
         setups = Setups(worktrees, store, launcher, commands, facts)
         slots = Slots(worktrees, store, commands, setups, custody)
@@ -80,9 +86,10 @@ class App:
             mode,
             self.supervisor,
             tasks,
+            notices,
             spare_tree=config.spare_tree,
         )
-        runs = JobRuns(cron.machine, store, tasks, launcher.masking)
+        runs = JobRuns(cron.machine, store, tasks, launcher.masking, notices)
         self.occupancy = slots.occupancy
         self.occupancy.ask(runs.in_tree)
         self.occupancy.ask(self.supervisor.retirees.in_tree, self.supervisor.retirees.emptied)
@@ -97,7 +104,20 @@ class App:
             worktrees, options.as_read, found.config_path, config.app_config or "", options.proxy
         )
         cron = Cron(JobMachine(launcher, store, options.data), timezone.find(config.cron_timezone))
-        return cls(config, configurations, worktrees, store, Custody(worktrees, store), launcher, mode, cron, tasks)
+        around = Surroundings(options.config_file.parent, launcher.env_file, launcher.environment, owner(options.data))
+        notices = notices_of(config, str(config.name), around, tasks)
+        return cls(
+            config,
+            configurations,
+            worktrees,
+            store,
+            Custody(worktrees, store),
+            launcher,
+            mode,
+            cron,
+            tasks,
+            notices=notices,
+        )
 
     def start(self) -> "asyncio.Task[None]":
         """After `mode.open`. The task that it returns ends when the live version serves, or is being tried again."""
@@ -114,6 +134,7 @@ class App:
         )
         for task in keeping:
             self._keeping.append(self._tasks.create_task(task))
+        self._keeping.append(self._tasks.create_task(room.keep_telling(self.deployer.lack, self.notices)))
         self.jobs.start(self._tasks)
         return self.deployer.recover()
 
@@ -125,6 +146,7 @@ class App:
         await self.recorder.finish()
         with going_on("cannot end the processes of the app's traffic"):
             await self.mode.stop()
+        await self.notices.end()
         self._end_tasks()
 
     async def let_go(self) -> None:
@@ -134,6 +156,7 @@ class App:
         await self.deployer.let_go()
         with going_on("cannot leave the processes of the app's traffic in good order"):
             await self.mode.let_go()
+        await self.notices.end()
         self._end_tasks()
 
     def _end_tasks(self) -> None:

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from slot_machine.app.failures import going_on
 from slot_machine.core.kept_output import KeptOutput
 from slot_machine.core.masking import NOTHING_HIDDEN, MaskedStream, Masking
-from slot_machine.core.model import NOT_CONFIGURED, Attempt, Printed, Progress, Result, Version, rfc3339
+from slot_machine.core.model import NOT_CONFIGURED, Attempt, Printed, Progress, Result, Version
 from slot_machine.core.origin import UNKNOWN, Description, Origin
 from slot_machine.core.phases import Event, Phase, after
 from slot_machine.core.upstream import Counts
@@ -33,11 +32,6 @@ Report = Callable[[Progress | Printed], None]
 
 Warn = Callable[[str], None]
 """Takes a warning for an attempt, which may have ended."""
-
-
-def now() -> str:
-    """RFC 3339, in UTC."""
-    return rfc3339(datetime.now(UTC))
 
 
 class RunningAttempt:

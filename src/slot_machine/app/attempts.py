@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from slot_machine.app.attempt import Report, RunningAttempt, now
+from slot_machine.app.attempt import Report, RunningAttempt
+from slot_machine.app.clock import now
+from slot_machine.app.notices import Notices
 from slot_machine.app.operations import Operations
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.supervisor import Supervisor
@@ -40,6 +42,7 @@ class Attempts:
     _preflight: Preflight
     _undo: Undo
     _masking: Masking
+    _notices: Notices
     _unsaved: Attempt | None = None
     """An attempt that has ended and could not be saved, as on a full disk. It is saved before the next one begins."""
 
@@ -106,6 +109,10 @@ class Attempts:
             error.warnings = attempt.warnings
             raise error
 
+    def resolved(self, attempt: RunningAttempt) -> None:
+        """Its version is known from here on."""
+        self._notices.started(attempt.record)
+
     def warn(self, attempt_id: int, words: str) -> None:
         """What went wrong because of this attempt, which may have ended. Raises sqlite3.Error.
 
@@ -150,6 +157,7 @@ class Attempts:
         except Exception as failure:  # noqa: BLE001 - written before the next one begins
             log.error("cannot write the history: %s", failure)
             self._unsaved = attempt.record
+        self._notices.ended(attempt.record)
         if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._operations.ending:
             self._preflight.measure(attempt.version.tree)
 

@@ -11,6 +11,7 @@ from slot_machine.app.commits import Commits
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.failures import going_on
 from slot_machine.app.inspection import Inspection
+from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.operations import Operations
 from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
@@ -70,6 +71,7 @@ class Deployer:
         mode: TrafficMode,
         supervisor: Supervisor,
         tasks: asyncio.TaskGroup,
+        notices: Notices = NOBODY,
         *,
         spare_tree: bool,
     ) -> None:
@@ -84,7 +86,7 @@ class Deployer:
         self.commits = Commits(worktrees, store)
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
-        self.attempts = Attempts(store, self.operations, supervisor, preflight, undo, launcher.masking)
+        self.attempts = Attempts(store, self.operations, supervisor, preflight, undo, launcher.masking, notices)
         supervisor.warn = self.attempts.warn
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin
@@ -106,6 +108,11 @@ class Deployer:
     @property
     def state(self) -> State:
         return self._store.state()
+
+    def lack(self) -> str:
+        """What room the next deploy lacks, in words; empty if there is enough. Raises OSError, sqlite3.Error."""
+        state = self.state
+        return self._preflight.lack(Version(state.idle_slot, "", state.spare_tree))
 
     @property
     def previous_ready(self) -> bool:
@@ -142,6 +149,7 @@ class Deployer:
                     attempt.warn(warning)
                 self._check_environment(attempt, version)
                 attempt.on(Event.RESOLVED, describe(version))
+                self.attempts.resolved(attempt)
                 version = await self._placing.place(attempt, version)
                 await self._check_memory(attempt, version)
                 await self._slots.prepare(attempt, version, force_setup=wishes.force_setup)

@@ -10,6 +10,7 @@ import msgspec
 
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.job_run import JobRun, Machine
+from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.core.config import Job
 from slot_machine.core.masking import NOTHING_HIDDEN, Masking
 from slot_machine.core.model import Attempt, Result, Version, short
@@ -25,8 +26,14 @@ class JobRuns:
     """`under_way` is by the name of the job. `finished` counts since the daemon began, by job and result."""
 
     def __init__(
-        self, machine: Machine, store: Store, tasks: asyncio.TaskGroup, masking: Masking = NOTHING_HIDDEN
+        self,
+        machine: Machine,
+        store: Store,
+        tasks: asyncio.TaskGroup,
+        masking: Masking = NOTHING_HIDDEN,
+        notices: Notices = NOBODY,
     ) -> None:
+        self._notices = notices
         self.under_way: dict[str, JobRun] = {}
         self.finished: Counter[tuple[str, Result]] = Counter()
         self._machine = machine
@@ -136,6 +143,7 @@ class JobRuns:
         else:
             where = f"; its output is in {output}" if output else ""
             log.error("%s: %s%s", what, record.error.partition("\n")[0], where)
+        self._notices.ended(record)
         try:
             self._store.save_attempt(record)
         except sqlite3.Error as error:

@@ -46,7 +46,7 @@ class Launcher:
     def __init__(self, config: DaemonConfig, folder: Path, data: Path, store: Store, mode: Mode) -> None:
         """`env_file` is relative to `folder`."""
         self._config = config
-        self._env_file = folder / config.env_file if config.env_file else None
+        self.env_file = folder / config.env_file if config.env_file else None
         self._data = data
         self._store = store
         self._mode = mode
@@ -121,7 +121,7 @@ class Launcher:
 
     def env_file_digest(self) -> str:
         """Changes when its variables do. Differs from every other one if the file is bad."""
-        return environment.digest(self._env_file)
+        return environment.digest(self.env_file)
 
     def dropped_variables(self, version: Version, stage: Phase) -> list[str]:
         """Names of `env_file` that /bin/sh does not hand on. Raises StageFailed if the file is bad."""
@@ -153,13 +153,13 @@ class Launcher:
         """Raises StageFailed."""
         self._learn_values()
         own = {"SLOT_MACHINE_SHARED": str(self._data / "shared")}
-        return environment.compose(version, self._env_file, app_ports, stage.stage) | own
+        return environment.compose(version, self.env_file, app_ports, stage.stage) | own
 
     def _learn_values(self) -> None:
         """Before a command gets them and can print them."""
-        if self._env_file:
+        if self.env_file:
             with suppress(*environment.UNREADABLE):
-                self.masking.learn(environment.read_env_file(self._env_file))
+                self.masking.learn(environment.read_env_file(self.env_file))
 
     async def _launch(
         self, version: Version, release_id: int, on_started: Callable[[], None], arrange: Callable[[int], Start]

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 
+from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter
 from slot_machine.core.config import DaemonConfig
@@ -26,9 +27,10 @@ class Monitor:
     While `deploying` is set, an unhealthy app is not started again, because another version may be about to replace it.
     """
 
-    def __init__(self, config: DaemonConfig, launcher: Starter) -> None:
+    def __init__(self, config: DaemonConfig, launcher: Starter, notices: Notices = NOBODY) -> None:
         self._config = config
         self._launcher = launcher
+        self._notices = notices
         self._crashed = False
         self._settled_s = 0.0
         self._in_a_row = 0
@@ -70,7 +72,7 @@ class Monitor:
         if self._crashed:
             await asyncio.sleep(self._settled_s - time.monotonic())
             self._crashed = False
-            log.info("%s is healthy again", describe(release.version))
+            self._recovered(release)
         interval_s = self._config.health_interval_s
         if not interval_s:
             await asyncio.get_running_loop().create_future()
@@ -92,7 +94,7 @@ class Monitor:
             return
         if answer.healthy:
             if self._sick:
-                log.info("%s is healthy again", describe(release.version))
+                self._recovered(release)
             self._well()
         else:
             self._failed(release, answer.words)
@@ -107,7 +109,12 @@ class Monitor:
         reason = f"{what}, {FAILURES_IN_A_ROW} times in a row or more"
         if self._in_a_row == FAILURES_IN_A_ROW:
             log.error("%s is unhealthy: %s", describe(release.version), reason)
+            self._notices.unhealthy(release.version, reason)
         self._sick = reason
+
+    def _recovered(self, release: Release) -> None:
+        log.info("%s is healthy again", describe(release.version))
+        self._notices.recovered(release.version)
 
     def _well(self) -> None:
         self._sick, self._in_a_row = "", 0

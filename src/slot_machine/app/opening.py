@@ -1,11 +1,12 @@
 """Opens what an app needs: its database, its repository, and workers that an earlier daemon left running."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from slot_machine.app import leftovers
+from slot_machine.app import deliveries, leftovers
 from slot_machine.core.config import FIXED, Config
 from slot_machine.core.errors import GitFailed, StartRefused
 from slot_machine.host.git.worktrees import Worktrees
@@ -17,6 +18,8 @@ from slot_machine.traffic.modes import mode_of
 from slot_machine.traffic.worker import Left, left_running
 
 DATABASE = "state.db"
+
+log = logging.getLogger(__name__)
 
 
 class Options(NamedTuple):
@@ -76,7 +79,18 @@ async def opened(options: Options, stack: ExitStack, *, rebuild_state: bool) -> 
     mode = mode_of(options.config.daemon, options.config_file.parent, options.data, proxy=options.proxy)
     await leftovers.end(store, options.data, left, mode)
     store.interrupt_unfinished()
-    return Found(store, worktrees, left, mode, await worktrees.path_in_repository(options.config_file))
+    config_path = await worktrees.path_in_repository(options.config_file)
+    await _warn_of_notify(options, worktrees, config_path)
+    return Found(store, worktrees, left, mode, config_path)
+
+
+async def _warn_of_notify(options: Options, worktrees: Worktrees, config_path: str) -> None:
+    addresses = options.config.daemon.notify
+    if any(map(deliveries.needs_apprise, addresses)):
+        log.warning("notify: Apprise is not installed, so only http and https work: install slot-machine[notify]")
+    if config_path and any(map(deliveries.has_secret, addresses)) and await worktrees.is_tracked(config_path):
+        words = "%s is in git, and notify in it has a secret: put it into env_file, and write $NAME in its place"
+        log.warning(words, config_path)
 
 
 async def check(options: Options) -> None:

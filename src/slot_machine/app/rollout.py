@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from slot_machine.app.attempt import RunningAttempt, now
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.clock import now
 from slot_machine.app.failures import in_words, log_failure
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import Retired, retire

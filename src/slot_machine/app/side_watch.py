@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from slot_machine.app.failures import going_on
+from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.release import Release
 from slot_machine.app.retirees import Retirees
 from slot_machine.app.run import Run
@@ -34,9 +35,17 @@ class SideWatch(Watch):
     """
 
     def __init__(
-        self, side: SideRun, launcher: Starter, retirees: Retirees, warn: Callable[[str], None], *, alone: bool
+        self,
+        side: SideRun,
+        launcher: Starter,
+        retirees: Retirees,
+        warn: Callable[[str], None],
+        notices: Notices = NOBODY,
+        *,
+        alone: bool,
     ) -> None:
         super().__init__(side.run, launcher)
+        self._notices = notices
         self.side = side
         self.last_lines: tuple[str, ...] = ()
         self._retirees = retirees
@@ -77,6 +86,7 @@ class SideWatch(Watch):
         if up_s >= STEADY_AFTER_S:
             self._starts = 1
         self.last_exit = how
+        self._notices.crashed(release.version, self.name, how)
         with going_on(f"cannot read the output of {run}"):
             self.last_lines = tuple(map(self._launcher.masking.text, run.last_lines()[-SHOWN_LINES:]))
         with going_on(f"cannot clear away what is left of {run}"):

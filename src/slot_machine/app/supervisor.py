@@ -8,6 +8,7 @@ from functools import partial
 
 from slot_machine.app.failures import going_on
 from slot_machine.app.monitor import Monitor
+from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirees import Retirees
 from slot_machine.app.seams import Starter
@@ -29,15 +30,23 @@ class Supervisor:
     `on_restart` is called with the version and that id when its web run was started again and serves.
     """
 
-    def __init__(self, config: DaemonConfig, launcher: Starter, traffic: Traffic, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        config: DaemonConfig,
+        launcher: Starter,
+        traffic: Traffic,
+        tasks: asyncio.TaskGroup,
+        notices: Notices = NOBODY,
+    ) -> None:
         self._launcher = launcher
         self._traffic = traffic
         self._tasks = tasks
         self._watching: dict[str, asyncio.Task[None]] = {}
         self._earlier_restarts: Counter[str] = Counter()
         self._attempt = 0
-        self.monitor = Monitor(config, launcher)
-        self.web = WebWatch(launcher, traffic, self.monitor, self._restarted)
+        self._notices = notices
+        self.monitor = Monitor(config, launcher, notices)
+        self.web = WebWatch(launcher, traffic, self.monitor, self._restarted, notices)
         self.watches: dict[str, Watch] = {WEB: self.web}
         self.warn: Callable[[int, str], None] = lambda _, words: log.warning("%s", words)
         self.on_restart: Callable[[Version, int], None] = lambda _, __: None
@@ -178,7 +187,7 @@ class Supervisor:
     def _side_watch(self, version: Version, side: SideRun) -> SideWatch:
         alone = side.process.singleton or version.config.strategy == "replace"
         warn = partial(self._warn_of, self._attempt)
-        return SideWatch(side, self._launcher, self.retirees, warn, alone=alone)
+        return SideWatch(side, self._launcher, self.retirees, warn, self._notices, alone=alone)
 
     def _warn_of(self, attempt: int, words: str) -> None:
         with going_on(f"cannot write down that {words}"):

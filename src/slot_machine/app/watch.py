@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.monitor import Monitor
+from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import retire
 from slot_machine.app.run import Run
@@ -94,9 +95,15 @@ class WebWatch(Watch):
     """Watches the web run: requests are routed to it while it runs, and its health is checked."""
 
     def __init__(
-        self, launcher: Starter, traffic: Traffic, monitor: Monitor, on_restart: Callable[[Release], None]
+        self,
+        launcher: Starter,
+        traffic: Traffic,
+        monitor: Monitor,
+        on_restart: Callable[[Release], None],
+        notices: Notices = NOBODY,
     ) -> None:
         super().__init__(WEB, launcher)
+        self._notices = notices
         self._traffic = traffic
         self._monitor = monitor
         self._on_restart = on_restart
@@ -140,6 +147,8 @@ class WebWatch(Watch):
         self.last_exit = how or f"ended because it was unhealthy: {self._monitor.reason}"
         self._monitor.crashed()
         log.error("the live app, %s, ended: %s", describe(release.version), self.last_exit)
+        if how:
+            self._notices.crashed(release.version, WEB, how)
         with going_on("cannot tell that nothing is live"):
             await self._traffic.route(None)
         with going_on(f"cannot clear away what is left of {describe(release.version)}"):

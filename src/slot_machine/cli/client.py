@@ -88,6 +88,11 @@ class Client:
         *_, last = self._call("POST", "/reload", {})
         return last
 
+    def test_notices(self) -> Json:
+        """Takes as long as the slowest receiver."""
+        *_, last = self._call("POST", "/notify/test", {})
+        return last
+
     def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
         payload = json.dumps(body).encode() if body is not None else b""
         head = (

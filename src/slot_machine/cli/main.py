@@ -18,6 +18,7 @@ COMMANDS = {
     "init": "init",
     "list": "list",
     "ls": "list",
+    "notify": "notify",
     "reload": "reload",
     "restart": "restart",
     "rollback": "rollback",

@@ -104,7 +104,18 @@ def _job(job: Json) -> str:
     return f"{words}; last {job['last']} {job['result']}" if job["last"] else f"{words}; it has not run yet"
 
 
-LISTED: "dict[str, Callable[[Json], str]]" = {"processes": _side_run, "retiring": _retiring, "jobs": _job}
+def _receiver(receiver: Json) -> str:
+    if receiver["error"]:
+        return f"{receiver['target']} failed: {receiver['error']}"
+    return f"{receiver['target']} told at {receiver['last']}" if receiver["last"] else str(receiver["target"])
+
+
+LISTED: "dict[str, Callable[[Json], str]]" = {
+    "processes": _side_run,
+    "retiring": _retiring,
+    "jobs": _job,
+    "notify": _receiver,
+}
 
 
 def _attempt(attempt: Json) -> str:

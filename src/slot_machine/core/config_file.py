@@ -4,10 +4,11 @@ import difflib
 import ipaddress
 import posixpath
 import re
+from typing import get_args
 
 import msgspec
 
-from slot_machine.core.config import Config, DaemonConfig, Process, VersionConfig
+from slot_machine.core.config import Config, DaemonConfig, EventName, Process, VersionConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.core.schedule import BadSchedule, Schedule
@@ -188,12 +189,14 @@ def _parts(field: str, path: str, name: str) -> tuple[str, ...]:
 
 def _in_words(error: str) -> str:
     """msgspec's message with the field first: ``port: expected `int`, got `str` ``."""
-    what, _, where = error.partition(" - at `$.")
+    what, _, where = error.replace("`key` in `$", "`$").partition(" - at `$.")
     missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
     if missing:
         return f"{missing[1]} is missing"
     if not where:
         return what
+    if what.startswith("Invalid enum value") and where.startswith("hooks"):
+        what = f"expected one of {', '.join(get_args(EventName))}, not {what.rpartition(' ')[2]}"
     if "matching regex" in what:
         what = next((words for field, words in PATTERNS.items() if where.startswith(field)), what)
     return f"{where.rstrip('`')}: {what[0].lower()}{what[1:]}"

@@ -10,6 +10,7 @@ import msgspec
 
 from slot_machine.app.attempt import Report
 from slot_machine.app.deployer import Deployer, Done, Outcome, Unchanged, Wishes
+from slot_machine.app.notices import Notices
 from slot_machine.core.errors import (
     BadRequest,
     Busy,
@@ -123,6 +124,7 @@ class Api:
         reload: Callable[[], Awaitable[None]],
         renew: Callable[[], Awaitable[list[str]]],
         guard: Guard,
+        notices: Notices,
     ) -> None:
         """`renew` reloads if the daemon's file has changed; then it raises Reloading. Else it returns warnings."""
         self._deployer = deployer
@@ -131,6 +133,7 @@ class Api:
         self._reload = reload
         self._renew = renew
         self._guard = guard
+        self._notices = notices
         self._handlers: dict[str, tuple[str, Handler]] = {
             "/": ("GET", self._ready),
             "/status": ("GET", self._get_status),
@@ -141,6 +144,7 @@ class Api:
             "/restart": ("POST", self._restart),
             "/cancel": ("POST", self._cancel),
             "/reload": ("POST", self._post_reload),
+            "/notify/test": ("POST", self._test_notices),
         }
 
     async def answer(self, request: Request) -> Response:
@@ -219,6 +223,9 @@ class Api:
         """The answer comes before the reload. `reloads` in the status tells when that is done."""
         await self._reload()
         return _json({"success": True}, 202)
+
+    async def _test_notices(self, _: Request) -> Response:
+        return _json({"success": True, "notify": await self._notices.test()}, 200)
 
     async def _follow(self, request: Request, begin: Callable[[Report], "asyncio.Task[Outcome]"]) -> Response:
         """Answers when the operation has ended, or streams its progress. The operation goes on if the client leaves.

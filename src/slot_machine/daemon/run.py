@@ -179,6 +179,7 @@ def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Cal
         reload_now,
         partial(_renew, options, reload_now),
         Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry),
+        app.notices,
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 from slot_machine import __version__
 from slot_machine.app.app import App
 from slot_machine.app.jobs import JobStatus
+from slot_machine.app.outbox import Receiver
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Version
 from slot_machine.daemon import side_status
@@ -48,6 +49,8 @@ class Status(msgspec.Struct, kw_only=True):
     """What the live version was deployed with."""
     shared: dict[str, str]
     """By path of shared data: `linked`, or `missing` or `replaced` if the live version does not use it."""
+    notify: list[Receiver]
+    """Where notices go, and what came of the latest one."""
 
 
 def gather(app: App, name: str, port: int, reloads: int) -> Status:
@@ -83,6 +86,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         version=__version__,
         live_config=state.live.config if state.live else "",
         shared=deployer.shared,
+        notify=app.notices.receivers,
     )
 
 

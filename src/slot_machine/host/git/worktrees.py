@@ -102,6 +102,11 @@ class Worktrees:
         folder = Path(top.removesuffix("\n"))
         return str(file.relative_to(folder)) if code == 0 and file.is_relative_to(folder) else ""
 
+    async def is_tracked(self, path: str) -> bool:
+        """Whether the index of the repository has the file. `path` is from the repository's top."""
+        code, _, _ = await self._git.attempt(self._repo, "ls-files", "--error-unmatch", "--", f":(top,literal){path}")
+        return code == 0
+
     async def check_repository(self) -> None:
         """Raises GitFailed if git can't use the repository."""
         await self._git.run(self._repo, "rev-parse", "--git-dir")

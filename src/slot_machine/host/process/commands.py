@@ -32,11 +32,13 @@ async def run(
     on_output: Callable[[bytes], None] | None = None,
     *,
     as_daemon: bool = False,
+    given: bytes = b"",
 ) -> tuple[int, str, str]:
     """Returns the exit code, stdout and the end of stderr. Kills the command if it is cancelled.
 
-    The command has the rights of `user`, or those of the daemon with `as_daemon`. `owner`: `containment.owner`. With
-    `on_output`, stdout is passed to it and not returned. Raises OSError, also for more than MOST_STDOUT bytes.
+    `given` is what it reads from stdin. It has the rights of `user`, or those of the daemon with `as_daemon`. `owner`:
+    `containment.owner`. With `on_output`, stdout is passed to it and not returned. Raises OSError, also for more than
+    MOST_STDOUT bytes.
     """
     out, err = bytearray(), bytearray()
 
@@ -50,9 +52,17 @@ async def run(
         err.extend(piece)
         del err[:-MOST_STDERR]
 
-    with _pipe(on_output or keep) as stdout, _pipe(keep_end) as stderr:
+    with _pipe(on_output or keep) as stdout, _pipe(keep_end) as stderr, _file(given) as stdin:
         session = Session.start(
-            argv, cwd=cwd, env=env, output=stdout, errors=stderr, owner=owner, contained=False, as_daemon=as_daemon
+            argv,
+            cwd=cwd,
+            env=env,
+            output=stdout,
+            errors=stderr,
+            owner=owner,
+            contained=False,
+            as_daemon=as_daemon,
+            given=stdin,
         )
         try:
             code = await session.exited()
@@ -84,6 +94,18 @@ async def run_shell(
             return await session.exited()
         finally:
             await session.kill()
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[int]:
+    """A file in memory, to be read from its beginning."""
+    fd = os.memfd_create("input")
+    try:
+        os.write(fd, content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 @contextmanager

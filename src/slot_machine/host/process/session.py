@@ -75,10 +75,12 @@ class Session:
         pass_fds: tuple[int, ...] = (),
         contained: bool = True,
         as_daemon: bool = False,
+        given: int = subprocess.DEVNULL,
     ) -> Self:
         """`output` is the file descriptor for stdout and, without `errors`, for stderr. `owner`: `containment.owner`.
 
-        `as_daemon`: with the daemon's rights, not with those of `user`. Raises OSError.
+        `as_daemon`: with the daemon's rights, not with those of `user`. `given` is the file descriptor for stdin, of a
+        session that is not `contained`. Raises OSError.
         """
         mark = containment.new_mark(owner)
         cgroup = Cgroup.make(mark) if contained else None
@@ -87,7 +89,7 @@ class Session:
                 cgroup.waiting(argv) if cgroup else argv,
                 cwd=cwd,
                 env={**env, MARK: mark},
-                stdin=subprocess.PIPE if cgroup else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if cgroup else given,
                 stdout=output,
                 stderr=output if errors is None else errors,
                 pass_fds=pass_fds,

@@ -1,0 +1,1 @@
+"""Delivers notices, each in a process of its own."""
