@@ -78,27 +78,32 @@ class Database:
 
     def take_room(self) -> None:
         """Allocates what the rows of rollbacks and restarts need, so that a full disk stops neither. Raises nothing."""
+        self._fill_shared_memory()
         for size in (reserve.LOG_BYTES, reserve.LEAST_LOG_BYTES):
             try:
                 reserve.allocate(self._path.with_name(f"{self._path.name}-wal"), size)
                 break
             except OSError as error:
                 log.warning("cannot take %d bytes for the database: %s", size, error)
-        self._fill_shared_memory()
         self.reserve.make()
         self._has_room = True
 
     def _fill_shared_memory(self) -> None:
         """Fills holes that SQLite leaves if blocks are smaller than a page. On a full disk, a write there is a SIGBUS.
 
-        The file stays open, because closing any descriptor of it releases SQLite's locks on it (fcntl(2)).
+        So it comes before all else that takes room, and the reserve is given up for it. The file stays open, because
+        closing any descriptor of it releases SQLite's locks on it (fcntl(2)).
         """
         path = self._path.with_name(f"{self._path.name}-shm")
         try:
-            self._shared_memory_fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            if self._shared_memory_fd < 0:
+                self._shared_memory_fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             os.posix_fallocate(self._shared_memory_fd, 0, os.fstat(self._shared_memory_fd).st_size)
         except OSError as error:
-            log.warning("cannot take the room of %s: %s", path, error)
+            if self.reserve.give_up():
+                self._fill_shared_memory()
+            else:
+                log.warning("cannot take the room of %s: %s", path, error)
 
     def seal(self) -> seal.Seal:
         """How often state and contents were changed, and a digest of what they are. The schema may be an older one."""

@@ -1,5 +1,6 @@
 """The room that is left on a full disk, and what is taken back from a deploy that failed."""
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -88,6 +89,26 @@ def test_room_of_the_log_is_not_lost_when_the_database_is_closed(tmp_path: Path)
     assert (tmp_path / "reserve").stat().st_blocks * 512 >= reserve.LOG_BYTES
     with opened(tmp_path / "state.db") as again:
         assert again.contents(1) == Contents("c", "")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_shared_memory_gets_its_room_first_and_from_the_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """On a full disk, a write into a hole of it would end the daemon with SIGBUS."""
+    asked = list[str]()
+
+    def fallocate(fd: int, _offset: int, _size: int) -> None:
+        asked.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name)
+        if full and store.reserve.path.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with opened(tmp_path / "state.db") as store:
+        store.reserve.path.touch()
+        monkeypatch.setattr(os, "posix_fallocate", fallocate)
+        store.take_room()
+
+    assert asked[:2] == (["state.db-shm"] * 2 if full else ["state.db-shm", "state.db-wal"])
 
 
 def test_failed_allocation_takes_nothing(tmp_path: Path) -> None:
