@@ -73,6 +73,60 @@ def test_scripts_of_a_package_are_taken_apart(tmp_path: Path, web: str, start: s
     assert found.version.start_command == start
 
 
+@pytest.mark.parametrize(
+    ("web", "build", "release", "start"),
+    [
+        (
+            "flask db upgrade; flask translate compile; gunicorn blog:app",
+            ".venv/bin/flask translate compile",
+            ".venv/bin/flask db upgrade",
+            ".venv/bin/gunicorn blog:app",
+        ),
+        (
+            "A=1 alembic upgrade head && uvicorn blog:app --port $PORT",
+            "",
+            "A=1 .venv/bin/alembic upgrade head",
+            ".venv/bin/uvicorn blog:app --port $PORT",
+        ),
+        (
+            "mkdir -p x; gunicorn blog:app",
+            "",
+            "",
+            'export PATH="$PWD/.venv/bin:$PATH"; mkdir -p x; gunicorn blog:app',
+        ),
+    ],
+)
+def test_what_web_does_before_the_start_does_not_run_at_each_start(
+    tmp_path: Path, web: str, build: str, release: str, start: str
+) -> None:
+    packages = "flask\ngunicorn\nalembic\nuvicorn\n"
+    found = proposed(tmp_path, {"Procfile": f"web: {web}\n", "requirements.txt": packages}).version
+
+    assert (found.build_command, found.release_command, found.start_command) == (build, release, start)
+
+
+def test_web_of_django_with_its_own_release(tmp_path: Path) -> None:
+    files: Files = {
+        "Procfile": (
+            "release: python manage.py check\n"
+            "web: python manage.py migrate --no-input && python manage.py collectstatic --no-input && gunicorn x.wsgi\n"
+        ),
+        "requirements.txt": "django\ngunicorn\n",
+        "manage.py": 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "x.settings")',
+        "x/__init__.py": "",
+        "x/wsgi.py": "",
+        "x/settings.py": 'SECRET_KEY = "x"\nSTATIC_ROOT = "static"\nINSTALLED_APPS = ["django.contrib.staticfiles"]\n',
+    }
+
+    found = proposed(tmp_path, files).version
+
+    assert found.build_command == ".venv/bin/python manage.py collectstatic --noinput"
+    assert found.release_command == (
+        'export PATH="$PWD/.venv/bin:$PATH"; python manage.py check && python manage.py migrate --no-input'
+    )
+    assert found.start_command == ".venv/bin/gunicorn x.wsgi"
+
+
 def test_program_of_go(tmp_path: Path) -> None:
     files: Files = {
         "Procfile": "web: hello",

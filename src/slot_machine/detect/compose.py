@@ -52,7 +52,7 @@ def propose(project: Project, machine: Machine, *, env_tracked: bool = False) ->
         root=project.root,
         start_command=start,
         setup_command=chained(sorted((part.setup for part in parts), key=_leaves_the_folder)),
-        build_command=chained(part.build for part in sorted(parts, key=_assets_first)),
+        build_command=_build(project, parts),
         release_command=_release(project, parts),
         processes=_processes(project, parts),
         health_endpoint=endpoint,
@@ -117,6 +117,14 @@ def _located(project: Project, command: str) -> str:
     command = ruby.in_production(project, command)
     found = packages.read(project)
     return procfile.located(command, found.bin, PYTHON_PROGRAMS | found.dependencies) if found else command
+
+
+def _build(project: Project, parts: list[Part]) -> str:
+    """The Procfile's comes last, without what a detector found as well."""
+    found = chained(part.build for part in sorted(parts, key=_assets_first) if not _is_procfile(part))
+    own = next((part.build for part in parts if _is_procfile(part)), "")
+    steps = [str(step) for step in shell.chain(own)]
+    return chained((found, *(_located(project, step) for step in steps if not shell.builds_alike(step, found))))
 
 
 def _release(project: Project, parts: list[Part]) -> str:

@@ -11,7 +11,10 @@ LINE = re.compile(r"^([A-Za-z0-9_-]+):\s*(\S.*?)\s*$", re.MULTILINE)
 
 
 def find(project: Project) -> Part | None:
-    """`web` starts the app, `release` is the release command, and each other line a process."""
+    """`web` starts the app, `release` is the release command, and each other line a process.
+
+    What `web` builds or migrates before it starts the app would also run at each restart and rollback: it is taken out.
+    """
     entries = dict(LINE.findall(project.text("Procfile")))
     if not entries:
         return None
@@ -26,10 +29,12 @@ def find(project: Project) -> Part | None:
             continue
         if len(lower) <= 40:
             processes[lower] = workers.process(lower, command)
+    web = shell.steps(entries.get("web", ""))
     return Part(
         recognised=(Recognised("processes", "Procfile"),),
-        release=entries.get("release", ""),
-        start=entries.get("web", ""),
+        build=" && ".join(web.build),
+        release=" && ".join(filter(None, (entries.get("release", ""), *web.release))),
+        start=web.start,
         rank=Rank.PROCFILE if "web" in entries else Rank.NONE,
         processes=processes,
         look=tuple(look),

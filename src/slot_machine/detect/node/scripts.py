@@ -7,7 +7,7 @@ from typing import NamedTuple
 from slot_machine.detect import shell
 from slot_machine.detect.node.package import Package
 from slot_machine.detect.project import Project
-from slot_machine.detect.shell import Simple
+from slot_machine.detect.shell import BUILDS, RELEASES, Simple
 from slot_machine.detect.words import word_set
 
 STARTS = ("start:prod", "start:production", "start-prod", "prod", "start", "serve:prod", "serve")
@@ -45,11 +45,6 @@ DEVELOPMENT = "|".join(
     )
 )
 """How commands begin that watch sources or compile them at the start."""
-BUILDS = re.compile(
-    r"\b(build|compile|tsc|webpack|rollup|esbuild|swc|babel|gulp|grunt|tailwindcss|postcss|sass|prisma generate|vue-tsc"
-    r"|copyfiles|rimraf|generate)\b"
-)
-RELEASES = re.compile(r"migrat|\bdb:(push|deploy)\b|\bprisma db\b")
 
 
 class Steps(NamedTuple):
