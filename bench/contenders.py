@@ -148,7 +148,7 @@ class Site:
         git(self.repo, "commit", "--quiet", "--message", "app")
         self.daemon = start([self.slot_machine, "start", *self.options], self.repo, self.api_port)
         self.deploy()
-        workers = [pid for pid in children(self.daemon.pid) if "slot_machine.proxy" in command(pid)]
+        workers = [pid for pid in children(self.daemon.pid) if "(proxy " in command(pid)]
         return Contender(
             " ".join(["slot-machine", *self.options]), version(self.slot_machine, "version"), self.port, workers
         )

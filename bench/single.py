@@ -134,7 +134,7 @@ def timed(argv: list[str], site: Site) -> float:
 def memory_mb(site: Site) -> float:
     """Resident memory of the daemon and its workers."""
     assert site.daemon
-    planes = [pid for pid in children(site.daemon.pid) if "slot_machine.proxy" in command(pid)]
+    planes = [pid for pid in children(site.daemon.pid) if "(proxy " in command(pid)]
     return sum(map(resident_kb, [site.daemon.pid, *planes])) / 1024
 
 
@@ -144,7 +144,7 @@ def restart_ms(site: Site, number: int = 5) -> float:
     found = []
     for _ in range(number):
         time.sleep(LONG_LIFE_S)
-        (plane,) = (pid for pid in children(site.daemon.pid) if "slot_machine.proxy" in command(pid))
+        (plane,) = (pid for pid in children(site.daemon.pid) if "(proxy " in command(pid))
         os.kill(plane, signal.SIGKILL)
         began_s = time.monotonic()
         while True:

@@ -67,7 +67,7 @@ def _processes(site: Site) -> Iterator[Process]:
 def _role(site: Site, command: str) -> str:
     if f"{site.folder}/child-" in command or command.startswith("sleep "):
         return "child"
-    if "slot_machine.proxy" in command:
+    if "slot_machine.proxy" in command or "(proxy " in command:
         return "worker"
     if "beside.py" in command:
         if "beside.py job" in command or "beside.py release" in command:
@@ -75,7 +75,7 @@ def _role(site: Site, command: str) -> str:
         return "shell beside" if command.startswith("/bin/sh ") else "beside"
     if "app.py" in command:
         return "shell" if command.startswith("/bin/sh ") else "app"
-    return "daemon" if command.endswith("slot-machine start ") else command
+    return "daemon" if "(daemon)" in command or command.endswith("slot-machine start ") else command
 
 
 def roles(site: Site) -> Counter[str]:

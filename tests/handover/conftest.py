@@ -46,7 +46,7 @@ class Stage:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(os.path.relpath(self.path))
             listener.listen()
-            argv = [*prefix, sys.executable, "-m", "slot_machine.handover", str(listener.fileno())]
+            argv = [*prefix, sys.executable, "-m", "slot_machine.handover", str(listener.fileno()), "shop"]
             self.keeper = subprocess.Popen(argv, pass_fds=[listener.fileno()])
         self.connect()
 

@@ -14,6 +14,7 @@ from slot_machine.daemon import configuration, reload
 from slot_machine.daemon.run import run as run_daemon
 from slot_machine.host import timezone
 from slot_machine.host.files.regular import check_appendable
+from slot_machine.host.process import title
 from slot_machine.host.user import access, rights
 from slot_machine.host.user.rights import Account
 
@@ -54,6 +55,7 @@ def run(options: Options, config_file: Path, *, only_check: bool) -> None:
         return
     if other_user:
         _warn_of_writable(config_file.resolve(), other_user)
+    title.show(config.name or "", "daemon")
     handed = asyncio.run(run_daemon(options))
     if handed:
         reload.again(handed)

@@ -1,4 +1,4 @@
-"""`python -m slot_machine.handover FD`: the keeper, controlled over the listening socket FD. Started by the daemon.
+"""`python -m slot_machine.handover FD APP`: the keeper, controlled over the listening socket FD. The daemon starts it.
 
 It lives until both the daemon and the last app are gone, because nobody else can answer the apps' system calls.
 """
@@ -11,6 +11,7 @@ import sys
 from slot_machine.handover.control import Control
 from slot_machine.handover.rehearsal import rehearse
 from slot_machine.host import printing
+from slot_machine.host.process import title
 
 FIRST_CONTACT_S = 10.0
 
@@ -26,6 +27,7 @@ async def serve(listener: socket.socket, obstacle: str) -> None:
 
 if __name__ == "__main__":
     printing.guard()
-    printing.log_to_stderr()
+    title.show(sys.argv[2], "keeper")
+    printing.log_to_stderr(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), rehearse()))

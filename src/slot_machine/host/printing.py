@@ -50,7 +50,8 @@ def guard() -> None:
     sys.stdout, sys.stderr = HarmlessText(sys.stdout), HarmlessText(sys.stderr)
 
 
-def log_to_stderr() -> None:
+def log_to_stderr(app: str = "") -> None:
+    """Each line names the app. May be called again, when its name is known."""
     import logging
 
     class Formatter(logging.Formatter):
@@ -58,8 +59,9 @@ def log_to_stderr() -> None:
             return continued(super().format(record))
 
     handler = logging.StreamHandler()
-    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    name = app.replace("%", "%%") + " " * bool(app)
+    handler.setFormatter(Formatter(f"%(asctime)s {name}%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 class HarmlessText(io.TextIOWrapper):

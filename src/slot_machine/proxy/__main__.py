@@ -1,4 +1,4 @@
-"""`python -m slot_machine.proxy SETTINGS`: a worker. The daemon starts it."""
+"""`python -m slot_machine.proxy SETTINGS APP NUMBER`: a worker. The daemon starts it."""
 
 import asyncio
 import resource
@@ -10,6 +10,7 @@ import msgspec
 import uvloop
 
 from slot_machine.host import printing
+from slot_machine.host.process import title
 from slot_machine.proxy.control import ControlConnection
 from slot_machine.proxy.server import DataPlaneServer
 from slot_machine.proxy.shared import Shared
@@ -52,4 +53,5 @@ def main(settings: Settings) -> None:
 
 if __name__ == "__main__":
     printing.guard()
+    title.show(sys.argv[2], f"proxy {sys.argv[3]}")
     main(msgspec.json.decode(sys.argv[1], type=Settings))

@@ -43,12 +43,13 @@ class DataPlane:
     send requests.
     """
 
-    def __init__(self, data: Path, settings: Settings, workers: int) -> None:
+    def __init__(self, data: Path, settings: Settings, workers: int, app: str = "") -> None:
         """The file descriptors and the route in `settings` are filled in for each worker that starts."""
         self._data = data
         self._listeners: Mapping[str, socket.socket] = {}
         self._settings = settings
         self._size = workers
+        self._app = app
         self._routed = Route(None)
         self._holding = False
         self._hold_s = settings.limits.hold_s
@@ -177,7 +178,7 @@ class DataPlane:
         return _addresses(found.introduction.listeners) == _addresses(self._listeners)
 
     def _worker(self, path: Path) -> "Worker":
-        return Worker(path, self._listeners, self._current)
+        return Worker(path, self._listeners, self._current, self._app)
 
     def _socket_path(self, number: int) -> Path:
         return self._data / f"proxy-{number}.sock"

@@ -32,7 +32,8 @@ class Handover:
     `reason` says why the next deploy must stop the old version first. It is empty if that is not necessary.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, app: str) -> None:
+        self._app = app
         self.reason = ""
         self._data = data
         self._path = data / SOCKET_NAME
@@ -183,7 +184,7 @@ class Handover:
     async def _launch(self) -> Remote:
         with listening(self._path) as control:
             self._session = Session.start(
-                python.module("slot_machine.handover", str(control.fileno())),
+                python.module("slot_machine.handover", str(control.fileno()), self._app),
                 cwd=python.FOLDER,
                 env=environment.inherited(),
                 output=sys.stderr.fileno(),

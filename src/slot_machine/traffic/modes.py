@@ -172,6 +172,6 @@ class NoProxy(Mode):
 def mode_of(config: DaemonConfig, folder: Path, data: Path, *, proxy: bool) -> Mode:
     """`folder` is that of the configuration."""
     if not proxy:
-        return NoProxy(config, data, Handover(data))
-    plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config))
+        return NoProxy(config, data, Handover(data, config.name or ""))
+    plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config), config.name or "")
     return Proxy(config, data, plane)

@@ -75,7 +75,9 @@ class Worker:
         path: Path,
         listeners: Mapping[str, socket.socket],
         settings: Callable[[], Settings],
+        app: str,
     ) -> None:
+        self._app = app
         self.restarts = 0
         self.lost = 0
         self._path = path
@@ -115,6 +117,7 @@ class Worker:
         self._forget_gauge()
         self._gauge_fd = gauge.create()
         self._counts_minutes = True
+        number = self._path.stem.rpartition("-")[2]
         with listening(self._path) as control:
             settings = msgspec.structs.replace(
                 self._settings(),
@@ -123,7 +126,7 @@ class Worker:
                 listener_fds={name: listener.fileno() for name, listener in self._listeners.items()},
             )
             self._session = Session.start(
-                python.module("slot_machine.proxy", msgspec.json.encode(settings).decode()),
+                python.module("slot_machine.proxy", msgspec.json.encode(settings).decode(), self._app, number),
                 cwd=python.FOLDER,
                 env={**BUFFERS_KEPT, **environment.inherited()},
                 output=sys.stderr.fileno(),

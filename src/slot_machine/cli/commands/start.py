@@ -49,4 +49,5 @@ def command(
 
     printing.log_to_stderr()
     options = start.options(config_file, repo, data, api_port, proxy=not no_proxy, rebuild_state=rebuild_state)
+    printing.log_to_stderr(options.config.daemon.name or "")
     start.run(options, config_file, only_check=check)
