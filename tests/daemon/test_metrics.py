@@ -13,16 +13,20 @@ def test_any_text_may_be_a_labels_value() -> None:
     value = 'a "quoted" back\\slash\\n,{}\nnew line'
     metric.add(3, answer=value)
 
-    (family,) = text_string_to_metric_families("\n".join(metric.lines) + "\n")
+    (family,) = text_string_to_metric_families("\n".join(metric.lines_of("shop")) + "\n")
 
     (sample,) = family.samples
     assert (family.type, family.documentation) == ("counter", "Of the live app")
-    assert (sample.name, sample.labels, sample.value) == ("slot_machine_checks_total", {"answer": value}, 3)
+    assert (sample.name, sample.labels, sample.value) == (
+        "slot_machine_checks_total",
+        {"app": "shop", "answer": value},
+        3,
+    )
 
 
 @pytest.mark.parametrize("value", [0, 0.25, 1e-9, 123_456_789_012_345_678, True])
 def test_value_is_a_number_in_go(value: float) -> None:
-    (family,) = text_string_to_metric_families("\n".join(Metric("gauge", "a", "", value).lines) + "\n")
+    (family,) = text_string_to_metric_families("\n".join(Metric("gauge", "a", "", value).lines_of("shop")) + "\n")
 
     assert family.samples[0].value == float(value)
 
@@ -32,7 +36,7 @@ def test_requests_are_counted_by_slot_and_status() -> None:
     for seconds in (0.002, 0.3, 60):
         totals.observe(200, seconds, 10, 20)
 
-    lines = [line for metric in _requests(Measured({"a": totals}, 0, 0, 0, [])) for line in metric.lines]
+    lines = [line for metric in _requests(Measured({"a": totals}, 0, 0, 0, [])) for line in metric.lines_of("shop")]
 
     families = {family.name: family for family in text_string_to_metric_families("\n".join(lines) + "\n")}
     latency = families["slot_machine_request_seconds"]

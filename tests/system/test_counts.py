@@ -19,11 +19,11 @@ UNTOUCHED = {"finished": 0, "replayed": 0, "held": 0, "refused": 0, "cut": 0, "c
 
 
 def metrics(site: Site) -> dict[tuple[str, ...], float]:
-    """Samples by their name and the values of their labels, in the order of the labels' names."""
+    """Samples by their name and the values of their labels but `app`, in the order of the labels' names."""
     _, text = exchange(site.api_port, "GET", "/metrics")
     families = text_string_to_metric_families(text.decode())
     return {
-        (sample.name, *dict(sorted(sample.labels.items())).values()): sample.value
+        (sample.name, *(value for label, value in sorted(sample.labels.items()) if label != "app")): sample.value
         for family in families
         for sample in family.samples
     }

@@ -29,12 +29,12 @@ BUCKETS = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
 ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
-async def render(supervisor: Supervisor, jobs: Jobs, mode: Mode) -> bytes:
-    """Counters begin at 0 with the daemon, those of requests with their data-plane process."""
+async def render(app: str, supervisor: Supervisor, jobs: Jobs, mode: Mode) -> bytes:
+    """Counters begin at 0 with the daemon, those of requests with their data-plane process. `app` is a label of all."""
     measured = await mode.measure()
     of_requests = _requests(measured) if measured else ()
     metrics = [*_processes(supervisor, measured or NOTHING), *_jobs(jobs), *of_requests]
-    return "".join(f"{line}\n" for metric in metrics for line in metric.lines).encode()
+    return "".join(f"{line}\n" for metric in metrics for line in metric.lines_of(app)).encode()
 
 
 class Metric:
@@ -44,14 +44,23 @@ class Metric:
         self, kind: Literal["counter", "gauge", "histogram"], name: str, words: str, value: float | None = None
     ) -> None:
         self._name = f"{PREFIX}_{name}"
-        self.lines = [f"# HELP {self._name} {words}", f"# TYPE {self._name} {kind}"]
+        self._head = [f"# HELP {self._name} {words}", f"# TYPE {self._name} {kind}"]
+        self._samples: list[tuple[str, str, float]] = []
         if value is not None:
             self.add(value)
 
     def add(self, value: float, part: str = "", **labels: str) -> None:
         """`part` is one of a histogram, such as `_sum`."""
         shown = ",".join(f'{name}="{labels[name].translate(ESCAPED)}"' for name in sorted(labels))
-        self.lines.append(f"{self._name}{part}{shown and f'{{{shown}}}'} {float(value)!r}")
+        self._samples.append((part, shown, float(value)))
+
+    def lines_of(self, app: str) -> list[str]:
+        label = f'app="{app.translate(ESCAPED)}"'
+        samples = [
+            f"{self._name}{part}{{{f'{label},{shown}' if shown else label}}} {value!r}"
+            for part, shown, value in self._samples
+        ]
+        return [*self._head, *samples]
 
 
 def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:

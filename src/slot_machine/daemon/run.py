@@ -175,7 +175,7 @@ def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Cal
     return Api(
         app.deployer,
         lambda: status.gather(app, entry.name, entry.port, reloads),
-        lambda: metrics.render(app.supervisor, app.jobs, app.mode),
+        lambda: metrics.render(entry.name, app.supervisor, app.jobs, app.mode),
         reload_now,
         partial(_renew, options, reload_now),
         Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry),
