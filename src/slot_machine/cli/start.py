@@ -33,6 +33,11 @@ def options(
         raise ConfigError(
             'strategy "replace" needs the proxy, which holds the requests', "leave out --no-proxy, or strategy"
         )
+    if not proxy and config.daemon.bind:
+        raise ConfigError(
+            "bind needs the proxy: with --no-proxy the app itself listens",
+            "leave out --no-proxy, or leave out bind and tell the app where to listen",
+        )
     timezone.find(config.daemon.cron_timezone)
     config_file = config_file.resolve()
     folder = config_file.parent

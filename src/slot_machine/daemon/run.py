@@ -155,7 +155,8 @@ async def _serve(
             published = tasks.create_task(publication.keep(entry))
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
             config = options.config.daemon
-            log.info("ready: app on port %d (%s), API on 127.0.0.1:%d", config.port, app.mode.name, config.api_port)
+            where = f"{config.bind} port {config.port}" if config.bind else f"port {config.port}"
+            log.info("ready: app on %s (%s), API on 127.0.0.1:%d", where, app.mode.name, config.api_port)
         await end
         for task in filter(None, (on_signal, published)):
             task.cancel()

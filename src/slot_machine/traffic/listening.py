@@ -1,8 +1,9 @@
 """The public listeners, and what the data plane is told when it starts."""
 
+import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slot_machine import __version__
@@ -11,6 +12,8 @@ from slot_machine.core.upstream import INTERNAL, PUBLIC
 from slot_machine.host.network import ports
 from slot_machine.proxy.wire import Limits, Settings
 from slot_machine.traffic.worker import Left
+
+log = logging.getLogger(__name__)
 
 
 def listeners(config: DaemonConfig, left: Sequence[Left]) -> dict[str, socket.socket]:
@@ -27,8 +30,24 @@ def listeners(config: DaemonConfig, left: Sequence[Left]) -> dict[str, socket.so
             # socket.dup() would make the socket blocking, for the workers too.
             return {name: socket.socket(fileno=os.dup(listener.fileno())) for name, listener in listeners.items()}
     return {
-        name: ports.bind_public(port) if name == PUBLIC else ports.bind_loopback(port) for name, port in wanted.items()
+        name: ports.bind_public(port, config.bind) if name == PUBLIC else ports.bind_loopback(port)
+        for name, port in wanted.items()
     }
+
+
+def warn_of_address(config: DaemonConfig, listeners: Mapping[str, socket.socket]) -> None:
+    """Listeners are taken over as they are from workers of a killed daemon, and from an image that did not know `bind`.
+
+    A second socket could not be bound beside them.
+    """
+    public = listeners[PUBLIC]
+    if not ports.is_at(public, config.bind):
+        log.error(
+            "port %d still listens on %s, not on %s as `bind` says: stop the daemon and start it again",
+            config.port,
+            public.getsockname()[0],
+            config.bind or "all interfaces",
+        )
 
 
 def settings(config: DaemonConfig, folder: Path, data: Path) -> Settings:

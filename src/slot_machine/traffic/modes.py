@@ -43,6 +43,7 @@ class Proxy(Mode):
         return listening.listeners(self._config, left)
 
     async def open(self, listeners: Mapping[str, socket], left: Sequence[Left], *, renew: bool) -> None:
+        listening.warn_of_address(self._config, listeners)
         await self._plane.start(listeners, left, renew=renew)
 
     async def close(self) -> None:

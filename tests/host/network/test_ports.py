@@ -91,3 +91,17 @@ def test_port_that_was_tried_in_vain_is_named_with_its_holder(monkeypatch: pytes
         pytest.raises(OSError, match=rf"no free port .*; {port}, .* is held by pid 7 \(other {port}\)"),
     ):
         ports.fresh(set())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0:0:0:0:0:0:0:1", "0.0.0.0", ""])
+def test_public_port_is_bound_to_one_address(address: str) -> None:
+    with closing(ports.bind_public(free_port(), address)) as listener:
+        assert ports.is_at(listener, address)
+        assert ports.is_at(listener, "") == (address in ("", "0.0.0.0"))
+        assert not ports.is_at(listener, "127.0.0.2")
+
+
+def test_address_that_the_machine_does_not_have() -> None:
+    with pytest.raises(StartRefused, match="cannot listen on 192\\.0\\.2\\.1, port ") as refused:
+        ports.bind_public(free_port(), "192.0.2.1")
+    assert refused.value.hint == "name an address of this machine in `bind`"

@@ -5,6 +5,7 @@ import errno
 import os
 import random
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 
 from slot_machine.core.errors import StartRefused
@@ -16,6 +17,7 @@ HELD = (sockdiag.LISTEN, sockdiag.BOUND)
 
 LOWEST = 20_000
 FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+EVERYWHERE = ("0.0.0.0", "::")
 HOSTS = tuple(host for _, host in FAMILIES)
 
 
@@ -84,8 +86,13 @@ def listening_host(port: int) -> str | None:
     return None
 
 
-def bind_public(port: int) -> socket.socket:
-    """A socket for all interfaces, with IPv4 and, if the machine has it, IPv6. Raises StartRefused."""
+def bind_public(port: int, address: str = "") -> socket.socket:
+    """A socket for that address; else for all interfaces, with IPv4 and, if the machine has it, IPv6.
+
+    Raises StartRefused.
+    """
+    if address:
+        return _bind(socket.AF_INET6 if ":" in address else socket.AF_INET, address, port)
     if socket.has_dualstack_ipv6():
         try:
             return _bind(socket.AF_INET6, "::", port)
@@ -109,8 +116,14 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise _refusal(port, error) from error
+        raise _refusal(port, error, host) from error
     return listener
+
+
+def is_at(listener: socket.socket, address: str) -> bool:
+    """Whether the socket is bound to that address; without one, to all interfaces."""
+    host = listener.getsockname()[0]
+    return ip_address(host) == ip_address(address) if address else host in EVERYWHERE
 
 
 def listen(listener: socket.socket) -> None:
@@ -121,7 +134,10 @@ def listen(listener: socket.socket) -> None:
         raise _refusal(listener.getsockname()[1], error) from error
 
 
-def _refusal(port: int, error: OSError) -> StartRefused:
+def _refusal(port: int, error: OSError, host: str = "") -> StartRefused:
+    if error.errno == errno.EADDRNOTAVAIL:
+        hint = "name an address of this machine in `bind`"
+        return StartRefused(f"cannot listen on {host}, port {port}: {error.strerror}", hint)
     hint = f"free port {port}, or choose another in slot-machine.json"
     by = used_by(port) if error.errno == errno.EADDRINUSE else ""
     return StartRefused(f"cannot listen on port {port}: {error.strerror}{by and f' by {by}'}", hint)
