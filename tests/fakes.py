@@ -410,6 +410,8 @@ class Trees:
 
     async def resolve(self, commitish: str) -> str:
         await self._faults.step("resolve")
+        if commitish in COMMITS.values():
+            return commitish
         if commitish not in COMMITS:
             raise CommitNotFound(f"no commit {commitish}")
         return COMMITS[commitish]

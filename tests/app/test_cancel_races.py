@@ -37,6 +37,7 @@ CANCELLED = (
     "deploy that fails",
     "deploy without traffic",
     "rollback",
+    "rollback further",
     "restart",
 )
 

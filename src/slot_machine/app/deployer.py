@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Coroutine, Iterable
+from typing import Literal, NamedTuple, TypeVar
 
+from slot_machine.app.already_live import AlreadyLive
 from slot_machine.app.attempt import Report, RunningAttempt
 from slot_machine.app.attempts import Attempts
 from slot_machine.app.commits import Commits
@@ -22,6 +23,7 @@ from slot_machine.app.rollout import Rollout
 from slot_machine.app.seams import Starter, TrafficMode, Trees
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.app.targets import Targets
 from slot_machine.app.undo import Undo
 from slot_machine.core import own_limits
 from slot_machine.core.errors import NothingToRestart, NothingToRollBackTo, SlotMachineError, Stopping
@@ -59,6 +61,8 @@ PLAIN = Wishes()
 
 Outcome = Done | Unchanged | SlotMachineError
 
+T = TypeVar("T")
+
 
 class Deployer:
     def __init__(
@@ -92,6 +96,8 @@ class Deployer:
         supervisor.on_restart = self._inspection.begin
         self.rollout = Rollout(store, slots, launcher, mode, supervisor)
         self._placing = Placing(store, slots, preflight, spare_tree)
+        self._targets = Targets(store, worktrees, configurations)
+        self._already_live = AlreadyLive(store, worktrees, configurations, launcher, supervisor)
         self.recovery = Recovery(
             store,
             slots,
@@ -133,7 +139,7 @@ class Deployer:
         self.operations.check_free()
 
         async def story() -> Done | Unchanged:
-            if wishes.if_changed and (live := await self._unchanged(commitish)):
+            if wishes.if_changed and (live := await self._found(self._already_live.find(commitish))):
                 previous = self.state.previous
                 return Unchanged(live, previous.commit if previous else "")
             async with self.attempts.begin("deploy", trigger, report, origin) as attempt:
@@ -158,23 +164,30 @@ class Deployer:
 
         return self.operations.begin(story())
 
-    def rollback(self, trigger: str, report: Report, origin: Origin = UNKNOWN) -> "asyncio.Task[Outcome]":
-        """Like `deploy`. Raises Busy, Stopping, NothingToRollBackTo."""
+    def rollback(self, trigger: str, report: Report, origin: Origin = UNKNOWN, to: str = "") -> "asyncio.Task[Outcome]":
+        """To the previous version, or to the version that `to` names as `Targets` says.
+
+        Like `deploy`. Raises Busy, Stopping, NothingToRollBackTo.
+        """
         self.operations.check_free()
         previous = self.state.previous
-        if not previous:
+        if not previous and not to:
             raise NothingToRollBackTo("there is no previous version to roll back to", "deploy one")
 
         async def story() -> Done:
+            version = await self._found(self._targets.version(to)) if to else previous
+            assert version
             async with self.attempts.begin("rollback", trigger, report, origin) as attempt:
-                attempt.describe(self.commits.known(previous.commit))
-                attempt.aim(previous)
-                if released := self.attempts.released_since(previous):
-                    what = f"release commands ran since {describe(previous)} was deployed, and are not undone"
+                attempt.describe(self.commits.known(version.commit))
+                attempt.aim(version)
+                if released := self.attempts.released_since(version):
+                    what = f"release commands ran since {describe(version)} was deployed, and are not undone"
                     attempt.warn(f"{what}: {in_words(released)}")
-                self._check_environment(attempt, previous)
-                usable = await self._slots.untouched(attempt, previous)
-                version = previous if usable else self._placing.place_again(attempt, previous)
+                self._check_environment(attempt, version)
+                if version != previous:
+                    return await self._roll_back_further(attempt, version)
+                usable = await self._slots.untouched(attempt, version)
+                version = version if usable else self._placing.place_again(attempt, version)
                 event = await self._placing.make_ready(attempt, version, usable=usable)
                 return await self._go_live(attempt, event, version)
 
@@ -240,28 +253,22 @@ class Deployer:
         await self._supervisor.let_go()
         self._inspection.cancel()
 
-    async def _unchanged(self, commitish: str) -> Version | None:
-        """The live version, if it is healthy and a deploy would neither change its code nor what it is started with.
-
-        Raises Stopping.
-        """
-        live = self.state.live
-        if not live or not self._supervisor.healthy:
-            return None
+    async def _found(self, finding: Coroutine[None, None, T]) -> T:
+        """What is looked for before the attempt begins. Raises Stopping if the daemon stops meanwhile."""
         try:
-            if await self._worktrees.resolve(commitish) != live.commit:
-                return None
-            config, _ = await self._configurations.of(live.commit)
-        except SlotMachineError:
-            return None  # The deploy will say what is wrong.
+            return await finding
         except asyncio.CancelledError:
             if self.operations.ending:
                 raise Stopping from None
             raise
-        release = self._supervisor.release
-        if not release or not release.running or config != live.config:
-            return None
-        return live if release.web.env_digest == self._launcher.env_file_digest() else None
+
+    async def _roll_back_further(self, attempt: RunningAttempt, version: Version) -> Done:
+        """To a version that no slot has any more."""
+        attempt.on(Event.PREPARE_AGAIN, describe(version))
+        version = await self._placing.place(attempt, version)
+        await self._check_memory(attempt, version)
+        await self._slots.prepare(attempt, version)
+        return await self._go_live(attempt, Event.PREPARED, version)
 
     def _check_environment(self, attempt: RunningAttempt, version: Version) -> None:
         """Before anything is touched. Raises StageFailed."""

@@ -73,8 +73,8 @@ class Client:
         wishes: Json = {"commit": commit, "setup": setup, "if_changed": if_changed, "ref": ref}
         return self._call("POST", "/deploy", wishes | _asked(by, message))
 
-    def rollback(self, *, by: str = "", message: str = "") -> Iterator[Json]:
-        return self._call("POST", "/rollback", _asked(by, message))
+    def rollback(self, to: str = "", *, by: str = "", message: str = "") -> Iterator[Json]:
+        return self._call("POST", "/rollback", {"to": to} | _asked(by, message))
 
     def restart(self, *, by: str = "", message: str = "") -> Iterator[Json]:
         """If slot-machine.json has changed, the daemon reloads first."""

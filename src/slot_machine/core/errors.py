@@ -12,7 +12,8 @@ SlotMachineError
 │   ├── WrongApp              it was meant for the daemon of another app
 │   ├── CommitNotFound        its commit does not resolve
 │   ├── Busy                  another deploy runs
-│   ├── NothingToRollBackTo   there is no previous version
+│   ├── NothingToRollBackTo   there is no previous version, or it is live already
+│   ├── NeverLive             a rollback is to go to a version that was never live
 │   ├── NothingToRestart      nothing is live
 │   ├── NothingToCancel       nothing runs, or it is too late to cancel it
 │   └── Stopping              the daemon stops
@@ -89,6 +90,10 @@ class Busy(Refused):
 
 
 class NothingToRollBackTo(Refused):
+    pass
+
+
+class NeverLive(Refused):
     pass
 
 

@@ -205,6 +205,13 @@ class Attempt(msgspec.Struct, kw_only=True):
     """For how long the port answered 503 because of it."""
 
     @property
+    def went_live(self) -> bool:
+        """Whether it made its version live. The daemon may have ended right after the switch."""
+        switched = self.stage == Phase.DRAIN and Phase.SWITCH in self.stage_seconds
+        succeeded = self.result == "succeeded" or (self.result == "interrupted" and switched)
+        return succeeded and self.kind in ("deploy", "rollback", "restart", "recovery")
+
+    @property
     def released(self) -> str:
         """The release command that was begun; empty if there was none."""
         begun = self.stage == Phase.RELEASE or Phase.RELEASE in self.stage_seconds

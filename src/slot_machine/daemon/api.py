@@ -18,6 +18,7 @@ from slot_machine.core.errors import (
     CommitNotFound,
     ConfigError,
     Forbidden,
+    NeverLive,
     NothingToCancel,
     NothingToRestart,
     NothingToRollBackTo,
@@ -50,6 +51,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     Cancelled: 409,
     Busy: 409,
     WrongApp: 421,
+    NeverLive: 422,
     CommitNotFound: 422,
     ConfigError: 422,
     StageFailed: 500,
@@ -70,6 +72,12 @@ class DeployBody(Asked):
     commit: str
     setup: bool = False
     if_changed: bool = False
+
+
+class RollbackBody(Asked):
+    """`to` is empty for the previous version."""
+
+    to: str | int = ""
 
 
 class CancelBody(msgspec.Struct):
@@ -203,9 +211,10 @@ class Api:
         )
 
     async def _rollback(self, request: Request) -> Response:
-        body = _decoded(await request.body() or b"{}", Asked, '{"by": "somebody"}')
+        body = _decoded(await request.body() or b"{}", RollbackBody, '{"to": "12"}')
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
-        return await self._follow(request, lambda report: self._deployer.rollback(trigger, report, origin))
+        to = str(body.to)
+        return await self._follow(request, lambda report: self._deployer.rollback(trigger, report, origin, to))
 
     async def _restart(self, request: Request) -> Response:
         """If the daemon's file has changed, it reloads first, and the client is to ask again."""

@@ -1,0 +1,218 @@
+"""To which versions a rollback may go, on a machine in memory."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from slot_machine.app.deployer import Done, Outcome
+from slot_machine.core.errors import CommitNotFound, NeverLive, NothingToRollBackTo, StageFailed, Stopping
+from slot_machine.core.model import Attempt, State
+from slot_machine.core.phases import Phase
+from tests.app.stories import (
+    ALL_COMMANDS,
+    STRATEGIES,
+    WITHOUT_PROBES,
+    b_is_live,
+    c_is_live,
+    check_rest,
+    deploy,
+    failed_deploy,
+    ignored,
+    machine,
+    restart,
+    rollback,
+)
+from tests.fakes import COMMITS, Machine, run
+
+A, B, C = (COMMITS[name] for name in "abc")
+
+
+async def back_to(machine: Machine, to: str) -> Outcome:
+    return await machine.deployer.rollback("cli", ignored, to=to)
+
+
+def live_and_previous(machine: Machine) -> tuple[str, str]:
+    state = machine.store.state()
+    assert state.live
+    assert state.previous
+    return state.live.commit, state.previous.commit
+
+
+def tell(data: Path, story: Callable[[Machine], Awaitable[None]], **config: object) -> None:
+    async def told() -> None:
+        async with machine(data, WITHOUT_PROBES | config) as made:
+            await c_is_live(made)
+            made.faults.names.clear()
+            await story(made)
+            check_rest(made, "")
+
+    run(told())
+
+
+@STRATEGIES
+@pytest.mark.parametrize("to", ["1", "aaaa", A, "a"], ids=["id", "prefix", "hash", "ref"])
+def test_version_that_no_slot_has_is_prepared_again(tmp_path: Path, strategy: str, to: str) -> None:
+    async def story(made: Machine) -> None:
+        made.shell.ran.clear()
+        outcome = await back_to(made, to)
+
+        assert isinstance(outcome, Done)
+        assert (outcome.kind, outcome.version.commit) == ("rollback", A)
+        assert live_and_previous(made) == (A, C)
+        assert made.shell.ran == ["setup", "build"], "no release command runs"
+        (last,) = made.store.attempts(1)
+        assert (last.kind, last.commit, last.result) == ("rollback", A, "succeeded")
+        assert isinstance(await rollback(made), Done)
+        assert live_and_previous(made) == (C, A)
+
+    tell(tmp_path, story, strategy=strategy, **ALL_COMMANDS)
+
+
+def test_previous_version_comes_from_its_slot(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        assert isinstance(await back_to(made, "bbbb"), Done)
+        assert "checkout" not in made.faults.names
+        assert live_and_previous(made) == (B, C)
+
+    tell(tmp_path, story)
+
+
+def test_version_comes_back_with_its_own_configuration(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        made.trees.files[A] = b'{"start_command": "other"}'
+        outcome = await back_to(made, "1")
+        assert isinstance(outcome, Done)
+        assert outcome.version.config.start_command == "app"
+
+    tell(tmp_path, story)
+
+
+def test_versions_of_one_commit_are_told_apart_by_their_attempts(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        made.trees.files[C] = b'{"start_command": "another"}'
+        assert isinstance(await deploy(made, "c"), Done)
+        outcome = await back_to(made, "3")
+        assert isinstance(outcome, Done)
+        assert (outcome.version.commit, outcome.version.config.start_command) == (C, "app")
+        assert live_and_previous(made) == (C, B)
+
+    tell(tmp_path, story)
+
+
+def test_version_without_a_known_configuration_gets_that_of_its_commit(tmp_path: Path) -> None:
+    """As an early release has left it in the history."""
+
+    async def story(made: Machine) -> None:
+        first = made.store.attempt(1)
+        assert first
+        made.store.save_attempt(msgspec.structs.replace(first, config=""))
+        made.trees.files[A] = b'{"start_command": "of its file"}'
+        outcome = await back_to(made, A)
+        assert isinstance(outcome, Done)
+        assert outcome.version.config.start_command == "of its file"
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("to", ["4", "dddd", "d", "99", "nothing", "--help", "cc", "-", "0"])
+def test_what_was_never_live_is_refused_with_a_list_of_what_was(tmp_path: Path, to: str) -> None:
+    async def story(made: Machine) -> None:
+        made.launcher.failures.append(StageFailed("health", "it answered 500"))
+        assert isinstance(await deploy(made, "d"), StageFailed)
+        made.faults.names.clear()
+        outcome = await back_to(made, to)
+
+        assert isinstance(outcome, NeverLive)
+        first, *listed = outcome.hint.splitlines()
+        assert first.startswith("`slot-machine rollback ID`")
+        assert [line.split()[:2] for line in listed] == [["2", B[:8]], ["1", A[:8]]]
+        assert ("attempt 4 (deploy of dddddddd, failed)" in str(outcome)) == (to == "4")
+        assert set(made.faults.names) <= {"resolve"}, "nothing was begun"
+        assert len(made.store.attempts(99)) == 4
+
+    tell(tmp_path, story)
+
+
+def test_live_version_is_refused(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        for to in ("3", C):
+            outcome = await back_to(made, to)
+            assert isinstance(outcome, NothingToRollBackTo)
+            assert "slot-machine restart" in outcome.hint
+
+    tell(tmp_path, story)
+
+
+def test_what_may_be_several_versions_is_refused(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        (last,) = made.store.attempts(1)
+        for commit in ("abc1" + "1" * 36, "abc1" + "2" * 36, "4" * 40):
+            begun = made.store.begin(last)
+            made.store.save_attempt(msgspec.structs.replace(last, id=begun.id, commit=commit))
+        outcome = await back_to(made, "abc1")
+        assert isinstance(outcome, NeverLive)
+        assert [line.split()[0] for line in outcome.hint.splitlines()[1:]] == ["5", "4"]
+        assert isinstance(await back_to(made, "abc11"), CommitNotFound), "git has lost it"
+
+    tell(tmp_path, story)
+
+
+def test_no_room_fails_the_rollback_in_its_checkout(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        made.deployer._slots.occupancy.ask(lambda _: ["a job"])
+        outcome = await back_to(made, A)
+        assert isinstance(outcome, StageFailed)
+        (last,) = made.store.attempts(1)
+        assert (last.stage, outcome.stage) == (Phase.CHECKOUT, Phase.CHECKOUT)
+        assert live_and_previous(made) == (C, B)
+
+    tell(tmp_path, story)
+
+
+def test_daemon_that_stops_while_it_looks_answers(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            await c_is_live(made)
+            made.faults.names.clear()
+            came = asyncio.Event()
+            made.faults.at, made.faults.strike = 1, came.set
+            begun = made.deployer.rollback("cli", ignored, to=A)
+            await came.wait()
+            await made.deployer.stop()
+            assert isinstance(await begun, Stopping)
+
+    run(story())
+
+
+def test_daemon_killed_after_the_switch_has_made_it_live() -> None:
+    attempt = Attempt(id=1, kind="deploy", trigger="cli", started_at="", stage="drain", result="interrupted")
+    assert not attempt.went_live, "under replace, the old version drains before the switch"
+    attempt.stage_seconds["switch"] = 0.1
+    assert attempt.went_live
+    attempt.result = "failed"
+    assert not attempt.went_live
+
+
+def test_restart_is_no_other_version(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        assert isinstance(await restart(made), Done)
+        assert isinstance(await failed_deploy(made), StageFailed)
+        outcome = await back_to(made, "zzz")
+        assert isinstance(outcome, NeverLive)
+        assert [line.split()[0] for line in outcome.hint.splitlines()[1:]] == ["2", "1"]
+
+    tell(tmp_path, story)
+
+
+def test_nothing_was_ever_live(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            outcome = await back_to(made, "1")
+            assert isinstance(outcome, NeverLive)
+            assert made.store.state() == State()
+            await b_is_live(made)
+
+    run(story())
