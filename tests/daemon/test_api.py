@@ -11,7 +11,6 @@ import pytest
 
 from slot_machine.app.attempt import Report
 from slot_machine.app.deployer import PLAIN, Done, Outcome, Unchanged, Wishes
-from slot_machine.app.notices import NOBODY
 from slot_machine.core.errors import CommitNotFound, Reloading
 from slot_machine.core.model import Printed, Progress, Version
 from slot_machine.core.origin import UNKNOWN, Origin
@@ -70,7 +69,7 @@ def asked(method: str, target: str, body: bytes = b"", **fields: str) -> Request
 def api_with(deployer: Deployer) -> Api:
     unused: Any = None
     told: Any = deployer
-    return Api(told, unused, unused, unused, unused, Guard(Path(), authenticates=False), NOBODY)
+    return Api(told, unused, unused, unused, unused, Guard(Path(), authenticates=False))
 
 
 async def answered(request: Request) -> Response:

@@ -18,6 +18,7 @@ from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.notices import NOBODY, Notices, notices_of
+from slot_machine.app.one_offs import OneOffs
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.recorder import Recorder
 from slot_machine.app.seams import Facts, Shell, Starter, Trees
@@ -92,6 +93,8 @@ class App:
         runs = JobRuns(cron.machine, store, tasks, launcher.masking, notices)
         self.occupancy = slots.occupancy
         self.occupancy.ask(runs.in_tree)
+        self.one_offs = OneOffs(store, slots, launcher, self.supervisor, worktrees.data)
+        self.occupancy.ask(self.one_offs.in_tree)
         self.occupancy.ask(self.supervisor.retirees.in_tree, self.supervisor.retirees.emptied)
         self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)
 

@@ -78,7 +78,7 @@ class Launcher:
         """Starts a run beside the web run of a live release. Raises StageFailed; then it does not run."""
         version = release.version
         self._store.reserve.give_up_if_full()
-        env = self.environment(version, Phase.START, {}) | {"PROCESS": side.name, "PROCESS_INDEX": str(side.index)}
+        env = self.environment(version, Phase.START, {}) | side.variables
         argv, folder = ["/bin/sh", "-c", side.process.command], self._folder(version)
         slot_log = self.open_log(version, Phase.START, side.run)
         try:

@@ -19,6 +19,7 @@ async def end(store: Store, data: Path, left: Sequence[Left], mode: Mode) -> Non
     known = {recorded.identity.mark for recorded in written_down} | {found.session.identity.mark for found in left}
     # Jobs are adopted, or found to have ended.
     known |= {run.identity.mark for _, run in store.runs_under_way()}
+    known |= {one_off.identity.mark for one_off in store.one_offs()}
     for pid in await containment.end_unknown(containment.owner(data), known):
         log.warning("killed process %d, left over from a daemon that was killed", pid)
     for identity, role, _, _, running in written_down:

@@ -126,6 +126,7 @@ class Slots:
         if previous:
             await self._worktrees.protect("previous", previous.commit)
         await self._worktrees.protect("next", version.commit)
+        self.check_free(version.tree)
         self._store.begin_tree(version.tree, reclaim.begin(self._worktrees.path(version.tree)))
         await self.assets.clear(version)
         self.link()

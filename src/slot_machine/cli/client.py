@@ -54,6 +54,8 @@ class Client:
         self._uid = uid
         self._answer_s = answer_s
         self._denied = False
+        self.daemon_uid: int | None = None
+        """The user of the daemon that answered last; None if the answer came over TCP."""
 
     def status(self) -> Json:
         *_, last = self._call("GET", "/status")
@@ -93,6 +95,11 @@ class Client:
         *_, last = self._call("POST", "/notify/test", {})
         return last
 
+    def run(self, program: str, process: str, *, previous: bool) -> Json:
+        """`daemon_uid` is known afterwards."""
+        *_, last = self._call("POST", "/run", {"program": program, "process": process, "previous": previous})
+        return last
+
     def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
         payload = json.dumps(body).encode() if body is not None else b""
         head = (
@@ -120,6 +127,7 @@ class Client:
     def _try(self, request: bytes) -> Iterator[Json]:
         with self._connected() as connection:
             connection.settimeout(self._answer_s)
+            self.daemon_uid = _listener(connection) if connection.family == socket.AF_UNIX else None
             connection.sendall(request)
             with connection.makefile("rb") as reply:
                 _check_final(reply)
@@ -206,7 +214,7 @@ def _connected_to(data: str, uid: int | None) -> socket.socket:
         # The path of a Unix socket may have at most 107 bytes (unix(7)).
         connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bytes(struct.calcsize("ll")))
-        _, listens, _ = struct.unpack("iii", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS))
+        listens = _listener(connection)
         if uid not in (None, listens):
             raise ConnectionRefusedError(f"what listens there belongs to user {listens}")
     except BaseException:
@@ -215,6 +223,12 @@ def _connected_to(data: str, uid: int | None) -> socket.socket:
     finally:
         os.close(folder)
     return connection
+
+
+def _listener(connection: socket.socket) -> int:
+    """The uid of the process that made the socket."""
+    _, uid, _ = struct.unpack("iii", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS))
+    return int(uid)
 
 
 def _owner(data: str) -> str:

@@ -25,6 +25,8 @@ COMMANDS = {
     "start": "start",
     "status": "status",
     "version": "version",
+    "run": "run",
+    "exec": "run",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 

@@ -110,10 +110,15 @@ def _receiver(receiver: Json) -> str:
     return f"{receiver['target']} told at {receiver['last']}" if receiver["last"] else str(receiver["target"])
 
 
+def _one_off(run: Json) -> str:
+    return f"run {run['program']} in {str(run['commit'])[:8]} in slot {run['slot']}, pid {run['pid']}"
+
+
 LISTED: "dict[str, Callable[[Json], str]]" = {
     "processes": _side_run,
     "retiring": _retiring,
     "jobs": _job,
+    "one_offs": _one_off,
     "notify": _receiver,
 }
 

@@ -16,6 +16,7 @@ SlotMachineError
 │   ├── NeverLive             a rollback is to go to a version that was never live
 │   ├── NothingToRestart      nothing is live
 │   ├── NothingToCancel       nothing runs, or it is too late to cancel it
+│   ├── NothingLive           there is no version to run a command in
 │   └── Stopping              the daemon stops
 │       └── Reloading             the daemon reloads, and will answer in a moment
 ├── StageFailed           a deploy failed in one of its stages
@@ -102,6 +103,10 @@ class NothingToRestart(Refused):
 
 
 class NothingToCancel(Refused):
+    pass
+
+
+class NothingLive(Refused):
     pass
 
 

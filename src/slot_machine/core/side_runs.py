@@ -17,6 +17,11 @@ class SideRun:
     run: str
     process: Process
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What it has in its environment beside the variables of all processes."""
+        return {"PROCESS": self.name, "PROCESS_INDEX": str(self.index)}
+
 
 def side_runs(config: VersionConfig) -> list[SideRun]:
     return [

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from http import HTTPStatus
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
 from slot_machine.app.attempt import Report
 from slot_machine.app.deployer import Deployer, Done, Outcome, Unchanged, Wishes
-from slot_machine.app.notices import Notices
 from slot_machine.core.errors import (
     BadRequest,
     Busy,
@@ -19,6 +18,7 @@ from slot_machine.core.errors import (
     ConfigError,
     Forbidden,
     NeverLive,
+    NothingLive,
     NothingToCancel,
     NothingToRestart,
     NothingToRollBackTo,
@@ -36,9 +36,11 @@ from slot_machine.daemon.caller import Asked
 from slot_machine.daemon.connection import NO_FIELDS, HttpError, Request, Response
 from slot_machine.daemon.follower import Follower
 from slot_machine.daemon.guard import Guard
+from slot_machine.daemon.replies import NO_ROUTES, Handler, Routes
+from slot_machine.daemon.replies import decoded as _decoded
+from slot_machine.daemon.replies import in_json as _json
 from slot_machine.daemon.status import Status
 
-JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 STATUSES: dict[type[SlotMachineError], int] = {
@@ -48,6 +50,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     NothingToRollBackTo: 409,
     NothingToRestart: 409,
     NothingToCancel: 409,
+    NothingLive: 409,
     Cancelled: 409,
     Busy: 409,
     WrongApp: 421,
@@ -59,9 +62,6 @@ STATUSES: dict[type[SlotMachineError], int] = {
     Reloading: 503,
 }
 
-T = TypeVar("T")
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 log = logging.getLogger(__name__)
 
@@ -132,16 +132,18 @@ class Api:
         reload: Callable[[], Awaitable[None]],
         renew: Callable[[], Awaitable[list[str]]],
         guard: Guard,
-        notices: Notices,
+        more: Routes = NO_ROUTES,
     ) -> None:
-        """`renew` reloads if the daemon's file has changed; then it raises Reloading. Else it returns warnings."""
+        """`renew` reloads if the daemon's file has changed; then it raises Reloading. Else it returns warnings.
+
+        `more` are the routes of features that have a module of their own.
+        """
         self._deployer = deployer
         self._status = status
         self._measure = measure
         self._reload = reload
         self._renew = renew
         self._guard = guard
-        self._notices = notices
         self._handlers: dict[str, tuple[str, Handler]] = {
             "/": ("GET", self._ready),
             "/status": ("GET", self._get_status),
@@ -152,7 +154,7 @@ class Api:
             "/restart": ("POST", self._restart),
             "/cancel": ("POST", self._cancel),
             "/reload": ("POST", self._post_reload),
-            "/notify/test": ("POST", self._test_notices),
+            **more,
         }
 
     async def answer(self, request: Request) -> Response:
@@ -233,9 +235,6 @@ class Api:
         await self._reload()
         return _json({"success": True}, 202)
 
-    async def _test_notices(self, _: Request) -> Response:
-        return _json({"success": True, "notify": await self._notices.test()}, 200)
-
     async def _follow(self, request: Request, begin: Callable[[Report], "asyncio.Task[Outcome]"]) -> Response:
         """Answers when the operation has ended, or streams its progress. The operation goes on if the client leaves.
 
@@ -249,14 +248,6 @@ class Api:
         if not await follower.resolved():
             return _response(task.result())
         return Response(200, _progress(follower, task), NDJSON)
-
-
-def _decoded(body: bytes, shape: type[T], example: str) -> T:
-    """Raises BadRequest."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"bad body: {error}", f"send {example}") from None
 
 
 async def _progress(follower: Follower, task: "asyncio.Task[Outcome]") -> AsyncGenerator[bytes, None]:
@@ -290,7 +281,3 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
         return UnchangedReply(True, live.slot, live.commit, "", (), outcome.previous_commit)
     error = "\n".join([str(outcome), *(f"  | {line}" for line in outcome.output)])
     return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output), outcome.warnings)
-
-
-def _json(body: object, status: int, fields: Mapping[str, str] = NO_FIELDS) -> Response:
-    return Response(status, msgspec.json.encode(body), JSON, fields)

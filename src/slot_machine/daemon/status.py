@@ -10,7 +10,8 @@ from slot_machine.app.jobs import JobStatus
 from slot_machine.app.outbox import Receiver
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Version
-from slot_machine.daemon import side_status
+from slot_machine.daemon import one_offs, side_status
+from slot_machine.daemon.one_offs import OneOffStatus
 from slot_machine.daemon.side_status import RetiringStatus, SideStatus
 
 
@@ -51,6 +52,8 @@ class Status(msgspec.Struct, kw_only=True):
     """By path of shared data: `linked`, or `missing` or `replaced` if the live version does not use it."""
     notify: list[Receiver]
     """Where notices go, and what came of the latest one."""
+    one_offs: list[OneOffStatus]
+    """Commands that `slot-machine run` has started and that run."""
 
 
 def gather(app: App, name: str, port: int, reloads: int) -> Status:
@@ -87,6 +90,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         live_config=state.live.config if state.live else "",
         shared=deployer.shared,
         notify=app.notices.receivers,
+        one_offs=one_offs.status(app.one_offs),
     )
 
 
