@@ -19,7 +19,7 @@ from slot_machine.core.notice import Notice
 from slot_machine.core.phases import Phase
 from slot_machine.host.notices import order
 from slot_machine.host.notices.order import WEB, End, Order
-from slot_machine.host.process import commands, environment
+from slot_machine.host.process import commands, env_file, environment
 from slot_machine.host.process.session import describe_exit
 
 HOOK_LIMIT_S = 300.0
@@ -93,13 +93,13 @@ class Address:
             raise NotDelivered(said.strip() or f"the delivery ended with {describe_exit(code)}")
 
     def _address(self) -> str:
-        """Raises NotDelivered, and what `environment.read_env_file` raises."""
+        """Raises NotDelivered, and what `env_file.read_env_file` raises."""
         if not self.text.startswith("$"):
             return self.text
         name, path = self.text[1:], self.around.env_file
         try:
-            variables = environment.read_env_file(path) if path else {}
-        except (UnicodeDecodeError, environment.BadLine):
+            variables = env_file.read_env_file(path) if path else {}
+        except (UnicodeDecodeError, env_file.BadLine):
             raise NotDelivered(f"cannot read env_file {path}", "correct it") from None
         address = variables.get(name) or os.environ.get(name, "")
         if not address:

@@ -26,7 +26,7 @@ from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network import health, probe
 from slot_machine.host.network.listeners import Foreign
 from slot_machine.host.network.probe import Answer, Probe
-from slot_machine.host.process import environment, proc
+from slot_machine.host.process import env_file, environment, proc
 from slot_machine.host.process.containment import owner
 from slot_machine.host.process.session import Session
 from slot_machine.host.user import rights
@@ -159,7 +159,7 @@ class Launcher:
         """Before a command gets them and can print them."""
         if self.env_file:
             with suppress(*environment.UNREADABLE):
-                self.masking.learn(environment.read_env_file(self.env_file))
+                self.masking.learn(env_file.read_env_file(self.env_file))
 
     async def _launch(
         self, version: Version, release_id: int, on_started: Callable[[], None], arrange: Callable[[int], Start]

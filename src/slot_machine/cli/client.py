@@ -100,6 +100,10 @@ class Client:
         *_, last = self._call("POST", "/run", {"program": program, "process": process, "previous": previous})
         return last
 
+    def env_file(self) -> Json:
+        *_, last = self._call("GET", "/env_file")
+        return last
+
     def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
         payload = json.dumps(body).encode() if body is not None else b""
         head = (

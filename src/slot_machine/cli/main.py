@@ -27,6 +27,7 @@ COMMANDS = {
     "version": "version",
     "run": "run",
     "exec": "run",
+    "env": "env",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 

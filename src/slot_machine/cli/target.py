@@ -47,6 +47,11 @@ def user() -> str:
     return str(_config(path).get("user") or "") if path else ""
 
 
+def configuration() -> str:
+    """The path of the nearest slot-machine.json; empty if there is none. Raises ConfigError."""
+    return _nearest()[0]
+
+
 def here() -> str:
     """The current folder. Raises ConfigError if it was removed, like the tree of an earlier version."""
     try:

@@ -20,6 +20,7 @@ SlotMachineError
 │   └── Stopping              the daemon stops
 │       └── Reloading             the daemon reloads, and will answer in a moment
 ├── StageFailed           a deploy failed in one of its stages
+├── EnvFileError          env_file can't be read, or can't hold what it was to hold; names no value
 ├── GitFailed             git exited with an error
 │   └── GitTimedOut           git did not exit in time
 ├── Cancelled             somebody cancelled a deploy
@@ -126,6 +127,10 @@ class StageFailed(SlotMachineError):
         super().__init__(message, hint)
         self.stage = stage
         self.output = output
+
+
+class EnvFileError(SlotMachineError):
+    pass
 
 
 class GitFailed(SlotMachineError):

@@ -16,7 +16,17 @@ from slot_machine.app.opening import Found, Options
 from slot_machine.app.operations import Operations
 from slot_machine.core.config import FIXED
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
-from slot_machine.daemon import configuration, datafolder, metrics, notify, one_offs, publication, reload, status
+from slot_machine.daemon import (
+    configuration,
+    datafolder,
+    env_file,
+    metrics,
+    notify,
+    one_offs,
+    publication,
+    reload,
+    status,
+)
 from slot_machine.daemon.api import Api
 from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.lock import locked
@@ -180,7 +190,11 @@ def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Cal
         reload_now,
         partial(_renew, options, reload_now),
         Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry),
-        {**one_offs.routes(app.one_offs), **notify.routes(app.notices)},
+        {
+            **one_offs.routes(app.one_offs),
+            **env_file.routes(options),
+            **notify.routes(app.notices),
+        },
     )
 
 

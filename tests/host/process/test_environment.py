@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
-from slot_machine.host.process.environment import compose, dropped_by_the_shell, read_env_file
+from slot_machine.host.process.env_file import read_env_file
+from slot_machine.host.process.environment import compose, dropped_by_the_shell
 
 NAMES = st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,8}\Z")
 VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="'\\"), max_size=20)
@@ -104,7 +105,7 @@ def test_variables_of_any_locale_reach_a_process_byte_by_byte(tmp_path: Path) ->
     path.write_text("EURO=€\n", encoding="utf-8")
     program = (
         "import subprocess, sys; from pathlib import Path;"
-        "from slot_machine.host.process.environment import read_env_file as read;"
+        "from slot_machine.host.process.env_file import read_env_file as read;"
         "print(subprocess.check_output(['printenv', 'EURO'], env=read(Path(sys.argv[1])) | {'PATH': '/bin:/usr/bin'}))"
     )
     env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

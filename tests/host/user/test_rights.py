@@ -13,7 +13,7 @@ import pytest
 from slot_machine.core.errors import StartRefused
 from slot_machine.host.files import app_files, kept, reclaim, removal
 from slot_machine.host.git import gitdir, trees
-from slot_machine.host.process.environment import read_env_file
+from slot_machine.host.process.env_file import read_env_file
 from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user import rights
 from slot_machine.host.user.rights import acting

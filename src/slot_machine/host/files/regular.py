@@ -68,15 +68,24 @@ def open_owned(path: Path) -> int:
     return fd
 
 
-def _open_without_links(path: Path) -> int:
+def folder_without_links(path: Path) -> int:
+    """An open folder (O_PATH): that of the path, if no part of it is a symlink. Raises OSError."""
     folder = os.open("/", os.O_PATH | os.O_DIRECTORY)
-    *leading, name = Path(os.path.abspath(path)).parts[1:]
     try:
-        for part in leading:
+        for part in Path(os.path.abspath(path)).parts[1:-1]:
             inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        os.close(folder)
+        raise
+    return folder
+
+
+def _open_without_links(path: Path) -> int:
+    folder = folder_without_links(path)
+    try:
+        return os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     finally:
         os.close(folder)
 

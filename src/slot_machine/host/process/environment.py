@@ -3,31 +3,20 @@
 import functools
 import hashlib
 import os
-import re
 import secrets
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dotenv.parser import Binding, parse_stream
-
 from slot_machine.core import git_variables, service_variables, tool_variables
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
-from slot_machine.host.files.regular import open_owned
+from slot_machine.host.process.env_file import IDENTIFIER, BadLine, read_env_file
 from slot_machine.host.user import rights
 
-LONGEST_BYTES = 131_071
-"""Of `NAME=value`: MAX_ARG_STRLEN in execve(2), without the NUL at its end."""
 POINTER_BYTES = 8
 SPARED_BYTES = 16_384
 """Kept free for the command line and for the variables that each start adds."""
-
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-
-
-class BadLine(Exception):
-    """A line of an env file that can't become a variable. The message never contains a value."""
 
 
 UNREADABLE = (OSError, UnicodeDecodeError, BadLine)
@@ -52,13 +41,6 @@ def _of_app() -> dict[str, str]:
 def _of_user(env: dict[str, str]) -> dict[str, str]:
     account = rights.account()
     return account.environment(env) if account else env
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """Skips names without `=`. Expands no `$`. Raises BadLine, OSError, UnicodeDecodeError."""
-    with os.fdopen(open_owned(path), encoding="utf-8-sig") as stream:
-        variables = dict(_variable(binding) for binding in parse_stream(stream) if binding.key or binding.error)
-    return {name: value for name, value in variables.items() if value is not None}
 
 
 def digest(path: Path | None) -> str:
@@ -103,23 +85,6 @@ def dropped_by_the_shell(env: Iterable[str]) -> list[str]:
     """
     odd = [name for name in env if name not in os.environ and not IDENTIFIER.fullmatch(name)]
     return odd if odd and not _shell_keeps_odd_names() else []
-
-
-def _variable(binding: Binding) -> tuple[str, str | None]:
-    text, name, value = binding.original.string, binding.key, binding.value
-    line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
-    if binding.error or name is None:
-        raise BadLine(f"line {line} is not NAME=value, or its quotes do not match")
-    if "=" in name or "\0" in name:
-        raise BadLine(f"line {line}: a name can't contain {'=' if '=' in name else 'a NUL character'}")
-    if value is None:
-        return name, None
-    if "\0" in value:
-        raise BadLine(f"line {line}: {name} contains a NUL character")
-    if len(name.encode()) + 1 + len(value.encode()) > LONGEST_BYTES:
-        raise BadLine(f"line {line}: {name} is longer than the {LONGEST_BYTES} bytes that a variable can have")
-    # The process gets the bytes of the file, whatever encoding the locale has.
-    return os.fsdecode(name.encode()), os.fsdecode(value.encode())
 
 
 def _check_size(env: Mapping[str, str], env_file: Path, stage: str) -> None:
