@@ -16,6 +16,7 @@ from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
 from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import StageFailed
+from slot_machine.core.limits import limits_of
 from slot_machine.core.masking import Masking
 from slot_machine.core.model import WEB, Running, Version
 from slot_machine.core.phases import Phase
@@ -205,9 +206,17 @@ class Launcher:
         return self._run(WEB, release_id, session, Running(version, start.run_id, start.port, start.internal_port))
 
     def _run(self, name: str, release_id: int, session: Session, what: Running) -> Run:
+        self._limit(name, session, what.version)
         slot, listeners = what.version.slot, self._mode.listeners(session)
         last_lines = partial(self.logs.last_lines, slot, name)
         return Run(name, release_id, session, what, self._store, self.logs.file(slot, name).path, listeners, last_lines)
+
+    def _limit(self, name: str, session: Session, version: Version) -> None:
+        """Right after its start; for a run that was taken over, by the configuration of now."""
+        limits = limits_of(name, self._config, version.config)
+        with going_on(f"cannot limit {name} of {describe(version)}"):
+            if not session.limit(limits.hard_bytes, limits.cpu_weight):
+                log.info("%s has no control group for its memory, so only memory_max_mb holds", name)
 
     def _folder(self, version: Version) -> Path:
         return self._data / trees.name(version.tree) / version.config.root

@@ -53,6 +53,13 @@ class SideWatch(Watch):
         self._alone = alone
         self._starts = 0
         self._began_s = 0.0
+        self._renewal = asyncio.Event()
+        self._why = ""
+
+    def renew(self, why: str) -> None:
+        """Lets the run retire, as at a switch, and starts another one."""
+        self._why = why
+        self._renewal.set()
 
     def standing(self, release: Release) -> Standing:
         run = release.runs.get(self.name)
@@ -81,7 +88,11 @@ class SideWatch(Watch):
         return run
 
     async def _until_over(self, release: Release, run: Run) -> None:
+        self._renewal.clear()
         how = await self._watched(release, run)
+        if not how:
+            await self._let_retire(release, run)
+            return
         up_s = _now_s() - self._began_s
         if up_s >= STEADY_AFTER_S:
             self._starts = 1
@@ -93,6 +104,25 @@ class SideWatch(Watch):
             await run.stop(0)
         hint = _hint(self.last_lines) or f"its output is in {run.log}"
         self._tell(f"{run} ended {up_s:.1f} s after its start: {how}; {hint}", worth_a_warning=up_s < STEADY_AFTER_S)
+
+    async def _watch(self, release: Release, run: Run) -> str:
+        ended = asyncio.create_task(super()._watch(release, run))
+        renewal = asyncio.create_task(self._renewal.wait())
+        try:
+            await asyncio.wait({ended, renewal}, return_when=asyncio.FIRST_COMPLETED)
+            return ended.result() if ended.done() else ""
+        finally:
+            for task in (ended, renewal):
+                task.cancel()
+            await asyncio.gather(ended, renewal, return_exceptions=True)
+
+    async def _let_retire(self, release: Release, run: Run) -> None:
+        self.last_exit = self._why
+        self._tell(f"{run} is replaced: {self._why}")
+        del release.runs[self.name]
+        self._retirees.begin([run])
+        if self._alone:
+            await self._retirees.gone([run])
 
     def failed(self, what: str, error: Exception) -> None:
         super().failed(what, error)

@@ -166,6 +166,16 @@ class Supervisor:
             return self._launcher.can_adopt(release)
         return True
 
+    def tell(self, words: str) -> None:
+        """A warning about the live release, for the attempt that made it live."""
+        self._warn_of(self._attempt, words)
+
+    def renew(self, name: str, why: str) -> None:
+        """Replaces a run beside the web run."""
+        watch = self.watches.get(name)
+        if isinstance(watch, SideWatch):
+            watch.renew(why)
+
     async def retry(self, version: Version, why: str) -> None:
         """Starts a version that does not run, after the first delay and until it is healthy."""
         with going_on("cannot tell that nothing is live"):

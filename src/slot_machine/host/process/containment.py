@@ -28,6 +28,10 @@ MARK = "SLOT_MACHINE_RUN"
 """A variable in the environment of every process that a daemon starts. Its value names the daemon and the run."""
 
 GROUP_PREFIX = "slot-machine-"
+SUBGROUP = "slot-machine"
+"""A service's processes are in this group, below its own one, if its unit has `DelegateSubgroup=slot-machine`."""
+LIMITING = ("memory", "cpu")
+"""The controllers that limit."""
 DYING_S = 1.0
 DYING_POLL_S = 0.001
 
@@ -69,6 +73,20 @@ class Cgroup:
                 process.wait()
                 raise
 
+    def limit(self, memory_bytes: int, cpu_weight: int) -> bool:
+        """Limits memory and swap together; 0 is no limit. Returns whether the kernel keeps that limit. Raises OSError.
+
+        `cpu_weight` is relative to 100, which every group has by default.
+        """
+        if (weight := self.path / "cpu.weight").exists():
+            weight.write_text(str(cpu_weight))
+        if not (most := self.path / "memory.max").exists():
+            return not memory_bytes
+        most.write_text(str(memory_bytes or "max"))
+        if (swap := self.path / "memory.swap.max").exists():
+            swap.write_text("0" if memory_bytes else "max")
+        return True
+
     def processes(self) -> list[int]:
         """Pids, without zombies."""
         return [pid for group in self._groups() for pid in _pids(group)]
@@ -102,12 +120,17 @@ class Cgroup:
 
 @functools.cache
 def usable_parent() -> Path | None:
-    """The daemon's own group, if it can make, enter and kill groups in there (Linux 5.14). None else."""
+    """The daemon's own group, if it can make, enter and kill groups in there (Linux 5.14). None else.
+
+    If the own one is called SUBGROUP, it is the one above: there the groups can have limits.
+    """
     mount = _cgroup_mount()
     own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
     if mount is None or not own:
         return None
     parent = mount / own.lstrip("/")
+    if parent.name == SUBGROUP:
+        parent = parent.parent
     trial = Cgroup(parent / f"{GROUP_PREFIX}trial-{os.getpid()}")
     try:
         trial.path.mkdir()
@@ -115,11 +138,29 @@ def usable_parent() -> Path | None:
         trial.admit(process)
         code = process.wait()
         trial.kill()
-        return parent if code == 0 and (trial.path / "cgroup.kill").exists() else None
+        if code or not (trial.path / "cgroup.kill").exists():
+            return None
+        allow_limits(parent)
+        return parent
     except OSError:
         return None
     finally:
         trial.remove()
+
+
+def allow_limits(parent: Path) -> None:
+    """Lets the groups in `parent` have limits of memory and CPU, where that is possible. Raises nothing.
+
+    A group that has processes can't give its groups limits, but for the root (cgroups(7), no internal processes). To
+    try that with `cpu` alone would make it a group of threads, and no process could enter its groups any more.
+    """
+    is_root = not (parent / "cgroup.type").exists()
+    with contextlib.suppress(OSError):
+        known = (parent / "cgroup.controllers").read_text().split()
+        for controller in LIMITING if is_root or not _pids(parent) else ():
+            if controller in known:
+                with contextlib.suppress(OSError):
+                    (parent / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def _cgroup_mount() -> Path | None:

@@ -163,6 +163,10 @@ class Session:
         self._latest = [*self._seen, *(hidden.union(in_cgroup) - self._seen.keys()), *self._orphans()]
         return self._latest
 
+    def limit(self, memory_bytes: int, cpu_weight: int) -> bool:
+        """See `Cgroup.limit`. Without a group, there is no such limit. Raises OSError."""
+        return self._cgroup.limit(memory_bytes, cpu_weight) if self._cgroup else not memory_bytes
+
     def ask(self, signum: signal.Signals) -> None:
         """Signals the main processes only, which tell their own children."""
         if self.exit_code is not None:
