@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 SICK = threading.Event()
+LEAKED = bytearray()
 BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
 
 
@@ -36,6 +37,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     os.write(1, b'127.0.0.1 - - "GET /healthz HTTP/1.1" 503 -\n')
                 healthy = BEHAVIOUR.get("healthy", True) and not SICK.is_set()
                 self.reply(BEHAVIOUR.get("health", 200) if healthy else 500, "health", BEHAVIOUR.get("location", ""))
+            case "/leak":
+                LEAKED.extend(b"x" * (100 << 20))
+                self.reply(200, str(os.getpid()))
             case "/sicken":
                 SICK.set()
                 self.reply(200, "sick until it is started again")

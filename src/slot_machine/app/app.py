@@ -17,6 +17,7 @@ from slot_machine.app.job_run import Machine
 from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
 from slot_machine.app.launcher import Launcher
+from slot_machine.app.memory import MEMORY, MemoryWatch
 from slot_machine.app.notices import NOBODY, Notices, notices_of
 from slot_machine.app.one_offs import OneOffs
 from slot_machine.app.opening import Found, Options
@@ -27,6 +28,7 @@ from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import DaemonConfig
+from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import timezone
 from slot_machine.host.process import containment, runtimes, session
 from slot_machine.host.process.commands import run_shell
@@ -90,6 +92,7 @@ class App:
             notices,
             spare_tree=config.spare_tree,
         )
+        self.memory = MemoryWatch(config, self.supervisor, self._restart_for_memory)
         runs = JobRuns(cron.machine, store, tasks, launcher.masking, notices)
         self.occupancy = slots.occupancy
         self.occupancy.ask(runs.in_tree)
@@ -134,6 +137,7 @@ class App:
             reserve.keep(),
             commits.learn(shown),
             self.recorder.keep(),
+            self.memory.keep(),
         )
         for task in keeping:
             self._keeping.append(self._tasks.create_task(task))
@@ -161,6 +165,12 @@ class App:
             await self.mode.let_go()
         await self.notices.end()
         self._end_tasks()
+
+    async def _restart_for_memory(self, why: str) -> None:
+        """Raises Busy, Stopping. The restart goes on if this is cancelled."""
+        outcome = await asyncio.shield(self.deployer.restart(MEMORY, lambda _: None, [why], cause=MEMORY))
+        if isinstance(outcome, SlotMachineError):
+            log.error("the restart for its memory failed: %s", outcome)
 
     def _end_tasks(self) -> None:
         for task in self._keeping:

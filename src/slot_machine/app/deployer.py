@@ -194,11 +194,17 @@ class Deployer:
         return self.operations.begin(story())
 
     def restart(
-        self, trigger: str, report: Report, warnings: Iterable[str] = (), origin: Origin = UNKNOWN
+        self,
+        trigger: str,
+        report: Report,
+        warnings: Iterable[str] = (),
+        origin: Origin = UNKNOWN,
+        cause: str = "",
     ) -> "asyncio.Task[Outcome]":
         """Starts the live version afresh from its tree, with what `env_file` has now; nothing is prepared.
 
-        Like `deploy`. `warnings` are told with it. Raises Busy, Stopping, NothingToRestart.
+        Like `deploy`. `warnings` are told with it, and the history keeps the `cause`. Raises Busy, Stopping,
+        NothingToRestart.
         """
         self.operations.check_free()
         live = self.state.live
@@ -207,6 +213,7 @@ class Deployer:
 
         async def story() -> Done:
             async with self.attempts.begin("restart", trigger, report, origin) as attempt:
+                attempt.record.cause = cause
                 attempt.describe(self.commits.known(live.commit))
                 attempt.aim(live)
                 for warning in warnings:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from slot_machine.app.diagnosis import Boot
+from slot_machine.app.failures import going_on
 from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
 from slot_machine.core.config import DaemonConfig

@@ -9,10 +9,13 @@ from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.backoff import RESET_AFTER_S, next_gap_s
 from slot_machine.core.config import DaemonConfig
-from slot_machine.core.errors import Busy
+from slot_machine.core.errors import Busy, Stopping
 from slot_machine.core.limits import MEGABYTE, Limits, limits_of
 from slot_machine.core.model import WEB
 from slot_machine.host.process.memory import memory_bytes
+
+MEMORY = "memory"
+"""The trigger and the cause of such a restart, in the history."""
 
 LOOK_INTERVAL_S = 2.0
 OVER_S = 10.0
@@ -99,7 +102,7 @@ class MemoryWatch:
             pace.replaced, pace.restarted_s, pace.gap_s = run.run_id, _now_s(), next_gap_s(pace.gap_s, up_s)
             try:
                 await self._replace(run, why)
-            except Busy:
+            except (Busy, Stopping):
                 pace.replaced, (pace.restarted_s, pace.gap_s) = 0, before
 
     async def _replace(self, run: Run, why: str) -> None:

@@ -173,7 +173,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     id: int
     kind: Kind
     trigger: str
-    """What set it off: `api`, `cli`, `start` for the start of the daemon, or `schedule` for a job."""
+    """What set it off: `api`, `cli`, `start` for the start of the daemon, `schedule` for a job, or `memory`."""
     commit: str = ""
     slot: str = ""
     started_at: str
