@@ -21,10 +21,9 @@ def opened(path: Path) -> Iterator[Store]:
 
 def _undone(migration: str) -> str:
     """Statements that take away the tables and columns which it adds."""
-    added = re.findall(r"(?m)^(?:CREATE TABLE (\w+)|ALTER TABLE (\w+) ADD COLUMN (\w+))", migration)
+    added = re.findall(r"(?m)^(?:CREATE ((?:TABLE|INDEX) \w+)|ALTER TABLE (\w+) ADD COLUMN (\w+))", migration)
     return "".join(
-        f"DROP TABLE {made};\n" if made else f"ALTER TABLE {table} DROP COLUMN {column};\n"
-        for made, table, column in added
+        f"DROP {made};\n" if made else f"ALTER TABLE {table} DROP COLUMN {column};\n" for made, table, column in added
     )
 
 

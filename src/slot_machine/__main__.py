@@ -10,10 +10,10 @@ def main() -> None:
     """`status` must answer fast, so it goes without the library that the other commands are parsed by."""
     _open_standard_streams()
     printing.guard()
-    if sys.argv[1:] == ["status"]:
-        from slot_machine.cli import render
+    if sys.argv[1:] in (["status"], ["status", "--json"]):
+        from slot_machine.cli import status
 
-        render.main()
+        status.main(as_json="--json" in sys.argv)
     else:
         from slot_machine.cli import main as cli
 

@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import re
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -15,9 +17,11 @@ from slot_machine import SPEC_VERSION, __version__
 from slot_machine.cli.client import Client
 from slot_machine.core.errors import Unreachable
 from slot_machine.host import registry
+from tests.shown import on_terminal
 from tests.system.fake_daemon import RELOADING, daemon_that_says
 from tests.world import Site
 
+NOT_HEALTHY = 3
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,8 +41,10 @@ def test_deploy_in_a_pipe_shows_plain_lines_and_status_what_is_live(site: Site) 
     assert stages == ["resolve", "checkout", "setup", "start", "health", "switch", "drain"]
     assert "  | installing" in done.stderr
     assert "\x1b" not in done.stderr
-    lines = dict(line.split(maxsplit=1) for line in site.run("status").stdout.splitlines() if " " in line)
-    assert (lines["live_slot"], lines["live_commit"], lines["healthy"]) == ("a", commit, "true")
+    status = site.run("status")
+    lines = dict(re.split("  +", line, maxsplit=1) for line in status.stdout.splitlines() if "  " in line.strip())
+    assert status.returncode == 0
+    assert (lines["live"], lines["health"], lines["slot"][:1]) == (f"{commit[:8]} v1", "healthy", "a")
     maps = Path(f"/proc/{site.daemons[-1].process.pid}/maps").read_text()
     assert "/_ssl." not in maps, "the daemon speaks no TLS, so it spends no memory on it"
 
@@ -149,7 +155,7 @@ def test_api_port_that_was_changed_under_a_running_daemon(site: Site) -> None:
     site.start()
     (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
 
-    assert site.run("status").returncode == 0
+    assert site.run("status").returncode == NOT_HEALTHY
     assert "a reload can't change api_port" in site.run("reload").stderr
 
 
@@ -158,7 +164,7 @@ def test_api_port_that_was_changed_under_a_running_daemon_without_a_socket(site:
     (site.data / "api.sock").unlink()
     (site.repo / "slot-machine.json").write_text(json.dumps(site.config | {"api_port": free_port()}))
 
-    assert site.run("status").returncode == 0, "the registry has its port"
+    assert site.run("status").returncode == NOT_HEALTHY, "the registry has its port"
     for entry in registry.running():
         if entry.data == str(site.data):
             registry.withdraw(entry)
@@ -214,8 +220,29 @@ def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:
 
 
 def test_status_is_asked_again_of_a_daemon_that_reloads(site: Site) -> None:
-    with daemon_that_says(site, "", '{"live_slot": "a"}'):
-        assert site.run("status").stdout.split()[:2] == ["live_slot", "a"]
+    with daemon_that_says(site, "", '{"live_slot": "a", "healthy": true}'):
+        status = site.run("status", "--json")
+    assert (status.returncode, json.loads(status.stdout)) == (0, {"live_slot": "a", "healthy": True})
+
+
+def test_json_is_one_document_on_every_path(site: Site) -> None:
+    """Also where stdout is a terminal."""
+    commands = (["status"], ["history"], ["show"], ["show", "99"])
+    for refused in [site.run(*command, "--json") for command in (*commands, ["status", "--nonsense"])]:
+        assert refused.returncode == (2 if "nonsense" in refused.stdout else 1)
+        assert json.loads(refused.stdout)["success"] is False
+        assert refused.stderr == ""
+    site.start()
+    nothing_live = site.run("status", "--json")
+    assert (nothing_live.returncode, json.loads(nothing_live.stdout)) == (NOT_HEALTHY, site.status())
+    assert site.run("history", "--json").stdout == "[]\n"
+    assert json.loads(site.run("show", "99", "--json").stdout)["error"] == "the history has no entry 99"
+    site.commit("v1")
+    assert site.run("deploy").returncode == 0
+    for command in commands[:3]:
+        code, got = on_terminal(site.orchestrator.binary, *command, "--json", cwd=site.repo)
+        assert code == 0
+        assert json.loads(got)
 
 
 def test_reload_that_is_followed_by_another(site: Site) -> None:
@@ -224,3 +251,18 @@ def test_reload_that_is_followed_by_another(site: Site) -> None:
         done = site.run("reload")
 
     assert (done.returncode, done.stdout) == (0, "reloaded\n"), done.stderr
+
+
+def test_watch_shows_the_status_again_until_it_is_interrupted(site: Site) -> None:
+    site.start()
+    argv = (site.orchestrator.binary, "status", "--watch")
+    with subprocess.Popen(
+        argv, cwd=site.repo, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as shown:
+        assert shown.stdout
+        assert shown.stderr
+        first = shown.stdout.readline()
+        shown.send_signal(signal.SIGINT)
+        assert (shown.wait(20), shown.stderr.read()) == (130, b"")
+    assert first.startswith(b"app ")
+    assert site.run("status", "--watch", "--json").returncode == 2

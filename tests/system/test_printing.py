@@ -1,18 +1,14 @@
 """What an app, a setup, a commit or a file's name can put into the output is shown to the terminal, not sent."""
 
 import os
-import pty
 import re
 import shlex
-import subprocess
 import sys
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
-from spec.orchestrator import environment
 
 from slot_machine.host.printing import coloured, continued, shown
+from tests.shown import on_terminal
 from tests.system.fake_daemon import daemon_that_says
 from tests.world import Site
 
@@ -29,20 +25,6 @@ def harmful(text: bytes) -> list[str]:
     """What a terminal would obey. Text that is no UTF-8 is an error."""
     left = OURS.sub("", COLOUR.sub("", text.decode()))
     return [character for character in left if shown(character) != character]
-
-
-def on_terminal(*command: str | Path, cwd: Path) -> tuple[int, bytes]:
-    """The exit code, and all that a terminal got of stdout and stderr."""
-    terminal, theirs = pty.openpty()
-    with subprocess.Popen(command, cwd=cwd, env=environment(), stdout=theirs, stderr=theirs) as client:
-        os.close(theirs)
-        got = b""
-        # The end of a terminal is an error on Linux.
-        with suppress(OSError):
-            while chunk := os.read(terminal, 65536):
-                got += chunk
-    os.close(terminal)
-    return client.returncode, got
 
 
 @pytest.mark.parametrize(
@@ -131,7 +113,7 @@ def test_reply_of_any_text(site: Site) -> None:
     refusal = f'{{"success": false, "error": {said}, "stage": {said}, "hint": {said}, "warnings": [{said}]}}'
     events = f'{{"event": "%s", "stage": "\\u001b[2J", "message": {said}, "seconds": 1}}\n'
     told = "".join(events % event for event in ("started", "output", "finished", "failed"))
-    with daemon_that_says(site, f"{{{said}: {said}}}", *[told + refusal] * 3):
+    with daemon_that_says(site, f'{{"live_commit": {said}, "unhealthy_reason": {said}}}', *[told + refusal] * 3):
         for command in ("status", "deploy", "rollback", "cancel"):
             site.commit(command)
             _, got = on_terminal(site.orchestrator.binary, command, cwd=site.repo)

@@ -261,12 +261,11 @@ def test_status_and_metrics_tell_of_each_process(own_file: Site) -> None:
     go_live(site, "v2", {"worker": side(site), "crashing": "exit 3"})
     wait_until("one has crashed", lambda: metric(site, 'restarts_total{name="crashing",process="side"}'))
 
-    lines = site.run("status").stdout.splitlines()
-    (first,) = [number for number, line in enumerate(lines) if line.startswith("processes ")]
-    assert re.fullmatch(r"processes +worker 1 running, pid \d+, [\d.]+ MB", lines[first])
-    assert re.fullmatch(r" +crashing 1 (backing off|crash loop), started again \d times: exit code 3", lines[first + 1])
+    words = " ".join(site.run("status").stdout.split())
+    assert re.search(r" processes worker 1 running, pid \d+, [\d.]+ MB ", words)
+    assert re.search(r" crashing 1 (backing off|crash loop), started again \d times: exit code 3 ", words)
     pattern = r"worker 1 of [0-9a-f]{8} in slot a stopping for [\d.]+ s, pid \d+, [\d.]+ MB"
-    assert re.fullmatch(rf"retiring +{pattern}", lines[first + 2])
+    assert re.search(f" retiring {pattern} ", words)
     assert metric(site, 'side_runs{name="worker"}') == 1
     assert metric(site, 'side_runs{name="crashing"}') == 0
     assert metric(site, "side_runs_retiring") == 2

@@ -72,7 +72,7 @@ def check_whole(site: Site, writers: Writers) -> None:
     assert (told["notes"], told["uploads"]) == (writers.written["note"], writers.written["upload"])
     assert told["shared"] == str(site.data / "shared")
     assert site.status()["shared"] == {"uploads": "linked", "app.db": "linked"}
-    assert "shared           app.db linked\n                 uploads linked\n" in site.run("status").stdout
+    assert "shared        app.db linked\n              uploads linked\n" in site.run("status").stdout
     assert writers.failed == []
 
 

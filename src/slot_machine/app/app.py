@@ -33,6 +33,7 @@ from slot_machine.host import timezone
 from slot_machine.host.process import containment, runtimes, session
 from slot_machine.host.process.commands import run_shell
 from slot_machine.host.process.containment import owner
+from slot_machine.host.process.usage import Cpu
 from slot_machine.state import stats
 from slot_machine.state.stats import Stats
 from slot_machine.state.store import Store
@@ -75,6 +76,7 @@ class App:
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = mode
         self.recorder = Recorder(mode, Stats(worktrees.data / stats.NAME))
+        self.cpu = Cpu()
         self.notices = notices
         self.supervisor = Supervisor(config, launcher, mode.traffic, tasks, notices)
         commands = StageCommands(store, launcher, worktrees.data, shell)

@@ -21,11 +21,19 @@ class Commits:
 
     def known(self, commit: str) -> Description:
         """Without asking git: what it said before, else what the history says. Raises nothing."""
+        if not commit:
+            return NOTHING
         if found := self._known.get(commit):
             return found
         with going_on(f"cannot read the subject of {short(commit)}"):
             return Description(*self._store.described(commit))
         return NOTHING
+
+    def ref(self, commit: str) -> str:
+        """The branch or tag by which the commit was last asked for; empty if it never was. Raises nothing."""
+        with going_on(f"cannot read the ref of {short(commit)}"):
+            return self._store.ref(commit) if commit else ""
+        return ""
 
     async def learn(self, commits: Iterable[str]) -> None:
         """Raises nothing."""

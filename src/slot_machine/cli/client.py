@@ -61,6 +61,16 @@ class Client:
         *_, last = self._call("GET", "/status")
         return last
 
+    def history(self, limit: int, *, jobs: bool) -> Json:
+        """`entries` has the latest first."""
+        *_, last = self._call("GET", f"/history?limit={limit}{'' if jobs else '&jobs=false'}")
+        return last
+
+    def attempt(self, attempt_id: int | None) -> Json:
+        """With its output; None is the last one that is no job and no crash."""
+        *_, last = self._call("GET", f"/history/{'last' if attempt_id is None else attempt_id}")
+        return last
+
     def deploy(
         self,
         commit: str,
@@ -261,6 +271,8 @@ def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
     answered = False
     for line in reply:
         value = json.loads(line)
+        if isinstance(value, list):
+            value = {"entries": value}
         if not isinstance(value, dict):
             raise ValueError("no JSON object")  # noqa: TRY004 - what came is wrong, not what was passed
         answered = "event" not in value

@@ -15,6 +15,7 @@ from slot_machine.host import printing
 COMMANDS = {
     "cancel": "cancel",
     "deploy": "deploy",
+    "history": "history",
     "init": "init",
     "list": "list",
     "ls": "list",
@@ -22,6 +23,7 @@ COMMANDS = {
     "reload": "reload",
     "restart": "restart",
     "rollback": "rollback",
+    "show": "show",
     "start": "start",
     "status": "status",
     "version": "version",
@@ -96,6 +98,8 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
+        if render.wants_json():
+            render.fail(error.format_message(), "", error.exit_code)
         error.show(sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):

@@ -15,6 +15,7 @@ SlotMachineError
 │   ├── NothingToRollBackTo   there is no previous version, or it is live already
 │   ├── NeverLive             a rollback is to go to a version that was never live
 │   ├── NothingToRestart      nothing is live
+│   ├── NoSuchAttempt         the history has no such entry
 │   ├── NothingToCancel       nothing runs, or it is too late to cancel it
 │   ├── NothingLive           there is no version to run a command in
 │   └── Stopping              the daemon stops
@@ -108,6 +109,10 @@ class NothingToCancel(Refused):
 
 
 class NothingLive(Refused):
+    pass
+
+
+class NoSuchAttempt(Refused):
     pass
 
 

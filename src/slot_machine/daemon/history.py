@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from slot_machine.app.attempts import Attempts
-from slot_machine.core.errors import BadRequest
+from slot_machine.core.errors import BadRequest, NoSuchAttempt
 from slot_machine.core.model import Attempt
 from slot_machine.daemon.connection import HttpError
 
@@ -37,11 +37,12 @@ def entries(attempts: Attempts, target: str) -> list[Attempt]:
 
 
 def entry(attempts: Attempts, target: str) -> WithOutput:
-    """`/history/last` is the latest one that is no job and no crash. Raises HttpError."""
+    """`/history/last` is the latest one that is no job and no crash. Raises HttpError, NoSuchAttempt."""
     number = target.partition("?")[0].removeprefix(PATH)
-    found = attempts.last if number == "last" else None
-    if re.fullmatch("[0-9]{1,18}", number):
-        found = attempts.find(int(number))
-    if not found:
+    if not re.fullmatch("last|[0-9]{1,18}", number):
         raise HttpError(HTTPStatus.NOT_FOUND)
+    found = attempts.last if number == "last" else attempts.find(int(number))
+    if not found:
+        what = "the history has no attempt yet" if number == "last" else f"the history has no entry {number}"
+        raise NoSuchAttempt(what, "`slot-machine history` lists them")
     return WithOutput(**msgspec.structs.asdict(found), output=attempts.output(found.id))

@@ -8,11 +8,13 @@ from slot_machine import __version__
 from slot_machine.app.app import App
 from slot_machine.app.jobs import JobStatus
 from slot_machine.app.outbox import Receiver
+from slot_machine.app.release import Release
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Version
 from slot_machine.daemon import one_offs, side_status
 from slot_machine.daemon.one_offs import OneOffStatus
 from slot_machine.daemon.side_status import RetiringStatus, SideStatus
+from slot_machine.host.process import usage
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -54,6 +56,22 @@ class Status(msgspec.Struct, kw_only=True):
     """Where notices go, and what came of the latest one."""
     one_offs: list[OneOffStatus]
     """Commands that `slot-machine run` has started and that run."""
+    live_subject: str
+    live_author: str
+    live_committed_at: str
+    """RFC 3339."""
+    live_ref: str
+    """The branch or tag by which the live commit was last asked for."""
+    previous_subject: str
+    previous_author: str
+    previous_committed_at: str
+    previous_ref: str
+    uptime_s: float
+    """Of the web process; 0 if it does not run."""
+    memory_mb: float
+    """Resident memory of all processes of the live version."""
+    cpu_percent: float
+    """Of one CPU, as `usage.Cpu` measures it."""
 
 
 def gather(app: App, name: str, port: int, reloads: int) -> Status:
@@ -62,7 +80,10 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
     live_slot, live_commit = _texts(state.live)
     previous_slot, previous_commit = _texts(state.previous)
     running = deployer.operations.running
-    release = supervisor.release
+    release, commits = supervisor.release, deployer.commits
+    live, previous = commits.known(live_commit), commits.known(previous_commit)
+    pid = release.web.session.pid if release and supervisor.running else 0
+    members = _members(release)
     return Status(
         name=name,
         live_slot=live_slot,
@@ -74,7 +95,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         unhealthy_reason=supervisor.unhealthy_reason,
         previous_ready=deployer.previous_ready,
         running=running.record.stage if running else "",
-        pid=release.web.session.pid if release and supervisor.running else 0,
+        pid=pid,
         restarts=supervisor.web.restarts,
         last_exit=supervisor.web.last_exit,
         processes=list(side_status.live(supervisor)),
@@ -91,7 +112,23 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         shared=deployer.shared,
         notify=app.notices.receivers,
         one_offs=one_offs.status(app.one_offs),
+        live_subject=live.subject,
+        live_author=live.author,
+        live_committed_at=live.committed_at,
+        live_ref=commits.ref(live_commit),
+        previous_subject=previous.subject,
+        previous_author=previous.author,
+        previous_committed_at=previous.committed_at,
+        previous_ref=commits.ref(previous_commit),
+        uptime_s=round(usage.age_s(pid), 1) if pid else 0.0,
+        memory_mb=usage.memory_mb(members),
+        cpu_percent=app.cpu.percent(members),
     )
+
+
+def _members(release: Release | None) -> set[int]:
+    """The processes of the live version."""
+    return usage.families(run.session.pid for run in release.runs.values() if run.running) if release else set()
 
 
 def _texts(version: Version | None) -> tuple[str, str]:

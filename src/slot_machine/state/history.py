@@ -170,6 +170,15 @@ class History(Database):
         ).fetchone()
         return row or ("", "")
 
+    def ref(self, commit: str) -> str:
+        """The branch or tag by which the commit was last deployed; empty if there is none."""
+        row = self._db.execute(
+            "SELECT ref FROM attempts WHERE commit_hash = ? AND ref <> '' AND result = 'succeeded'"
+            " ORDER BY id DESC LIMIT 1",
+            (commit,),
+        ).fetchone()
+        return row[0] if row else ""
+
     def last_run(self, job: str) -> Attempt | None:
         """The latest run of a job, whether or not it has ended."""
         row = self._db.execute(

@@ -71,6 +71,7 @@ CREATE TABLE job_runs (attempt INTEGER PRIMARY KEY, under_way TEXT NOT NULL) STR
 CREATE TABLE outputs (attempt INTEGER PRIMARY KEY, texts BLOB NOT NULL) STRICT;
 CREATE TABLE one_offs (mark TEXT PRIMARY KEY, one_off TEXT NOT NULL) STRICT;
 CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL) STRICT;
+CREATE INDEX attempts_of_commit ON attempts (commit_hash);
 """
 """`running` is a `core.model.Running` in JSON for a run of the app, `null` for any other process."""
 
@@ -158,9 +159,9 @@ ALTER TABLE attempts ADD COLUMN author TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN cause TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN away_s REAL NOT NULL DEFAULT 0;
 CREATE TABLE outputs (attempt INTEGER PRIMARY KEY, texts BLOB NOT NULL) STRICT;
-
 CREATE TABLE one_offs (mark TEXT PRIMARY KEY, one_off TEXT NOT NULL) STRICT;
-CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL) STRICT""",
+CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL) STRICT;
+CREATE INDEX attempts_of_commit ON attempts (commit_hash)""",
 }
 """By schema, the statements that make it the next one."""
 

@@ -1,0 +1,254 @@
+"""What `status` says in words. It must answer fast, so this module imports almost nothing."""
+
+import json
+import sys
+import time
+
+from slot_machine.cli import render, words
+from slot_machine.cli.client import Json
+from slot_machine.cli.words import ago, commit, entries, number, span, text, times, until
+from slot_machine.core.errors import SlotMachineError
+from slot_machine.host import printing
+
+TYPE_CHECKING = False  # typing's own takes 3 ms to import.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEALTHY, UNHEALTHY = 0, 3
+WATCH_S = 2.0
+CLEAR = "\x1b[H\x1b[2J"
+"""Cursor to the upper left corner, erase the screen (ECMA-48)."""
+
+CAUSES = {"crash": "crashed", "unhealthy": "unhealthy", "restart": "restarted", "cron": "restarted by a job"}
+
+
+def main(*, as_json: bool = False) -> None:
+    """Runs `slot-machine status` without the library that parses the other commands."""
+    try:
+        sys.exit(show(as_json=as_json))
+    except SlotMachineError as error:
+        render.fail(str(error), error.hint)
+    except BrokenPipeError:
+        render.nobody_reads()
+
+
+def show(*, as_json: bool = False) -> int:
+    """Prints the status, and returns the exit code. Raises SlotMachineError."""
+    status = render.client().status()
+    render.fail_if_refused(status)
+    if as_json:
+        printing.result(json.dumps(status))
+    else:
+        _print(lines(status))
+    return HEALTHY if status.get("healthy") is True else UNHEALTHY
+
+
+def watch() -> int:
+    """Shows it again and again until it is interrupted. Raises SlotMachineError if there is no daemon at first."""
+    client = render.client()
+    shown: list[str] = []
+    status = client.status()
+    try:
+        while True:
+            render.fail_if_refused(status)
+            before, shown = shown, lines(status)
+            if sys.stdout.isatty():
+                _clear_screen()
+                _print(shown)
+            elif shown != before:
+                _print([*shown, ""])
+            time.sleep(WATCH_S)
+            try:
+                status = client.status()
+            except SlotMachineError as error:
+                printing.note(f"error: {error}")
+    except KeyboardInterrupt:
+        return 130
+
+
+def _print(shown: "list[str]") -> None:
+    for line in shown:
+        printing.result(line)
+
+
+def _clear_screen() -> None:
+    """The guard of stdout makes control characters visible, so this goes past it."""
+    terminal = sys.__stdout__
+    assert terminal is not None
+    terminal.write(CLEAR)
+    terminal.flush()
+
+
+def lines(status: Json) -> "list[str]":
+    """Each may take several lines of the terminal."""
+    found = ((name, part(status)) for name, part in PARTS.items())
+    return [words.row(name, part) for name, part in found if part]
+
+
+def _app(status: Json) -> "list[str]":
+    name, daemon = text(status, "name"), f"slot-machine {text(status, 'version')}"
+    return [f"{name or 'app'} on port {text(status, 'port')}, {text(status, 'traffic')}, {daemon}"]
+
+
+def _live(status: Json) -> "list[str]":
+    if not text(status, "live_commit"):
+        return ["nothing; `slot-machine deploy` makes a commit live"]
+    width = words.columns() - words.LABEL
+    by = f"by {text(status, 'live_author')}" if text(status, "live_author") else ""
+    ref = text(status, "live_ref")
+    details = [by, ago(text(status, "live_committed_at")), f"asked for as {ref}" if ref else ""]
+    return [words.cut(commit(status, "live_"), width), *filter(None, [", ".join(filter(None, details))])]
+
+
+def _health(status: Json) -> "list[str]":
+    if status.get("healthy"):
+        unsteady = text(status, "state") not in ("", "running")
+        return [f"healthy, but it ended a short time ago ({text(status, 'state')})" if unsteady else "healthy"]
+    if not text(status, "live_commit"):
+        return []
+    state = text(status, "state")
+    reason = text(status, "unhealthy_reason")
+    return [f"UNHEALTHY ({state}): {reason}" if state not in ("", "running") else f"UNHEALTHY: {reason}"]
+
+
+def _slot(status: Json) -> "list[str]":
+    if not text(status, "live_slot"):
+        return []
+    details = [text(status, "live_slot")]
+    if status.get("pid"):
+        details += [f"pid {status['pid']}", f"up {span(number(status, 'uptime_s'))}"]
+    if deployed := text(status, "last_deploy_time"):
+        details.append(f"live for {span(words.age_s(deployed))}")
+    return [", ".join(details)]
+
+
+def _usage(status: Json) -> "list[str]":
+    if not status.get("memory_mb"):
+        return []
+    return [f"{number(status, 'memory_mb'):.1f} MB memory, {number(status, 'cpu_percent'):.1f} % of a CPU"]
+
+
+def _restarts(status: Json) -> "list[str]":
+    found: list[str] = []
+    for count in entries(status, "restart_counts"):
+        process, cause = text(count, "process"), text(count, "cause")
+        of = "" if process == "web" else f"{process}: "
+        last = f", last {ago(text(count, 'last_at'))}" if count.get("last_at") else ""
+        found.append(f"{of}{CAUSES.get(cause, cause)} {times(int(number(count, 'number')))}{last}")
+    return found
+
+
+def _last_exits(status: Json) -> "list[str]":
+    found: list[str] = []
+    for end in entries(status, "last_exits"):
+        process = text(end, "process")
+        of = "" if process == "web" else f"{process}: "
+        where = f"{text(end, 'commit')[:8]} in slot {text(end, 'slot')}"
+        found.append(f"{of}{text(end, 'how')}, {ago(text(end, 'at'))}, {where}")
+        printed = end.get("lines", [])
+        found += [f"| {line}" for line in printed] if isinstance(printed, list) else []
+    return found
+
+
+def _rollback(status: Json) -> "list[str]":
+    if not text(status, "previous_commit"):
+        return ["nothing"] if text(status, "live_commit") else []
+    ready = "ready" if status.get("previous_ready") else "to be prepared again"
+    width = words.columns() - words.LABEL
+    return [words.cut(commit(status, "previous_"), width), f"in slot {text(status, 'previous_slot')}, {ready}"]
+
+
+def attempt(entry: Json) -> str:
+    """A sentence about an entry of the history."""
+    result, stage = text(entry, "result"), text(entry, "stage")
+    what = f"{text(entry, 'kind')} of {text(entry, 'commit')[:8] or '...'}"
+    by = f" by {text(entry, 'who')}" if text(entry, "who") else ""
+    if result == "running":
+        return f"{what}{by} runs, in stage {stage or '...'}, for {span(words.age_s(text(entry, 'started_at')))}"
+    took = f"{'in' if result == 'succeeded' else 'after'} {span(number(entry, 'seconds'))}"
+    where = f" in stage {stage}" if stage and result != "succeeded" else ""
+    said = f"{what}{by} {result}{where} {took}, {ago(text(entry, 'started_at'))}"
+    return f"{said}: {text(entry, 'error')}" if text(entry, "error") else said
+
+
+def _last_attempt(status: Json) -> "list[str]":
+    last = status.get("last_attempt")
+    return [attempt(last)] if isinstance(last, dict) else []
+
+
+def _processes(status: Json) -> "list[str]":
+    return [_side_run(run) for run in entries(status, "processes")]
+
+
+def _side_run(run: Json) -> str:
+    said = f"{_numbered(run)} {run['state']}"
+    if run["pid"]:
+        said += f", pid {run['pid']}, {run['memory_mb']} MB"
+    if run["restarts"]:
+        said += f", started again {run['restarts']} times"
+    return f"{said}: {run['last_exit']}" if run["last_exit"] else said
+
+
+def _retiring(status: Json) -> "list[str]":
+    return [
+        f"{_numbered(run)} of {str(run['commit'])[:8]} in slot {run['slot']} {run['state']} for {run['age_s']} s,"
+        f" pid {run['pid']}, {run['memory_mb']} MB"
+        for run in entries(status, "retiring")
+    ]
+
+
+def _numbered(run: Json) -> str:
+    return f"{run['name']} {run['index']}"
+
+
+def _jobs(status: Json) -> "list[str]":
+    return [_job(job) for job in entries(status, "jobs")]
+
+
+def _job(job: Json) -> str:
+    said = f"{job['name']} ({job['schedule']}) next {until(str(job['next'])) if job['next'] else 'never'}"
+    if job["overdue"]:
+        said += ", which is overdue"
+    return f"{said}; last {ago(str(job['last']))} {job['result']}" if job["last"] else f"{said}; it has not run yet"
+
+
+def _shared(status: Json) -> "list[str]":
+    shared = status.get("shared")
+    return [f"{path} {state}" for path, state in shared.items()] if isinstance(shared, dict) else []
+
+
+def _handover(status: Json) -> "list[str]":
+    reason = text(status, "handover_reason")
+    return [f"not possible: {reason}"] if reason else []
+
+
+def _one_offs(status: Json) -> "list[str]":
+    return [
+        f"{run['program']} in {str(run['commit'])[:8]} in slot {run['slot']}, pid {run['pid']}"
+        for run in entries(status, "one_offs")
+    ]
+
+
+def _notices(status: Json) -> "list[str]":
+    return [f"{text(one, 'target')} failed: {text(one, 'error')}" for one in entries(status, "notify") if one["error"]]
+
+
+PARTS: "dict[str, Callable[[Json], list[str]]]" = {
+    "app": _app,
+    "live": _live,
+    "health": _health,
+    "slot": _slot,
+    "uses": _usage,
+    "processes": _processes,
+    "retiring": _retiring,
+    "commands": _one_offs,
+    "restarts": _restarts,
+    "last exit": _last_exits,
+    "handover": _handover,
+    "rollback to": _rollback,
+    "last attempt": _last_attempt,
+    "jobs": _jobs,
+    "shared": _shared,
+    "notices": _notices,
+}
+"""What stands in which order. A part without lines is left out."""
