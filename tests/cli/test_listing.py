@@ -1,7 +1,6 @@
 """What `list` prints of daemons, on a terminal of 80 columns."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -39,9 +38,9 @@ def entry(name: str = "shop", version: str = __version__, uid: int | None = None
     )
 
 
-def row(of: Entry, subject: str = "Count the items", age_s: float = 26 * 3600, **status: object) -> Row:
+def row(of: Entry, subject: str = "Count the items", age_s: float = 26 * 3600) -> Row:
     live: Json = {"live_commit": COMMIT, "healthy": True, "restarts": 2, "live_subject": subject}
-    return Row(of, live | status, "", time.time() - age_s, 45.2)
+    return Row(of, live | {"uptime_s": age_s, "memory_mb": 45.2})
 
 
 def test_line_of_a_daemon() -> None:
@@ -73,7 +72,7 @@ def test_older_daemon_is_marked() -> None:
 
 
 def test_daemon_that_does_not_answer() -> None:
-    rows = [Row(entry(), {}, "timed out", None, 0)]
+    rows = [Row(entry(), {}, "timed out")]
 
     assert list(listing.table(rows))[1].split() == ["shop", "3000", "-", "?", "-", "-", __version__]
     assert list(listing.remarks(rows)) == ["shop does not answer: timed out"]

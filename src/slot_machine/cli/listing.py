@@ -3,10 +3,9 @@
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from slot_machine import __version__
@@ -14,7 +13,6 @@ from slot_machine.cli import daemons
 from slot_machine.cli.client import Json
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import registry
-from slot_machine.host.process import proc
 from slot_machine.host.registry import Entry
 from slot_machine.host.user import account
 
@@ -27,13 +25,11 @@ UNITS_S = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 class Row(NamedTuple):
-    """`status` is empty, and `error` says why, if the daemon does not answer. `up_since` is in seconds since 1970."""
+    """`status` is empty, and `error` says why, if the daemon does not answer."""
 
     entry: Entry
     status: Json
-    error: str
-    up_since: float | None
-    memory_mb: float
+    error: str = ""
 
     @property
     def version(self) -> str:
@@ -45,6 +41,10 @@ class Row(NamedTuple):
 
     def text(self, name: str) -> str:
         return str(self.status.get(name, ""))
+
+    def number(self, name: str) -> float:
+        value = self.status.get(name)
+        return value if isinstance(value, int | float) else 0
 
     def fields(self) -> Json:
         entry = self.entry
@@ -62,12 +62,12 @@ class Row(NamedTuple):
             "older": self.is_older,
             "live_slot": self.text("live_slot"),
             "live_commit": self.text("live_commit"),
-            "live_subject": _subject(self.status),
+            "live_subject": self.text("live_subject"),
             "healthy": self.status.get("healthy", False),
             "unhealthy_reason": self.text("unhealthy_reason"),
-            "up_since": _time(self.up_since),
-            "restarts": self.status.get("restarts", 0),
-            "memory_mb": self.memory_mb,
+            "up_since": _since(self.number("uptime_s")),
+            "restarts": self.number("restarts"),
+            "memory_mb": self.number("memory_mb"),
             "error": self.error,
         }
 
@@ -109,14 +109,8 @@ def _asked(entry: Entry) -> Row:
     try:
         status = client.status()
     except SlotMachineError as error:
-        return Row(entry, {}, str(error), None, 0)
-    if status.get("success") is False:
-        return Row(entry, {}, str(status.get("error")), None, 0)
-    pid = status.get("pid")
-    if not isinstance(pid, int) or not pid or not (found := proc.stat(pid)):
-        return Row(entry, status, "", None, 0)
-    up_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.start_ticks / os.sysconf("SC_CLK_TCK")
-    return Row(entry, status, "", time.time() - up_s, round(proc.family_bytes(pid) / 1e6, 1))
+        return Row(entry, {}, str(error))
+    return Row(entry, {}, str(status.get("error"))) if status.get("success") is False else Row(entry, status)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -127,11 +121,11 @@ def _cells(row: Row) -> tuple[str, ...]:
         str(row.entry.port),
         row.text("live_commit")[:8] or "-",
         "?" if row.error else healthy if row.text("live_commit") else "-",
-        _age(row.up_since),
+        _age(row.number("uptime_s")),
         row.text("restarts"),
-        f"{row.memory_mb:.0f} MB" if row.memory_mb else "-",
+        f"{row.number('memory_mb'):.0f} MB" if row.number("memory_mb") else "-",
         row.version + "*" * row.is_older,
-        _one_line(_subject(row.status)),
+        _one_line(row.text("live_subject")),
     )
 
 
@@ -143,15 +137,6 @@ def _user(row: Row) -> str:
     return account.name(row.entry.uid)
 
 
-def _subject(status: Json) -> str:
-    attempt = status.get("last_attempt")
-    if subject := status.get("live_subject"):
-        return str(subject)
-    if isinstance(attempt, dict) and attempt.get("commit") == status.get("live_commit"):
-        return str(attempt.get("subject", ""))
-    return ""
-
-
 def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
@@ -160,17 +145,17 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _age(since: float | None) -> str:
+def _age(seconds: float) -> str:
     """In the largest unit of which there are at least two, such as `26h`."""
-    if since is None:
+    if not seconds:
         return "-"
-    seconds = max(0, int(time.time() - since))
     unit, size_s = next((unit for unit in UNITS_S if seconds >= 2 * unit[1]), UNITS_S[-1])
-    return f"{seconds // size_s}{unit}"
+    return f"{int(seconds // size_s)}{unit}"
 
 
-def _time(since: float | None) -> str:
-    return "" if since is None else datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+def _since(seconds: float) -> str:
+    """RFC 3339; empty for 0."""
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="seconds") if seconds else ""
 
 
 def _ordered(version: str) -> list[int]:
