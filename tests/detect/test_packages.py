@@ -169,6 +169,13 @@ def test_versions_that_this_machine_lacks(tmp_path: Path, files: Files, said: st
     assert [line for line in proposed(tmp_path, files).look if line.startswith(said)]
 
 
+def test_python_that_uv_downloads_is_named(tmp_path: Path) -> None:
+    files: Files = {"uv.lock": "", "pyproject.toml": "[project]\nname='x'\nrequires-python='>=3.99'"}
+
+    said = "pyproject.toml asks for python3 >=3.99, and this machine has 3.11.9: uv downloads it in the setup"
+    assert said in proposed(tmp_path, files).look
+
+
 def test_programs_that_this_machine_lacks(tmp_path: Path) -> None:
     files: Files = {"uv.lock": "", "Gemfile.lock": "", "package.json": START, "bun.lock": ""}
     machine = {name: version for name, version in EVERYTHING.items() if name not in ("uv", "bundle", "bun")}

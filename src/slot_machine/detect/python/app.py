@@ -13,7 +13,7 @@ def find(project: Project, machine: Machine) -> Part | None:
     if not found:
         return app
     python, said = packages.python(project, machine)
-    version = said if found.manager != "uv" else ""
+    version = f"{said.partition(': ')[0]}: uv downloads it in the setup" if said and found.manager == "uv" else said
     app = app or Part(recognised=(), rank=Rank.NONE)
     return app._replace(
         recognised=(Recognised(found.manager, found.file or found.others[0]), *app.recognised),
