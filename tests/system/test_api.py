@@ -114,7 +114,7 @@ def test_stream_tells_each_stage_and_ends_with_the_reply(site: Site) -> None:
     why, *printed = [line["message"] for line in lines if line["event"] == "output"]
     assert why.startswith("runs: ")
     assert printed == ["one", "two"]
-    assert all({"event", "stage", "message", "seconds"} == set(line) for line in lines)
+    assert all({"event", "stage", "message", "seconds", "app"} == set(line) for line in lines)
 
 
 def test_long_line_is_cut_in_the_stream_and_whole_in_the_log(site: Site) -> None:

@@ -65,7 +65,7 @@ class Plain:
 
 
 class Terminal:
-    """Prints the same lines. Below them stands the stage that runs."""
+    """Prints the same lines, above them the app's name. Below them stands the stage that runs."""
 
     def __init__(self) -> None:
         from rich.markup import escape
@@ -74,11 +74,15 @@ class Terminal:
         self._console = _harmless_console()
         self._escape = escape
         self._coloured = Text.from_ansi
+        self._named = False
         self._started = ""
         self._status = self._console.status("")
         self._status.start()
 
     def show(self, line: Json) -> None:
+        if line.get("app") and not self._named:
+            self._named = True
+            self._console.print(f"[bold]{self._escape(printing.shown(str(line['app'])))}[/]")
         message = printing.continued(str(line["message"]))
         if line["event"] == "output":
             self._console.print("[dim]  |[/]", self._coloured(printing.coloured(message), style="dim"))

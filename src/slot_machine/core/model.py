@@ -228,6 +228,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     message: str
     seconds: float = 0.0
+    app: str = ""
+    """Its name."""
 
 
 class Printed(msgspec.Struct, frozen=True):

@@ -244,7 +244,7 @@ class Api:
         """
         if NDJSON not in request.first("accept"):
             return _response(await asyncio.shield(begin(lambda _: None)))
-        follower = Follower()
+        follower = Follower(self._guard.app)
         task = begin(follower.report)
         task.add_done_callback(lambda _: follower.close())
         if not await follower.resolved():

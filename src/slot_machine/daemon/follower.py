@@ -13,7 +13,8 @@ MOST_WAITING_BYTES = 1_000_000
 class Follower:
     """One JSON object a line. Output for which there is no room is left out, and a line tells how much that was."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: str = "") -> None:
+        self._app = app
         self._waiting = bytearray()
         self._lines = Lines()
         self._left_out = 0
@@ -68,7 +69,7 @@ class Follower:
         self._add(Progress(event="output", stage=stage, message=line, seconds=seconds))
 
     def _add(self, progress: Progress) -> None:
-        self._waiting += msgspec.json.encode(progress) + b"\n"
+        self._waiting += msgspec.json.encode(msgspec.structs.replace(progress, app=self._app)) + b"\n"
         self._resolved = self._resolved or progress.stage != "resolve"
         self._changed.set()
 

@@ -33,6 +33,7 @@ class Guard:
     """
 
     def __init__(self, data: Path, *, authenticates: bool, entry: Entry | None = None) -> None:
+        self.app = entry.name if entry else ""
         self._entry = entry
         self._data = data
         self._authenticates = authenticates
