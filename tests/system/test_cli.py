@@ -64,7 +64,7 @@ def test_deploy_on_a_terminal_shows_what_runs(site: Site) -> None:
 
     assert client.returncode == 0
     assert "installing [bold]" in shown.decode()
-    assert re.search(r"\brepo\S*\r\n", shown.decode()), "the app's name"
+    assert re.search(r"repo\S*\r\n", shown.decode()), "the app's name"
     assert "✓" in shown.decode()
 
 

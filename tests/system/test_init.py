@@ -13,7 +13,10 @@ from spec.ports import free_port
 
 from slot_machine.cli import init
 from slot_machine.core.errors import ConfigError
+from slot_machine.host import registry
 from slot_machine.host.network import ports
+from slot_machine.host.process.proc import Identity
+from slot_machine.host.registry import Entry
 from tests.world import Site
 
 CONFIG, IGNORE = "slot-machine.json", ".gitignore"
@@ -219,3 +222,29 @@ def test_existing_data_folder_is_not_written_through_a_link(site: Site) -> None:
 
     assert daemon.process.wait(20) == 1
     assert not (site.folder / "other").exists()
+
+
+def test_name_is_that_of_the_folder_unless_a_running_daemon_has_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def running(name: str, repo: str) -> Entry:
+        return Entry(
+            name=name,
+            data=f"{repo}/.slot-machine",
+            repo=repo,
+            files=(f"{repo}/{CONFIG}",),
+            port=3000,
+            api_port=9100,
+            version="1",
+            uid=0,
+            process=Identity(1, 1, ""),
+        )
+
+    entries = [running("project", str(folder))]
+    monkeypatch.setattr(registry, "running", lambda: entries)
+    init.run(".slot-machine", force=False)
+    assert json.loads((folder / CONFIG).read_text())["name"] == "project", "the daemon of this very folder has it"
+
+    entries += [running("project", "/srv/project"), running("project-2", "/srv/project2")]
+    init.run(".slot-machine", force=True)
+    assert json.loads((folder / CONFIG).read_text())["name"] == "project-3"

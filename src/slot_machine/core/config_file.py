@@ -50,9 +50,14 @@ def with_api_port(config: Config, api_port: int) -> Config:
 
 
 def with_name(config: Config, folder: str) -> Config:
-    """An app without a name has that of its folder, with control characters as question marks."""
-    name = config.daemon.name or "".join(char if char.isprintable() else "?" for char in folder) or "app"
+    """An app without a name has that of its folder."""
+    name = config.daemon.name or printable(folder)
     return config._replace(daemon=msgspec.structs.replace(config.daemon, name=name))
+
+
+def printable(folder: str) -> str:
+    """A name for an app, with question marks in place of control characters."""
+    return "".join(char if char.isprintable() else "?" for char in folder) or "app"
 
 
 def to_fields(config: Config) -> dict[str, object]:
