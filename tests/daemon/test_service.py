@@ -31,7 +31,7 @@ def test_reload_is_told_with_its_time_in_one_datagram(fake: FakeManager) -> None
     reloading, ready = fake.told
     assert reloading[0] == "RELOADING=1"
     assert before_us <= int(reloading[1].removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
-    assert ready == ["READY=1"]
+    assert ready == ["READY=1", "STATUS=starting"]
 
 
 def test_time_is_asked_for_only_while_it_may_take_longer(fake: FakeManager, monkeypatch: pytest.MonkeyPatch) -> None:

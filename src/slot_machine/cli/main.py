@@ -13,10 +13,12 @@ from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
 
 COMMANDS = {
+    "after-stop": "after_stop",
     "cancel": "cancel",
     "deploy": "deploy",
     "history": "history",
     "init": "init",
+    "install": "install",
     "list": "list",
     "ls": "list",
     "notify": "notify",
@@ -26,6 +28,7 @@ COMMANDS = {
     "show": "show",
     "start": "start",
     "status": "status",
+    "uninstall": "uninstall",
     "version": "version",
     "run": "run",
     "exec": "run",
@@ -34,7 +37,7 @@ COMMANDS = {
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 
 
-OF_NO_APP = {"init", "list", "ls", "start", "version"}
+OF_NO_APP = {"after-stop", "init", "install", "list", "ls", "start", "uninstall", "version"}
 """Commands that are about no running app, so that they have no `-a`."""
 
 

@@ -26,6 +26,7 @@ SlotMachineError
 │   └── GitTimedOut           git did not exit in time
 ├── Cancelled             somebody cancelled a deploy
 ├── DataPlaneGone         a worker has exited, or its control connection is closed
+├── ServiceFailed         systemd refused a unit, or a command about it
 ├── KeeperGone            the keeper has exited, or its control connection is closed
 └── Unsteerable           two versions can't be bound to the port at the same time
 
@@ -164,3 +165,7 @@ class Unsteerable(SlotMachineError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"no handover of the port: {reason}")
         self.reason = reason
+
+
+class ServiceFailed(SlotMachineError):
+    pass

@@ -16,9 +16,10 @@ OF_ONE_PROCESS = frozenset(
         "LISTEN_FDS",
         "LISTEN_PID",
         "LISTEN_PIDFDID",
-        # systemd.exec(5): what systemd tells commands such as ExecStopPost=
+        # systemd.exec(5): what systemd tells the commands of a unit
         "FDSTORE",
         "MAINPID",
+        "RUNTIME_DIRECTORY",
         "SYSTEMD_EXEC_PID",
     }
 )

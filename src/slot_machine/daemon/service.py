@@ -56,7 +56,8 @@ class Manager:
     def ready(self) -> None:
         """Also ends a reload, whatever came of it."""
         self._until_s = 0
-        self._tell("READY=1")
+        self._told = self.headline()
+        self._tell("READY=1", f"STATUS={self._told}")
 
     def reloading(self) -> None:
         # Type=notify-reload compares the times of both, so it needs them in one datagram.

@@ -124,11 +124,9 @@ def usable_parent() -> Path | None:
 
     If the own one is called SUBGROUP, it is the one above: there the groups can have limits.
     """
-    mount = _cgroup_mount()
-    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
-    if mount is None or not own:
+    parent = own_group()
+    if parent is None:
         return None
-    parent = mount / own.lstrip("/")
     if parent.name == SUBGROUP:
         parent = parent.parent
     trial = Cgroup(parent / f"{GROUP_PREFIX}trial-{os.getpid()}")
@@ -161,6 +159,13 @@ def allow_limits(parent: Path) -> None:
             if controller in known:
                 with contextlib.suppress(OSError):
                     (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def own_group() -> Path | None:
+    """The control group of this process. None without cgroup v2."""
+    mount = _cgroup_mount()
+    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
+    return mount / own.lstrip("/") if mount and own else None
 
 
 def _cgroup_mount() -> Path | None:

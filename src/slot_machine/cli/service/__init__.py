@@ -1,0 +1,1 @@
+"""One module for each command: its options, its call of the client, and what it prints."""
