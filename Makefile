@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-slow test-root check lock check-lock audit check-lowest demo bench bench-handover bench-deploys soak clean
+.PHONY: install test test-slow test-root test-systemd check lock check-lock audit check-lowest demo bench bench-handover bench-deploys soak clean
 
 install: $(VENV)/.installed
 
@@ -18,7 +18,7 @@ SLOW = $(addprefix tests/system/test_,jobs.py job_machine.py celery.py setups.py
 	one_off.py env.py memory.py) tests/app/test_shared_killed.py
 
 test: install
-	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root $(addprefix --ignore ,$(SLOW))
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root --ignore tests/systemd $(addprefix --ignore ,$(SLOW))
 
 test-slow: install
 	$(BIN)/pytest -n 4 --dist worksteal $(SLOW)
@@ -26,6 +26,10 @@ test-slow: install
 # What only root can try: small file systems, and apps of other users.
 test-root: install
 	$(BIN)/pytest -n 3 tests/root
+
+# Boots a systemd in namespaces of its own. Skipped, with the reason, where that is not possible.
+test-systemd: install
+	$(BIN)/pytest tests/systemd
 
 check: install
 	$(BIN)/ruff check
