@@ -21,12 +21,14 @@ from spec.ports import is_free
 from spec.waiting import wait_until
 from spec.web import exchange
 
+from slot_machine.cli import reloading
 from slot_machine.core.errors import ConfigError
 from slot_machine.daemon import reload
 from slot_machine.daemon.reload import VARIABLE
+from slot_machine.host import registry
 from slot_machine.state.schema import SCHEMA_VERSION
 from tests.processes import alive, children_of, kill, kill_daemon, no_more_files, workers
-from tests.world import MODES, Site, goes_on, live, metric
+from tests.world import MODES, Site, goes_on, installed, live, metric
 
 RELOADS = 3
 ROOT = Path(__file__).parents[2]
@@ -483,3 +485,41 @@ def test_image_that_cannot_be_executed_ends_the_daemon_and_leaves_its_folder(sit
     site.prefix = ()
     site.start()
     assert site.get("/pid") == app
+
+
+def test_all_daemons_of_the_registry_reload(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other").mkdir()
+    other = Site(installed(), tmp_path / "other")
+    try:
+        for each in (site, other):
+            each.start()
+        ours = [entry for entry in registry.running() if entry.data in (str(site.data), str(other.data))]
+        assert len(ours) == 2
+        monkeypatch.setattr(registry, "running", lambda: ours)
+        (other.repo / "slot-machine.json").write_text("{")
+
+        results = {result.data: result for result in reloading.every()}
+
+        assert (results[str(site.data)].error, site.status()["reloads"]) == ("", 1)
+        assert "nothing was reloaded" in results[str(other.data)].error
+        assert other.status()["reloads"] == 0
+    finally:
+        other.close()
+
+
+def test_app_keeps_its_environment_and_reload_says_so(site: Site) -> None:
+    env = site.repo / "app.env"
+    env.write_text("A=1\n")
+    live(site, env_file="app.env")
+    assert site.status()["env_changed"] is False
+    assert site.run("reload").stderr == ""
+    env.write_text("A=2\n")
+
+    reloaded = site.run("reload")
+
+    assert (reloaded.returncode, reloaded.stdout) == (0, "reloaded\n")
+    assert "the app keeps its environment; use `slot-machine restart`" in reloaded.stderr
+    assert "the app keeps its environment" in site.daemons[-1].log.read_text()
+    assert site.run("restart").returncode == 0
+    assert site.status()["env_changed"] is False
+    assert site.run("reload").stderr == ""

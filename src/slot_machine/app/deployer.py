@@ -227,6 +227,14 @@ class Deployer:
 
         return self.operations.begin(story())
 
+    @property
+    def env_changed(self) -> bool:
+        """Whether the variables in `env_file` are others than those that the live app was started with."""
+        release = self._supervisor.release
+        if not release or not release.running:
+            return False
+        return release.web.env_digest != self._launcher.env_file_digest()
+
     def recover(self) -> "asyncio.Task[None]":
         """When the daemon starts. The task ends when the live version serves, or is being tried again."""
         return self.operations.begin_unanswered(self.recovery.recover())

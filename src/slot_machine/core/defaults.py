@@ -5,6 +5,11 @@ DATA_NAME = ".slot-machine"
 API_PORT = 9100
 LARGEST_PORT = 65535
 
+KEEPS_ENVIRONMENT = (
+    "env_file has changed since the app was started, and the app keeps its environment; use `slot-machine restart`"
+)
+"""What a reload says, and can't change."""
+
 APP_VARIABLE = "SLOT_MACHINE_APP"
 """The app that commands are about, as the option `-a` names it."""
 APP_FIELD = "Slot-Machine-App"

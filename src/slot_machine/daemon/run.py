@@ -15,6 +15,7 @@ from slot_machine.app.failures import log_failure
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.operations import Operations
 from slot_machine.core.config import FIXED
+from slot_machine.core.defaults import KEEPS_ENVIRONMENT
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
 from slot_machine.daemon import (
     configuration,
@@ -162,6 +163,8 @@ async def _serve(
                 server.start()
             manager.headline = partial(headline, app)
             manager.ready()
+            if reloads and app.deployer.env_changed:
+                log.warning(KEEPS_ENVIRONMENT)
             published = tasks.create_task(publication.keep(entry))
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
             config = options.config.daemon

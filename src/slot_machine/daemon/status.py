@@ -72,6 +72,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Resident memory of all processes of the live version."""
     cpu_percent: float
     """Of one CPU, as `usage.Cpu` measures it."""
+    env_changed: bool
+    """Whether `env_file` differs from what the live app was started with."""
 
 
 def gather(app: App, name: str, port: int, reloads: int) -> Status:
@@ -123,6 +125,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         uptime_s=round(usage.age_s(pid), 1) if pid else 0.0,
         memory_mb=usage.memory_mb(members),
         cpu_percent=app.cpu.percent(members),
+        env_changed=deployer.env_changed,
     )
 
 
