@@ -71,6 +71,17 @@ class Client:
         *_, last = self._call("GET", f"/history/{'last' if attempt_id is None else attempt_id}")
         return last
 
+    def stats(self, since: str) -> Json:
+        """`since` is what `core.moments` understands."""
+        from urllib.parse import quote
+
+        *_, last = self._call("GET", f"/stats?since={quote(since)}")
+        return last
+
+    def top(self) -> Json:
+        *_, last = self._call("GET", "/top")
+        return last
+
     def deploy(
         self,
         commit: str,

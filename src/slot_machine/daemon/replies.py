@@ -29,3 +29,12 @@ def decoded(body: bytes, shape: type[T], example: str) -> T:
 
 def in_json(body: object, status: int, fields: Mapping[str, str] = NO_FIELDS) -> Response:
     return Response(status, msgspec.json.encode(body), JSON, fields)
+
+
+def viewed(path: str, view: Callable[[str], Awaitable[object]]) -> Routes:
+    """A GET of `path` is answered with what `view` returns for the request's target. It raises SlotMachineError."""
+
+    async def answer(request: Request) -> Response:
+        return in_json(await view(request.target), 200)
+
+    return {path: ("GET", answer)}

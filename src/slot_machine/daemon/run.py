@@ -26,11 +26,14 @@ from slot_machine.daemon import (
     one_offs,
     publication,
     reload,
+    stats,
     status,
+    top,
 )
 from slot_machine.daemon.api import Api
 from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.lock import locked
+from slot_machine.daemon.replies import viewed
 from slot_machine.daemon.server import Server
 from slot_machine.daemon.service import Manager, headline, longest_wait_s
 from slot_machine.host import registry
@@ -197,6 +200,8 @@ def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Cal
             **one_offs.routes(app.one_offs),
             **env_file.routes(options),
             **notify.routes(app.notices),
+            **viewed("/stats", partial(stats.gather, app)),
+            **viewed("/top", lambda _: top.gather(app)),
         },
     )
 
