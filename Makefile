@@ -13,9 +13,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 # Wait for the clock, for tasks of real tools, or in each step for another process.
-SLOW = $(addprefix tests/system/test_,jobs.py job_machine.py celery.py setups.py stage_commands.py hung.py clients.py \
-	assets.py shared.py processes.py take_over.py which_app.py restart.py service.py bind.py \
-	one_off.py env.py memory.py) tests/app/test_shared_killed.py
+SLOW = $(wildcard $(shell cat tests/slow))
 
 test: install
 	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root --ignore tests/systemd $(addprefix --ignore ,$(SLOW))

@@ -106,6 +106,7 @@ class Processes:
         self.grace_s: float | None = None
         self.signals: list[str] = []
         """That its main process got."""
+        self.killed_for_memory = 0
         self.works_s = 0.0
         """So long it goes on after a stop signal."""
         self._faults = faults
@@ -119,6 +120,9 @@ class Processes:
 
     def members(self) -> list[int]:
         return []
+
+    def oom_kills(self) -> int:
+        return self.killed_for_memory
 
     async def stop(self, grace_s: float) -> bool:
         self.grace_s = grace_s

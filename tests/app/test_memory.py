@@ -198,3 +198,20 @@ def test_limits_are_those_of_the_daemon_or_of_the_process() -> None:
         "gone": (0, 100),
     }
     assert limits[WEB].hard_bytes == 1_024_000_000
+
+
+@pytest.mark.parametrize("name", [WEB, "worker"])
+def test_kill_by_the_kernel_at_twice_the_limit_is_told(tmp_path: Path, name: str) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITH_WORKER) as made:
+            await first_deploy(made)
+            await asyncio.sleep(1)
+            assert made.supervisor.release
+            processes = processes_of(made.supervisor.release.runs[name])
+            processes.killed_for_memory = 1
+            processes.end(-9)
+            await asyncio.sleep(0.5)
+            last_exit = made.supervisor.watches[name].last_exit
+            assert last_exit.startswith("killed by SIGKILL; the kernel killed 1 of its processes, as the run took twice")
+
+    run(story())

@@ -13,6 +13,7 @@ from slot_machine.core.model import Retiring, Running, short
 from slot_machine.core.side_runs import parts
 from slot_machine.host.network.listeners import Listeners
 from slot_machine.host.process.proc import Identity
+from slot_machine.host.process.session import describe_exit
 from slot_machine.state.store import Store
 
 STOP_TRIES = 3
@@ -34,6 +35,8 @@ class Processes(Protocol):
     async def exited(self) -> int: ...
 
     def members(self) -> list[int]: ...
+
+    def oom_kills(self) -> int: ...
 
     def ask(self, signum: signal.Signals, /) -> None: ...
 
@@ -87,6 +90,13 @@ class Run:
     @property
     def running(self) -> bool:
         return self.session.exit_code is None
+
+    def how_ended(self, code: int) -> str:
+        """In words. `code` is the exit code of its leader. To be asked before it is stopped."""
+        how, kills = describe_exit(code), self.session.oom_kills()
+        if kills:
+            how += f"; the kernel killed {kills} of its processes, as the run took twice memory_max_mb"
+        return how
 
     def save(self) -> None:
         """The next daemon finds the run by this. Raises sqlite3.Error."""

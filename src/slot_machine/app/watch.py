@@ -16,7 +16,6 @@ from slot_machine.app.seams import Starter
 from slot_machine.core.backoff import next_delay_s
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import WEB
-from slot_machine.host.process.session import describe_exit
 from slot_machine.traffic.protocol import Traffic
 
 log = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ class Watch(ABC):
 
     async def _watch(self, release: Release, run: Run) -> str:  # noqa: ARG002 - the web run's health is its release's
         """Returns how the run ended; empty if it runs, and is to be ended because it is unhealthy."""
-        return describe_exit(await run.session.exited())
+        return run.how_ended(await run.session.exited())
 
 
 class WebWatch(Watch):
@@ -167,7 +166,7 @@ class WebWatch(Watch):
         try:
             await asyncio.wait({ended, sick}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                return describe_exit(ended.result())
+                return run.how_ended(ended.result())
             sick.result()
             return ""
         finally:

@@ -48,6 +48,12 @@ def test_group_without_controllers_says_that_it_keeps_no_limit(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_kills_at_the_limit_are_counted(group: Path) -> None:
+    assert Cgroup(group).oom_kills() == 0
+    (group / "memory.events").write_text("low 0\nhigh 0\nmax 51\noom 2\noom_kill 2\noom_group_kill 0\n")
+    assert Cgroup(group).oom_kills() == 2
+
+
 def test_controllers_are_passed_on_to_the_groups(group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     write_text = Path.write_text

@@ -87,6 +87,14 @@ class Cgroup:
             swap.write_text("0" if memory_bytes else "max")
         return True
 
+    def oom_kills(self) -> int:
+        """How many of its processes the kernel has killed because they took too much memory. 0 if nobody counts."""
+        try:
+            events = dict(line.split() for line in (self.path / "memory.events").read_text().splitlines())
+        except (OSError, ValueError):
+            return 0
+        return int(events.get("oom_kill", 0))
+
     def processes(self) -> list[int]:
         """Pids, without zombies."""
         return [pid for group in self._groups() for pid in _pids(group)]

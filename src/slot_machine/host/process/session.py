@@ -167,6 +167,10 @@ class Session:
         """See `Cgroup.limit`. Without a group, there is no such limit. Raises OSError."""
         return self._cgroup.limit(memory_bytes, cpu_weight) if self._cgroup else not memory_bytes
 
+    def oom_kills(self) -> int:
+        """See `Cgroup.oom_kills`. To be asked before `reap`."""
+        return self._cgroup.oom_kills() if self._cgroup else 0
+
     def ask(self, signum: signal.Signals) -> None:
         """Signals the main processes only, which tell their own children."""
         if self.exit_code is not None:
