@@ -128,3 +128,19 @@ def test_root_runs_no_git_in_a_repository_of_anothers(
 
     assert here.resolved("HEAD~1", user) == "HEAD~1"
     assert not ran.exists()
+
+
+def test_files_that_no_commit_has_are_found(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository.commit({"app": "1", ".gitignore": "ignored\n", "folder/x": "1"})
+    assert here.uncommitted() == []
+    for name in ("app", "ignored", "a new one", "folder/x"):
+        (repository.path / name).write_text("2")
+    assert sorted(here.uncommitted()) == ["a new one", "app", "folder/x"]
+    assert not (repository.path / ".git" / "index.lock").exists()
+    monkeypatch.chdir(repository.path / ".git")
+    assert here.uncommitted() == [], "git can't tell there"
+    monkeypatch.chdir("/")
+    assert here.uncommitted() == []
+    if os.geteuid() == 0:
+        monkeypatch.chdir(repository.path)
+        assert here.uncommitted("www-data") == [], "root runs no git in a repository of somebody else"

@@ -10,9 +10,21 @@ from slot_machine.core.errors import CommitNotFound, GitFailed
 from slot_machine.core.git_variables import TRUE_HISTORY, unbound
 
 LIMIT_S = 60.0
+STATUS_LIMIT_S = 5.0
 OUTSIDE = "not a git repository (or any"
 ANOTHERS = "dubious ownership"
 HASH = "[0-9a-f]{40}|[0-9a-f]{64}"
+
+
+def uncommitted(user: str = "") -> list[str]:
+    """Changed and new files of the repository that no commit has; empty if git can't or may not tell."""
+    if target.chosen() or _is_anothers(user):
+        return []
+    try:
+        found = _git("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=dirty", limit_s=STATUS_LIMIT_S)
+    except GitFailed:
+        return []
+    return [entry[3:] for entry in found.stdout.split("\0") if entry] if found.returncode == 0 else []
 
 
 def resolved(commitish: str, user: str = "") -> str:
@@ -23,8 +35,7 @@ def resolved(commitish: str, user: str = "") -> str:
     configuration, nor under sudo, where git would trust the caller's repositories. In a git hook, the repository is
     that of the current folder too, not the one in the hook's environment. Raises CommitNotFound, GitFailed.
     """
-    anothers = os.geteuid() == 0 and (user or os.environ.get("SUDO_UID", "0") != "0")
-    if target.chosen() or commitish.startswith("-") or re.fullmatch(HASH, commitish) or anothers:
+    if target.chosen() or commitish.startswith("-") or re.fullmatch(HASH, commitish) or _is_anothers(user):
         return commitish
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
     if re.fullmatch(HASH, found.stdout.strip()):
@@ -39,13 +50,18 @@ def resolved(commitish: str, user: str = "") -> str:
     raise GitFailed(f"git can't read the repository of {Path.cwd()}: {repository.stderr.strip()}", hint)
 
 
-def _git(*args: str) -> "subprocess.CompletedProcess[str]":
-    env = unbound(os.environ) | TRUE_HISTORY | {"LC_ALL": "C"}
+def _is_anothers(user: str) -> bool:
+    """Whether the repository may belong to somebody else, so that git must not run there as root."""
+    return os.geteuid() == 0 and bool(user or os.environ.get("SUDO_UID", "0") != "0")
+
+
+def _git(*args: str, limit_s: float = LIMIT_S) -> "subprocess.CompletedProcess[str]":
+    env = unbound(os.environ) | TRUE_HISTORY | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
     try:
         return subprocess.run(
-            ["git", *args], env=env, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT_S
+            ["git", *args], env=env, capture_output=True, text=True, errors="replace", check=False, timeout=limit_s
         )
     except FileNotFoundError:
         raise GitFailed("git is not installed", "install git, or deploy a full hash") from None
     except subprocess.TimeoutExpired:
-        raise GitFailed(f"git did not answer within {LIMIT_S:g} s", "look at what holds it up") from None
+        raise GitFailed(f"git did not answer within {limit_s:g} s", "look at what holds it up") from None

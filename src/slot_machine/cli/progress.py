@@ -1,6 +1,8 @@
 """Shows the stages of a deploy: with a live display on a terminal, as plain lines in a pipe."""
 
+import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +13,7 @@ from slot_machine.host import printing
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+    from rich.text import Text
 
 
 class View(Protocol):
@@ -18,9 +21,9 @@ class View(Protocol):
     def close(self) -> None: ...
 
 
-def follow(lines: Iterator[Json]) -> Json:
-    """Shows the progress on stderr and returns the reply. If stderr can't be written to, the progress is not shown."""
-    view: View = Terminal() if sys.stderr.isatty() else Plain()
+def follow(lines: Iterator[Json], view: View | None = None) -> Json:
+    """Shows the progress, by default on stderr; returns the reply. If that can't be written to, nothing is shown."""
+    view = view or (Terminal() if sys.stderr.isatty() else Plain())
     shown = set()
     try:
         for line in lines:
@@ -46,6 +49,27 @@ def _warnings(reply: Json) -> list[str]:
     return [f"warning: {message}" for message in warnings]
 
 
+class Nothing:
+    """Shows no progress."""
+
+    def show(self, line: Json) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Lines:
+    """Prints each event as a line of JSON to stdout, for programs. The caller prints the reply."""
+
+    def show(self, line: Json) -> None:
+        if "stage" in line:
+            printing.result(json.dumps(line))
+
+    def close(self) -> None:
+        pass
+
+
 class Plain:
     """Prints a line for each stage when it ends, and the setup's output at once."""
 
@@ -65,7 +89,7 @@ class Plain:
 
 
 class Terminal:
-    """Prints the same lines, above them the app's name. Below them stands the stage that runs."""
+    """Prints the same lines, above them the app's name. Below them stands for how long which stage has run."""
 
     def __init__(self) -> None:
         from rich.markup import escape
@@ -90,13 +114,31 @@ class Terminal:
         message = self._escape(printing.shown(message))
         if line["event"] == "started":
             self._started = message
-            self._status.update(f"[bold]{line['stage']:<9}[/] {message}")
+            self._status.update(Running(f"[bold]{line['stage']:<9}[/]", message))
         else:
             symbol = "[red]✗[/]" if line["event"] == "failed" else "[green]✓[/]"
             self._console.print(f"{symbol} {_ended(line | {'message': message}, self._started)}")
 
     def close(self) -> None:
         self._status.stop()
+
+
+class Running:
+    """The stage that runs, with the seconds since it began. It is rendered anew several times a second."""
+
+    def __init__(self, stage: str, message: str) -> None:
+        """Both are in rich's markup."""
+        self._stage = stage
+        self._message = message
+        self._began_s = time.monotonic()
+
+    def __rich__(self) -> "Text":
+        from rich.text import Text
+
+        elapsed_s = time.monotonic() - self._began_s
+        text = Text.from_markup(f"{self._stage} {elapsed_s:5.0f} s  {self._message}")
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
 
 def _harmless_console() -> "Console":

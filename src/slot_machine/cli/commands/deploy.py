@@ -2,30 +2,45 @@
 
 import click
 
-from slot_machine.cli import progress, render
+from slot_machine.cli import render
+from slot_machine.cli.manner import AttemptCommand, Manner
 from slot_machine.core.errors import SlotMachineError
-from slot_machine.host import printing
+
+SHOWN_FILES = 3
 
 
-@click.command("deploy")
-@click.argument("commit", required=False)
+@click.command("deploy", cls=AttemptCommand)
+@click.argument("ref", required=False)
 @click.option("--setup", is_flag=True, help="Run the setup even if nothing has changed that it depends on.")
 @click.option("--force", is_flag=True, help="Deploy even if the commit is live and nothing has changed.")
-def command(commit: str | None, setup: bool, force: bool) -> None:
-    """Deploy COMMIT, by default HEAD of the current folder's repository."""
+@click.pass_obj
+def command(manner: Manner, ref: str | None, setup: bool, force: bool) -> None:
+    """Deploy REF (a branch, a tag or a hash), by default HEAD of the current folder's repository."""
     from slot_machine.cli import here
 
-    client = render.client()
+    client, user = render.client(), render.user()
     try:
-        resolved = here.resolved("HEAD" if commit is None else commit, render.user())
+        resolved = here.resolved("HEAD" if ref is None else ref, user)
     except SlotMachineError:
         client.status()  # If no daemon runs, its error is more important.
         raise
-    ref = commit or ""
-    reply = progress.follow(client.deploy(resolved, setup=setup, if_changed=not setup and not force, ref=ref))
-    render.fail_if_refused(reply)
+    lines = client.deploy(
+        resolved,
+        setup=setup,
+        if_changed=not setup and not force,
+        by=manner.by,
+        message=manner.message,
+        ref=ref or "",
+    )
+    changed = here.uncommitted(user) if ref is None else []
+    reply = manner.follow(lines, [_uncommitted(changed)] if changed else [])
     if reply.get("already_live"):
-        printing.result(f"already live: {reply['commit']} in slot {reply['slot']}")
-        printing.note("`slot-machine restart` starts it afresh, `slot-machine deploy --force` deploys it again")
+        hint = "`slot-machine restart` starts it afresh, `slot-machine deploy --force` deploys it again"
+        manner.tell(reply, f"already live: {reply['commit']} in slot {reply['slot']}", hint)
         return
-    printing.result(f"deployed {reply['commit']} to slot {reply['slot']}")
+    manner.tell(reply, f"deployed {reply['commit']} to slot {reply['slot']}")
+
+
+def _uncommitted(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN_FILES} more" if len(names) > SHOWN_FILES else ""
+    return f"not committed, so not deployed: {', '.join(names[:SHOWN_FILES])}{more}"

@@ -2,14 +2,14 @@
 
 import click
 
-from slot_machine.cli import progress, render
-from slot_machine.host import printing
+from slot_machine.cli import render
+from slot_machine.cli.manner import AttemptCommand, Manner
 
 
-@click.command("rollback")
+@click.command("rollback", cls=AttemptCommand)
 @click.argument("to", required=False, metavar="[COMMIT|ID]")
-def command(to: str | None) -> None:
-    """Go back to the previous version, or to the one that COMMIT or ID (of the history) names."""
-    reply = progress.follow(render.client().rollback(to or ""))
-    render.fail_if_refused(reply)
-    printing.result(f"rolled back to {reply['commit']} in slot {reply['slot']}")
+@click.pass_obj
+def command(manner: Manner, to: str | None) -> None:
+    """Go back to the previous version, or to that of a COMMIT or of the ID of an attempt in the history."""
+    reply = manner.follow(render.client().rollback(to or "", by=manner.by, message=manner.message))
+    manner.tell(reply, f"rolled back to {reply['commit']} in slot {reply['slot']}")

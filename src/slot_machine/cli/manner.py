@@ -1,0 +1,76 @@
+"""The options of all commands that begin an attempt: who asks and why, and how its progress and outcome are shown."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import click
+
+from slot_machine.cli import progress, render
+from slot_machine.cli.client import Json
+from slot_machine.host import printing
+
+OPTIONS = (
+    click.Option(["--by"], default="", metavar="NAME", help="Who asks, for the history. Default: the current user."),
+    click.Option(["-m", "--message"], default="", metavar="TEXT", help="Why, for the history."),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print the outcome as one JSON object."),
+    click.Option(["--stream"], is_flag=True, help="With --json: print each event as a line, and then the outcome."),
+    click.Option(["-q", "--quiet"], is_flag=True, help="Show no progress."),
+)
+
+
+class Manner(NamedTuple):
+    """The values of these options."""
+
+    by: str
+    message: str
+    as_json: bool
+    stream: bool
+    quiet: bool
+
+    def follow(self, lines: Iterator[Json], warnings: Sequence[str] = ()) -> Json:
+        """Shows the progress. Returns the reply if the attempt succeeded; else prints it and exits.
+
+        `warnings` are those of the command itself.
+        """
+        if not self.quiet and not self.stream:
+            for warning in warnings:
+                printing.note(f"warning: {warning}")
+        reply = progress.follow(lines, self._view())
+        if warnings:
+            earlier = reply.get("warnings", [])
+            reply["warnings"] = [*warnings, *(earlier if isinstance(earlier, list) else ())]
+        if self.as_json and reply.get("success") is False:
+            printing.result(json.dumps(reply))
+            sys.exit(1)
+        render.fail_if_refused(reply)
+        return reply
+
+    def tell(self, reply: Json, words: str, hint: str = "") -> None:
+        printing.result(json.dumps(reply) if self.as_json else words)
+        if hint and not self.as_json and not self.quiet:
+            printing.note(hint)
+
+    def _view(self) -> "progress.View | None":
+        if self.stream:
+            return progress.Lines()
+        return progress.Nothing() if self.quiet else None
+
+
+class AttemptCommand(click.Command):
+    """Passes a Manner to its function, with `click.pass_obj`."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        own, help_option = super().get_params(ctx), self.get_help_option(ctx)
+        return [
+            *(param for param in own if param is not help_option),
+            *OPTIONS,
+            *([help_option] if help_option else []),
+        ]
+
+    def invoke(self, ctx: click.Context) -> object:
+        ctx.obj = Manner(**{name: ctx.params.pop(name) for name in Manner._fields})
+        if ctx.obj.stream and not ctx.obj.as_json:
+            raise click.UsageError("--stream goes with --json", ctx)
+        return super().invoke(ctx)
