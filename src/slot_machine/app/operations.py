@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.failures import in_words, log_failure
-from slot_machine.core.errors import Busy, NothingToCancel, SlotMachineError, StageFailed, Stopping
+from slot_machine.core.errors import Busy, NothingToCancel, Overtaken, SlotMachineError, StageFailed, Stopping
 from slot_machine.core.model import Attempt, short
 from slot_machine.core.phases import HALF_MIGRATED, TABLE, Event, Phase
 
@@ -22,6 +22,8 @@ class Operations:
         self._tasks = tasks
         self._task: asyncio.Task[object] | None = None
         self._refusal: type[Stopping] | None = None
+        self._waiting: asyncio.Future[SlotMachineError] | None = None
+        """Of the deploy that waits for its turn: why it is not to wait any more."""
 
     @property
     def ending(self) -> bool:
@@ -32,10 +34,43 @@ class Operations:
         """Raises Busy, Stopping."""
         if self._refusal:
             raise self._refusal()
-        if self._task and not self._task.done():
-            running = self.running.record if self.running else None
-            what = f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
-            raise Busy(f"another deploy runs ({what})", "wait until it has ended, or end it with `slot-machine cancel`")
+        if self.busy:
+            hint = "wait until it has ended, such as by `deploy --wait`, or end it with `slot-machine cancel`"
+            raise Busy(f"another deploy runs ({self.what_runs})", hint)
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    @property
+    def what_runs(self) -> str:
+        """In words, while it is `busy`."""
+        running = self.running.record if self.running else None
+        return f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
+
+    async def turn(self, left: "asyncio.Future[None]") -> None:
+        """Waits until no operation runs, while the client that asked is there: `left` is done when it is not.
+
+        One at a time waits: the latest, and the one before raises Overtaken. Call `begin` without an await after it.
+        Raises Stopping, ConnectionError.
+        """
+        if self._waiting and not self._waiting.done():
+            hint = "deploy once more if this is the version that is to be live"
+            self._waiting.set_result(Overtaken("a newer deploy waits in the place of this one: not begun", hint))
+        ended = self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            while self.busy and not self._refusal:
+                assert self._task
+                await asyncio.wait({self._task, ended, left}, return_when=asyncio.FIRST_COMPLETED)
+                if left.done():
+                    raise ConnectionResetError("the client has left")
+                if ended.done():
+                    raise ended.result()
+            if self._refusal:
+                raise _not_begun(self._refusal)
+        finally:
+            if self._waiting is ended:
+                self._waiting = None
 
     def begin(self, story: Coroutine[None, None, T]) -> "asyncio.Task[T | SlotMachineError]":
         """Call `check_free` before. The task returns the story's result, or the error that the story raised."""
@@ -48,8 +83,10 @@ class Operations:
         return task
 
     def refuse_more(self, refusal: type[Stopping]) -> None:
-        """From here on, `check_free` and `cancel` raise `refusal`."""
+        """From here on, `check_free` and `cancel` raise `refusal`. What waits for its turn does not begin."""
         self._refusal = refusal
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(_not_begun(refusal))
 
     async def idle(self) -> None:
         """Waits for the end of the operation that runs now."""
@@ -87,6 +124,12 @@ class Operations:
         if attempt.phase is not Phase.CANCELLED:
             raise NothingToCancel(f"the {attempt.record.kind} ended before it could be cancelled: {attempt.phase}")
         return attempt.record
+
+
+def _not_begun(refusal: type[Stopping]) -> Stopping:
+    error = Stopping(f"{refusal()}; this deploy waited for its turn, and was not begun")
+    error.hint = "deploy again when the daemon answers"
+    return error
 
 
 async def _begun() -> None:

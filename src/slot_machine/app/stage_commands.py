@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.seams import Shell, Starter
 from slot_machine.core.config import VersionConfig
+from slot_machine.core.defaults import ATTEMPT_VARIABLE
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.core.phases import HALF_MIGRATED, Phase
@@ -65,9 +66,9 @@ class StageCommands:
 
     async def run(self, attempt: RunningAttempt, version: Version, folder: Path, command: Command) -> None:
         """Its output goes to the slot's log and to the client. Raises StageFailed; then nothing of it runs."""
-        env = self._launcher.environment(version, command.phase, {})
+        env = {**self._launcher.environment(version, command.phase, {}), ATTEMPT_VARIABLE: str(attempt.record.id)}
         if command.phase is not Phase.RELEASE:
-            env = {**env, **caches.variables(self._data, env, folder)}
+            env |= caches.variables(self._data, env, folder)
         slot_log = self._launcher.open_log(version, command.phase)
 
         def on_output(piece: bytes) -> None:

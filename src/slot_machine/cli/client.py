@@ -91,9 +91,10 @@ class Client:
         by: str = "",
         message: str = "",
         ref: str = "",
+        wait: bool = False,
     ) -> Iterator[Json]:
         """Yields the progress; the last item is the reply. `ref` is the branch or tag that `commit` was found by."""
-        wishes: Json = {"commit": commit, "setup": setup, "if_changed": if_changed, "ref": ref}
+        wishes: Json = {"commit": commit, "setup": setup, "if_changed": if_changed, "ref": ref, "wait": wait}
         return self._call("POST", "/deploy", wishes | _asked(by, message))
 
     def rollback(self, to: str = "", *, by: str = "", message: str = "") -> Iterator[Json]:
@@ -226,7 +227,7 @@ def _asked(by: str, message: str) -> Json:
     """What every request says that begins an attempt: who asks, and why."""
     from slot_machine.cli import who
 
-    return {"by": by or who.who(), "message": message, "job": who.job()}
+    return {"by": by or who.who(), "message": message, "job": who.job(), "inside": who.inside()}
 
 
 def _connected_to(data: str, uid: int | None) -> socket.socket:

@@ -3,6 +3,8 @@
 import os
 import pwd
 
+from slot_machine.core.defaults import ATTEMPT_VARIABLE
+
 JOB = "SLOT_MACHINE_JOB"
 
 
@@ -16,6 +18,12 @@ def who() -> str:
 def job() -> str:
     """The name of the job that the command runs in; empty for any other."""
     return os.environ.get(JOB, "")
+
+
+def inside() -> "dict[str, str] | None":
+    """The attempt whose setup, build, release command or hook this runs in, and its daemon's data folder."""
+    attempt, shared = os.environ.get(ATTEMPT_VARIABLE), os.environ.get("SLOT_MACHINE_SHARED")
+    return {"attempt": attempt, "data": os.path.dirname(shared)} if attempt and shared else None
 
 
 def _user() -> str:

@@ -14,3 +14,6 @@ APP_VARIABLE = "SLOT_MACHINE_APP"
 """The app that commands are about, as the option `-a` names it."""
 APP_FIELD = "Slot-Machine-App"
 """Field of a request to the API: JSON that says which app is meant."""
+
+ATTEMPT_VARIABLE = "SLOT_MACHINE_ATTEMPT"
+"""Has the id of the attempt, in the environment of its setup, build and release commands and of its hooks."""

@@ -12,6 +12,8 @@ SlotMachineError
 │   ├── WrongApp              it was meant for the daemon of another app
 │   ├── CommitNotFound        its commit does not resolve
 │   ├── Busy                  another deploy runs
+│   ├── Overtaken             a newer deploy waits in the place of this one
+│   ├── Nested                it was sent from inside of an attempt, for which it would have to wait
 │   ├── NothingToRollBackTo   there is no previous version, or it is live already
 │   ├── NeverLive             a rollback is to go to a version that was never live
 │   ├── NothingToRestart      nothing is live
@@ -90,6 +92,14 @@ class CommitNotFound(Refused):
 
 
 class Busy(Refused):
+    pass
+
+
+class Overtaken(Refused):
+    pass
+
+
+class Nested(Refused):
     pass
 
 

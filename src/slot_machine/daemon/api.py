@@ -17,12 +17,14 @@ from slot_machine.core.errors import (
     CommitNotFound,
     ConfigError,
     Forbidden,
+    Nested,
     NeverLive,
     NoSuchAttempt,
     NothingLive,
     NothingToCancel,
     NothingToRestart,
     NothingToRollBackTo,
+    Overtaken,
     Reloading,
     SlotMachineError,
     StageFailed,
@@ -32,14 +34,12 @@ from slot_machine.core.errors import (
 )
 from slot_machine.core.model import Kind
 from slot_machine.core.upstream import Counts
-from slot_machine.daemon import history, metrics
+from slot_machine.daemon import history, metrics, queue
 from slot_machine.daemon.caller import Asked
 from slot_machine.daemon.connection import NO_FIELDS, HttpError, Request, Response
 from slot_machine.daemon.follower import Follower
 from slot_machine.daemon.guard import Guard
-from slot_machine.daemon.replies import NO_ROUTES, Handler, Routes
-from slot_machine.daemon.replies import decoded as _decoded
-from slot_machine.daemon.replies import in_json as _json
+from slot_machine.daemon.replies import NO_ROUTES, Handler, Routes, decoded, in_json
 from slot_machine.daemon.status import Status
 
 NDJSON = "application/x-ndjson"
@@ -55,6 +55,8 @@ STATUSES: dict[type[SlotMachineError], int] = {
     NoSuchAttempt: 404,
     Cancelled: 409,
     Busy: 409,
+    Overtaken: 409,
+    Nested: 409,
     WrongApp: 421,
     NeverLive: 422,
     CommitNotFound: 422,
@@ -74,6 +76,8 @@ class DeployBody(Asked):
     commit: str
     setup: bool = False
     if_changed: bool = False
+    wait: bool = False
+    """Whether it waits until another deploy has ended."""
 
 
 class RollbackBody(Asked):
@@ -173,11 +177,11 @@ class Api:
         except Exception as defect:
             log.exception("cannot answer %s %s", request.method, request.target)
             error_in_words = f"unexpected {type(defect).__name__}: {defect}"
-            return _json(ErrorReply(False, error_in_words, "", "see the daemon's output", []), 500)
+            return in_json(ErrorReply(False, error_in_words, "", "see the daemon's output", []), 500)
 
     def refuse(self, error: HttpError) -> Response:
         allow = {"Allow": error.allow} if error.allow else NO_FIELDS
-        return _json(ErrorReply(False, error.status.phrase, "", "", []), error.status, allow)
+        return in_json(ErrorReply(False, error.status.phrase, "", "", []), error.status, allow)
 
     def _handler(self, request: Request) -> Handler:
         """Raises HttpError."""
@@ -195,47 +199,53 @@ class Api:
         return Response(200, b"slot-machine is ready\n", "text/plain; charset=utf-8")
 
     async def _get_status(self, _: Request) -> Response:
-        return _json(self._status(), 200)
+        return in_json(self._status(), 200)
 
     async def _get_metrics(self, _: Request) -> Response:
         return Response(200, await self._measure(), metrics.CONTENT_TYPE)
 
     async def _get_history(self, request: Request) -> Response:
-        return _json(history.entries(self._deployer.attempts, request.target), 200)
+        return in_json(history.entries(self._deployer.attempts, request.target), 200)
 
     async def _get_attempt(self, request: Request) -> Response:
-        return _json(history.entry(self._deployer.attempts, request.target), 200)
+        return in_json(history.entry(self._deployer.attempts, request.target), 200)
 
     async def _deploy(self, request: Request) -> Response:
-        body = _decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')
+        body = decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')
         wishes = Wishes(body.setup, body.if_changed)
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
-        return await self._follow(
-            request, lambda report: self._deployer.deploy(body.commit, trigger, report, wishes, origin)
-        )
+
+        def begin(report: Report) -> "asyncio.Task[Outcome]":
+            return self._deployer.deploy(body.commit, trigger, report, wishes, origin)
+
+        if body.wait and (operations := self._deployer.operations).busy:
+            if NDJSON in request.first("accept"):
+                return Response(200, queue.stream(operations, request, _line, lambda: _followed(begin)), NDJSON)
+            await queue.turn(operations, request)
+        return await self._follow(request, begin)
 
     async def _rollback(self, request: Request) -> Response:
-        body = _decoded(await request.body() or b"{}", RollbackBody, '{"to": "12"}')
+        body = decoded(await request.body() or b"{}", RollbackBody, '{"to": "12"}')
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
         to = str(body.to)
         return await self._follow(request, lambda report: self._deployer.rollback(trigger, report, origin, to))
 
     async def _restart(self, request: Request) -> Response:
         """If the daemon's file has changed, it reloads first, and the client is to ask again."""
-        body = _decoded(await request.body() or b"{}", Asked, '{"by": "somebody"}')
+        body = decoded(await request.body() or b"{}", Asked, '{"by": "somebody"}')
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
         warnings = await self._renew()
         return await self._follow(request, lambda report: self._deployer.restart(trigger, report, warnings, origin))
 
     async def _cancel(self, request: Request) -> Response:
-        body = _decoded(await request.body() or b"{}", CancelBody, '{"force": true}')
+        body = decoded(await request.body() or b"{}", CancelBody, '{"force": true}')
         cancelled = await self._deployer.operations.cancel(force=body.force)
-        return _json(CancelReply(True, cancelled.kind, cancelled.commit, cancelled.stage), 200)
+        return in_json(CancelReply(True, cancelled.kind, cancelled.commit, cancelled.stage), 200)
 
     async def _post_reload(self, _: Request) -> Response:
         """The answer comes before the reload. `reloads` in the status tells when that is done."""
         await self._reload()
-        return _json({"success": True}, 202)
+        return in_json({"success": True}, 202)
 
     async def _follow(self, request: Request, begin: Callable[[Report], "asyncio.Task[Outcome]"]) -> Response:
         """Answers when the operation has ended, or streams its progress. The operation goes on if the client leaves.
@@ -252,11 +262,19 @@ class Api:
         return Response(200, _progress(follower, task), NDJSON)
 
 
+def _followed(begin: Callable[[Report], "asyncio.Task[Outcome]"]) -> AsyncGenerator[bytes, None]:
+    """Begins an operation at once, and streams all of its progress."""
+    follower = Follower()
+    task = begin(follower.report)
+    task.add_done_callback(lambda _: follower.close())
+    return _progress(follower, task)
+
+
 async def _progress(follower: Follower, task: "asyncio.Task[Outcome]") -> AsyncGenerator[bytes, None]:
     try:
         while lines := await follower.take():
             yield lines
-        yield msgspec.json.encode(_body(task.result())) + b"\n"
+        yield _line(task.result())
     finally:
         follower.close()
 
@@ -268,7 +286,7 @@ def _response(outcome: Outcome) -> Response:
         fields["Retry-After"] = "1"
     if isinstance(outcome, Unauthorized):
         fields["WWW-Authenticate"] = "Bearer"
-    return _json(_body(outcome), status, fields)
+    return in_json(_body(outcome), status, fields)
 
 
 def _body(outcome: Outcome) -> Reply | ErrorReply:
@@ -283,3 +301,7 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
         return UnchangedReply(True, live.slot, live.commit, "", (), outcome.previous_commit)
     error = "\n".join([str(outcome), *(f"  | {line}" for line in outcome.output)])
     return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output), outcome.warnings)
+
+
+def _line(outcome: Outcome) -> bytes:
+    return msgspec.json.encode(_body(outcome)) + b"\n"

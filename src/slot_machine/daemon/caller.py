@@ -4,12 +4,20 @@ from typing import Annotated
 
 import msgspec
 
+from slot_machine.core.errors import Nested
 from slot_machine.core.origin import Origin
 from slot_machine.daemon.connection import Request
 from slot_machine.daemon.guard import Guard
 
 ShortText = Annotated[str, msgspec.Meta(max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
+
+
+class Inside(msgspec.Struct):
+    """The attempt, of the daemon with this data folder, whose setup, build, release command or hook sends a request."""
+
+    data: str
+    attempt: str
 
 
 class Asked(msgspec.Struct, kw_only=True):
@@ -23,6 +31,7 @@ class Asked(msgspec.Struct, kw_only=True):
     message: Text = ""
     ref: ShortText = ""
     job: ShortText = ""
+    inside: Inside | None = None
 
     def trigger(self, request: Request) -> str:
         if self.job:
@@ -30,5 +39,9 @@ class Asked(msgspec.Struct, kw_only=True):
         return "cli" if request.first("user-agent").startswith("slot-machine/") else "api"
 
     async def origin(self, request: Request, guard: Guard) -> Origin:
+        """Raises Nested."""
+        if self.inside and guard.is_of(self.inside.data):
+            what = f"this comes from a command of attempt {self.inside.attempt}, so it can't begin another one"
+            raise Nested(what, "begin it when that attempt has ended, from another place")
         by = self.by or (f"job {self.job}" if self.job else await guard.name(request))
         return Origin(by, self.message, self.ref)

@@ -62,6 +62,10 @@ class Request:
         """Raises HttpError for one that is too large, malformed, or too late."""
         return await self._connection.body()
 
+    async def left(self) -> None:
+        """Returns when the client has closed its side of the connection. Call `body` before."""
+        await self._connection.left()
+
     @property
     def socket(self) -> socket | None:
         """None once the client has left."""
@@ -210,6 +214,11 @@ class Connection(asyncio.BufferedProtocol):
         except h11.RemoteProtocolError as error:
             raise HttpError(HTTPStatus(error.error_status_hint)) from None
         return body
+
+    async def left(self) -> None:
+        # The end of a connection is noticed only by reading. A request that comes meanwhile stops that, and is kept.
+        self._transport.resume_reading()
+        await self._closed.wait()
 
     async def _next_event(self) -> h11.Event:
         """Raises RemoteProtocolError, ConnectionError."""

@@ -54,6 +54,10 @@ class Guard:
                 f" in {self._data / token.NAME}",
             )
 
+    def is_of(self, data: str) -> bool:
+        """Whether that is the data folder of this daemon."""
+        return Path(data) == self._data
+
     async def name(self, request: Request) -> str:
         """Of the user whose connection it is, or what else lets the caller in; empty if nobody knows."""
         if self._has_token(request):

@@ -13,8 +13,11 @@ SHOWN_FILES = 3
 @click.argument("ref", required=False)
 @click.option("--setup", is_flag=True, help="Run the setup even if nothing has changed that it depends on.")
 @click.option("--force", is_flag=True, help="Deploy even if the commit is live and nothing has changed.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until another deploy has ended. Only the latest one that waits goes on."
+)
 @click.pass_obj
-def command(manner: Manner, ref: str | None, setup: bool, force: bool) -> None:
+def command(manner: Manner, ref: str | None, setup: bool, force: bool, wait: bool) -> None:
     """Deploy REF (a branch, a tag or a hash), by default HEAD of the current folder's repository."""
     from slot_machine.cli import here
 
@@ -31,6 +34,7 @@ def command(manner: Manner, ref: str | None, setup: bool, force: bool) -> None:
         by=manner.by,
         message=manner.message,
         ref=ref or "",
+        wait=wait,
     )
     changed = here.uncommitted(user) if ref is None else []
     reply = manner.follow(lines, [_uncommitted(changed)] if changed else [])
