@@ -322,14 +322,14 @@ def test_reserve_and_logs_are_kept_until_the_end(tmp_path: Path, monkeypatch: py
     made_at: list[float] = []
     logs: list[str] = []
 
-    async def keep_small(_: SlotLogs) -> None:
+    async def keep(_: SlotLogs) -> None:
         logs.append("kept small")
         try:
             await asyncio.get_running_loop().create_future()
         finally:
             logs.append("ended")
 
-    monkeypatch.setattr(SlotLogs, "keep_small", keep_small)
+    monkeypatch.setattr(SlotLogs, "keep", keep)
     monkeypatch.setattr(Reserve, "make", lambda _: made_at.append(asyncio.get_running_loop().time()))
 
     async def story() -> None:

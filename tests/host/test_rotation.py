@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from slot_machine.host import rotation
+from slot_machine.host import logs, rotation
 from slot_machine.host.logs import SlotLogs
 from slot_machine.host.rotation import LogFile
 
@@ -45,7 +45,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def kept(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(f"{path.name}.*"), key=lambda older: -int(older.suffix[1:]))
+    numbered = (older for older in path.parent.glob(f"{path.name}.*") if older.suffix[1:].isdecimal())
+    return sorted(numbered, key=lambda older: -int(older.suffix[1:]))
 
 
 def contents(path: Path) -> bytes:
@@ -182,7 +183,7 @@ def test_copy_that_fails_changes_nothing(folder: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="No space"):
         LogFile(path, MAX_BYTES, keep=5).rotate()
 
-    assert [file.name for file in folder.iterdir()] == ["app.log"]
+    assert sorted(file.name for file in folder.iterdir()) == ["app.log", "app.log.index"]
     assert contents(path) == lines(20_000)
 
 
@@ -221,12 +222,26 @@ def test_file_system_that_cannot_rotate_is_not_tried_again(folder: Path, monkeyp
     path = folder / "slot-a.log"
     path.write_bytes(lines(20_000))
 
+    tries: list[int] = []
+
     def unsupported(*_: object) -> None:
+        tries.append(1)
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
     monkeypatch.setattr(rotation, "_fallocate", unsupported)
-    asyncio.run(asyncio.wait_for(SlotLogs(folder, MAX_BYTES, keep=5).keep_small(), 10))
+    monkeypatch.setattr(logs, "CHECK_INTERVAL_S", 0)
 
+    looks = iter(range(5))
+
+    def look(_: SlotLogs) -> None:
+        if next(looks, None) is None:
+            raise KeyError
+
+    monkeypatch.setattr(SlotLogs, "look", look)
+    with pytest.raises(KeyError):
+        asyncio.run(SlotLogs(folder, MAX_BYTES, keep=5).keep())
+
+    assert len(tries) == 2
     assert path.read_bytes() == lines(20_000)
 
 

@@ -135,7 +135,7 @@ class App:
         keeping = (
             self.mode.traffic.keep(),
             keep_orphans(),
-            logs.keep_small(),
+            logs.keep(),
             reserve.keep(),
             commits.learn(shown),
             self.recorder.keep(),

@@ -1,6 +1,7 @@
 """Starts runs of jobs on this machine, and adopts those of an earlier daemon."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from slot_machine.app.run import Run
@@ -31,6 +32,7 @@ class JobMachine:
             session = Session.start(argv, cwd=folder, env=env, output=log.fd, owner=owner(self._data))
         finally:
             log.close()
+        self._launcher.logs.started(version.slot, log_of(name), version.commit, session.pid, log.begin)
         return self._run(name, version, session, log), log
 
     def adopt(self, name: str, run: UnderWay) -> tuple[Run, SlotLog]:
@@ -41,7 +43,8 @@ class JobMachine:
 
     def _run(self, name: str, version: Version, session: Session, log: SlotLog) -> Run:
         # No process of a version is called like that, because its name has no space.
-        return Run(f"job {name}", 0, session, Running(version, 0), self._store, log.path)
+        on_end = partial(self._launcher.logs.ended, version.slot, log_of(name))
+        return Run(f"job {name}", 0, session, Running(version, 0), self._store, log.path, on_end=on_end)
 
 
 def log_of(name: str) -> str:

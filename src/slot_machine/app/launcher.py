@@ -92,6 +92,7 @@ class Launcher:
         run_id = next(self._run_ids)
         run = self._run(side.run, release.release_id or run_id, session, Running(version, run_id))
         run.last_lines = slot_log.tail
+        self._mark_start(run, slot_log)
         try:
             _save(run, Phase.START)
         except StageFailed:
@@ -176,6 +177,7 @@ class Launcher:
             env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
             run = self._started(version, release_id or start.run_id, start, slot_log, env)
             run.env_digest = digest
+            self._mark_start(run, slot_log)
             try:
                 _save(run, Phase.START)
                 on_started()
@@ -210,7 +212,12 @@ class Launcher:
         self._limit(name, session, what.version)
         slot, listeners = what.version.slot, self._mode.listeners(session)
         last_lines = partial(self.logs.last_lines, slot, name)
-        return Run(name, release_id, session, what, self._store, self.logs.file(slot, name).path, listeners, last_lines)
+        on_end = partial(self.logs.ended, slot, name)
+        path = self.logs.file(slot, name).path
+        return Run(name, release_id, session, what, self._store, path, listeners, last_lines, on_end)
+
+    def _mark_start(self, run: Run, slot_log: SlotLog) -> None:
+        self.logs.started(run.version.slot, run.name, run.version.commit, run.session.pid, slot_log.begin)
 
     def _limit(self, name: str, session: Session, version: Version) -> None:
         """Right after its start; for a run that was taken over, by the configuration of now."""

@@ -47,6 +47,7 @@ class Rollout:
         `live` is the version that serves, and goes on to serve; if the two can't run at once, it is retired first.
         Raises StageFailed; then nothing of the candidate runs.
         """
+        self._launcher.logs.of_attempt(version.slot, attempt.record.id)
         await self._slots.assets.link(attempt, version, live)
         release = await self._start(attempt, event, version, live)
         for doubt in release.web.listeners.doubts:
@@ -78,6 +79,7 @@ class Rollout:
             finally:
                 await candidate.stop(candidate.version.config.drain_timeout_s / 2)
             raise
+        self._launcher.logs.switched(candidate.version.slot, candidate.version.commit)
         self._supervisor.watch(candidate, attempt.record.id)
         self._slots.link()
         return old

@@ -51,7 +51,7 @@ class Processes(Protocol):
 
 class Run:
     """`name` is unique in its release. `log` is the file that the run writes its output to, and
-    `last_lines` reads it; raises OSError.
+    `last_lines` reads it; raises OSError. `on_end` is told once how the run has ended.
 
     `upstream` is set once it is healthy, and only for a run that visitors reach.
     """
@@ -66,6 +66,7 @@ class Run:
         log: Path,
         listeners: Listeners | None = None,
         last_lines: Callable[[], tuple[str, ...]] = tuple,
+        on_end: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.release_id = release_id
@@ -83,6 +84,7 @@ class Run:
         self.listeners = listeners or Listeners(session)
         self.started_s = time.monotonic()
         self._store = store
+        self._on_end = on_end
 
     def __str__(self) -> str:
         return f"{self.name} of {short(self.version.commit)} in slot {self.version.slot}"
@@ -127,7 +129,7 @@ class Run:
             await self._ended(self._killed)
             raise
         finally:
-            self._store.remove_process(self.session.identity)
+            self._over()
 
     async def end_within(self, grace_s: float) -> bool:
         """Like `stop`, for a run that has its stop signal. If this is cancelled, the run goes on to its end."""
@@ -141,8 +143,14 @@ class Run:
                 await asyncio.sleep(STOP_RETRY_S)
         if killed is None:
             killed = await self._ended(self._killed)
-        self._store.remove_process(self.session.identity)
+        self._over()
         return killed
+
+    def _over(self) -> None:
+        self._store.remove_process(self.session.identity)
+        code, on_end = self.session.exit_code, self._on_end
+        self._on_end = lambda _: None
+        on_end(describe_exit(code) if code is not None else "cannot be ended")
 
     async def _ended(self, end: Callable[[], Awaitable[bool]]) -> bool:
         for _ in range(STOP_TRIES):

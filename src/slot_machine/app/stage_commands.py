@@ -70,6 +70,7 @@ class StageCommands:
         if command.phase is not Phase.RELEASE:
             env |= caches.variables(self._data, env, folder)
         slot_log = self._launcher.open_log(version, command.phase)
+        slot_log.of_command(attempt.record.id, command.stage)
 
         def on_output(piece: bytes) -> None:
             slot_log.write(piece)

@@ -57,6 +57,14 @@ class Client:
         self.daemon_uid: int | None = None
         """The user of the daemon that answered last; None if the answer came over TCP."""
 
+    def find_data(self) -> str:
+        """The data folder; if its daemon was started with another one and runs, that one. Empty if it is not known."""
+        if connection := self._by_file():
+            connection.close()
+        else:
+            self._found_elsewhere()
+        return self._data
+
     def status(self) -> Json:
         *_, last = self._call("GET", "/status")
         return last

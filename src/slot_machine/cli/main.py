@@ -22,6 +22,7 @@ COMMANDS = {
     "list": "list",
     "ls": "list",
     "notify": "notify",
+    "logs": "logs",
     "reload": "reload",
     "restart": "restart",
     "rollback": "rollback",

@@ -5,6 +5,7 @@ SlotMachineError
 ├── StartRefused          the daemon can't run here: data folder in use, port taken, database of a newer version
 │   └── StateDamaged          the database is damaged, missing or out of date
 ├── Unreachable           no daemon answers a client
+├── NoLogs                there is no log, or none that was asked for
 ├── Refused               a request that never became a deploy
 │   ├── BadRequest            its body is wrong
 │   ├── Unauthorized          its caller may not change anything
@@ -64,6 +65,10 @@ class StateDamaged(StartRefused):
 
 
 class Unreachable(SlotMachineError):
+    pass
+
+
+class NoLogs(SlotMachineError):
     pass
 
 

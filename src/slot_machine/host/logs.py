@@ -7,8 +7,9 @@ import os
 import re
 from pathlib import Path
 
-from slot_machine.core.model import SLOTS, WEB, Slot
+from slot_machine.core.model import SLOTS, WEB, Slot, short
 from slot_machine.host.files.regular import open_regular
+from slot_machine.host.log_index.records import Event, Stage
 from slot_machine.host.rotation import SPARED_BYTES, LogFile
 
 TAIL_LINES = 20
@@ -25,13 +26,14 @@ class SlotLogs:
         self._max_bytes = max_bytes
         self._keep = keep
         self._files: dict[Path, LogFile] = {}
+        self._attempts: dict[Slot, int] = {}
         for slot in SLOTS:
             self.file(slot)
 
     def file(self, slot: Slot, run: str = WEB) -> LogFile:
         """The setup and the web run share `slot-a.log`. Any other run has its own log, such as `slot-a.worker.log`.
 
-        It is rotated from now on.
+        From now on, it is rotated, and its index is kept.
         """
         path = self._data / (f"slot-{slot}.log" if run == WEB else f"slot-{slot}.{run}.log")
         return self._files.setdefault(path, LogFile(path, self._max_bytes, self._keep))
@@ -44,19 +46,47 @@ class SlotLogs:
         """`begin` is that of a run that writes there already. Raises OSError."""
         return SlotLog(self.file(slot, run), begin)
 
-    async def keep_small(self) -> None:
-        """Rotates large logs, in a thread. Runs until cancelled, or until the file system turns out unable."""
-        logged = ""
-        while self._max_bytes:
-            try:
-                await asyncio.to_thread(self.rotate)
-                logged = ""
-            except OSError as error:
-                if logged != (logged := str(error)):
-                    log.error("cannot rotate the logs of the slots: %s", error)
-                if error.errno == errno.EOPNOTSUPP:
-                    return
-            await asyncio.sleep(CHECK_INTERVAL_S)
+    def of_attempt(self, slot: Slot, attempt: int) -> None:
+        """From now on, what happens in this slot is part of the attempt."""
+        self._attempts[slot] = attempt
+
+    def started(self, slot: Slot, run: str, commit: str, pid: int, begin: int) -> None:
+        """`begin` is that of its `SlotLog`. Raises nothing, as all that marks."""
+        self._mark(slot, run, "start", f"{run} of {short(commit)} started, pid {pid}", begin)
+
+    def ended(self, slot: Slot, run: str, how: str) -> None:
+        self._mark(slot, run, "exit", f"{run} ended: {how}")
+
+    def switched(self, slot: Slot, commit: str) -> None:
+        self._mark(slot, WEB, "switch", f"{short(commit)} is live")
+
+    def _mark(self, slot: Slot, run: str, event: Event, text: str, begin: int | None = None) -> None:
+        self.file(slot, run).mark(event, text, self._attempts.get(slot, 0), begin)
+
+    async def keep(self) -> None:
+        """Keeps the indexes, and rotates large logs in a thread. Runs until cancelled."""
+        logged, able = "", self._max_bytes > 0
+        try:
+            while True:
+                self.look()
+                try:
+                    if able:
+                        await asyncio.to_thread(self.rotate)
+                    logged = ""
+                except OSError as error:
+                    if logged != (logged := str(error)):
+                        log.error("cannot rotate the logs of the slots: %s", error)
+                    able = error.errno != errno.EOPNOTSUPP
+                await asyncio.sleep(CHECK_INTERVAL_S)
+        finally:
+            self.look()
+            for file in list(self._files.values()):
+                file.close()
+
+    def look(self) -> None:
+        """Notes which logs have grown: some calls of the system for each. Raises nothing."""
+        for file in list(self._files.values()):
+            file.look()
 
     def rotate(self) -> None:
         """Blocks. Raises OSError."""
@@ -77,19 +107,35 @@ class SlotLog:
         """The error of the last write that failed."""
         self._file = file
         self._unended = False
+        self._command: tuple[int, Stage] | None = None
+        file.look()
         with file.lock:
             end = os.fstat(self.fd).st_size + file.shifted
             # A rotation that the last daemon made may have moved the beginning.
             self.begin = begin if begin is not None and begin <= end else 0 if begin else end
+
+    def of_command(self, attempt: int, stage: Stage) -> None:
+        """What is written from now on is the output of a command, and not the app's."""
+        self._command = (attempt, stage)
 
     def write(self, data: bytes) -> None:
         """Raises nothing, so that whoever prints can continue. Sets `failure` instead."""
         self._unended = not data.endswith(b"\n")
         try:
             while data:
-                data = data[os.write(self.fd, data) :]
+                data = data[self._written(data) :]
         except OSError as error:
             self.failure = error
+
+    def _written(self, data: bytes) -> int:
+        if not self._command:
+            return os.write(self.fd, data)
+        with self._file.lock:
+            written = os.write(self.fd, data)
+            # The offset of a file that is open with O_APPEND is behind what was written.
+            end = os.lseek(self.fd, 0, os.SEEK_CUR)
+            self._file.output(end - written, end, *self._command)
+        return written
 
     def tail(self, without: re.Pattern[str] | None = None) -> tuple[str, ...]:
         """The last lines of this run, without those that match `without`."""
