@@ -15,7 +15,7 @@ from pathlib import Path
 
 from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.daemon import lock
-from slot_machine.host.user import access, handing_over, rights
+from slot_machine.host.user import access, account, handing_over, rights
 from slot_machine.host.user.handing_over import UNFINISHED
 from slot_machine.host.user.rights import Account
 from slot_machine.state.soundness import open_sound
@@ -116,8 +116,10 @@ def _take(data: Path) -> None:
     theirs = found.st_uid != us
     if us:
         if theirs:
+            owner = account.name(found.st_uid)
             raise StartRefused(
-                f"the data folder {data} belongs to another user", f"`chown -R {us}:{os.getegid()} {data}`"
+                f"the data folder {data} belongs to {owner}, whose daemon may use it",
+                f"name another one with --data; if {owner} has no daemon there, `chown -R {us}:{os.getegid()} {data}`",
             )
         return
     if theirs and (other := lock.locked_by(data)):

@@ -38,7 +38,7 @@ def locked(data: Path, api_port: int, handed_fd: int = -1) -> Iterator[int]:
             pid = (_text(fd).split() or ["unknown"])[0]
             raise StartRefused(
                 f"the daemon with pid {pid} already uses the data folder {path.parent}",
-                "stop that one first, or give this one another folder with --data",
+                "`slot-machine list` shows it; stop it first, or give this one another folder with --data",
             ) from None
         _name_ourselves(fd, api_port)
         yield fd

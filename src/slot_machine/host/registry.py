@@ -88,7 +88,7 @@ def running() -> list[Entry]:
         with suppress(OSError), _opened(path, uid) as folder:
             for name in sorted(os.listdir(folder)):
                 entry = _read(folder, name, uid)
-                if entry and proc.is_running(entry.process):
+                if entry and proc.is_running(entry.process) and _owns(uid, entry.data):
                     found.setdefault(entry.data, entry)
     return sorted(found.values(), key=lambda entry: (entry.name, entry.data))
 
@@ -113,6 +113,14 @@ def _all_folders() -> list[tuple[str, int]]:
             paths = sorted(glob.glob(pattern.format(uid="*")))
             folders += [(path, int(match[1])) for path in paths if (match := named.fullmatch(path))]
     return folders
+
+
+def _owns(uid: int, data: str) -> bool:
+    """Whether a data folder is that of the user who published it. A user's own entries need not be doubted."""
+    try:
+        return uid == os.geteuid() or os.stat(data).st_uid == uid
+    except OSError:
+        return False
 
 
 def _file_name(data: str) -> str:
