@@ -48,8 +48,9 @@ def user() -> str:
 
 
 def configuration() -> str:
-    """The path of the nearest slot-machine.json; empty if there is none. Raises ConfigError."""
-    return _nearest()[0]
+    """The path of the slot-machine.json that the command is about; empty if there is none. Raises ConfigError."""
+    path, data = _nearest()
+    return "" if chosen() or data else path
 
 
 def here() -> str:

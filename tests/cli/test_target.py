@@ -1,0 +1,62 @@
+"""Which app a command is about."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slot_machine.cli import daemons, target
+from slot_machine.core.errors import ConfigError
+from slot_machine.host import registry
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with a data folder, in one of whose trees there is another configuration."""
+    monkeypatch.delenv("SLOT_MACHINE_APP", raising=False)
+    shop = tmp_path / "shop"
+    tree = shop / ".slot-machine" / "tree-1"
+    tree.mkdir(parents=True)
+    for path in (shop, tree):
+        (path / "slot-machine.json").write_text(json.dumps({"user": "www", "api_port": 9111}))
+    monkeypatch.setattr(registry, "running", list)
+    return shop
+
+
+def test_nearest_configuration_is_that_of_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+
+    assert target.configuration() == str(folder / "slot-machine.json")
+    assert target.user() == "www"
+    assert target.client().name == "shop"
+
+
+def test_in_a_tree_of_a_data_folder_the_commits_file_is_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("api.sock", "daemon.lock"):
+        (folder / ".slot-machine" / name).touch()
+    monkeypatch.chdir(folder / ".slot-machine" / "tree-1")
+
+    assert target.configuration() == ""
+    assert target.client().name == "shop"
+
+
+def test_app_that_is_named_has_no_file_in_this_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SLOT_MACHINE_APP", "blog")
+
+    assert target.configuration() == ""
+    with pytest.raises(ConfigError, match="no running daemon is called blog") as refused:
+        target.client()
+    assert refused.value.hint == daemons.OTHERS
+
+
+@pytest.mark.parametrize(("text", "error"), [("[]", "is not a JSON object"), ('{"api_port": "x"}', "expected a port")])
+def test_configuration_that_cannot_be_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, error: str
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "slot-machine.json").write_text(text)
+
+    with pytest.raises(ConfigError, match=error):
+        target.client()
