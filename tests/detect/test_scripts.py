@@ -86,6 +86,25 @@ def test_development_server_is_said(tmp_path: Path, start: str) -> None:
     assert [line for line in found.look if "a development server" in line]
 
 
+def test_development_server_in_a_script_of_the_project_is_said(tmp_path: Path) -> None:
+    files: Files = {
+        "package.json": package({"start": "npm run build && node scripts/start.js", "build": "node scripts/build.js"}),
+        "scripts/start.js": "const concurrently = require('concurrently');",
+    }
+
+    assert [line for line in proposed(tmp_path, files).look if "a development server" in line]
+
+
+def test_port_of_a_framework_that_leaves_it_to_the_app(tmp_path: Path) -> None:
+    scripts = {"start": "nest start", "start:prod": "node dist/main"}
+    files: Files = {"package.json": package(scripts, ["@nestjs/core"]), "src/main.ts": "await app.listen(3000);"}
+
+    found = proposed(tmp_path, files)
+
+    assert found.version.start_command == "node dist/main"
+    assert [line for line in found.look if "mentions PORT" in line and "src/main.ts seems to listen on 3000" in line]
+
+
 def test_port_that_no_source_mentions(tmp_path: Path) -> None:
     found = proposed(tmp_path, {"package.json": package({"start": "node a.js"}), "a.js": "app.listen(3000)"})
 

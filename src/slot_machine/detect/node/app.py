@@ -27,6 +27,10 @@ ENTRIES = (
     "src/index.mjs",
 )
 """The first one is what npm runs where `scripts.start` is missing."""
+WATCHERS = re.compile(
+    r"(?:require\(|\bfrom\s*)['\"](?:browser-sync|concurrently|live-server|nodemon|webpack-dev-server)['\"]"
+)
+"""How a script of the project loads a development server."""
 
 
 class Start(NamedTuple):
@@ -70,12 +74,12 @@ def _start(project: Project, packed: Package, framework: Framework | None, steps
     own = steps.start if steps else None
     if framework and framework.start and (own is None or steps is None or _is_its(framework, own, steps)):
         rank = Rank.STATIC if framework.static else Rank.SCRIPT
-        return Start(framework.start, rank, (), framework.look, reads_port=True)
+        return Start(framework.start, rank, (), framework.look, reads_port=_reads_port(project, framework))
     if steps is None:
         return _entry(project, packed)
     command = scripts.command(steps, packed, project)
-    reads = framework is not None or "$PORT" in command or "${PORT" in command or _mentions_port(project)
-    if not steps.is_development or own is None:
+    reads = "$PORT" in command or "${PORT" in command or _reads_port(project, framework)
+    if own is None or not (steps.is_development or _watches(project, own)):
         return Start(command, Rank.SCRIPT, reads_port=reads)
     plain = scripts.without_watcher(own)
     if plain:
@@ -120,6 +124,16 @@ def _entry(project: Project, packed: Package) -> Start:
         said = f"start_command is {runtime} {entry}, as package.json has no start script"
         return Start(f"{runtime} {entry}", Rank.GUESS, (said,), reads_port=reads)
     return Start()
+
+
+def _watches(project: Project, own: shell.Simple) -> bool:
+    """Whether it runs a script of the project that begins a development server."""
+    file = own.words[1].removeprefix("./") if own.program == "node" and len(own.words) == 2 else ""
+    return bool(file) and WATCHERS.search(project.text(file)) is not None
+
+
+def _reads_port(project: Project, framework: Framework | None) -> bool:
+    return (framework is not None and not framework.own_port) or _mentions_port(project)
 
 
 def _mentions_port(project: Project) -> bool:

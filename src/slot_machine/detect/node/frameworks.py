@@ -37,7 +37,8 @@ SERVERS = word_set(
 class Framework(NamedTuple):
     """`programs`: its own command; a start script that calls another one is a server of the project's own.
 
-    `build` follows the project's build. Nothing in `start` means that it can't be told.
+    `build` follows the project's build. Nothing in `start` means that it can't be told. `own_port`: the framework reads
+    no PORT, so the app has to.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Framework(NamedTuple):
     asset_dirs: tuple[str, ...] = ()
     look: tuple[str, ...] = ()
     static: bool = False
+    own_port: bool = False
 
 
 def find(project: Project, package: Package) -> Framework | None:
@@ -132,7 +134,7 @@ def _react_router(_project: Project, package: Package) -> Framework | None:
 def _nest(_project: Project, package: Package) -> Framework | None:
     if "@nestjs/core" not in package.dependencies:
         return None
-    return Framework("NestJS", "node dist/main", ("nest",), "", f"{package.bin}/nest build")
+    return Framework("NestJS", "node dist/main", ("nest",), "", f"{package.bin}/nest build", own_port=True)
 
 
 def _nx(project: Project, package: Package) -> Framework | None:
@@ -143,7 +145,7 @@ def _nx(project: Project, package: Package) -> Framework | None:
     if not isinstance(folder, str) or not re.search(r"esbuild|webpack|:tsc|node", str(build.get("executor"))):
         return None
     up = "../" * len(project.parents) if project.root else ""
-    return Framework("Nx", f"node {up}{folder}/main.js", ("nx",), "", f"{package.bin}/nx build")
+    return Framework("Nx", f"node {up}{folder}/main.js", ("nx",), "", f"{package.bin}/nx build", own_port=True)
 
 
 def _angular(project: Project, package: Package) -> Framework | None:
