@@ -36,6 +36,7 @@ from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network.probe import Answer
 from slot_machine.host.process.proc import Identity
+from slot_machine.proxy.wire import Maintenance
 from slot_machine.state.history import UnderWay
 from slot_machine.state.schema import SCHEMA
 from slot_machine.state.store import Role, Store
@@ -385,6 +386,13 @@ class Mode:
     async def take_minutes(self, *, current: bool) -> list[Minute]:
         await self._faults.step(f"take minutes{' and the current one' if current else ''}")
         return []
+
+    def start_under(self, maintenance: Maintenance | None) -> None:
+        self.maintenance = maintenance
+
+    async def maintain(self, maintenance: Maintenance | None) -> None:
+        await self._faults.step("maintain")
+        self.maintenance = maintenance
 
     async def close(self) -> None:
         await self._faults.step("close")

@@ -31,9 +31,10 @@ def test_the_user_gets_a_terminal_that_is_not_roots(nobodys: AnothersSite) -> No
         terminal.type("stty size; id -un; echo $TERM.$SECRET.; ps -o tty= -p $$\r")
         terminal.expect("33 77\r\nnobody\r\nvt100..\r\npts/")
         terminal.resize(44, 99)
-        terminal.type("stty size; sleep 600\r")
-        terminal.expect("44 99")
+        terminal.type("stty size; sh -c 'echo sle''eps; exec sleep 600'\r")
+        terminal.expect("44 99\r\nsleeps")
         terminal.type("\x03")
+        terminal.expect("^C\r\n$ ")
         terminal.type("echo code $?; : > written; exit 5\r")
         terminal.expect("code 130")
         assert terminal.exit_code() == 5

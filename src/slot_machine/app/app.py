@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from slot_machine.app import room
@@ -17,6 +18,7 @@ from slot_machine.app.job_run import Machine
 from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
 from slot_machine.app.launcher import Launcher
+from slot_machine.app.maintenance import Maintenance
 from slot_machine.app.memory import MEMORY, MemoryWatch
 from slot_machine.app.notices import NOBODY, Notices, notices_of
 from slot_machine.app.one_offs import OneOffs
@@ -69,7 +71,9 @@ class App:
         shell: Shell = run_shell,
         facts: Facts = runtimes.facts,
         notices: Notices = NOBODY,
+        page: Path | None = None,
     ) -> None:
+        """`page` is what visitors see under maintenance."""
         self._store = store
         self._launcher = launcher
         self._tasks = tasks
@@ -101,6 +105,8 @@ class App:
         self.one_offs = OneOffs(store, slots, launcher, self.supervisor, worktrees.data)
         self.occupancy.ask(self.one_offs.in_tree)
         self.occupancy.ask(self.supervisor.retirees.in_tree, self.supervisor.retirees.emptied)
+        self.maintenance = Maintenance(store, mode, page, worktrees.data)
+        mode.start_under(self.maintenance.order)
         self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)
 
     @classmethod
@@ -114,6 +120,7 @@ class App:
         cron = Cron(JobMachine(launcher, store, options.data), timezone.find(config.cron_timezone))
         around = Surroundings(options.config_file.parent, launcher.env_file, launcher.environment, owner(options.data))
         notices = notices_of(config, str(config.name), around, tasks)
+        page = options.config_file.parent / config.maintenance_page if config.maintenance_page else None
         return cls(
             config,
             configurations,
@@ -125,6 +132,7 @@ class App:
             cron,
             tasks,
             notices=notices,
+            page=page,
         )
 
     def start(self) -> "asyncio.Task[None]":

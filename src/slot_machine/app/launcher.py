@@ -11,6 +11,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from slot_machine.app.diagnosis import Boot
 from slot_machine.app.failures import going_on
 from slot_machine.app.release import Release, describe, releases_of
@@ -111,7 +113,7 @@ class Launcher:
     def _left(self, *, retiring: bool) -> Iterator[Run]:
         for identity, _, release_id, run, what in self._store.processes():
             if what and (what.retiring is not None) == retiring:
-                yield self._run(run, release_id, Session.adopt(identity), what)
+                yield self._run(run, release_id, Session.adopt(identity), _with_health_path(what))
 
     async def probe(self, release: Release) -> Answer:
         """One health check of a release that has been healthy. Raises OSError where it could not be sent."""
@@ -247,8 +249,16 @@ class Launcher:
             raise boot.unhealthy(error, question) from None
         internal = Address(hosts[start.internal_port], start.internal_port)
         public = Address(hosts[start.required_port], start.port)
-        run.upstream = Upstream(start.run_id, run.version.slot, {PUBLIC: public, INTERNAL: internal})
+        run.upstream = Upstream(start.run_id, run.version.slot, {PUBLIC: public, INTERNAL: internal}, question.endpoint)
         _save(run, Phase.HEALTH)
+
+
+def _with_health_path(what: Running) -> Running:
+    """For a run that an earlier release has started."""
+    if not what.upstream or what.upstream.health_path:
+        return what
+    path = what.version.config.health_endpoint
+    return msgspec.structs.replace(what, upstream=msgspec.structs.replace(what.upstream, health_path=path))
 
 
 def _question(version: Version, port: int) -> Probe:

@@ -130,6 +130,10 @@ class Client:
         *_, last = self._call("POST", "/run", {"program": program, "process": process, "previous": previous})
         return last
 
+    def maintain(self, *, on: bool, message: str = "") -> Json:
+        *_, last = self._call("POST", "/maintenance", {"on": on, "message": message})
+        return last
+
     def env_file(self) -> Json:
         *_, last = self._call("GET", "/env_file")
         return last

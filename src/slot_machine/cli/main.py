@@ -36,6 +36,7 @@ COMMANDS = {
     "run": "run",
     "exec": "run",
     "env": "env",
+    "maintenance": "maintenance",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 

@@ -229,6 +229,11 @@ def _one_offs(status: Json) -> "list[str]":
     ]
 
 
+def _maintenance(status: Json) -> "list[str]":
+    notice = status.get("maintenance")
+    return [f"since {notice['since']}: {notice['message']}"] if isinstance(notice, dict) else []
+
+
 def _notices(status: Json) -> "list[str]":
     return [f"{text(one, 'target')} failed: {text(one, 'error')}" for one in entries(status, "notify") if one["error"]]
 
@@ -237,6 +242,7 @@ PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "app": _app,
     "live": _live,
     "health": _health,
+    "maintenance": _maintenance,
     "slot": _slot,
     "uses": _usage,
     "processes": _processes,

@@ -20,6 +20,7 @@ SlotMachineError
 │   ├── NothingToRestart      nothing is live
 │   ├── NoSuchAttempt         the history has no such entry
 │   ├── NothingToCancel       nothing runs, or it is too late to cancel it
+│   ├── Impossible            it can't be done in this traffic mode
 │   ├── NothingLive           there is no version to run a command in
 │   └── Stopping              the daemon stops
 │       └── Reloading             the daemon reloads, and will answer in a moment
@@ -121,6 +122,10 @@ class NothingToRestart(Refused):
 
 
 class NothingToCancel(Refused):
+    pass
+
+
+class Impossible(Refused):
     pass
 
 

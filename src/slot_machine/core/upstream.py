@@ -23,12 +23,14 @@ class Address(msgspec.Struct, frozen=True):
     port: int
 
 
-class Upstream(msgspec.Struct, frozen=True):
+class Upstream(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run of the app. `addresses`: where it listens for the requests of each listener (`public`, `internal`)."""
 
     run_id: int = msgspec.field(name="id")
     slot: str
     addresses: dict[str, Address]
+    health_path: str = ""
+    """Where its health is asked for; empty if an earlier release has started it, which did not tell."""
 
 
 class Target(msgspec.Struct, frozen=True):

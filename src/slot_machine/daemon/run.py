@@ -21,6 +21,7 @@ from slot_machine.daemon import (
     configuration,
     datafolder,
     env_file,
+    maintenance,
     metrics,
     notify,
     one_offs,
@@ -199,6 +200,7 @@ def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Cal
         {
             **one_offs.routes(app.one_offs),
             **env_file.routes(options),
+            **maintenance.routes(app.maintenance),
             **notify.routes(app.notices),
             **viewed("/stats", partial(stats.gather, app)),
             **viewed("/top", lambda _: top.gather(app)),

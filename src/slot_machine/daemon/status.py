@@ -11,7 +11,8 @@ from slot_machine.app.outbox import Receiver
 from slot_machine.app.release import Release
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Version
-from slot_machine.daemon import one_offs, side_status
+from slot_machine.daemon import maintenance, one_offs, side_status
+from slot_machine.daemon.maintenance import MaintenanceStatus
 from slot_machine.daemon.one_offs import OneOffStatus
 from slot_machine.daemon.side_status import RetiringStatus, SideStatus
 from slot_machine.host.process import usage
@@ -74,6 +75,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Of one CPU, as `usage.Cpu` measures it."""
     env_changed: bool
     """Whether `env_file` differs from what the live app was started with."""
+    maintenance: MaintenanceStatus | Literal[""]
+    """Empty if there is none."""
 
 
 def gather(app: App, name: str, port: int, reloads: int) -> Status:
@@ -126,6 +129,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         memory_mb=usage.memory_mb(members),
         cpu_percent=app.cpu.percent(members),
         env_changed=deployer.env_changed,
+        maintenance=maintenance.status(app.maintenance),
     )
 
 

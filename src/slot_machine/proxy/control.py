@@ -16,6 +16,7 @@ from slot_machine.proxy.wire import (
     Forget,
     Hold,
     Introduce,
+    Maintain,
     Measure,
     Reply,
     Request,
@@ -68,6 +69,9 @@ class ControlConnection(asyncio.Protocol):
                 self._reply(Reply(request.id, minute=self._taken(current=current)))
             case Introduce():
                 self._introduce(request.id)
+            case Maintain(maintenance):
+                self._server.shared.maintain(maintenance)
+                self._reply(done)
             case Retire():
                 self._server.retire()
                 self._reply(done)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from time import monotonic
 from typing import Protocol
@@ -152,6 +153,11 @@ class Exchange:
             return b"close"
         return b"" if self.head.http_1_1 else b"keep-alive"
 
+    @property
+    def head_only(self) -> bool:
+        """Whether the reply must have no body."""
+        return self.head.method == b"HEAD"
+
     def claimed(self, route: Route[Connection] | None) -> None:
         if route is None:
             self.fail(HTTPStatus.SERVICE_UNAVAILABLE, "nothing is live here right now")
@@ -247,15 +253,23 @@ class Exchange:
         client.shared.router.abandon(self, refused=True)
         if self.route and status >= 500:
             self.route.refused()
+        self.answer(status, lambda _: self._page(status, why), finished=finished)
+
+    def answer(self, status: HTTPStatus, page: "Callable[[Exchange], bytes]", *, finished: bool = True) -> None:
+        """Replies in place of the app, which does not have the request. `page` makes the whole reply."""
+        client = self.client
         self.status = status
         self.keep_client = self.keep_client and client.request_framing is None and not client.shared.closing
-        head_only = self.head.method == b"HEAD"
-        page = pages.reply(status, why, self.head.meaning.accept, connection=self.connection_field, head_only=head_only)
-        self.sent += len(page)
-        client.transport.write(page)
+        whole = page(self)
+        self.sent += len(whole)
+        client.transport.write(whole)
         now_s = monotonic()
         self._end(now_s, finished=finished, whole=True)
         client.ended(self, now_s)
+
+    def _page(self, status: HTTPStatus, why: str) -> bytes:
+        accept = self.head.meaning.accept
+        return pages.reply(status, why, accept, connection=self.connection_field, head_only=self.head_only)
 
     def client_left(self) -> None:
         if self.ended:

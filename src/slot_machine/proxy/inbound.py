@@ -104,7 +104,7 @@ class ClientConnection(ClientStream):
         self.deadline_s = now_s + shared.limits.response_s
         if head.meaning.has_body and not self._begin_body(exchange):
             return
-        shared.router.claim(exchange)
+        shared.claim(exchange)
 
     def pause_writing(self) -> None:
         self.congested = True

@@ -5,6 +5,7 @@ import re
 from http import HTTPStatus
 
 RETRY_AFTER_S = 1
+MAINTENANCE_RETRY_S = 60
 KINDS = re.compile(rb"(?i)application/json|text/html")
 ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 """The module `html` would take 0.4 MB of memory in each worker, for its table of entities."""
@@ -19,14 +20,27 @@ def reply(status: HTTPStatus, why: str, accept: bytes, *, connection: bytes, hea
         title = f"{status.value} {status.phrase}"
         kind = "text/html; charset=utf-8"
         body = f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{why.translate(ESCAPED)}</p>\n".encode()
+    retry_after_s = RETRY_AFTER_S if status is HTTPStatus.SERVICE_UNAVAILABLE else 0
+    return _whole(status, kind, body, retry_after_s, connection=connection, head_only=head_only)
+
+
+def maintenance(kind: str, body: bytes, *, connection: bytes, head_only: bool) -> bytes:
+    """A whole reply under maintenance."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    return _whole(status, kind, body, MAINTENANCE_RETRY_S, connection=connection, head_only=head_only)
+
+
+def _whole(
+    status: HTTPStatus, kind: str, body: bytes, retry_after_s: int, *, connection: bytes, head_only: bool
+) -> bytes:
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         f"Content-Type: {kind}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
     ]
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        lines.append(f"Retry-After: {RETRY_AFTER_S}")
+    if retry_after_s:
+        lines.append(f"Retry-After: {retry_after_s}")
     if connection:
         lines.append(f"Connection: {connection.decode()}")
     head = "\r\n".join([*lines, "", ""]).encode()

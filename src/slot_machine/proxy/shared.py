@@ -15,12 +15,13 @@ from slot_machine.proxy import gauge, room
 from slot_machine.proxy.access_log import AccessLog, Finished
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.heads.forwarded import TrustedProxies
+from slot_machine.proxy.maintenance import Barrier
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.room import Room
 from slot_machine.proxy.routing import MOST_HELD, Router
 from slot_machine.proxy.waiting import Waiting
-from slot_machine.proxy.wire import Settings
+from slot_machine.proxy.wire import Maintenance, Settings
 
 SPARE_FILES = 0.25
 """The part of the file descriptors that is left to the daemon, to the log and to many that come at once."""
@@ -62,6 +63,12 @@ class Shared:
         self.sender = TrustedProxies(settings.trusted_proxies).sender
         self.access_log = AccessLog(settings.access_log, settings.access_log_mode) if settings.access_log else None
         self._opening: set[asyncio.Task[None]] = set()
+        self.maintain(settings.maintenance)
+
+    def maintain(self, maintenance: Maintenance | None) -> None:
+        """From now on, or no longer. Each request calls `claim`, so without maintenance there is nothing to ask."""
+        self.maintenance = maintenance
+        self.claim = Barrier(self.router, maintenance).claim if maintenance else self.router.claim
 
     def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
         """Opens a connection for an exchange, and tells it the outcome."""

@@ -23,6 +23,17 @@ class Limits(msgspec.Struct, frozen=True):
     """Without progress of a request's body, or of a reply that its client doesn't read."""
 
 
+class Maintenance(msgspec.Struct, frozen=True):
+    """What is sent in place of the app's replies: the contents of the file `page`, or the message if there is none.
+
+    `kind` is the Content-Type of the page.
+    """
+
+    message: str
+    page: str = ""
+    kind: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """The only argument of a worker. It inherits the file descriptors; the sockets listen already."""
 
@@ -40,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     """What is routed from the first connection on, as in `Route`."""
     targets: dict[str, tuple[Target, ...]] = {}
     holding: bool = False
+    maintenance: Maintenance | None = None
     """Whether it begins as after a `Hold`."""
     minutes: bool = False
     """In an introduction: whether the worker knows `Take`. Those of earlier releases do not."""
@@ -112,11 +124,17 @@ class Retire(msgspec.Struct, frozen=True, tag="retire"):
     """Accept no more connections. Each is closed with its next reply, and after the last one the worker exits."""
 
 
+class Maintain(msgspec.Struct, frozen=True, tag="maintain"):
+    """From the reply on, new requests get the page, but for those for the app's health. None ends that."""
+
+    maintenance: Maintenance | None
+
+
 class Close(msgspec.Struct, frozen=True, tag="close"):
     """Accept no more connections and close idle ones. Requests in flight go on, and their replies say `close`."""
 
 
-Op = Route | Hold | Drained | Unwind | Forget | Measure | Take | Introduce | Retire | Close
+Op = Route | Hold | Drained | Unwind | Forget | Measure | Take | Introduce | Retire | Close | Maintain
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -70,7 +70,7 @@ CREATE TABLE jobs (name TEXT PRIMARY KEY, schedule TEXT NOT NULL, handled_until 
 CREATE TABLE job_runs (attempt INTEGER PRIMARY KEY, under_way TEXT NOT NULL) STRICT;
 CREATE TABLE outputs (attempt INTEGER PRIMARY KEY, texts BLOB NOT NULL) STRICT;
 CREATE TABLE one_offs (mark TEXT PRIMARY KEY, one_off TEXT NOT NULL) STRICT;
-CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL) STRICT;
+CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL, kind TEXT NOT NULL) STRICT;
 CREATE INDEX attempts_of_commit ON attempts (commit_hash);
 """
 """`running` is a `core.model.Running` in JSON for a run of the app, `null` for any other process."""
@@ -160,7 +160,7 @@ ALTER TABLE attempts ADD COLUMN cause TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN away_s REAL NOT NULL DEFAULT 0;
 CREATE TABLE outputs (attempt INTEGER PRIMARY KEY, texts BLOB NOT NULL) STRICT;
 CREATE TABLE one_offs (mark TEXT PRIMARY KEY, one_off TEXT NOT NULL) STRICT;
-CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL) STRICT;
+CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL, kind TEXT NOT NULL) STRICT;
 CREATE INDEX attempts_of_commit ON attempts (commit_hash)""",
 }
 """By schema, the statements that make it the next one."""

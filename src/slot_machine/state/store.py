@@ -15,6 +15,7 @@ from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.database import twice_on_a_full_disk
 from slot_machine.state.history import History
+from slot_machine.state.maintenance import Maintenances
 from slot_machine.state.one_offs import OneOffs
 from slot_machine.state.outputs import Outputs
 from slot_machine.state.schema import STATE_COLUMNS
@@ -35,7 +36,7 @@ class Recorded(NamedTuple):
     running: Running | None
 
 
-class Store(History, Outputs, Setups, OneOffs):
+class Store(History, Outputs, Setups, OneOffs, Maintenances):
     """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
 
     def state(self) -> State:

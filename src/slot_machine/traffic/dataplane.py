@@ -16,7 +16,20 @@ from slot_machine.core.errors import StartRefused
 from slot_machine.core.minutes import Minute
 from slot_machine.core.upstream import Counts, Target, Totals, Upstream
 from slot_machine.host.network import ports
-from slot_machine.proxy.wire import Close, Drained, Forget, Hold, Measure, Op, Reply, Route, Settings, Unwind
+from slot_machine.proxy.wire import (
+    Close,
+    Drained,
+    Forget,
+    Hold,
+    Maintain,
+    Maintenance,
+    Measure,
+    Op,
+    Reply,
+    Route,
+    Settings,
+    Unwind,
+)
 from slot_machine.traffic.worker import ANSWER_S, Left, Worker
 
 log = logging.getLogger(__name__)
@@ -53,6 +66,8 @@ class DataPlane:
         self._routed = Route(None)
         self._holding = False
         self._hold_s = settings.limits.hold_s
+        self.maintenance: Maintenance | None = None
+        """Set it before `start`; later, call `maintain`."""
         self._workers: list[Worker] = []
         self._retiring: list[Worker] = []
 
@@ -90,6 +105,8 @@ class DataPlane:
         for failure in filter(None, failures):
             log.error("cannot start the data plane, so what there is goes on: %s", failure)
         self._retiring = [worker for worker in taken if worker not in self._workers]
+        if any(found.introduction.settings.maintenance != self.maintenance for found in left):
+            await self.maintain(self.maintenance)
         await asyncio.gather(*(worker.retire() for worker in self._retiring))
         for found in left:
             for listener in found.introduction.listeners.values():
@@ -113,6 +130,11 @@ class DataPlane:
     async def hold(self, limit_s: float) -> None:
         self._routed, self._holding, self._hold_s = Route(None), True, limit_s
         await self._each(Hold(limit_s))
+
+    async def maintain(self, maintenance: Maintenance | None) -> None:
+        """From now on, or no longer."""
+        self.maintenance = maintenance
+        await self._each(Maintain(maintenance))
 
     async def drained(self, upstream: Upstream) -> None:
         await self._each(Drained(upstream.run_id), limit_s=None)
@@ -169,6 +191,7 @@ class DataPlane:
             upstream=settings.upstream,
             targets=settings.targets,
             holding=settings.holding,
+            maintenance=settings.maintenance,
             minutes=settings.minutes,
         )
         return as_now == settings and self._accepts(found)
@@ -191,6 +214,7 @@ class DataPlane:
             upstream=routed.upstream,
             targets=routed.targets,
             holding=self._holding,
+            maintenance=self.maintenance,
         )
 
     async def _each(self, order: Op, limit_s: float | None = ANSWER_S) -> list[Reply]:

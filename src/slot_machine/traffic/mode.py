@@ -11,6 +11,7 @@ from slot_machine.core.minutes import Minute
 from slot_machine.core.model import Version
 from slot_machine.host.network.listeners import Listeners, Run
 from slot_machine.host.process.session import Session
+from slot_machine.proxy.wire import Maintenance
 from slot_machine.traffic.dataplane import Measured
 from slot_machine.traffic.protocol import Traffic
 from slot_machine.traffic.worker import Left
@@ -93,6 +94,14 @@ class Mode(ABC):
     @abstractmethod
     async def take_minutes(self, *, current: bool) -> list[Minute]:
         """What workers counted in minutes that are over; each is told once. `current`: the current one ends now."""
+
+    @abstractmethod
+    def start_under(self, maintenance: Maintenance | None) -> None:
+        """Before `open`: the maintenance that an earlier daemon has begun."""
+
+    @abstractmethod
+    async def maintain(self, maintenance: Maintenance | None) -> None:
+        """Answers in place of the app from now on, or no longer. Raises Impossible."""
 
     @abstractmethod
     async def reason_to_stop_first(self, version: Version) -> str:

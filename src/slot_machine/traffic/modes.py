@@ -1,12 +1,13 @@
 """The two traffic modes. With Proxy the proxy owns the app's port. With NoProxy the app owns it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from socket import socket
 
 from slot_machine.core.config import DaemonConfig
-from slot_machine.core.errors import StageFailed
+from slot_machine.core.errors import Impossible, StageFailed
 from slot_machine.core.minutes import Minute
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Phase
@@ -15,11 +16,16 @@ from slot_machine.host.network import ports
 from slot_machine.host.network.listeners import Listeners, Run
 from slot_machine.host.process.containment import owner
 from slot_machine.host.process.session import Session
+from slot_machine.proxy.wire import Maintenance
 from slot_machine.traffic import listening
 from slot_machine.traffic.dataplane import DataPlane, Measured
 from slot_machine.traffic.handover import Handover, end_keeper, handover_owner
 from slot_machine.traffic.mode import Mode, Start
 from slot_machine.traffic.worker import Left
+
+log = logging.getLogger(__name__)
+
+NO_PROXY = "with --no-proxy the app itself answers on its port"
 
 
 class Proxy(Mode):
@@ -54,6 +60,12 @@ class Proxy(Mode):
 
     async def let_go(self) -> None:
         """Does nothing: the next daemon finds the workers by their sockets."""
+
+    def start_under(self, maintenance: Maintenance | None) -> None:
+        self._plane.maintenance = maintenance
+
+    async def maintain(self, maintenance: Maintenance | None) -> None:
+        await self._plane.maintain(maintenance)
 
     async def measure(self) -> Measured:
         return await self._plane.measure()
@@ -128,6 +140,15 @@ class NoProxy(Mode):
 
     async def let_go(self) -> None:
         await self._handover.let_go()
+
+    def start_under(self, maintenance: Maintenance | None) -> None:
+        if maintenance:
+            log.error("no maintenance: %s", NO_PROXY)
+
+    async def maintain(self, _: Maintenance | None) -> None:
+        raise Impossible(
+            f"no maintenance: {NO_PROXY}", "start the daemon without --no-proxy, or let the app answer 503"
+        )
 
     async def measure(self) -> None:
         return None
