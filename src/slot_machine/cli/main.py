@@ -16,6 +16,7 @@ COMMANDS = {
     "after-stop": "after_stop",
     "cancel": "cancel",
     "deploy": "deploy",
+    "doctor": "doctor",
     "history": "history",
     "init": "init",
     "install": "install",
@@ -41,7 +42,7 @@ COMMANDS = {
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 
 
-OF_NO_APP = {"after-stop", "init", "install", "list", "ls", "start", "uninstall", "version"}
+OF_NO_APP = {"after-stop", "doctor", "init", "install", "list", "ls", "start", "uninstall", "version"}
 """Commands that are about no running app, so that they have no `-a`."""
 
 

@@ -45,7 +45,7 @@ def claim(data: Path, repo: Path) -> None:
     Raises StartRefused.
     """
     check_place(data, repo)
-    _check_contents(data, repo)
+    check_contents(data, repo)
     try:
         rights.make_folder(data.parent)
         with suppress(FileExistsError):
@@ -94,7 +94,7 @@ def _another(repo: Path) -> str:
     return f'with --data or the field "data", such as /var/lib/slot-machine/{repo.name}'
 
 
-def _check_contents(data: Path, repo: Path) -> None:
+def check_contents(data: Path, repo: Path) -> None:
     """Refuses a folder that is used for something else: its users could not enter it any more. Raises StartRefused."""
     try:
         names = set(os.listdir(data)) - LIKE_EMPTY

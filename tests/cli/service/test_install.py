@@ -3,10 +3,11 @@
 import json
 import os
 import pty
-import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import click
 import pytest
 
 from slot_machine.cli.service import install, start_options, systemd
@@ -99,20 +100,22 @@ def test_change_is_shown_before_it_is_made(here: Here, capsys: pytest.CaptureFix
     assert f"takes effect after `systemctl --user restart {UNIT}`" in said.err
 
 
-def test_terminal_is_asked_before_a_unit_is_changed(here: Here) -> None:
+def test_terminal_is_asked_before_a_unit_is_changed(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     here.install()
     before = here.unit.read_text()
     here.unit.write_text(before + "# mine\n")
     terminal, theirs = pty.openpty()
-    story = "import sys; sys.argv[0] = sys.argv.pop(1); from slot_machine.__main__ import main; main()"
-    argv = [sys.executable, "-c", story, str(here.bin / "slot-machine"), "install", "--user-unit"]
-    for answer, text in (("n", before + "# mine\n"), ("y", before)):
-        with subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs) as client:
-            os.write(terminal, f"{answer}\n".encode())
-            client.wait(20)
-        assert here.unit.read_text() == text
+    with os.fdopen(os.dup(theirs), "w") as screen, os.fdopen(theirs) as keyboard:
+        monkeypatch.setattr(sys, "stdin", keyboard)
+        monkeypatch.setattr(sys, "stderr", screen)
+        for answer in (b"n\n", b"y\n"):
+            assert here.unit.read_text() == before + "# mine\n"
+            os.write(terminal, answer)
+            with suppress(click.Abort):
+                here.install()
+        monkeypatch.undo()
     os.close(terminal)
-    os.close(theirs)
+    assert here.unit.read_text() == before
 
 
 def test_without_systemd_the_unit_is_written_and_the_rest_is_said(

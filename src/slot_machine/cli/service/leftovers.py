@@ -47,7 +47,7 @@ def _is_asked_to_stop() -> bool:
 
 def _group_of(unit: str) -> Path | None:
     """The control group of the unit, if this process is in it."""
-    group = containment.own_group()
+    group = containment.group_of_process()
     if group and group.name == OF_COMMANDS:
         group = group.parent
     return group if group and group.name == unit else None

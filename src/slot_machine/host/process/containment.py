@@ -132,7 +132,7 @@ def usable_parent() -> Path | None:
 
     If the own one is called SUBGROUP, it is the one above: there the groups can have limits.
     """
-    parent = own_group()
+    parent = group_of_process()
     if parent is None:
         return None
     if parent.name == SUBGROUP:
@@ -169,11 +169,12 @@ def allow_limits(parent: Path) -> None:
                     (parent / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
-def own_group() -> Path | None:
-    """The control group of this process. None without cgroup v2."""
+def group_of_process(pid: str = "self") -> Path | None:
+    """Its control group. None without cgroup v2. Raises OSError."""
     mount = _cgroup_mount()
-    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "")
-    return mount / own.lstrip("/") if mount and own else None
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    group = next((line[3:] for line in lines if line.startswith("0::")), "")
+    return mount / group.lstrip("/") if mount and group else None
 
 
 def _cgroup_mount() -> Path | None:

@@ -69,7 +69,7 @@ def find(user: str, group: str) -> Account | None:
         if group:
             raise StartRefused('"group" is set without "user"', 'name the user as well, or remove "group"')
         return None
-    account = _account_of(user, group)
+    account = account_of(user, group)
     if account.uid == os.geteuid() and (not group or account.gid == os.getegid()):
         return account._replace(gid=os.getegid(), groups=tuple(os.getgroups()))
     if os.geteuid():
@@ -179,7 +179,8 @@ def acting() -> Iterator[None]:
         _libc.setfsgid(before[0])
 
 
-def _account_of(user: str, group: str) -> Account:
+def account_of(user: str, group: str = "") -> Account:
+    """Raises StartRefused."""
     entry = _passwd(user)
     if entry:
         gid = _gid(group) if group else entry.pw_gid
