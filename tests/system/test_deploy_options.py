@@ -67,6 +67,9 @@ def test_json_is_one_document_or_one_a_line_though_stdout_is_a_terminal(site: Si
     ).items()
     assert [line["stage"] for line in progress if line["event"] == "finished"][-2:] == ["switch", "drain"]
     site.commit("bad", exit=3)
+    for args, code in (("nothing",), 1), (("--stream", "nothing"), 1), (("--nothing",), 2), (("a", "b"), 2):
+        (refusal,) = on_terminal(site, "deploy", "--json", *args, exit_code=code)
+        assert json.loads(refusal)["success"] is False
     (failure,) = on_terminal(site, "deploy", "--json", exit_code=1)
     assert (json.loads(failure)["success"], json.loads(failure)["stage"]) == (False, "health")
 

@@ -1,7 +1,6 @@
 """The options of all commands that begin an attempt: who asks and why, and how its progress and outcome are shown."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -41,9 +40,6 @@ class Manner(NamedTuple):
         if warnings:
             earlier = reply.get("warnings", [])
             reply["warnings"] = [*warnings, *(earlier if isinstance(earlier, list) else ())]
-        if self.as_json and reply.get("success") is False:
-            printing.result(json.dumps(reply))
-            sys.exit(1)
         render.fail_if_refused(reply)
         return reply
 

@@ -39,7 +39,9 @@ def command(manner: Manner, ref: str | None, setup: bool, force: bool, wait: boo
     changed = here.uncommitted(user) if ref is None else []
     reply = manner.follow(lines, [_uncommitted(changed)] if changed else [])
     if reply.get("already_live"):
-        hint = "`slot-machine restart` starts it afresh, `slot-machine deploy --force` deploys it again"
+        hint = (
+            "`slot-machine restart` starts it afresh, as after a change of env_file;\n`deploy --force` deploys it again"
+        )
         manner.tell(reply, f"already live: {reply['commit']} in slot {reply['slot']}", hint)
         return
     manner.tell(reply, f"deployed {reply['commit']} to slot {reply['slot']}")
