@@ -11,8 +11,8 @@ from slot_machine.cli.doctor.finding import Finding, Subject, note, ok, refused,
 from slot_machine.core.errors import SlotMachineError, StartRefused
 from slot_machine.daemon import datafolder, lock
 from slot_machine.host.network import ports
-from slot_machine.host.process import environment, proc
-from slot_machine.host.process.environment import BadLine
+from slot_machine.host.process import proc
+from slot_machine.host.process.env_file import BadLine, read_env_file
 from slot_machine.host.user import account, rights
 
 ANSWER_S = 5.0
@@ -108,7 +108,7 @@ def env_file(subject: Subject) -> Iterator[Finding]:
     user = rights.account()
     who = f" for {user.name}" if user else ""
     try:
-        variables = environment.read_env_file(path)
+        variables = read_env_file(path)
     except FileNotFoundError:
         yield wrong("env_file", f"{path} does not exist, so the app can't be started", "write it, or remove the field")
     except OSError as error:
