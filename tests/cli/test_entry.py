@@ -105,7 +105,8 @@ def test_details_end_with_the_output() -> None:
     ("known", "outcome"),
     [
         (FAILED, "deploy 1203   failed in stage setup"),
-        (CRASH, "crash 1202    succeeded; the port answered 503 for 3.2 s"),
+        (CRASH, "crash 1202    runs again; the port answered 503 for 3.2 s"),
+        (CRASH | {"result": "running", "away_s": 0}, "crash 1202    does not run"),
         (RUNNING, "deploy 7      runs, in stage health"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from slot_machine.app import room
+from slot_machine.app.commits import Commits
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.custody import Custody
 from slot_machine.app.deliveries import Surroundings
@@ -23,6 +24,7 @@ from slot_machine.app.memory import MEMORY, MemoryWatch
 from slot_machine.app.notices import NOBODY, Notices, notices_of
 from slot_machine.app.one_offs import OneOffs
 from slot_machine.app.opening import Found, Options
+from slot_machine.app.outages import Outages
 from slot_machine.app.recorder import Recorder
 from slot_machine.app.seams import Facts, Shell, Starter, Trees
 from slot_machine.app.setups import Setups
@@ -82,7 +84,9 @@ class App:
         self.recorder = Recorder(mode, Stats(worktrees.data / stats.NAME))
         self.cpu = Cpu()
         self.notices = notices
-        self.supervisor = Supervisor(config, launcher, mode.traffic, tasks, notices)
+        commits = Commits(worktrees, store)
+        outages = Outages(store, commits, launcher.masking)
+        self.supervisor = Supervisor(config, launcher, mode.traffic, outages, tasks, notices)
         commands = StageCommands(store, launcher, worktrees.data, shell)
         setups = Setups(worktrees, store, launcher, commands, facts)
         slots = Slots(worktrees, store, commands, setups, custody)
@@ -94,6 +98,7 @@ class App:
             launcher,
             mode,
             self.supervisor,
+            commits,
             tasks,
             notices,
             spare_tree=config.spare_tree,

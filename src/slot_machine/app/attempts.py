@@ -31,6 +31,9 @@ ENDS: dict[Result, str] = {
 
 GO_LIVE: tuple[Kind, ...] = ("deploy", "rollback", "recovery")
 
+BY_TRIGGER = {"schedule": "cron"}
+"""Why something is started again, if not because somebody asked for it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +54,7 @@ class Attempts:
         """The one that runs, else the latest one that has ended. Runs of jobs do not count."""
         if running := self._operations.running:
             return running.record
-        return self._unsaved or next(iter(self._store.attempts(1, jobs=False)), None)
+        return self._unsaved or next(iter(self._store.attempts(1, jobs=False, crashes=False)), None)
 
     def history(self, limit: int, jobs: bool | None) -> list[Attempt]:
         """The latest first; `jobs`: only those of jobs, or only others."""
@@ -67,7 +70,7 @@ class Attempts:
     def released_since(self, version: Version) -> list[str]:
         """The release commands that ran since the version was last deployed, in words; the latest first."""
         found: list[str] = []
-        for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False):
+        for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False, crashes=False):
             if (attempt.kind, attempt.commit, attempt.result) == ("deploy", version.commit, "succeeded"):
                 break
             if attempt.released:
@@ -140,7 +143,7 @@ class Attempts:
     def _of_live(self) -> int:
         """0 if the history does not have it any more."""
         live = self._store.state().live
-        for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False) if live else ():
+        for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False, crashes=False) if live else ():
             if live and (attempt.commit, attempt.result) == (live.commit, "succeeded") and attempt.kind in GO_LIVE:
                 return attempt.id
         return 0
@@ -158,6 +161,9 @@ class Attempts:
             log.error("cannot write the history: %s", failure)
             self._unsaved = attempt.record
         self._notices.ended(attempt.record)
+        record = attempt.record
+        if record.kind == "restart" and record.result == "succeeded":
+            self._supervisor.outages.restarted(record.cause or BY_TRIGGER.get(record.trigger, "restart"))
         if attempt.version and Phase.CHECKOUT in attempt.record.stage_seconds and not self._operations.ending:
             self._preflight.measure(attempt.version.tree)
 

@@ -74,6 +74,7 @@ class Deployer:
         launcher: Starter,
         mode: TrafficMode,
         supervisor: Supervisor,
+        commits: Commits,
         tasks: asyncio.TaskGroup,
         notices: Notices = NOBODY,
         *,
@@ -87,7 +88,7 @@ class Deployer:
         self._mode = mode
         self._supervisor = supervisor
         self._preflight = preflight = Preflight(worktrees, store, tasks)
-        self.commits = Commits(worktrees, store)
+        self.commits = commits
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo, launcher.masking, notices)

@@ -7,23 +7,16 @@ from typing import Literal
 
 from slot_machine.app.failures import going_on
 from slot_machine.app.notices import NOBODY, Notices
+from slot_machine.app.outages import LOOPS_AFTER, SHOWN_LINES, STEADY_AFTER_S, Outages
 from slot_machine.app.release import Release
 from slot_machine.app.retirees import Retirees
 from slot_machine.app.run import Run
 from slot_machine.app.seams import Starter
 from slot_machine.app.watch import Watch
-from slot_machine.core.backoff import RESET_AFTER_S
 from slot_machine.core.side_runs import SideRun
 
 log = logging.getLogger(__name__)
 
-STEADY_AFTER_S = RESET_AFTER_S
-"""A run that ended counts as steady again when it has stayed up for this long."""
-
-LOOPS_AFTER = 3
-"""So many starts without a steady time between them are a crash loop."""
-
-SHOWN_LINES = 5
 
 Standing = Literal["waiting", "running", "unsteady", "backing off", "crash loop"]
 
@@ -38,13 +31,14 @@ class SideWatch(Watch):
         self,
         side: SideRun,
         launcher: Starter,
+        outages: Outages,
         retirees: Retirees,
         warn: Callable[[str], None],
         notices: Notices = NOBODY,
         *,
         alone: bool,
     ) -> None:
-        super().__init__(side.run, launcher)
+        super().__init__(side.run, launcher, outages)
         self._notices = notices
         self.side = side
         self.last_lines: tuple[str, ...] = ()
@@ -85,6 +79,7 @@ class SideWatch(Watch):
     async def _start(self, release: Release) -> Run:
         self._starts, self._began_s = self._starts + 1, _now_s()
         run = release.runs[self.name] = await self._launcher.start_side_run(release, self.side)
+        self._outages.back(self.name)
         return run
 
     async def _until_over(self, release: Release, run: Run) -> None:
@@ -98,6 +93,7 @@ class SideWatch(Watch):
             self._starts = 1
         self.last_exit = how
         self._notices.crashed(release.version, self.name, how)
+        self._ended(release, run, how)
         with going_on(f"cannot read the output of {run}"):
             self.last_lines = tuple(map(self._launcher.masking.text, run.last_lines()[-SHOWN_LINES:]))
         with going_on(f"cannot clear away what is left of {run}"):

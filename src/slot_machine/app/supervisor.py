@@ -9,6 +9,7 @@ from functools import partial
 from slot_machine.app.failures import going_on
 from slot_machine.app.monitor import Monitor
 from slot_machine.app.notices import NOBODY, Notices
+from slot_machine.app.outages import Outages
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirees import Retirees
 from slot_machine.app.seams import Starter
@@ -35,10 +36,12 @@ class Supervisor:
         config: DaemonConfig,
         launcher: Starter,
         traffic: Traffic,
+        outages: Outages,
         tasks: asyncio.TaskGroup,
         notices: Notices = NOBODY,
     ) -> None:
         self._launcher = launcher
+        self.outages = outages
         self._traffic = traffic
         self._tasks = tasks
         self._watching: dict[str, asyncio.Task[None]] = {}
@@ -46,7 +49,7 @@ class Supervisor:
         self._attempt = 0
         self._notices = notices
         self.monitor = Monitor(config, launcher, notices)
-        self.web = WebWatch(launcher, traffic, self.monitor, self._restarted, notices)
+        self.web = WebWatch(launcher, traffic, self.monitor, outages, self._restarted, notices)
         self.watches: dict[str, Watch] = {WEB: self.web}
         self.warn: Callable[[int, str], None] = lambda _, words: log.warning("%s", words)
         self.on_restart: Callable[[Version, int], None] = lambda _, __: None
@@ -90,6 +93,7 @@ class Supervisor:
         self._earlier_restarts = self.all_restarts
         self._attempt = attempt
         self._retire_side_runs()
+        self.outages.replaced()
         self.web.begin()
         self.watches = {WEB: self.web}
         self.monitor.proven()
@@ -107,6 +111,7 @@ class Supervisor:
     async def let_go(self) -> None:
         """Stops watching; all runs go on."""
         self.retirees.let_go()
+        self.outages.leave()
         await self._unwatch(list(self._watching))
 
     async def pause(self) -> Release | None:
@@ -133,6 +138,7 @@ class Supervisor:
     def end_side_runs(self) -> None:
         """When the daemon ends, after `pause`: tells all of them to end, at once."""
         self.retirees.hurry()
+        self.outages.leave()
         self._retire_side_runs(quiet=False)
 
     def resume_side_runs(self) -> None:
@@ -155,6 +161,7 @@ class Supervisor:
             self.web.failed(f"cannot start {describe(version)} again", error)
         if not release or WEB not in release.runs:
             self.monitor.crashed()
+            self.outages.began(WEB, version, "", self.web.last_exit)
             with going_on("cannot tell that nothing is live"):
                 await self._traffic.route(None)
         self._keep(release or Release(version))
@@ -182,6 +189,7 @@ class Supervisor:
             await self._traffic.route(None)
         self.web.last_exit = why
         self.monitor.crashed()
+        self.outages.began(WEB, version, "", why)
         self._keep(Release(version))
 
     def _keep(self, release: Release) -> None:
@@ -197,7 +205,7 @@ class Supervisor:
     def _side_watch(self, version: Version, side: SideRun) -> SideWatch:
         alone = side.process.singleton or version.config.strategy == "replace"
         warn = partial(self._warn_of, self._attempt)
-        return SideWatch(side, self._launcher, self.retirees, warn, self._notices, alone=alone)
+        return SideWatch(side, self._launcher, self.outages, self.retirees, warn, self._notices, alone=alone)
 
     def _warn_of(self, attempt: int, words: str) -> None:
         with going_on(f"cannot write down that {words}"):

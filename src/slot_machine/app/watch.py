@@ -9,6 +9,7 @@ from collections.abc import Callable
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.monitor import Monitor
 from slot_machine.app.notices import NOBODY, Notices
+from slot_machine.app.outages import Cause, Outages
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import retire
 from slot_machine.app.run import Run
@@ -29,8 +30,9 @@ class Watch(ABC):
     Any failure is logged and tried again.
     """
 
-    def __init__(self, name: str, launcher: Starter) -> None:
+    def __init__(self, name: str, launcher: Starter, outages: Outages) -> None:
         self.name = name
+        self._outages = outages
         self.restarts = 0
         self.last_exit = ""
         self._launcher = launcher
@@ -55,6 +57,14 @@ class Watch(ABC):
         if isinstance(error, SlotMachineError):
             masking.error(error)
         log_failure(what, error)
+        self._outages.failed(self.name, f"{what}: {self.last_exit}")
+
+    def _ended(self, release: Release, run: Run, how: str, cause: Cause = "crash") -> None:
+        """Writes it down."""
+        lines: tuple[str, ...] = ()
+        with going_on(f"cannot read the output of {run}"):
+            lines = run.last_lines()
+        self._outages.ended(self.name, release.version, cause, how, lines)
 
     def _in_words(self, release: Release) -> str:
         return f"{self.name} of {describe(release.version)}"
@@ -98,10 +108,11 @@ class WebWatch(Watch):
         launcher: Starter,
         traffic: Traffic,
         monitor: Monitor,
+        outages: Outages,
         on_restart: Callable[[Release], None],
         notices: Notices = NOBODY,
     ) -> None:
-        super().__init__(WEB, launcher)
+        super().__init__(WEB, launcher, outages)
         self._notices = notices
         self._traffic = traffic
         self._monitor = monitor
@@ -131,6 +142,7 @@ class WebWatch(Watch):
             del release.runs[WEB]
             raise
         self._monitor.started_again()
+        self._outages.back(WEB)
         self._on_restart(release)
 
     def _in_words(self, release: Release) -> str:
@@ -150,6 +162,7 @@ class WebWatch(Watch):
             self._notices.crashed(release.version, WEB, how)
         with going_on("cannot tell that nothing is live"):
             await self._traffic.route(None)
+        self._ended(release, run, self.last_exit, "crash" if how else "unhealthy")
         with going_on(f"cannot clear away what is left of {describe(release.version)}"):
             if not how:
                 await retire(self._traffic, run, release.version.config.drain_timeout_s)

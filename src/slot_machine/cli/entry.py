@@ -12,6 +12,9 @@ LONGEST = (6, 4, 8, 8, 19, 12)
 """Of all columns but the last one, which has the rest."""
 SHORTEST_LAST = 10
 
+CRASHES = {"running": "does not run", "succeeded": "runs again"}
+"""What the results of crashes mean."""
+
 COUNTED = ("finished", "replayed", "held", "refused", "cut", "cut_streams")
 
 
@@ -40,8 +43,9 @@ def _cells(entry: Json) -> tuple[str, ...]:
 def _result(entry: Json) -> str:
     """In a few words: what became of it, and how long it took, or in which stage it ended."""
     result, stage = text(entry, "result"), text(entry, "stage")
-    if entry.get("kind") == "crash" and entry.get("away_s"):
-        return f"away {span(number(entry, 'away_s'))}"
+    if entry.get("kind") == "crash":
+        away_s = number(entry, "away_s")
+        return f"away {span(away_s)}" if away_s and result == "succeeded" else CRASHES.get(result, result)
     if result == "succeeded":
         return f"ok, {span(number(entry, 'seconds'))}"
     if result == "running":
@@ -67,7 +71,8 @@ def details(entry: Json) -> Iterator[str]:
             yield words.row(name, lines)
     outputs = entry.get("output")
     for stage, output in outputs.items() if isinstance(outputs, dict) else ():
-        yield f"\noutput of {stage}:"
+        yield ""
+        yield f"output of {stage}:"
         yield from (f"  | {line}" for line in str(output).splitlines())
 
 
@@ -90,6 +95,8 @@ def _outcome(entry: Json) -> str:
     said = f"{result} in stage {stage}" if stage and result not in ("succeeded", "running") else result
     if result == "running" and stage:
         said = f"runs, in stage {stage}"
+    if entry.get("kind") == "crash":
+        said = CRASHES.get(result, result)
     if away_s := number(entry, "away_s"):
         said += f"; the port answered 503 for {span(away_s)}"
     return said

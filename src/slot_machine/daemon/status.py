@@ -7,15 +7,17 @@ import msgspec
 from slot_machine import __version__
 from slot_machine.app.app import App
 from slot_machine.app.jobs import JobStatus
+from slot_machine.app.outages import Standing
 from slot_machine.app.outbox import Receiver
 from slot_machine.app.release import Release
 from slot_machine.core.config import VersionConfig
-from slot_machine.core.model import Attempt, Version
+from slot_machine.core.model import WEB, Attempt, Version
 from slot_machine.daemon import maintenance, one_offs, side_status
 from slot_machine.daemon.maintenance import MaintenanceStatus
 from slot_machine.daemon.one_offs import OneOffStatus
 from slot_machine.daemon.side_status import RetiringStatus, SideStatus
 from slot_machine.host.process import usage
+from slot_machine.state.restarts import Exit, RestartCount
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -57,6 +59,11 @@ class Status(msgspec.Struct, kw_only=True):
     """Where notices go, and what came of the latest one."""
     one_offs: list[OneOffStatus]
     """Commands that `slot-machine run` has started and that run."""
+    state: Standing | Literal[""]
+    """Of the web process; empty if nothing is live."""
+    restart_counts: list[RestartCount]
+    last_exits: list[Exit]
+    """Of each process the last one. These two are kept over switches and reloads."""
     live_subject: str
     live_author: str
     live_committed_at: str
@@ -117,6 +124,9 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         shared=deployer.shared,
         notify=app.notices.receivers,
         one_offs=one_offs.status(app.one_offs),
+        state=supervisor.outages.standing(WEB, running=supervisor.running) if release else "",
+        restart_counts=supervisor.outages.counts(),
+        last_exits=supervisor.outages.exits(),
         live_subject=live.subject,
         live_author=live.author,
         live_committed_at=live.committed_at,

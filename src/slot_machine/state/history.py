@@ -15,6 +15,9 @@ KEPT_ATTEMPTS = 1000
 KEPT_FOR = "-1 year"
 KEPT_AT_ANY_AGE = 100
 """These stay whatever their date, so that a clock which was wrong by years does not cost the history."""
+KEPT_CRASHES = 500
+"""They take no room from the other attempts either."""
+BY_SOMEBODY = "kind NOT IN ('job', 'crash')"
 KEPT_OF_A_JOB = 100
 KEPT_OF_JOBS = 5000
 """Of all jobs, also of those whose names no version has any more. Jobs take no room from the other attempts."""
@@ -72,18 +75,24 @@ class History(Database):
             if attempt.kind == "job":
                 self._db.execute("UPDATE jobs SET handled_until = ? WHERE name = ?", (handled_until, attempt.job))
                 self._prune_jobs(attempt.job)
+            elif attempt.kind == "crash":
+                self._prune_crashes()
             else:
                 self._prune(attempt.started_at)
             self._db.execute("DELETE FROM outputs WHERE attempt NOT IN (SELECT id FROM attempts)")
         return msgspec.structs.replace(attempt, id=latest)
 
     def _prune(self, now: str) -> None:
-        others = "SELECT id FROM attempts WHERE kind <> 'job' ORDER BY id DESC LIMIT ?"
+        others = f"SELECT id FROM attempts WHERE {BY_SOMEBODY} ORDER BY id DESC LIMIT ?"
         self._db.execute(
-            f"DELETE FROM attempts WHERE kind <> 'job' AND (id NOT IN ({others})"
+            f"DELETE FROM attempts WHERE {BY_SOMEBODY} AND (id NOT IN ({others})"
             f" OR (id NOT IN ({others}) AND julianday(started_at) < julianday(?, ?)))",
             (KEPT_ATTEMPTS, KEPT_AT_ANY_AGE, now, KEPT_FOR),
         )
+
+    def _prune_crashes(self) -> None:
+        latest = "SELECT id FROM attempts WHERE kind = 'crash' ORDER BY id DESC LIMIT ?"
+        self._db.execute(f"DELETE FROM attempts WHERE kind = 'crash' AND id NOT IN ({latest})", (KEPT_CRASHES,))
 
     def _prune_jobs(self, name: str) -> None:
         self._db.execute(
@@ -142,19 +151,22 @@ class History(Database):
     def interrupt_unfinished(self) -> None:
         """Marks the attempts that an earlier daemon did not finish, but not the runs of jobs, which may go on."""
         self._db.execute(
-            "UPDATE attempts SET result = 'interrupted', error = 'the daemon ended'"
+            "UPDATE attempts SET result = 'interrupted',"
+            " error = CASE kind WHEN 'crash' THEN error || '; ' ELSE '' END || 'the daemon ended'"
             " || CASE stage WHEN ? THEN ? ELSE '' END"
             " WHERE result = 'running' AND id NOT IN (SELECT attempt FROM job_runs)",
             (Phase.RELEASE, f"; {HALF_MIGRATED}"),
         )
 
-    def attempts(self, limit: int, *, jobs: bool | None = None) -> list[Attempt]:
-        """The latest first; `jobs`: only those of jobs, or only others.
+    def attempts(self, limit: int, *, jobs: bool | None = None, crashes: bool = True) -> list[Attempt]:
+        """The latest first; `jobs`: only those of jobs, or only others; without `crashes`, none of those.
 
         Reads the tables of every schema since 2, which have fewer columns at the end.
         """
         rows = self._db.execute(
-            "SELECT * FROM attempts WHERE ?1 IS NULL OR (kind = 'job') = ?1 ORDER BY id DESC LIMIT ?2", (jobs, limit)
+            "SELECT * FROM attempts WHERE (?1 IS NULL OR (kind = 'job') = ?1) AND (?2 OR kind <> 'crash')"
+            " ORDER BY id DESC LIMIT ?3",
+            (jobs, crashes, limit),
         )
         return [_attempt(row) for row in rows]
 

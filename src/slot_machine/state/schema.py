@@ -72,6 +72,21 @@ CREATE TABLE outputs (attempt INTEGER PRIMARY KEY, texts BLOB NOT NULL) STRICT;
 CREATE TABLE one_offs (mark TEXT PRIMARY KEY, one_off TEXT NOT NULL) STRICT;
 CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL, kind TEXT NOT NULL) STRICT;
 CREATE INDEX attempts_of_commit ON attempts (commit_hash);
+CREATE TABLE restarts (
+    process TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    last_at TEXT NOT NULL,
+    PRIMARY KEY (process, cause)
+) STRICT;
+CREATE TABLE exits (
+    process TEXT PRIMARY KEY,
+    how TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    commit_hash TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    lines TEXT NOT NULL
+) STRICT;
 """
 """`running` is a `core.model.Running` in JSON for a run of the app, `null` for any other process."""
 
@@ -161,7 +176,22 @@ ALTER TABLE attempts ADD COLUMN away_s REAL NOT NULL DEFAULT 0;
 CREATE TABLE outputs (attempt INTEGER PRIMARY KEY, texts BLOB NOT NULL) STRICT;
 CREATE TABLE one_offs (mark TEXT PRIMARY KEY, one_off TEXT NOT NULL) STRICT;
 CREATE TABLE maintenance (message TEXT NOT NULL, since TEXT NOT NULL, kind TEXT NOT NULL) STRICT;
-CREATE INDEX attempts_of_commit ON attempts (commit_hash)""",
+CREATE INDEX attempts_of_commit ON attempts (commit_hash);
+CREATE TABLE restarts (
+    process TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    last_at TEXT NOT NULL,
+    PRIMARY KEY (process, cause)
+) STRICT;
+CREATE TABLE exits (
+    process TEXT PRIMARY KEY,
+    how TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    commit_hash TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    lines TEXT NOT NULL
+) STRICT""",
 }
 """By schema, the statements that make it the next one."""
 

@@ -18,6 +18,7 @@ from slot_machine.state.history import History
 from slot_machine.state.maintenance import Maintenances
 from slot_machine.state.one_offs import OneOffs
 from slot_machine.state.outputs import Outputs
+from slot_machine.state.restarts import Restarts
 from slot_machine.state.schema import STATE_COLUMNS
 from slot_machine.state.setups import Setups
 
@@ -36,7 +37,7 @@ class Recorded(NamedTuple):
     running: Running | None
 
 
-class Store(History, Outputs, Setups, OneOffs, Maintenances):
+class Store(History, Outputs, Restarts, Setups, OneOffs, Maintenances):
     """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
 
     def state(self) -> State:
