@@ -113,7 +113,14 @@ class App:
 
 class Plane:
     def __init__(
-        self, folder: Path, limits: Limits, trusted_proxies: tuple[str, ...], access_log: str, open_files: int
+        self,
+        folder: Path,
+        limits: Limits,
+        trusted_proxies: tuple[str, ...],
+        access_log: str,
+        open_files: int,
+        *,
+        combined: bool = False,
     ) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -129,6 +136,7 @@ class Plane:
                 limits=limits,
                 trusted_proxies=trusted_proxies,
                 access_log=access_log,
+                access_log_combined=combined,
             )
             self.process = Process(configured, open_files)
             os.close(gauge_fd)
@@ -203,8 +211,10 @@ def running(
     trusted_proxies: tuple[str, ...] = (),
     access_log: str = "",
     open_files: int = 0,
+    *,
+    combined: bool = False,
 ) -> Iterator[Plane]:
-    plane = Plane(folder, limits, trusted_proxies, access_log, open_files)
+    plane = Plane(folder, limits, trusted_proxies, access_log, open_files, combined=combined)
     try:
         yield plane
     finally:

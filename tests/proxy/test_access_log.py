@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,12 @@ TURNS = 10
 
 
 def ask(plane: Plane) -> None:
+    answer(plane, GET.replace(b"GET / ", b"GET /a?b=%20\xc2\x9b "))
+
+
+def answer(plane: Plane, request: bytes) -> None:
     app = plane.app()
-    client = plane.client(GET.replace(b"GET / ", b"GET /a?b=%20\xc2\x9b "))
+    client = plane.client(request)
     connection = app.accept()
     connection.head()
     connection.send(OK)
@@ -29,12 +34,16 @@ def ask(plane: Plane) -> None:
 
 
 def lines(path: Path, count: int) -> list[dict[str, object]]:
+    return [json.loads(line) for line in lines_of(path, count)]
+
+
+def lines_of(path: Path, count: int) -> list[str]:
     """Waits for that many."""
     give_up_s = time.monotonic() + LIMIT_S
     while time.monotonic() < give_up_s:
         found = path.read_text().splitlines() if path.exists() else []
         if len(found) >= count:
-            return [json.loads(line) for line in found]
+            return found
         time.sleep(0.01)
     raise AssertionError(f"{path} did not get {count} lines")
 
@@ -48,8 +57,78 @@ def test_one_line_a_request(tmp_path: Path) -> None:
     assert abs(float(str(first.pop("time"))) - time.time()) < 60
     assert 0 <= float(str(first.pop("seconds"))) < 60
     assert len(str(first.pop("request_id"))) == 32
-    assert first == {"method": "GET", "target": "/a?b=%20\\xc2\\x9b", "status": 200, "bytes": len(OK), "slot": "a"}
-    assert (second["method"], second["status"], second["slot"]) == ("", 400, "")
+    assert 0 < float(str(first.pop("upstream_seconds"))) < 60
+    assert first == {
+        "method": "GET",
+        "target": "/a?b=%20\\xc2\\x9b",
+        "status": 200,
+        "bytes": len(OK),
+        "slot": "a",
+        "client": "127.0.0.1",
+        "user_agent": "",
+        "referer": "",
+    }
+    assert (second["method"], second["status"], second["slot"], second["client"]) == ("", 400, "", "127.0.0.1")
+
+
+FROM_A_BROWSER = GET.replace(
+    b"\r\n\r\n",
+    b'\r\nuser-agent: Mozilla "5\\6"\t\xc2\x9b\r\nReferer: http://a/b\r\nX-Forwarded-For: %b\r\n\r\n'
+    % b"6.6.6.6, ::ffff:192.0.2.7, 10.0.0.9",
+)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client"),
+    [
+        ((), "127.0.0.1"),
+        (("127.0.0.0/8",), "10.0.0.9"),
+        (("127.0.0.0/8", "10.0.0.0/8"), "192.0.2.7"),
+        (("0.0.0.0/0",), "6.6.6.6"),
+    ],
+)
+def test_client_is_the_one_that_trusted_proxies_tell(tmp_path: Path, trusted: tuple[str, ...], client: str) -> None:
+    path = tmp_path / "access.log"
+    with running(tmp_path, DEFAULTS, trusted, access_log=str(path)) as plane:
+        answer(plane, FROM_A_BROWSER)
+        (line,) = lines(path, 1)
+    assert line["client"] == client
+    assert (line["user_agent"], line["referer"]) == ('Mozilla "5\\6"\t\\xc2\\x9b', "http://a/b")
+
+
+def test_seconds_of_the_app_end_where_its_reply_begins(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    with running(tmp_path, DEFAULTS, access_log=str(path)) as plane:
+        app = plane.app()
+        client = plane.client(GET)
+        connection = app.accept()
+        connection.head()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
+        client.until(b"hal")
+        time.sleep(0.3)
+        connection.send(b"lo")
+        client.until(b"lo")
+        app.stop_listening()
+        connection.close()
+        plane.client(GET).until(b"refused the connection")
+        first, refused = lines(path, 2)
+    assert float(str(first["upstream_seconds"])) < float(str(first["seconds"])) - 0.25
+    assert (refused["status"], refused["upstream_seconds"]) == (502, 0.0)
+
+
+def test_combined_format(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    with running(tmp_path, DEFAULTS, access_log=str(path), combined=True) as plane:
+        answer(plane, FROM_A_BROWSER)
+        answer(plane, GET.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        plane.client(b"nonsense\r\n\r\n").rest()
+        lines_of(path, 3)
+    first, second, third = path.read_text().splitlines()
+    moment = r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
+    agent = re.escape(r"Mozilla \x225\x5C6\x22\x09\xc2\x9b")
+    assert re.fullmatch(rf'127\.0\.0\.1 - - {moment} "GET / HTTP/1\.1" 200 {len(OK)} "http://a/b" "{agent}"', first)
+    assert re.fullmatch(rf'127\.0\.0\.1 - - {moment} "GET / HTTP/1\.0" 200 \d+ "-" "-"', second)
+    assert re.fullmatch(rf'127\.0\.0\.1 - - {moment} "-" 400 \d+ "-" "-"', third)
 
 
 def test_rename_begins_a_new_file(tmp_path: Path) -> None:

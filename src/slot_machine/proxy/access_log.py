@@ -1,8 +1,11 @@
-"""The access log: one JSON object a line."""
+"""The access log: one line a request, as JSON or in the combined format."""
 
 import asyncio
 import logging
 import os
+import re
+import time
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -13,13 +16,18 @@ INTERVAL_S = 0.5
 MOST_WAITING_BYTES = 33_554_432
 """Of lines that a slow disk has not taken yet. Further ones are lost, and their number is logged."""
 
+UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]|\\(?!x[0-9a-f]{2})')
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 append = msgspec.json.Encoder().encode_into
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
     """A request that is over, as its line has it. `status` is 0 if no reply began.
 
-    `time` is its end in seconds since 1970. Of a request that could not be parsed, only status and bytes are known.
+    `time` is its end in seconds since 1970. Of a request that could not be parsed, only status, bytes and client are
+    known. `upstream_seconds` is the time from when the app got the request to the beginning of its reply, 0 if there
+    was none.
     """
 
     time: float
@@ -30,6 +38,10 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     seconds: float = 0.0
     slot: str = ""
     request_id: str = ""
+    client: str = ""
+    user_agent: str = ""
+    referer: str = ""
+    upstream_seconds: float = 0.0
 
 
 class AccessLog:
@@ -38,20 +50,23 @@ class AccessLog:
     After a rename of the file, the next lines go to a new one.
     """
 
-    def __init__(self, path: str, mode: int = 0o640) -> None:
+    def __init__(self, path: str, mode: int = 0o640, *, combined: bool = False) -> None:
         """`mode` is that of a new file."""
         self._path = Path(path)
+        self._combined = combined
         self._mode = mode
         self._waiting = bytearray()
         self._lost = 0
         self._fd = -1
 
-    def add(self, finished: Finished) -> None:
-        if len(self._waiting) < MOST_WAITING_BYTES:
+    def add(self, finished: Finished, version: str = "HTTP/1.1") -> None:
+        if len(self._waiting) >= MOST_WAITING_BYTES:
+            self._lost += 1
+        elif self._combined:
+            self._waiting += combined(finished, version)
+        else:
             append(finished, self._waiting, -1)
             self._waiting += b"\n"
-        else:
-            self._lost += 1
 
     async def keep(self) -> None:
         """Writes until it is cancelled, and then what is left."""
@@ -108,3 +123,23 @@ class AccessLog:
 def shown(text: bytes) -> str:
     """In ASCII: a terminal that shows the log would obey C1 control characters, which JSON does not escape."""
     return text.decode("ascii", "backslashreplace")
+
+
+def combined(finished: Finished, version: str) -> bytes:
+    """The line of the combined format, as web servers write it and log analysers read it."""
+    request = f"{finished.method} {finished.target} {version}" if finished.method else ""
+    quoted = '" "'.join(map(_quoted, (finished.referer, finished.user_agent)))
+    begin = f"{finished.client or '-'} - - [{_local(int(finished.time))}]"
+    return f'{begin} "{_quoted(request)}" {finished.status} {finished.bytes} "{quoted}"\n'.encode()
+
+
+def _quoted(text: str) -> str:
+    """`-` for nothing. No character of it ends a field or a line."""
+    return UNQUOTABLE.sub(lambda found: f"\\x{ord(found[0]):02X}", text) or "-"
+
+
+@lru_cache(1)
+def _local(second: int) -> str:
+    """The time as in `27/Nov/2026:12:00:00 +0100`, with English names in every locale."""
+    moment = time.localtime(second)
+    return f"{moment.tm_mday:02}/{MONTHS[moment.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S %z', moment)}"

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from math import inf
 from time import monotonic
 from typing import Protocol
 
@@ -100,7 +101,8 @@ class Exchange:
 
     `body` is the part of the request's body that has come and was not sent on yet. `held`: it waits for a route.
     `received` and `sent` count the client's bytes. `status` is 0 until the reply begins. `endless`: a WebSocket or an
-    event stream. `winding_up`: it is to end cleanly, because its upstream stops.
+    event stream. `winding_up`: it is to end cleanly, because its upstream stops. `sent_s` and `replied_s` are when the
+    app got the request, and when its reply began; missing for most, see `_record`.
     """
 
     __slots__ = (
@@ -118,12 +120,17 @@ class Exchange:
         "keep_client",
         "listener",
         "received",
+        "replied_s",
         "request_id",
         "route",
         "sent",
+        "sent_s",
         "status",
         "winding_up",
     )
+
+    sent_s: float
+    replied_s: float
 
     def __init__(self, client: ClientSide, head: RequestHead, began_s: float) -> None:
         self.client = client
@@ -170,7 +177,7 @@ class Exchange:
             if self._repeats:
                 self._open(route)
                 return
-            now_s = monotonic()
+            now_s = self.sent_s = monotonic()
         app = route.pools[self.listener].take(now_s, self.head.repeatable)
         if app is None:
             self._open(route)
@@ -209,6 +216,8 @@ class Exchange:
     def answered(self, head: ReplyHead) -> None:
         """The reply's head is sent to the client: from here on there can be no other reply."""
         self.status = head.status
+        if self.client.shared.access_log is not None:
+            self.replied_s = monotonic()
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
             self.keep_client = False
         if head.event_stream or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -259,6 +268,7 @@ class Exchange:
         """Replies in place of the app, which does not have the request. `page` makes the whole reply."""
         client = self.client
         self.status = status
+        self.replied_s = inf
         self.keep_client = self.keep_client and client.request_framing is None and not client.shared.closing
         whole = page(self)
         self.sent += len(whole)
@@ -379,9 +389,28 @@ class Exchange:
         if self.head.misnamed:
             observer.totals.misnamed_fields += self.head.misnamed
         if shared.access_log is not None:
-            shared.access_log.add(self._record(seconds))
+            shared.access_log.add(self._record(now_s), "HTTP/1.1" if self.head.http_1_1 else "HTTP/1.0")
 
-    def _record(self, seconds: float) -> Finished:
-        method, target, request_id = map(shown, (self.head.method, self.head.target, self.request_id))
+    def _record(self, now_s: float) -> Finished:
+        head = self.head
+        method, target, request_id = map(shown, (head.method, head.target, self.request_id))
         slot = self.route.upstream.slot if self.route else NO_SLOT
-        return Finished(time.time(), method, target, self.status, self.sent, seconds, slot, request_id)
+        client, (user_agent, referer) = head.client(self.client.sender), head.logged()
+        # Most requests are sent to the app at once, and all of the reply comes at once.
+        sent_s, replied_s = getattr(self, "sent_s", self.began_s), getattr(self, "replied_s", now_s)
+        upstream_s = replied_s - sent_s if self.status and replied_s != inf else 0.0
+        seconds = now_s - self.began_s
+        return Finished(
+            time.time(),
+            method,
+            target,
+            self.status,
+            self.sent,
+            seconds,
+            slot,
+            request_id,
+            client,
+            user_agent,
+            referer,
+            upstream_s,
+        )

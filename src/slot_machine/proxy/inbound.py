@@ -68,11 +68,11 @@ class ClientConnection(ClientStream):
         if not peer:
             self.transport.abort()
             return
+        self.sender = self.shared.sender(peer[0])
         if not self.shared.room.made(monotonic()):
-            self.shared.observe_error(HTTPStatus.SERVICE_UNAVAILABLE, 0, 0)
+            self.shared.observe_error(HTTPStatus.SERVICE_UNAVAILABLE, 0, 0, self.sender)
             self.transport.abort()
             return
-        self.sender = self.shared.sender(peer[0])
         self.shared.clients.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -206,7 +206,7 @@ class ClientConnection(ClientStream):
     def refuse(self, error: ProtocolError, bytes_in: int = 0) -> None:
         """Takes nothing more from this client."""
         page = pages.reply(error.status, str(error), b"", connection=b"close", head_only=False)
-        self.shared.observe_error(error.status, bytes_in, len(page))
+        self.shared.observe_error(error.status, bytes_in, len(page), self.sender)
         self.transport.write(page)
         self.linger()
 

@@ -14,7 +14,7 @@ import msgspec
 from slot_machine.proxy import gauge, room
 from slot_machine.proxy.access_log import AccessLog, Finished
 from slot_machine.proxy.exchange import Connection, Exchange
-from slot_machine.proxy.heads.forwarded import TrustedProxies
+from slot_machine.proxy.heads.forwarded import Sender, TrustedProxies
 from slot_machine.proxy.maintenance import Barrier
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
@@ -61,7 +61,9 @@ class Shared:
         self.clients: set[Client] = set()
         self.room = Room(self.clients, self.router, most_places)
         self.sender = TrustedProxies(settings.trusted_proxies).sender
-        self.access_log = AccessLog(settings.access_log, settings.access_log_mode) if settings.access_log else None
+        self.access_log: AccessLog | None = None
+        if path := settings.access_log:
+            self.access_log = AccessLog(path, settings.access_log_mode, combined=settings.access_log_combined)
         self._opening: set[asyncio.Task[None]] = set()
         self.maintain(settings.maintenance)
 
@@ -77,11 +79,11 @@ class Shared:
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    def observe_error(self, status: HTTPStatus, bytes_in: int, bytes_out: int) -> None:
+    def observe_error(self, status: HTTPStatus, bytes_in: int, bytes_out: int, sender: Sender) -> None:
         """Counts and logs what could not be parsed as a request."""
         self.router.observers.of_no_slot.totals.observe(status, 0.0, bytes_in, bytes_out)
         if self.access_log:
-            self.access_log.add(Finished(time.time(), "", "", status, bytes_out))
+            self.access_log.add(Finished(time.time(), "", "", status, bytes_out, client=sender.client()))
 
     async def _connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
         loop = asyncio.get_running_loop()
@@ -93,6 +95,7 @@ class Shared:
                 exchange.not_opened(error.strerror or str(error))
             return
         if exchange.waits_for(pool):
+            exchange.sent_s = monotonic()
             exchange.opened(app)
         else:
             app.cut()

@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True):
     trusted_proxies: tuple[str, ...] = ()
     access_log: str = ""
     access_log_mode: int = 0o640
+    access_log_combined: bool = False
     upstream: Upstream | None = None
     """What is routed from the first connection on, as in `Route`."""
     targets: dict[str, tuple[Target, ...]] = {}

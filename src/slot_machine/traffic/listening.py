@@ -58,6 +58,7 @@ def settings(config: DaemonConfig, folder: Path, data: Path) -> Settings:
         trusted_proxies=config.trusted_proxies,
         access_log=str(access_log) if access_log else "",
         access_log_mode=0o600 if access_log and access_log.is_relative_to(data) else 0o640,
+        access_log_combined=config.access_log_format == "combined",
     )
 
 

@@ -67,6 +67,7 @@ def forwarding(name: bytes) -> bool:
     return name.startswith(b"x-forwarded-") or name in FORWARDING
 
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -107,14 +108,31 @@ class TrustedProxies:
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks: list[Network] = [ipaddress.ip_network(network) for network in networks]
         self.sender: Callable[[str], Sender] = lru_cache(4096)(self._sender)
+        self._client: Callable[[bytes], str] = lru_cache(4096)(self._client_in)
 
     def _sender(self, address: str) -> "Sender":
         """`address` is the kernel's. An IPv4 client of a dual-stack socket counts as IPv4."""
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-            parsed = parsed.ipv4_mapped
-        trusted = any(parsed in network for network in self._networks if network.version == parsed.version)
-        return Sender(str(parsed).encode(), trusted=trusted)
+        parsed = _plain(ipaddress.ip_address(address.partition("%")[0]))
+        return Sender(str(parsed).encode(), self._client if self._trusts(parsed) else None)
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self._networks if network.version == address.version)
+
+    def _client_in(self, addresses: bytes) -> str:
+        """The last address in X-Forwarded-For that is no trusted proxy's. Empty if there is none.
+
+        Each proxy appends the address that it was asked from, so what is before that may be anyone's invention.
+        """
+        client = ""
+        for text in reversed(addresses.decode("ascii", "replace").split(",")):
+            try:
+                address = _plain(ipaddress.ip_address(text.strip()))
+            except ValueError:
+                break
+            client = str(address)
+            if not self._trusts(address):
+                break
+        return client
 
 
 class Sender:
@@ -123,11 +141,13 @@ class Sender:
     They end where the value of X-Forwarded-Host follows.
     """
 
-    __slots__ = ("_address", "lines", "trusted")
+    __slots__ = ("_address", "_client", "lines", "trusted")
 
-    def __init__(self, address: bytes, *, trusted: bool) -> None:
+    def __init__(self, address: bytes, client: Callable[[bytes], str] | None = None) -> None:
+        """`client` finds the client in the addresses that a trusted proxy passes on; None for any other sender."""
         self._address = address
-        self.trusted = trusted
+        self._client = client
+        self.trusted = client is not None
         self.lines = _lines(address, b"http")
 
     def pass_on(self, forwarded: ForwardedHeaders, host: bytes) -> tuple[bytes, bytes, bytes]:
@@ -135,6 +155,16 @@ class Sender:
         addresses = forwarded.addresses + b", " + self._address if forwarded.addresses else self._address
         lines = forwarded.others + _lines(addresses, forwarded.proto or b"http")
         return lines, forwarded.host or host, forwarded.request_id or next(fresh_ids)
+
+    def client(self, forwarded: ForwardedHeaders = NO_FORWARDED_HEADERS) -> str:
+        """The address that a request came from in the first place, as far as trusted proxies tell. For logs."""
+        told = self._client(forwarded.addresses) if self._client and forwarded.addresses else ""
+        return told or self._address.decode()
+
+
+def _plain(address: Address) -> Address:
+    """An IPv4 client of a dual-stack socket counts as IPv4."""
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
 
 
 def _lines(addresses: bytes, proto: bytes) -> bytes:

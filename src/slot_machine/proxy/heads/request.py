@@ -23,6 +23,8 @@ ABSOLUTE = re.compile(rb"(?i)https?://(?!:)([^/?#]+)([/?][^#]*)?")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
 
+LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
+
 MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
 STOPPED = HOP_BY_HOP | {b"http2-settings"}
 MISTAKABLE = MEANT | STOPPED | {b"content-type"}
@@ -149,6 +151,7 @@ class RequestHead:
     __slots__ = (
         "_for_app",
         "_forwarded",
+        "_logged",
         "http_1_1",
         "keep_alive",
         "meaning",
@@ -160,6 +163,8 @@ class RequestHead:
         "target",
         "upgrade",
     )
+
+    _logged: tuple[str, str]
 
     def __init__(self, head: bytes) -> None:
         line = REQUEST_LINE.match(head)
@@ -201,6 +206,20 @@ class RequestHead:
         else:
             lines, host, request_id = sender.pass_on(forwarded, self.meaning.host)
         return b"".join((self._for_app, lines, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
+
+    def logged(self) -> tuple[str, str]:
+        """The fields User-Agent and Referer in ASCII; empty where there is none. Equal requests share them."""
+        try:
+            return self._logged
+        except AttributeError:
+            fields = {name.lower(): value for name, value in LOGGED.findall(self._for_app)}
+            agent, referer = fields.get(b"user-agent", b""), fields.get(b"referer", b"")
+            self._logged = agent.decode("ascii", "backslashreplace"), referer.decode("ascii", "backslashreplace")
+            return self._logged
+
+    def client(self, sender: Sender) -> str:
+        """The address that the request came from in the first place, as far as trusted proxies tell."""
+        return sender.client(self._forwarded)
 
     def _take_unusual_target(self) -> bytes:
         """Handles targets that do not begin with a slash (RFC 9112 section 3.2). Returns the host in it, empty if none.
