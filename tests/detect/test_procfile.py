@@ -78,7 +78,7 @@ def test_scripts_of_a_package_are_taken_apart(tmp_path: Path, web: str, start: s
     [
         (
             "flask db upgrade; flask translate compile; gunicorn blog:app",
-            ".venv/bin/flask translate compile",
+            'PATH="$PWD/.venv/bin:$PATH" flask translate compile',
             ".venv/bin/flask db upgrade",
             ".venv/bin/gunicorn blog:app",
         ),

@@ -107,7 +107,7 @@ def _start(project: Project, best: Part) -> tuple[str, tuple[str, ...]]:
     return plain, said
 
 
-def _located(project: Project, command: str) -> str:
+def _located(project: Project, command: str, *, by_path: bool = False) -> str:
     """A command of the Procfile, with the programs of packages found where they are."""
     if project.has("package.json"):
         packed = package.read(project)
@@ -116,7 +116,9 @@ def _located(project: Project, command: str) -> str:
         command = procfile.located(command, "bin", frozenset({compiled.module_name(project)}))
     command = ruby.in_production(project, command)
     found = packages.read(project)
-    return procfile.located(command, found.bin, PYTHON_PROGRAMS | found.dependencies) if found else command
+    if not found:
+        return command
+    return procfile.located(command, found.bin, PYTHON_PROGRAMS | found.dependencies, by_path=by_path)
 
 
 def _build(project: Project, parts: list[Part]) -> str:
@@ -124,7 +126,8 @@ def _build(project: Project, parts: list[Part]) -> str:
     found = chained(part.build for part in sorted(parts, key=_assets_first) if not _is_procfile(part))
     own = next((part.build for part in parts if _is_procfile(part)), "")
     steps = [str(step) for step in shell.chain(own)]
-    return chained((found, *(_located(project, step) for step in steps if not shell.builds_alike(step, found))))
+    steps = [_located(project, step, by_path=True) for step in steps if not shell.builds_alike(step, found)]
+    return chained((found, *steps))
 
 
 def _release(project: Project, parts: list[Part]) -> str:

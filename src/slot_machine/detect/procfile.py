@@ -42,10 +42,15 @@ def find(project: Project) -> Part | None:
     )
 
 
-def located(command: str, folder: str, programs: frozenset[str]) -> str:
-    """The command with the path of its program, where that is one of the project's packages."""
+def located(command: str, folder: str, programs: frozenset[str], *, by_path: bool = False) -> str:
+    """The command with the path of its program, where that is one of the project's packages.
+
+    `by_path`: it is found by PATH instead, because it may call further ones, as `flask translate` calls `pybabel`.
+    """
     simple = shell.only(command)
     if simple and simple.program in programs:
+        if by_path and not simple.program.startswith("python"):
+            return f'PATH="$PWD/{folder}:$PATH" {simple}'
         # uWSGI looks for Python beside itself, unless it is told which virtual environment to use.
         virtual = (f'VIRTUAL_ENV="$PWD/{folder.removesuffix("/bin")}"',) if simple.program == "uwsgi" else ()
         words = (f"{folder}/{simple.program}", *simple.words[1:])
