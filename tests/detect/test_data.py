@@ -19,6 +19,7 @@ from tests.detect.given import Files, project
         ({"app.js": "open('seed.db')", "seed.db": ""}, (), ()),
         ({"app.py": "argument(x, dest='loop')"}, (), ()),
         ({"app.py": "os.path.join(app.instance_path, 'x.sqlite')"}, (), ()),
+        ({"app.js": "new SQLiteStore({ db: 'sessions.db', dir: './var/db' })"}, ("var/db",), ()),
         ({"app.js": "x"}, (), ()),
     ],
 )

@@ -11,6 +11,8 @@ DATABASE = re.compile(r"['\"`](?:sqlite:///|file:)?(?:\./)?((?:[\w-]+/)*[\w-]+\.
 UPLOADS = re.compile(
     r"(?:\b(?:dest|destination|uploadDir)\s*:|\bUPLOAD_FOLDER\b['\"]?\]?\s*=)\s*['\"`](?:\./)?([\w/-]*\w)/?['\"`]"
 )
+SESSIONS = re.compile(r"\bdb\s*:\s*['\"`][\w.-]+['\"`]\s*,\s*dir\s*:\s*['\"`](?:\./)?([\w/-]*\w)/?['\"`]")
+"""The folder in which Express keeps its sessions in a database."""
 SUFFIXES = (".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".go")
 EMPTY = (".gitkeep", ".keep", ".gitignore", ".empty")
 """Files that keep an empty folder in git."""
@@ -41,7 +43,7 @@ def _guesses(project: Project) -> Iterator[tuple[str, bool, str]]:
         if _is_for_data(project, name, ignored):
             yield name, True, "which looks like a folder for data"
     for name, text in project.sources(*SUFFIXES):
-        for path in UPLOADS.findall(text):
+        for path in (*UPLOADS.findall(text), *SESSIONS.findall(text)):
             if not path.startswith(("tmp", "/")) and path not in project.folders:
                 yield path, True, f"which {name} writes to"
         for path in DATABASE.findall(text):
@@ -51,7 +53,8 @@ def _guesses(project: Project) -> Iterator[tuple[str, bool, str]]:
 
 def _elsewhere(path: str, text: str) -> bool:
     """Whether the name is joined to the path of another folder, such as Flask's `instance`."""
-    joined = re.compile(rf"(instance_path|tmp).*{re.escape(path)}|['\"]\s*[,/]\s*['\"]{re.escape(path)}")
+    name = re.escape(path)
+    joined = re.compile(rf"(instance_path|tmp).*{name}|['\"]\s*[,/]\s*['\"]{name}|{name}['\"`]\s*,\s*dir\s*:")
     return joined.search(text) is not None
 
 
