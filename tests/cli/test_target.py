@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from slot_machine.cli import daemons, target
+from slot_machine.cli import app_option, daemons, main, target
 from slot_machine.core.errors import ConfigError
 from slot_machine.host import registry
 
@@ -60,3 +62,46 @@ def test_configuration_that_cannot_be_used(
 
     with pytest.raises(ConfigError, match=error):
         target.client()
+
+
+def test_each_command_about_an_app_takes_its_name_and_no_other_does() -> None:
+    context = click.Context(main.commands)
+
+    def takes(command: click.Command) -> bool:
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        return "app" in {option.name for option in command.params} and all(map(takes, below))
+
+    for name in main.COMMANDS:
+        command = main.commands.get_command(context, name)
+        assert command
+        assert takes(command) == (name not in app_option.OF_NO_APP), name
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["-a", "shop", "start"], "-a names a running app, but `start` is about none"),
+        (["start", "-a", "shop"], "No such option"),
+        (["status", "-a", ""], "the name of an app is empty"),
+        (["status", "-a"], "Option '-a' requires an argument."),
+    ],
+)
+def test_app_is_named_where_one_can_be(words: list[str], error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLOT_MACHINE_APP", "")
+    done = CliRunner().invoke(main.commands, words)
+
+    assert done.exit_code == 2
+    assert error in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["-a", "shop", "cancel"], ["cancel", "-a", "shop"], ["env", "list", "--app", "shop"]]
+)
+def test_option_stands_before_or_after_the_command(
+    words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLOT_MACHINE_APP", "blog")
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(main.commands, words)
+
+    assert str(done.exception) == "no running daemon is called shop"

@@ -1,6 +1,8 @@
 """Which requests a daemon takes for its own, and what it publishes."""
 
+import asyncio
 import json
+import logging
 import os
 from pathlib import Path
 from typing import cast
@@ -13,6 +15,7 @@ from slot_machine.core.config_file import parse, with_name
 from slot_machine.core.errors import BadRequest, WrongApp
 from slot_machine.daemon import publication
 from slot_machine.daemon.connection import Connection, Request
+from slot_machine.host import registry
 from slot_machine.host.process import proc
 
 
@@ -82,3 +85,46 @@ def test_malformed_field(given: str) -> None:
     head = h11.Request(method="GET", target="/", headers=fields)
     with pytest.raises(BadRequest, match="bad field Slot-Machine-App"):
         publication.check_meant(Request(head, cast(Connection, None)), publication.entry_of(options()))
+
+
+def test_entry_that_somebody_removed_is_there_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the user logs out, whose folder in /run it was."""
+    folder = tmp_path / "registry"
+    monkeypatch.setattr(registry, "own_folders", lambda: [str(folder)])
+    monkeypatch.setattr(publication, "AGAIN_AFTER_S", 0.01)
+
+    async def story() -> None:
+        keeping = asyncio.create_task(publication.keep(publication.entry_of(options())))
+        for _ in range(3):
+            async with asyncio.timeout(20):
+                while not (found := list(folder.glob("*.json"))):  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.001)
+            found[0].unlink()
+            folder.rmdir()
+        keeping.cancel()
+
+    asyncio.run(story())
+
+
+def test_daemon_that_cannot_publish_goes_on_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registry, "own_folders", lambda: [str(tmp_path / "none" / "registry")])
+    monkeypatch.setattr(publication, "AGAIN_AFTER_S", 0)
+
+    async def story() -> None:
+        keeping = asyncio.create_task(publication.keep(publication.entry_of(options())))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not keeping.done()
+        keeping.cancel()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(story())
+
+    (record,) = caplog.records
+    assert "`slot-machine list` and the option -a will not find this daemon" in record.getMessage()
+
+
+def test_the_wait_is_shorter_than_a_minute() -> None:
+    assert publication.AGAIN_AFTER_S < 60

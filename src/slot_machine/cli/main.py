@@ -1,14 +1,12 @@
 """The commands, and their exit codes. Results go to stdout, everything else to stderr."""
 
-import os
 import sys
 from importlib import import_module
 
 import click
 
 from slot_machine import SPEC_VERSION, __version__
-from slot_machine.cli import render
-from slot_machine.core.defaults import APP_VARIABLE
+from slot_machine.cli import app_option, render
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
 
@@ -42,10 +40,6 @@ COMMANDS = {
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 
 
-OF_NO_APP = {"after-stop", "doctor", "init", "install", "list", "ls", "start", "uninstall", "version"}
-"""Commands that are about no running app, so that they have no `-a`."""
-
-
 class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
         return sorted(COMMANDS)
@@ -55,8 +49,7 @@ class Commands(click.Group):
             return None
         command = import_module(f"slot_machine.cli.commands.{COMMANDS[cmd_name]}").command
         assert isinstance(command, click.Command)
-        if cmd_name not in OF_NO_APP and not any(option.name == "app" for option in command.params):
-            command.params.append(_app_option())
+        app_option.give(cmd_name, command)
         return command
 
     def resolve_command(
@@ -67,26 +60,9 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _app_option() -> click.Option:
-    return click.Option(
-        ["-a", "--app"],
-        metavar="NAME",
-        expose_value=False,
-        callback=_choose,
-        help="The app with that name or folder, in place of that of the current folder.",
-    )
-
-
-def _choose(ctx: click.Context, _: click.Parameter, app: str | None) -> None:
-    if app == "":
-        raise click.BadParameter("the name of an app is empty", ctx)
-    if app:
-        os.environ[APP_VARIABLE] = app
-
-
 @click.group(
     cls=Commands,
-    params=[_app_option()],
+    params=[app_option.option()],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -97,6 +73,7 @@ def commands(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help().replace("Usage:", "usage:", 1), file=sys.stderr)
         ctx.exit(1)
+    app_option.check(ctx, ctx.invoked_subcommand)
 
 
 def main() -> None:
