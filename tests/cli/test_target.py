@@ -41,6 +41,9 @@ def test_in_a_tree_of_a_data_folder_the_commits_file_is_not(folder: Path, monkey
 
     assert target.configuration() == ""
     assert target.client().name == "shop"
+    assert target.client()._port == 9111
+    (folder / ".slot-machine" / "daemon.lock").write_text("7\n9112\n")
+    assert target.client()._port == 9112
 
 
 def test_app_that_is_named_has_no_file_in_this_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ def client() -> Client:
         return daemons.client(daemons.called(app))
     path, data = _nearest()
     if data:
-        return Client(_port_of_lock(data), data, name=os.path.basename(os.path.dirname(data)))
+        port = _port_of_lock(data) or (_api_port(_config(path), path) if path else API_PORT)
+        return Client(port, data, name=os.path.basename(os.path.dirname(data)))
     if not path:
         return _outside()
     config, folder = _config(path), os.path.dirname(os.path.realpath(path))
@@ -87,12 +88,12 @@ def _outside() -> Client:
 
 
 def _port_of_lock(data: str) -> int:
-    """For a caller who may not use the socket."""
+    """For a caller who may not use the socket. 0 for one who may not read the lock either, as the app's user."""
     try:
         with open(os.path.join(data, LOCK)) as file:
             return int(file.read().split()[1])
     except (OSError, ValueError, IndexError):
-        return API_PORT
+        return 0
 
 
 def _config(path: str) -> Json:
