@@ -102,6 +102,14 @@ def test_what_is_no_entry_is_ignored(folder: Path, text: bytes) -> None:
     assert registry.running() == [entry("/a")]
 
 
+def test_no_file_is_read_that_is_too_large(folder: Path) -> None:
+    registry.publish(entry("/a"))
+    path = file_of(folder)
+    path.write_bytes(path.read_bytes() + b" " * registry.LARGEST_BYTES)
+
+    assert registry.running() == []
+
+
 def test_no_link_is_followed_and_nothing_waits(folder: Path, tmp_path: Path) -> None:
     registry.publish(entry("/a"))
     path = file_of(folder)

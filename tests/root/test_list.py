@@ -10,7 +10,9 @@ import pytest
 from spec.ports import free_port
 
 from slot_machine.host import registry
-from tests.users import OWNER, as_user, give, public_folder, python_for_all, run_as
+from slot_machine.host.process import proc
+from slot_machine.host.registry import Entry
+from tests.users import OWNER, STRANGER, as_user, give, needs_root, public_folder, python_for_all, run_as
 from tests.world import Site, installed
 
 
@@ -78,3 +80,32 @@ def test_entry_leads_to_no_daemon_of_another_user(owners_site: Site, site: Site)
     assert f"no running daemon is called {lure.name}" in ignored.stderr
     assert f"no daemon of user {OWNER} answers in {owners_site.data}" in refused.stderr
     assert site.status()["reloads"] == 0
+
+
+@needs_root
+def test_user_cannot_hide_the_daemon_of_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each data folder is listed once, and only for the user who owns it."""
+    data, folders = tmp_path / "data", [tmp_path / "1", tmp_path / "2"]
+    data.mkdir()
+    os.chown(data, OWNER, OWNER)
+    uids = [STRANGER, OWNER]
+    for folder, uid in zip(folders, uids, strict=True):
+        monkeypatch.setattr(registry, "own_folders", lambda folder=folder: [str(folder)])
+        entry = Entry(
+            name=str(uid),
+            data=str(data),
+            repo="/",
+            files=("/slot-machine.json",),
+            port=3000,
+            api_port=9100,
+            version="1",
+            uid=0,
+            process=proc.identify(os.getpid()),
+        )
+        registry.publish(entry)
+        (path,) = folder.iterdir()
+        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(entry, uid=uid)))
+        give(folder, uid)
+    monkeypatch.setattr(registry, "_all_folders", lambda: list(zip(map(str, folders), uids, strict=True)))
+
+    assert [entry.name for entry in registry.running()] == [str(OWNER)]

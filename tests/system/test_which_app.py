@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from spec.ports import free_port
+from spec.waiting import wait_until
 
+from slot_machine.host import registry
 from tests.world import Site, ask, installed
 
 CHANGING = ("deploy", "rollback", "cancel", "reload")
@@ -68,9 +70,10 @@ def test_an_ambiguous_name_lists_the_candidates_and_does_nothing(site: Site, sta
         (str(each.data), each.port, "") for each in (site, staging)
     }
 
-    for app in (str(staging.data), str(staging.repo), "staging/repo"):
-        assert staging.orchestrator.run("-a", app, "deploy", "--force", cwd=tmp_path).returncode == 0
-    assert len(staging.history()) == 3
+    site.commit("another HEAD than that of the app that is named")
+    for app, folder in ((str(staging.data), site.repo), ("staging/repo", tmp_path)):
+        assert staging.orchestrator.run("-a", app, "deploy", "--force", cwd=folder).returncode == 0
+    assert len(staging.history()) == 2
     assert site.history() == []
     done = site.orchestrator.run("status", "--app", f"{name}-x", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -108,3 +111,13 @@ def test_caller_may_say_which_app_it_means(site: Site) -> None:
         assert status == 421
         assert f"This was for {name}, so nothing was done" in json.loads(body)["error"]
     assert ask(site, "GET", "/status", {"Slot-Machine-App": "shop"})[0] == 400
+
+
+def test_daemon_that_stops_leaves_no_entry(site: Site) -> None:
+    site.start()
+    name = registry._file_name(str(site.data))
+    entries = [Path(folder) / name for folder in registry.own_folders()]
+    wait_until("it is published", lambda: any(path.exists() for path in entries))
+    site.daemons[-1].stop()
+
+    assert not any(path.exists() for path in entries)
