@@ -251,9 +251,13 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_max_mb: Annotated[
         int,
         msgspec.Meta(ge=0, le=1_000_000),
-        Doc("size in MB at which the log of a slot is rotated; 0 is never"),
+        Doc("size in MB at which the log of a slot, or the access log, is rotated; 0 is never"),
     ] = 10
-    log_keep: Annotated[int, msgspec.Meta(ge=1, le=1000), Doc("number of rotated logs that are kept for each slot")] = 5
+    log_keep: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=1000),
+        Doc("number of rotated logs that are kept for each slot, and of the access log"),
+    ] = 5
     spare_tree: Annotated[
         bool, Doc("whether there is a third tree. Without it, a deploy overwrites the previous version, and says so")
     ] = True

@@ -30,6 +30,7 @@ from slot_machine.proxy.wire import (
     Settings,
     Unwind,
 )
+from slot_machine.traffic.access_log import AccessLogRotation
 from slot_machine.traffic.worker import ANSWER_S, Left, Worker
 
 log = logging.getLogger(__name__)
@@ -56,13 +57,16 @@ class DataPlane:
     send requests.
     """
 
-    def __init__(self, data: Path, settings: Settings, workers: int, app: str = "") -> None:
+    def __init__(
+        self, data: Path, settings: Settings, workers: int, app: str = "", rotation: AccessLogRotation | None = None
+    ) -> None:
         """The file descriptors and the route in `settings` are filled in for each worker that starts."""
         self._data = data
         self._listeners: Mapping[str, socket.socket] = {}
         self._settings = settings
         self._size = workers
         self._app = app
+        self._rotation = rotation or AccessLogRotation("", 0, 0)
         self._routed = Route(None)
         self._holding = False
         self._hold_s = settings.limits.hold_s
@@ -115,8 +119,9 @@ class DataPlane:
     async def keep(self) -> None:
         """Replaces workers that end. Runs until the workers are stopped, or until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for worker in self._all:
-                tasks.create_task(worker.keep())
+            rotating = tasks.create_task(self._rotation.keep_small())
+            await asyncio.gather(*(worker.keep() for worker in self._all))
+            rotating.cancel()
 
     async def route(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]] | None = None) -> Counts:
         """`targets`: by listener, those that get its requests in place of `upstream`."""

@@ -18,6 +18,7 @@ from slot_machine.host.process.containment import owner
 from slot_machine.host.process.session import Session
 from slot_machine.proxy.wire import Maintenance
 from slot_machine.traffic import listening
+from slot_machine.traffic.access_log import AccessLogRotation
 from slot_machine.traffic.dataplane import DataPlane, Measured
 from slot_machine.traffic.handover import Handover, end_keeper, handover_owner
 from slot_machine.traffic.mode import Mode, Start
@@ -195,5 +196,7 @@ def mode_of(config: DaemonConfig, folder: Path, data: Path, *, proxy: bool) -> M
     """`folder` is that of the configuration."""
     if not proxy:
         return NoProxy(config, data, Handover(data, config.name or ""))
-    plane = DataPlane(data, listening.settings(config, folder, data), listening.workers(config), config.name or "")
+    settings = listening.settings(config, folder, data)
+    rotation = AccessLogRotation(settings.access_log, config.log_max_mb * 1_000_000, config.log_keep)
+    plane = DataPlane(data, settings, listening.workers(config), config.name or "", rotation)
     return Proxy(config, data, plane)

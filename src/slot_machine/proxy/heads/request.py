@@ -208,7 +208,7 @@ class RequestHead:
         return b"".join((self._for_app, lines, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
 
     def logged(self) -> tuple[str, str]:
-        """The fields User-Agent and Referer in ASCII; empty where there is none. Equal requests share them."""
+        """The fields User-Agent and Referer in ASCII, for a log; empty where there is none."""
         try:
             return self._logged
         except AttributeError:
