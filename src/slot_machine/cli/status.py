@@ -19,7 +19,13 @@ WATCH_S = 2.0
 CLEAR = "\x1b[H\x1b[2J"
 """Cursor to the upper left corner, erase the screen (ECMA-48)."""
 
-CAUSES = {"crash": "crashed", "unhealthy": "unhealthy", "restart": "restarted", "cron": "restarted by a job"}
+CAUSES = {
+    "crash": "crashed",
+    "unhealthy": "unhealthy",
+    "restart": "restarted",
+    "cron": "restarted by a job",
+    "memory": "restarted for its memory",
+}
 
 
 def main(*, as_json: bool = False) -> None:
