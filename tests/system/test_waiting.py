@@ -98,12 +98,17 @@ def test_stop_of_the_daemon_ends_the_wait(site: Site) -> None:
 
 
 def test_deploy_from_inside_of_a_deploy_is_refused_at_once(site: Site) -> None:
-    site.start(setup_command=SETUP)
-    said = site.folder / "said"
+    said, hook_said = site.folder / "said", site.folder / "hook-said"
     binary = site.orchestrator.binary
+    hook = f"cd {site.repo} && {binary} deploy --wait >{hook_said} 2>&1"
+    site.start(setup_command=SETUP, hooks={"deploy_failed": hook})  # type: ignore[arg-type]
     for name in ("deploy --wait", "rollback", "restart"):
         setup = f"cd {site.repo} && {binary} {name} >{said} 2>&1; {binary} status >/dev/null; test $? -ne 1"
         site.commit(name, {"setup.sh": setup})
         assert site.post("/deploy", {"commit": "HEAD"}).status == 200
         attempt = site.history()[-1]["id"]
-        assert f"this comes from a command of attempt {attempt}" in said.read_text()
+        assert f"this comes from a command or hook of attempt {attempt}" in said.read_text()
+    site.commit("bad", {"setup.sh": "exit 3"})
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 500
+    wait_until("the hook has run", lambda: hook_said.exists() and "hook of attempt 4" in hook_said.read_text())
+    assert len(site.history()) == 4

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from slot_machine.app.outbox import NotSent
+from slot_machine.core.defaults import ATTEMPT_VARIABLE
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import SLOTS, Slot, Version
 from slot_machine.core.notice import Notice
@@ -50,7 +51,9 @@ class Hook:
 
     async def __call__(self, notice: Notice) -> None:
         """Runs the command with the rights and the environment of the app. Raises SlotMachineError, OSError."""
-        env = self.around.environment(_version(notice), Phase.IDLE, {})
+        env = dict(self.around.environment(_version(notice), Phase.IDLE, {}))
+        if notice.attempt:
+            env[ATTEMPT_VARIABLE] = str(notice.attempt)
         argv = ["/bin/sh", "-c", self.command]
         try:
             async with asyncio.timeout(HOOK_LIMIT_S):

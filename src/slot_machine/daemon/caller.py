@@ -41,7 +41,7 @@ class Asked(msgspec.Struct, kw_only=True):
     async def origin(self, request: Request, guard: Guard) -> Origin:
         """Raises Nested."""
         if self.inside and guard.is_of(self.inside.data):
-            what = f"this comes from a command of attempt {self.inside.attempt}, so it can't begin another one"
-            raise Nested(what, "begin it when that attempt has ended, from another place")
+            what = f"this comes from a command or hook of attempt {self.inside.attempt}, so it can't begin another one"
+            raise Nested(what, "begin it from another place, when that attempt has ended")
         by = self.by or (f"job {self.job}" if self.job else await guard.name(request))
         return Origin(by, self.message, self.ref)
