@@ -5,8 +5,10 @@ from typing import cast
 
 import pytest
 
-from slot_machine.cli import one_off
+from slot_machine.cli import one_off, render
 from slot_machine.cli.client import Client, Json
+from slot_machine.cli.main import commands
+from slot_machine.core.defaults import APP_VARIABLE
 from slot_machine.core.errors import Refused
 from slot_machine.host.process import foreground
 from slot_machine.host.process.foreground import Whose
@@ -71,3 +73,34 @@ def test_without_root_there_is_no_other_user(begun: list[Whose], monkeypatch: py
     asked(DAEMONS, DAEMONS)
 
     assert len(begun) == 1
+
+
+@pytest.mark.parametrize("words", [["env", "-a", "shop", "list"], ["env", "list", "-a", "shop"], ["run", "-a", "shop"]])
+def test_the_app_may_be_named_in_any_place(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(APP_VARIABLE, "")
+    named: list[str] = []
+
+    def client() -> Client:
+        named.append(os.environ[APP_VARIABLE])
+        raise Refused("enough")
+
+    monkeypatch.setattr(render, "client", client)
+    with pytest.raises(Refused, match="enough"):
+        commands.main(words, standalone_mode=False)
+    assert named == ["shop"]
+
+
+def test_what_follows_the_command_is_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    class Asked:
+        def run(self, program: str, process: str, *, previous: bool) -> Json:
+            seen.append((program, process, previous))
+            return {"success": False, "error": "enough"}
+
+    monkeypatch.setattr(render, "client", Asked)
+    for words in (["run", "--previous", "ls", "--help", "-a"], ["exec", "--", "--previous"], ["run"]):
+        with pytest.raises(SystemExit):
+            commands.main(words, standalone_mode=False)
+
+    assert seen == [("ls", "", True), ("--previous", "", False), ("a shell", "", False)]

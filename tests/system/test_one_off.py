@@ -13,8 +13,9 @@ from tests.processes import alive, kill_daemon
 from tests.terminal import on_terminal
 from tests.world import Site, live
 
+NEXT_MINUTE_S = 90.0
 OF_SHELL = {"PWD", "OLDPWD", "SHLVL", "_"}
-OF_ONE_START = {"SLOT_MACHINE_RUN", "PORT", "INTERNAL_PORT", "PROCESS", "PROCESS_INDEX"}
+OF_ONE_START = {"SLOT_MACHINE_RUN", "PORT", "INTERNAL_PORT", "PROCESS", "PROCESS_INDEX", "SLOT_MACHINE_JOB"}
 
 
 def variables(text: str) -> dict[str, str]:
@@ -29,22 +30,27 @@ def one_offs(site: Site) -> list[tuple[str, int]]:
 def test_every_command_of_the_app_has_the_same_environment(site: Site) -> None:
     told = site.folder / "told"
     told.mkdir()
-    tell = {name: f"env > {told}/{name}" for name in ("setup", "build", "release", "app", "worker")}
+    names = ("setup", "build", "release", "app", "worker", "job", "hook")
+    tell = {name: f"env > {told}/{name}.new && mv {told}/{name}.new {told}/{name}" for name in names}
     (site.repo / ".env").write_text("SECRET='s e c'\nHOME=/elsewhere\n")
     (site.repo / ".gitignore").write_text(".slot-machine\nslot-machine.json\n.env\n")
     site.commit("v1")
     start = site.config["start_command"]
-    config = {
+    config: dict[str, Any] = {
         "setup_command": tell["setup"],
         "build_command": tell["build"],
         "release_command": tell["release"],
         "start_command": f"{tell['app']}; exec {start}",
         "processes": {"worker": f"{tell['worker']}; exec sleep 600"},
+        "cron": {"each-minute": {"schedule": "* * * * *", "command": tell["job"]}},
+        "hooks": {"deploy_succeeded": tell["hook"]},
         "shared_dirs": ["data"],
     }
-    site.start(env_file=".env", **config)  # type: ignore[arg-type]
+    site.start(env_file=".env", **config)
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
-    wait_until("the worker runs", (told / "worker").exists)
+    for name in ("worker", "hook"):
+        wait_until(f"the {name} runs", (told / name).exists)
+    wait_until("the job runs", (told / "job").exists, limit_s=NEXT_MINUTE_S)
 
     by_run = site.run("run", "--", "sh", "-c", "env; pwd > pwd; ls -d data")
 
@@ -52,7 +58,7 @@ def test_every_command_of_the_app_has_the_same_environment(site: Site) -> None:
     *listed, shared = by_run.stdout.splitlines()
     ours = variables("\n".join(listed))
     assert (ours["SECRET"], ours["HOME"], shared) == ("s e c", "/elsewhere", "data")
-    for name in ("app", "worker", "release"):
+    for name in ("app", "worker", "release", "job", "hook"):
         assert variables((told / name).read_text()) == ours, name
     for name in ("setup", "build"):
         theirs = variables((told / name).read_text())
