@@ -1,6 +1,6 @@
 """What it costs a worker to count requests by path for `stats`: two workers, one of which does not.
 
-`python -m bench.by_path SETTINGS` is a worker that does not.
+`python -m bench.by_path SETTINGS` is the worker that does not.
 """
 
 import socket
@@ -83,7 +83,7 @@ def worker(module: str, folder: Path, app_port: int) -> "tuple[subprocess.Popen[
         control.listen()
         fds = (listener.fileno(), control.fileno(), gauge.create())
         settings = Settings(listener_fds={PUBLIC: fds[0]}, control_fd=fds[1], gauge_fd=fds[2], upstream=upstream)
-        argv = [sys.executable, "-m", module, msgspec.json.encode(settings).decode()]
+        argv = [sys.executable, "-m", module, msgspec.json.encode(settings).decode(), "bench", "0"]
         process = subprocess.Popen(argv, pass_fds=fds)
         port = listener.getsockname()[1]
         assert listening(port)

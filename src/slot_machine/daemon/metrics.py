@@ -118,6 +118,7 @@ def _jobs(jobs: Jobs) -> Iterator[Metric]:
 
 def _requests(measured: Measured) -> Iterator[Metric]:
     requests = Metric("counter", "requests_total", "Requests that are over")
+    errors = Metric("counter", "request_errors_total", "Answered 5xx, or cut short by the app")
     seconds = Metric("histogram", "request_seconds", "From a request's head to its end")
     in_flight = Metric("gauge", "requests_in_flight", "Requests that are not over")
     received = Metric("counter", "request_bytes_total", "Received from clients")
@@ -127,6 +128,7 @@ def _requests(measured: Measured) -> Iterator[Metric]:
     for slot, totals in sorted(measured.totals.items()):
         for status_class, number in sorted(totals.by_class.items()):
             requests.add(number, slot=slot, status=STATUS_CLASSES.get(status_class, "other"))
+        errors.add(totals.errors, slot=slot)
         below = list(accumulate(totals.latency))
         for bound, number in zip(BUCKETS, below, strict=True):
             seconds.add(number, "_bucket", le=bound, slot=slot)
@@ -136,6 +138,6 @@ def _requests(measured: Measured) -> Iterator[Metric]:
         received.add(totals.bytes_in, slot=slot)
         sent.add(totals.bytes_out, slot=slot)
         misnamed.add(totals.misnamed_fields, slot=slot)
-    yield from (requests, seconds, in_flight, received, sent, misnamed)
+    yield from (requests, errors, seconds, in_flight, received, sent, misnamed)
     yield Metric("counter", "requests_lost_total", "In flight in a proxy that ended by itself", measured.lost)
     yield Metric("gauge", "clients", "Connections of clients", measured.clients)

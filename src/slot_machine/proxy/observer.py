@@ -15,7 +15,7 @@ NO_SLOT = ""
 MOST_PATHS = 100
 """Of a slot in a minute, which must fit into a line of the control socket."""
 MOST_CACHED = 1000
-"""Targets whose path is known without folding it again."""
+"""Targets whose path is known without folding it again, and parents of numbers."""
 MOST_MINUTES = 90
 """Kept while no daemon takes them, for half an hour at least. A minute counts once for each slot with requests."""
 
@@ -28,12 +28,14 @@ FILE_NOT_FOUND = 404
 class Observer:
     """Counts the requests of one slot. `totals` lacks the times and errors of the current minute."""
 
-    __slots__ = ("_by_path", "_by_target", "totals")
+    __slots__ = ("_by_parent", "_by_path", "_by_target", "totals")
 
     def __init__(self) -> None:
         self.totals = Totals()
         self._by_path: dict[str | bytes, list[int]] = {}
         self._by_target: dict[bytes, list[int]] = {}
+        self._by_parent: dict[bytes, list[int]] = {}
+        """The numbers of paths that end with a number, by what stands before that."""
 
     def observe(self, target: bytes, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
         """A request is over. It costs one lookup more than to count without paths. `status` may be CUT."""
@@ -62,7 +64,7 @@ class Observer:
 
     def take(self) -> dict[str, Tally]:
         """What was counted in the minute that ends now, by path."""
-        by_path, self._by_path, self._by_target = self._by_path, {}, {}
+        by_path, self._by_path, self._by_target, self._by_parent = self._by_path, {}, {}, {}
         self.totals += _totals_of(by_path.values())
         tallies: dict[str, Tally] = {}
         for path, numbers in by_path.items():
@@ -73,13 +75,15 @@ class Observer:
     def _numbers_of(self, target: bytes, status: int) -> list[int]:
         if status == FILE_NOT_FOUND:
             return self._numbers_at(NOT_FOUND)
-        path = target.partition(b"?")[0]
-        numbers = self._by_target.get(path)
+        path = target.partition(b"?")[0] if b"?" in target else target
+        parent, _, last = path.rpartition(b"/")
+        known, key = (self._by_parent, parent) if last.isdigit() else (self._by_target, path)
+        numbers = known.get(key)
         if numbers is None:
             numbers = self._numbers_at(paths.pattern(path))
-            if len(self._by_target) >= MOST_CACHED:
-                self._by_target.clear()
-            self._by_target[path] = numbers
+            # The first ones of a minute stay: to make room for each new one would cost more than to fold it.
+            if len(known) < MOST_CACHED:
+                known[key] = numbers
         return numbers
 
     def _numbers_at(self, path: str | bytes) -> list[int]:
