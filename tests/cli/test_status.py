@@ -151,6 +151,10 @@ def test_status_of_an_older_daemon_has_fewer_fields() -> None:
     assert "live          01234567\n" in printed(known)
 
 
+def test_process_that_is_not_restarted_for_its_memory_any_more_is_named() -> None:
+    assert "too large     worker: it takes 150 MB" in printed(LIVE | {"too_large": {"worker": "it takes 150 MB"}})
+
+
 @pytest.mark.parametrize(
     ("seconds", "said", "in_short"),
     [

@@ -223,6 +223,11 @@ def _shared(status: Json) -> "list[str]":
     return [f"{path} {state}" for path, state in shared.items()] if isinstance(shared, dict) else []
 
 
+def _too_large(status: Json) -> "list[str]":
+    found = status.get("too_large")
+    return [f"{run}: {why}" for run, why in found.items()] if isinstance(found, dict) else []
+
+
 def _handover(status: Json) -> "list[str]":
     reason = text(status, "handover_reason")
     return [f"not possible: {reason}"] if reason else []
@@ -251,6 +256,7 @@ PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "maintenance": _maintenance,
     "slot": _slot,
     "uses": _usage,
+    "too large": _too_large,
     "processes": _processes,
     "retiring": _retiring,
     "commands": _one_offs,

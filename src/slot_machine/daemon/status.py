@@ -84,6 +84,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Whether `env_file` differs from what the live app was started with."""
     maintenance: MaintenanceStatus | Literal[""]
     """Empty if there is none."""
+    too_large: dict[str, str]
+    """By the name of a run that takes more than `memory_max_mb` and is not restarted any more: why."""
 
 
 def gather(app: App, name: str, port: int, reloads: int) -> Status:
@@ -140,6 +142,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         cpu_percent=app.cpu.percent(members),
         env_changed=deployer.env_changed,
         maintenance=maintenance.status(app.maintenance),
+        too_large=app.memory.given_up,
     )
 
 
