@@ -31,7 +31,7 @@ class Here:
         self.calls = folder / "calls"
         self.bin = folder / "bin"
         self.bin.mkdir()
-        self.program("systemctl", f'echo "$*" >> {self.calls}')
+        self.program("systemctl", f'test "$1" = --version || echo "$*" >> {self.calls}')
         self.program("systemd-analyze", "exit 0")
         self.program("slot-machine", "exit 0")
 
@@ -227,3 +227,10 @@ def test_masked_unit_is_not_overwritten(here: Here) -> None:
     here.unit.symlink_to("/dev/null")
     with pytest.raises(ConfigError, match="cannot read"):
         here.install()
+
+
+@pytest.mark.parametrize(("version", "asked"), [("252", False), ("254", True), ("257.4-1", True)])
+def test_subgroup_depends_on_the_version_of_systemd(here: Here, version: str, asked: bool) -> None:
+    here.program("systemctl", f'echo "systemd {version} ({version})"')
+    here.install()
+    assert ("DelegateSubgroup=" in here.unit.read_text()) is asked

@@ -80,6 +80,11 @@ def test_what_systemd_adds_for_the_unit_does_not_reach_the_app() -> None:
     assert "RUNTIME_DIRECTORY" in OF_ONE_PROCESS
 
 
+def test_only_a_systemd_that_knows_subgroups_is_asked_for_one() -> None:
+    assert "DelegateSubgroup=slot-machine" not in lines(SERVICE)
+    assert "DelegateSubgroup=slot-machine" in lines(SERVICE._replace(has_subgroups=True))
+
+
 def test_whose_it_is() -> None:
     assert data_of(text_of(SERVICE)) == "/srv/shop/.slot-machine"
     assert data_of("[Service]\nExecStart=/bin/true\n") == ""

@@ -19,6 +19,8 @@ from slot_machine.host.files.regular import open_regular
 from slot_machine.host.user import access, account, rights
 
 MODE = 0o644
+FIRST_WITH_SUBGROUPS = 254
+"""The first systemd that knows DelegateSubgroup=; an earlier one would complain at each of its own reloads."""
 
 
 class Wishes(NamedTuple):
@@ -98,7 +100,8 @@ def _service(wishes: Wishes, options: Options, systemd: Systemd) -> Service:
     ports = (daemon.port, *([daemon.internal_port] if daemon.internal_port else []))
     path = place.path_for(owner, program)
     name = _name(wishes.name, daemon.name or folder.name, options.data, systemd)
-    return Service(name, user, folder, program, wishes.start, path, options.data, options.repo, ports)
+    subgroups = systemd.version >= FIRST_WITH_SUBGROUPS
+    return Service(name, user, folder, program, wishes.start, path, options.data, options.repo, ports, subgroups)
 
 
 def _name(asked: str, app: str, data: Path, systemd: Systemd) -> str:

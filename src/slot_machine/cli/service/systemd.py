@@ -1,6 +1,7 @@
 """The systemd of this machine, or of this user on it."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -32,6 +33,15 @@ class Systemd(NamedTuple):
             return UNITS
         config = os.environ.get("XDG_CONFIG_HOME", "")
         return (Path(config) if config.startswith("/") else Path.home() / ".config") / "systemd/user"
+
+    @property
+    def version(self) -> int:
+        """0 if it is not known."""
+        try:
+            found = re.search(r"systemd (\d+)", _run("systemctl", "--version").stdout)
+        except ServiceFailed:
+            return 0
+        return int(found[1]) if found else 0
 
     def command(self, *words: str) -> str:
         """What a person types."""

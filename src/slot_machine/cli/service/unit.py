@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from slot_machine.host.process.containment import SUBGROUP
+
 PREFIX = "slot-machine-"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
@@ -36,6 +38,8 @@ class Service(NamedTuple):
     data: Path
     repo: Path
     ports: tuple[int, ...]
+    has_subgroups: bool = False
+    """Whether systemd knows DelegateSubgroup=."""
 
     @property
     def unit(self) -> str:
@@ -84,6 +88,8 @@ def _service(service: Service) -> Iterator[str]:
     yield f"ExecStopPost=-{executable} after-stop %n"
     yield "KillMode=process"
     yield "Delegate=yes"
+    if service.has_subgroups:
+        yield f"DelegateSubgroup={SUBGROUP}"
     yield "OOMPolicy=continue"
     yield "Restart=always"
     yield "RestartSec=1"
