@@ -47,7 +47,7 @@ def one(found: Callable[[], Client], name: str = "", data: str = "") -> Reloaded
             time.sleep(POLL_S)
     except SlotMachineError as error:
         return Reloaded(name, data, error=str(error), hint=error.hint)
-    return Reloaded(name, data, str(known["version"]), tuple(_warnings(known)))
+    return Reloaded(name, data, str(known.get("version", "")), tuple(_warnings(known)))
 
 
 def every() -> list[Reloaded]:
@@ -70,7 +70,7 @@ def _check(reply: Json) -> None:
 
 def _warnings(known: Json) -> list[str]:
     warnings = [KEEPS_ENVIRONMENT] if known.get("env_changed") else []
-    if known["version"] != __version__:
+    if known.get("version", __version__) != __version__:
         warnings.append(
             f"the daemon has an installation of its own, of version {known['version']}; this command is {__version__}"
         )
