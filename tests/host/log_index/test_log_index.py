@@ -11,7 +11,7 @@ import pytest
 from slot_machine.host.log_index import compaction, content
 from slot_machine.host.log_index.cursor import Cursor, Entry, since
 from slot_machine.host.log_index.records import Blind, File, Mark, Point, Record, decoded, encoded, index_of
-from slot_machine.host.log_index.view import LogView
+from slot_machine.host.log_index.view import LogView, Segment
 from slot_machine.host.log_index.writer import LogIndex
 from slot_machine.host.logs import SlotLogs
 from slot_machine.host.rotation import LogFile
@@ -160,6 +160,26 @@ def test_index_survives_the_kill_of_a_daemon_in_each_step_of_a_rotation(
             found = entries(path)
             assert line_numbers(found) == list(range(3000)), (step, when)
             assert all(entry.time for entry in found), (step, when)
+
+
+def test_rotation_while_somebody_looks_where_to_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "app.log"
+    path.touch()
+    file = LogFile(path, MAX_BYTES, 5)
+    file.look()
+    append(path, b"".join(b"%08d %s\n" % (number, b"x" * (number % 171)) for number in range(3000)))
+    file.look()
+    view = LogView(path)
+    found = LogView._found
+
+    def rotated_meanwhile(self: LogView) -> list[Segment]:
+        segments = found(self)
+        file.rotate()
+        return segments
+
+    monkeypatch.setattr(LogView, "_found", rotated_meanwhile)
+    assert line_numbers(list(Cursor(view, 0).entries(1_000_000, 0.0, whole=True))) == list(range(3000))
+    view.close()
 
 
 def test_commands_and_the_app_are_told_apart(tmp_path: Path) -> None:

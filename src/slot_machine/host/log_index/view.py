@@ -88,7 +88,7 @@ class LogView:
         return self.segments()[-1].end if self.segments() else 0
 
     def segments(self) -> list[Segment]:
-        """What there is, in order. No two of them have the same bytes. There may be gaps between them."""
+        """What there is, in order. A copy and the log have the same bytes until they are cut off. There may be gaps."""
         return self._steadily(self._found)
 
     def read(self, begin: int, end: int) -> tuple[int, bytes]:
@@ -142,7 +142,7 @@ class LogView:
             if fd >= 0 and os.fstat(fd).st_size == cutting.end - cutting.begin:
                 segments.append(Segment(cutting.begin, cutting.end, cutting.begin, fd))
         live = self._live()
-        return segments if live is None else _joined(segments, live)
+        return segments if live is None else [*segments, live]
 
     def _live(self) -> Segment | None:
         try:
@@ -228,13 +228,3 @@ class LogView:
         else:
             self._cuts += 1
             self._file, self._cutting = record, None
-
-
-def _joined(segments: list[Segment], live: Segment) -> list[Segment]:
-    """Without the bytes that a copy and the log have both, because they are not cut off yet."""
-    joined: list[Segment] = []
-    for segment in (*segments, live):
-        begin = max(segment.begin, joined[-1].end) if joined else segment.begin
-        if begin < segment.end:
-            joined.append(segment._replace(begin=begin))
-    return joined
