@@ -1,11 +1,13 @@
 """The daemon's life: restarts, crashes of the app and of its own parts, leftovers, a second daemon."""
 
 import http.client
+import json
 import signal
 import sqlite3
 import subprocess
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 from spec.ports import is_free
@@ -14,6 +16,9 @@ from spec.web import exchange
 
 from tests.processes import alive, children_of, kill
 from tests.world import MODES, Site, live, metric, serves
+
+
+KILLED = "exit code 137, killed by SIGKILL"
 
 
 @MODES
@@ -29,6 +34,15 @@ def test_crashed_app_is_started_again(site: Site, options: tuple[str, ...]) -> N
     wait_until("the app is back", lambda: serves(site))
     assert site.serving() == "good"
     assert site.status()["restarts"] == 1
+
+    crash = json.loads(site.run("show", "2", "--json").stdout)
+    assert (crash["kind"], crash["result"], crash["error"]) == ("crash", "succeeded", KILLED)
+    assert crash["away_s"] > 0.9, "the delay before the restart"
+    assert site.run("reload").returncode == 0
+    (count,) = cast(list[dict[str, object]], site.status()["restart_counts"])
+    assert (count["process"], count["cause"], count["number"]) == ("web", "crash", 1)
+    (end,) = cast(list[dict[str, object]], site.status()["last_exits"])
+    assert (end["how"], end["slot"], end["commit"]) == (KILLED, "a", site.status()["live_commit"])
 
 
 def test_deploy_mends_an_app_that_crashes_at_every_start(site: Site) -> None:
