@@ -17,7 +17,6 @@ from spec.web import exchange
 from tests.processes import alive, children_of, kill
 from tests.world import MODES, Site, live, metric, serves
 
-
 KILLED = "exit code 137, killed by SIGKILL"
 
 
