@@ -17,6 +17,7 @@ ACTIONS = {
     "deploy beside a neighbour": 2,
     "rollback": 5,
     "rollback on a full disk": 2,
+    "restart": 4,
     "reload": 5,
     "nothing": 2,
 }

@@ -31,7 +31,7 @@ KEPT = {
     "cache",
 } | TREES
 LOGS = re.compile(r"slot-[ab]\.(cron\.)?[a-z]+(\.[12])?\.log")
-DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal"}
+DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal", "stats.db", "stats.db-wal", "stats.db-shm"}
 
 
 class Process(NamedTuple):

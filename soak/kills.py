@@ -41,7 +41,9 @@ class Killer:
             known, restarts = status["pid"], int(str(status["restarts"]))
             if with_daemon:
                 self.daemon()
-            pids = census.session(self._site, str(status["live_commit"]))
+            # During a restart, two runs are of the live commit.
+            session = os.getsid(int(str(known)))
+            pids = [pid for pid in census.session(self._site, str(status["live_commit"])) if os.getsid(pid) == session]
             if known in pids:
                 limit_s = min(2**restarts, LONGEST_S) + MARGIN_S
                 kill = Kill("app", time.monotonic(), with_daemon)
