@@ -12,6 +12,7 @@ from slot_machine.app.deployer import Done
 from slot_machine.app.one_offs import Wish
 from slot_machine.core.errors import BadRequest, NothingLive, StageFailed
 from slot_machine.core.model import Version
+from slot_machine.host.git.worktrees import Protected
 from slot_machine.host.process.containment import MARK
 from slot_machine.state.one_offs import OneOff
 from tests.app.stories import SIDE_RUNS, WITHOUT_PROBES, a_is_live, deploy, machine, rollback
@@ -142,6 +143,28 @@ def test_previous_version_is_not_prepared_again_over_a_command(tmp_path: Path) -
                 assert isinstance(outcome, StageFailed)
                 assert "slot-machine run rails" in str(outcome)
             assert isinstance(await rollback(made), Done)
+
+    run(story())
+
+
+def test_command_that_begins_just_before_its_tree_is_overwritten(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | {"spare_tree": False}) as made:
+            await a_is_live(made)
+            await deploy(made, "b")
+            protect = made.trees.protect
+
+            async def begin(role: Protected, commit: str) -> None:
+                await protect(role, commit)
+                if role == "next":
+                    made.app.one_offs.begin(os.getpid(), Wish("rails", previous=True))
+
+            made.trees.protect = begin  # type: ignore[method-assign]
+            outcome = await deploy(made, "c")
+
+            assert isinstance(outcome, StageFailed)
+            assert "slot-machine run rails" in str(outcome)
+            assert made.deployer.previous_ready
 
     run(story())
 

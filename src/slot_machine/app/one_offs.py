@@ -104,7 +104,4 @@ def in_words(one_off: OneOff) -> str:
 
 def _runs(one_off: OneOff) -> bool:
     """Whether the client runs, or something that its command has started."""
-    identity = one_off.identity
-    if identity.boot_id != proc.boot_id():
-        return False
-    return proc.is_running(identity) or bool(containment.descendants(None, identity, {}))
+    return proc.is_running(one_off.identity) or bool(containment.descendants(None, one_off.identity, {}))

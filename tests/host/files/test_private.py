@@ -34,6 +34,18 @@ def test_a_symlink_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere/real").read_text() == "A=2\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_root_keeps_the_owner(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("A=1\n")
+    os.chown(path, 54_321, 54_322)
+
+    change(path, lambda _: b"A=2\n")
+
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (54_321, 54_322, 0o600)
+
+
 def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / ".env"
     path.write_text("A=1\n")

@@ -109,7 +109,6 @@ def _replace(folder: int, name: str, content: bytes) -> None:
         with os.fdopen(fd, "wb") as file:
             if found:
                 _give(fd, found)
-            os.fchmod(fd, PRIVATE)
             file.write(content)
             file.flush()
             os.fsync(fd)
