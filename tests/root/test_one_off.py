@@ -8,8 +8,8 @@ from spec.orchestrator import environment
 
 from tests.another_user import AnothersSite
 from tests.terminal import on_terminal
-from tests.users import NAMED, needs_root, public_folder
-from tests.world import live
+from tests.users import NAMED, OWNER, PYTHON, as_user, give, needs_root, public_folder, python_for_all, run_as
+from tests.world import Site, installed, live
 
 pytestmark = needs_root
 
@@ -63,3 +63,24 @@ def test_without_a_terminal_streams_and_signals_pass(nobodys: AnothersSite) -> N
     done = site.run("run", "--", "sh", "-c", "id -u; echo to-stderr >&2; kill -INT $$")
 
     assert (done.returncode, done.stdout, done.stderr) == (130, f"{site.uid}\n", "to-stderr\n")
+
+
+def test_root_runs_nothing_of_another_users_daemon_as_root() -> None:
+    with public_folder() as folder:
+        site = Site(installed(), folder)
+        site.commit("v1")
+        site.prefix = (*as_user(OWNER), *python_for_all())
+        site.config["start_command"] = f"{PYTHON} -IS app.py"
+        for path in (folder, site.repo):
+            give(path, OWNER)
+        try:
+            site.start()
+            assert (
+                run_as(OWNER, *python_for_all(), str(site.orchestrator.binary), "deploy", cwd=site.repo).returncode == 0
+            )
+
+            done = site.run("run", "--", "sh", "-c", "id -u; id -g; id -G")
+
+            assert (done.returncode, done.stdout) == (0, f"{OWNER}\n{OWNER}\n{OWNER}\n"), done
+        finally:
+            site.close()
