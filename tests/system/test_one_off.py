@@ -15,7 +15,15 @@ from tests.world import Site, live
 
 NEXT_MINUTE_S = 90.0
 OF_SHELL = {"PWD", "OLDPWD", "SHLVL", "_"}
-OF_ONE_START = {"SLOT_MACHINE_RUN", "PORT", "INTERNAL_PORT", "PROCESS", "PROCESS_INDEX", "SLOT_MACHINE_JOB"}
+OF_ONE_START = {
+    "SLOT_MACHINE_RUN",
+    "PORT",
+    "INTERNAL_PORT",
+    "PROCESS",
+    "PROCESS_INDEX",
+    "SLOT_MACHINE_JOB",
+    "SLOT_MACHINE_ATTEMPT",
+}
 
 
 def variables(text: str) -> dict[str, str]:

@@ -91,7 +91,7 @@ def test_lines_that_are_not_touched_stay_byte_for_byte(text: str, name: str, val
         ("A=1\n", "2", "A=2\n"),
         ('# top\nexport A="x" # note\nB=2', "a b", "# top\nexport A='a b' # note\nB=2"),
         ("A=x#1 # note\n", "2", "A=2 # note\n"),
-        ("A= # empty\n", "2", "A= 2 # empty\n"),
+        ("A= # empty\n", "2", "A=2 # empty\n"),
         ("B=1", "2", "B=1\nA=2\n"),
         ("B=1\r\n", "2", "B=1\r\nA=2\r\n"),
         ("\ufeffA='1'\r\n", "", "\ufeffA=''\r\n"),

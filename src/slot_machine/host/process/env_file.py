@@ -149,7 +149,8 @@ def _with_value(original: str, form: str) -> str:
     if quoted := QUOTED.match(body):
         behind = body[quoted.end() :]
     elif body.startswith("#") and head[-1:].isspace():
-        behind = f" {body}"
+        space = head[len(head.rstrip()) :]
+        head, behind = head.rstrip(), space + body
     else:
         comment = COMMENT.search(body)
         behind = comment[0] if comment else ""
