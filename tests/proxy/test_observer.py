@@ -2,9 +2,10 @@
 
 import msgspec
 import pytest
+from spec.waiting import wait_until
 
 from slot_machine.core.minutes import NOT_FOUND, OTHER, Minute, Tally
-from slot_machine.core.upstream import CUT
+from slot_machine.core.upstream import CUT, Totals
 from slot_machine.host.network.control_socket import LONGEST_LINE_BYTES
 from slot_machine.proxy.observer import MOST_CACHED, MOST_MINUTES, MOST_PATHS, Observer, Observers
 from slot_machine.proxy.paths import MOST_SHOWN, in_words, pattern
@@ -143,6 +144,10 @@ def test_worker_hands_over_what_it_counted_once(plane: Plane) -> None:
     assert sum((plane.do(Measure()).totals or {})["a"].times) == 2
 
 
+def totals_of(plane: Plane) -> Totals:
+    return (plane.do(Measure()).totals or {})["a"]
+
+
 def test_websocket_counts_with_the_time_to_its_head(plane: Plane) -> None:
     client, tunnel = websocket(plane, plane.app())
 
@@ -150,10 +155,14 @@ def test_websocket_counts_with_the_time_to_its_head(plane: Plane) -> None:
 
     assert minute
     assert minute.paths["/"].requests == 1
+    assert sum(totals_of(plane).latency) == 0
     client.close()
     tunnel.rest()
-    totals = (plane.do(Measure()).totals or {})["a"]
+    tunnel.close()
+    wait_until("it is over", lambda: totals_of(plane).by_class[1])
+    totals = totals_of(plane)
     assert (sum(totals.times), sum(totals.latency)) == (1, 1)
+    assert plane.do(Take(current=True)).minute is None
 
 
 def test_request_that_nobody_serves_has_no_slot(plane: Plane) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 from time import time
 
-from slot_machine.core.minutes import BOUNDS_S, BUCKETS, NOT_FOUND, OTHER, Minute, Tally, coarse, sparse
+from slot_machine.core.minutes import BOUNDS_S, BUCKETS, COARSE, NOT_FOUND, OTHER, Minute, Tally, coarse, sparse
 from slot_machine.core.upstream import Totals
 from slot_machine.proxy import paths
 
@@ -53,7 +53,10 @@ class Observer:
 
     def stream_begins(self, target: bytes, status: int, seconds: float) -> None:
         """Of a WebSocket or an event stream, the time to the reply's head is what counts. It may last for hours."""
-        self._numbers_of(target, status)[bisect_left(BOUNDS_S, seconds)] += 1
+        bucket = bisect_left(BOUNDS_S, seconds)
+        self._numbers_of(target, status)[bucket] += 1
+        # The coarse histogram has it once, with its whole time: `Totals.observe` adds that at its end.
+        self.totals.latency[COARSE[bucket]] -= 1
 
     def cut_short(self, target: bytes) -> None:
         """The app ended in the midst of a reply."""
