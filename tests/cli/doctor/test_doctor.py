@@ -119,9 +119,9 @@ def test_kernel_that_cannot_do_all(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
 
 def test_groups_of_a_daemon_that_runs_are_those_that_count(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.holder = Holder(os.getpid(), shop.api_port)
-    monkeypatch.setattr(containment, "group_of_process", lambda _: shop.folder / "missing")
+    monkeypatch.setattr(containment, "group_for_runs", lambda _: shop.folder / "missing")
     assert [found.level for found in shop.found(machine.kernel) if found.check == "groups"] == ["note"]
-    monkeypatch.setattr(containment, "group_of_process", lambda _: shop.folder)
+    monkeypatch.setattr(containment, "group_for_runs", lambda _: shop.folder)
     assert [found.level for found in shop.found(machine.kernel) if found.check == "groups"] == ["ok"]
 
 

@@ -92,7 +92,7 @@ def kernel(subject: Subject | None) -> Iterator[Finding]:
 
 
 def _can_make_groups(pid: int) -> bool:
-    group = containment.group_of_process(str(pid))
+    group = containment.group_for_runs(str(pid))
     return group is not None and (os.access(group, os.W_OK) or any(group.glob(f"{containment.GROUP_PREFIX}*")))
 
 

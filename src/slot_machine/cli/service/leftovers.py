@@ -19,8 +19,6 @@ from slot_machine.host.process.containment import Cgroup
 GRACE_S = 10.0
 KILLED_WITHIN_S = 5.0
 POLL_S = 0.05
-OF_COMMANDS = ".control"
-"""The group in which systemd runs the commands of a unit with Delegate=, such as this one."""
 
 
 def end(unit: str) -> None:
@@ -46,16 +44,13 @@ def _is_asked_to_stop() -> bool:
 
 
 def _group_of(unit: str) -> Path | None:
-    """The control group of the unit, if this process is in it."""
+    """The control group of the unit, if this process is in it, or in a group below: systemd runs it in one."""
     group = containment.group_of_process()
-    if group and group.name == OF_COMMANDS:
-        group = group.parent
-    return group if group and group.name == unit else None
+    return next((each for each in (group, *group.parents) if each.name == unit), None) if group else None
 
 
 def _processes(group: Path) -> list[int]:
-    ours = {os.getpid(), *Cgroup(group / OF_COMMANDS).processes()}
-    return [pid for pid in Cgroup(group).processes() if pid not in ours]
+    return [pid for pid in Cgroup(group).processes() if pid != os.getpid()]
 
 
 def _signal(pids: Iterable[int], signum: int) -> None:

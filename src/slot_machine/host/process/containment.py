@@ -132,11 +132,9 @@ def usable_parent() -> Path | None:
 
     If the own one is called SUBGROUP, it is the one above: there the groups can have limits.
     """
-    parent = group_of_process()
+    parent = group_for_runs()
     if parent is None:
         return None
-    if parent.name == SUBGROUP:
-        parent = parent.parent
     trial = Cgroup(parent / f"{GROUP_PREFIX}trial-{os.getpid()}")
     try:
         trial.path.mkdir()
@@ -167,6 +165,12 @@ def allow_limits(parent: Path) -> None:
             if controller in known:
                 with contextlib.suppress(OSError):
                     (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def group_for_runs(pid: str = "self") -> Path | None:
+    """The control group in which that daemon makes those of its runs. None without cgroup v2. Raises OSError."""
+    group = group_of_process(pid)
+    return group.parent if group and group.name == SUBGROUP else group
 
 
 def group_of_process(pid: str = "self") -> Path | None:
