@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-slow test-root test-systemd check lock check-lock audit check-lowest demo bench bench-handover bench-deploys soak clean
+.PHONY: install test test-slow test-root test-systemd check lock check-lock audit check-lowest check-tool demo bench bench-handover bench-deploys soak clean
 
 install: $(VENV)/.installed
 
@@ -64,6 +64,15 @@ check-lowest:
 		--no-binary slot-machine .
 	$(VENV)-lowest/bin/pytest -n 3 spec
 
+# A wheel is all that `pipx install` and `uv tool install` need.
+check-tool:
+	rm -rf $(VENV)-tool
+	$(PYTHON) -m venv $(VENV)-tool
+	$(VENV)-tool/bin/pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	$(VENV)-tool/bin/uv build --quiet --wheel --out-dir $(VENV)-tool/dist
+	UV_TOOL_DIR=$(VENV)-tool/tools UV_TOOL_BIN_DIR=$(VENV)-tool/links $(VENV)-tool/bin/uv tool install --quiet $(VENV)-tool/dist/*.whl
+	cd / && "$(CURDIR)/$(VENV)-tool/links/slot-machine" version
+
 demo: install
 	$(BIN)/python -m demo $(BIN)/slot-machine
 
@@ -82,4 +91,4 @@ soak: install
 	$(BIN)/python -m soak $(BIN)/slot-machine $(or $(MINUTES),5) $(SEED)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-lowest .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-lowest $(VENV)-tool .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -21,6 +21,7 @@ from slot_machine.daemon.lock import Holder, locked
 from slot_machine.handover import rehearsal
 from slot_machine.host.files import capacity
 from slot_machine.host.files.capacity import Size
+from slot_machine.host.network import ports
 from slot_machine.host.process import containment
 from slot_machine.host.user import rights
 
@@ -151,7 +152,8 @@ def test_disk(shop: Shop, monkeypatch: pytest.MonkeyPatch, free: Size, level: st
     assert shop.only(machine.disk)[0] == level
 
 
-def test_port_of_another_program(shop: Shop) -> None:
+def test_port_of_another_program(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "ephemeral_start", lambda: 65_536)
     with socket.create_server(("", shop.port)):
         taken, free = shop.found(app.used_ports)
     assert (taken.level, taken.text.startswith(f"{shop.port} is used by ")) == ("wrong", True)
@@ -330,3 +332,14 @@ def test_standard_path_need_not_exist(shop: Shop, monkeypatch: pytest.MonkeyPatc
     installed(shop, monkeypatch, path=":".join(place.STANDARD_PATH))
     monkeypatch.setattr(place, "STANDARD_PATH", (*place.STANDARD_PATH, "/gone"))
     assert shop.only(unit.unit)[0] == "ok"
+
+
+def test_port_that_an_outgoing_connection_may_take(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda _: True)
+    monkeypatch.setattr(ports, "ephemeral_start", lambda: 30_000)
+    shop.configure(port=3000, api_port=40_000)
+
+    low, high = shop.found(app.used_ports)
+
+    assert (low.level, high.level) == ("ok", "note")
+    assert "choose one below 30000" in high.hint

@@ -72,9 +72,19 @@ def _port(port: int) -> Finding:
             "run the daemon as a service (`slot-machine install`) or as root",
         )
     if ports.is_free(port):
-        return ok("ports", f"{port} is free")
+        return _free(port)
     by = ports.used_by(port) or "a process that can't be seen"
     return wrong("ports", f"{port} is used by {by}", "end that, or choose another port in slot-machine.json")
+
+
+def _free(port: int) -> Finding:
+    if port < ports.ephemeral_start():
+        return ok("ports", f"{port} is free")
+    return note(
+        "ports",
+        f"{port} is in the range of ports that the kernel gives to outgoing connections, so it may be taken at a start",
+        f"choose one below {ports.ephemeral_start()}, or name it in net.ipv4.ip_local_reserved_ports (sysctl)",
+    )
 
 
 def folders(subject: Subject) -> Iterator[Finding]:

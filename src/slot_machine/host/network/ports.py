@@ -27,7 +27,7 @@ def fresh(avoid: set[int]) -> int:
     The port is not reserved until the app binds it. A socket of ours on it would keep out an app that does not set
     SO_REUSEADDR, but not another program that does. Raises OSError.
     """
-    highest = max(LOWEST + 1000, _ephemeral_start())
+    highest = max(LOWEST + 1000, ephemeral_start())
     for _ in range(1000):
         port = random.randrange(LOWEST, highest)
         if port not in avoid and _can_bind(port, reuse=False):
@@ -143,7 +143,7 @@ def _refusal(port: int, error: OSError, host: str = "") -> StartRefused:
     return StartRefused(f"cannot listen on port {port}: {error.strerror}{by and f' by {by}'}", hint)
 
 
-def _ephemeral_start() -> int:
+def ephemeral_start() -> int:
     try:
         return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     except FileNotFoundError:
