@@ -3,6 +3,7 @@
 import os
 
 import click
+from click.shell_completion import CompletionItem
 
 from slot_machine.core.defaults import APP_VARIABLE
 
@@ -30,6 +31,7 @@ def option() -> click.Option:
         metavar="NAME",
         expose_value=False,
         callback=_choose,
+        shell_complete=_names,
         help="The app with that name or folder, in place of that of the current folder.",
     )
 
@@ -56,3 +58,9 @@ def _choose(ctx: click.Context, _: click.Parameter, app: str | None) -> None:
     if app:
         ctx.meta[NAMED] = app
         os.environ[APP_VARIABLE] = app
+
+
+def _names(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+    from slot_machine.host import registry
+
+    return [CompletionItem(entry.name) for entry in registry.running() if entry.name.startswith(begun)]

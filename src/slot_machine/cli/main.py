@@ -1,20 +1,23 @@
 """The commands, and their exit codes. Results go to stdout, everything else to stderr."""
 
+import difflib
 import sys
 from importlib import import_module
 
 import click
 
 from slot_machine import SPEC_VERSION, __version__
-from slot_machine.cli import app_option, render
+from slot_machine.cli import app_option, examples, render
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
 
 COMMANDS = {
     "after-stop": "after_stop",
     "cancel": "cancel",
+    "completion": "completion",
     "deploy": "deploy",
     "doctor": "doctor",
+    "help": "help",
     "history": "history",
     "init": "init",
     "install": "install",
@@ -40,6 +43,12 @@ COMMANDS = {
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 
 
+class WrongUsage(click.UsageError):
+    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
+
+
 class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
         return sorted(COMMANDS)
@@ -50,13 +59,16 @@ class Commands(click.Group):
         command = import_module(f"slot_machine.cli.commands.{COMMANDS[cmd_name]}").command
         assert isinstance(command, click.Command)
         app_option.give(cmd_name, command)
+        examples.give(cmd_name, command)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"unknown command {args[0]!r}; there are: {', '.join(self.list_commands(ctx))}")
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean `slot-machine {near[0]}`? " if near else ""
+            raise WrongUsage(f"unknown command {args[0]!r}", f"{hint}`slot-machine --help` lists the commands", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -83,10 +95,8 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
-        if render.wants_json():
-            render.fail(error.format_message(), "", error.exit_code)
-        error.show(sys.stderr)
-        sys.exit(error.exit_code)
+        message = error.format_message().rstrip(".")
+        render.fail(message[:1].lower() + message[1:], _hint(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         printing.note("interrupted; a deploy that the daemon has begun goes on (`slot-machine cancel` ends it)")
         sys.exit(130)
@@ -94,3 +104,10 @@ def main() -> None:
         render.fail(str(error), error.hint)
     except BrokenPipeError:
         render.nobody_reads()
+
+
+def _hint(error: click.ClickException) -> str:
+    if isinstance(error, WrongUsage):
+        return error.hint
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return f"`{ctx.command_path} --help` shows how it is used" if ctx else ""

@@ -1,0 +1,56 @@
+"""An example or two of each command, for its help."""
+
+import click
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "cancel": ("slot-machine cancel",),
+    "completion": (
+        "slot-machine completion bash > /etc/bash_completion.d/slot-machine",
+        "slot-machine completion zsh > ~/.zfunc/_slot-machine",
+        "slot-machine completion fish > ~/.config/fish/completions/slot-machine.fish",
+    ),
+    "deploy": ("slot-machine deploy", "slot-machine deploy v1.4 --wait --message 'the new cart'"),
+    "doctor": ("slot-machine doctor", "slot-machine doctor -- --config /etc/shop.json"),
+    "env": ("slot-machine env list", "slot-machine env set LOG_LEVEL=debug"),
+    "env edit": ("EDITOR=nano slot-machine env edit",),
+    "env get": ("slot-machine env get LOG_LEVEL --show",),
+    "env list": ("slot-machine env list --show",),
+    "env set": ("slot-machine env set LOG_LEVEL=debug CACHE=off", "slot-machine env set API_TOKEN < token"),
+    "env unset": ("slot-machine env unset CACHE",),
+    "exec": ("slot-machine exec -- bin/rails console",),
+    "help": ("slot-machine help", "slot-machine help deploys"),
+    "history": ("slot-machine history -n 5", "slot-machine history --json"),
+    "init": ("slot-machine init --dry-run",),
+    "install": ("sudo slot-machine install --user shop",),
+    "list": ("slot-machine list", "slot-machine list --json"),
+    "ls": ("slot-machine ls",),
+    "logs": ("slot-machine logs -f", "slot-machine logs --since 10m --process worker"),
+    "maintenance": ("slot-machine maintenance on --message 'Back at 10:00.'",),
+    "maintenance off": ("slot-machine maintenance off",),
+    "maintenance on": ("slot-machine maintenance on --message 'Back at 10:00.'",),
+    "notify": ("slot-machine notify test",),
+    "notify test": ("slot-machine notify test",),
+    "reload": ("slot-machine reload", "slot-machine reload --all"),
+    "restart": ("slot-machine restart --message 'a new certificate'",),
+    "rollback": ("slot-machine rollback", "slot-machine rollback 1a2b3c4d", "slot-machine rollback 17"),
+    "run": ("slot-machine run -- bin/rails console", "slot-machine run"),
+    "show": ("slot-machine show", "slot-machine show 17 --json"),
+    "start": ("slot-machine start", "slot-machine start --config /etc/shop.json --repo /srv/shop"),
+    "stats": ("slot-machine stats --since 2h",),
+    "status": ("slot-machine status", "slot-machine status -a shop --json"),
+    "top": ("slot-machine top",),
+    "uninstall": ("sudo slot-machine uninstall --name shop",),
+    "version": ("slot-machine version",),
+}
+
+
+def give(name: str, command: click.Command) -> None:
+    """Also to the commands below it."""
+    lines = EXAMPLES.get(name, ())
+    if lines:
+        command.epilog = "\n".join(
+            ["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)]
+        )
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            give(f"{name} {below.name}", below)
