@@ -290,6 +290,20 @@ def test_index_that_somebody_deletes_begins_anew(tmp_path: Path) -> None:
     assert [(_text(entry), entry.time is not None) for entry in entries(path)] == [("one", False), ("two", True)]
 
 
+def test_index_that_is_not_there_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "app.log"
+    file = LogFile(path, 0, 1)
+    file.look()
+    file.close()
+    path.touch()
+    file.look()
+    index_of(path).unlink()
+    file.look()
+    file.close()
+
+    assert caplog.records == []
+
+
 def test_torn_and_unknown_records_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "app.log"
     path.touch()

@@ -102,7 +102,8 @@ class LogIndex:
         """Another daemon goes on: it learns from the time of the file when this one has looked for the last time."""
         self.end_output()
         try:
-            os.utime(self._path)
+            if self._path.exists():
+                os.utime(self._path)
         except OSError as error:
             self._failed(error)
 
@@ -119,7 +120,7 @@ class LogIndex:
             written = min(max(found.st_mtime, self._looked), now)
             self._note(fd, self._base + size, written, blind=blind)
         self._looked = now
-        if self._path.stat().st_size > MOST_BYTES:
+        if self._path.exists() and self._path.stat().st_size > MOST_BYTES:
             self._compact()
 
     def _same(self, fd: int, size: int) -> bool:
