@@ -216,3 +216,18 @@ def test_nothing_was_ever_live(tmp_path: Path) -> None:
             await b_is_live(made)
 
     run(story())
+
+
+def test_crashes_hide_no_version(tmp_path: Path) -> None:
+    """As those of an app that crashes for days."""
+
+    async def story(made: Machine) -> None:
+        (last,) = made.store.attempts(1)
+        for _ in range(1100):
+            crash = made.store.begin(msgspec.structs.replace(last, kind="crash", result="failed"))
+        outcome = await back_to(made, str(crash.id))
+        assert isinstance(outcome, NeverLive)
+        assert f"attempt {crash.id} (crash of cccccccc, failed) made no version live" in str(outcome)
+        assert isinstance(await back_to(made, "1"), Done)
+
+    tell(tmp_path, story)

@@ -11,6 +11,7 @@ from slot_machine.core.model import Attempt, Version, short
 from slot_machine.state.history import KEPT_ATTEMPTS
 from slot_machine.state.store import Store
 
+ID = re.compile("[0-9]{1,18}")
 PREFIX = re.compile("[0-9a-f]{4,64}")
 """The beginning of a commit's hash."""
 
@@ -29,10 +30,10 @@ class Targets:
         Returns the previous version if that is the one. Any other version gets the spare tree. Raises NeverLive,
         NothingToRollBackTo, CommitNotFound, GitFailed.
         """
-        attempts = self._store.attempts(KEPT_ATTEMPTS, jobs=False)
+        attempts = self._store.attempts(KEPT_ATTEMPTS, jobs=False, crashes=False)
         found = await self._found(to, [attempt for attempt in attempts if attempt.went_live])
         if not found:
-            known = next((attempt for attempt in attempts if str(attempt.id) == to), None)
+            known = self._store.attempt(int(to)) if ID.fullmatch(to) else None
             raise self._never_live(to, known, attempts)
         config = found.config or (await self._configurations.of(found.commit))[0]
         state = self._store.state()
