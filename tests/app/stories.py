@@ -66,10 +66,6 @@ async def rollback(machine: Machine) -> Outcome:
     return await machine.deployer.rollback("cli", ignored)
 
 
-async def rollback_further(machine: Machine) -> Outcome:
-    return await machine.deployer.rollback("cli", ignored, to=COMMITS["a"])
-
-
 async def restart(machine: Machine) -> Outcome:
     return await machine.deployer.restart("cli", ignored)
 
@@ -273,7 +269,6 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "crash beside side runs": (side_runs_are_live, crash_beside_side_runs),
     "crash of a side run": (side_runs_are_live, crash_of_a_side_run),
     "take-over of side runs": (side_runs_were_live, take_over_of_side_runs),
-    "rollback further": (c_is_live, rollback_further),
     "restart": (b_is_live, restart),
     "restart that fails": (b_is_live, restart_that_fails),
     "restart beside side runs": (side_runs_are_live, restart_beside_side_runs),

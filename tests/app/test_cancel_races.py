@@ -37,7 +37,6 @@ CANCELLED = (
     "deploy that fails",
     "deploy without traffic",
     "rollback",
-    "rollback further",
     "restart",
 )
 

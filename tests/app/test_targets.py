@@ -1,6 +1,7 @@
 """To which versions a rollback may go, on a machine in memory."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from slot_machine.core.model import Attempt, State
 from slot_machine.core.phases import Phase
 from tests.app.stories import (
     ALL_COMMANDS,
+    LONG_S,
     STRATEGIES,
     WITHOUT_PROBES,
     b_is_live,
     c_is_live,
+    check_history,
     check_rest,
     deploy,
     failed_deploy,
@@ -25,7 +28,9 @@ from tests.app.stories import (
     restart,
     rollback,
 )
-from tests.fakes import COMMITS, Machine, run
+from tests.fakes import COMMITS, Faults, Machine, raising, run
+
+FULL = sqlite3.OperationalError("database or disk is full")
 
 A, B, C = (COMMITS[name] for name in "abc")
 
@@ -231,3 +236,27 @@ def test_crashes_hide_no_version(tmp_path: Path) -> None:
         assert isinstance(await back_to(made, "1"), Done)
 
     tell(tmp_path, story)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_whatever_fails_the_live_version_serves(tmp_path: Path) -> None:
+    """Each step once. It is a deploy without its release command, which is tried in more ways."""
+
+    async def failed_in(at: int) -> list[str]:
+        faults = Faults()
+        async with machine(tmp_path, WITHOUT_PROBES, faults) as made:
+            await c_is_live(made)
+            faults.names.clear()
+            faults.at, faults.strike = at, raising(FULL)
+            outcome = await back_to(made, A)
+            faults.at = 0
+            where = f"failed in step {at}: {faults.names}"
+            names = list(faults.names)
+            assert live_and_previous(made) == ((A, C) if isinstance(outcome, Done) else (C, B)), where
+            check_history(made, where)
+            await asyncio.sleep(LONG_S)
+            check_rest(made, where)
+            return names
+
+    for at, _ in enumerate(run(failed_in(0)), 1):
+        run(failed_in(at))

@@ -24,7 +24,6 @@ TOLD = [
     ("crash", "overlap"),
     ("recovery without traffic", "overlap"),
     ("take-over", "overlap"),
-    ("restart", "replace"),
     ("crash of a side run", "overlap"),
 ]
 
