@@ -167,6 +167,8 @@ def test_worker_is_replaced_as_at_a_switch(tmp_path: Path) -> None:
             assert processes_of(old).signals == ["SIGTERM"]
             assert not old.running
             assert not story.restarts
+            (count,) = made.supervisor.outages.counts()
+            assert (count.process, count.cause, count.number) == ("worker", "memory", 1)
             assert made.supervisor.watches["worker"].last_exit == "it takes 150 MB, above memory_max_mb (100)"
 
     run(story())

@@ -1,6 +1,6 @@
 """What people give as a time."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -23,6 +23,12 @@ NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 )
 def test_moment_is_in_utc(text: str, expected: str) -> None:
     assert since(text, NOW).isoformat() == expected
+
+
+def test_time_without_a_zone_is_in_that_of_now() -> None:
+    there = NOW.astimezone(timezone(timedelta(hours=2)))
+
+    assert since("2026-03-01T08:00:00", there).isoformat() == "2026-03-01T06:00:00+00:00"
 
 
 @pytest.mark.parametrize("text", ["", "10", "10 m", "m", "-5m", "yesterday", "999999w"])

@@ -117,10 +117,10 @@ class Outages:
         """Raises sqlite3.Error."""
         return self._store.exits()
 
-    def restarted(self, cause: str) -> None:
-        """Somebody asked for a restart of the web run, and it is done."""
+    def restarted(self, cause: str, name: str = WEB) -> None:
+        """A run was replaced that had not ended, because somebody asked for it or because it took too much memory."""
         with going_on("cannot count a restart"):
-            self._store.count_restart(WEB, cause, now())
+            self._store.count_restart(name, cause, now())
 
     def standing(self, name: str, *, running: bool) -> Standing:
         outage = self._of.get(name)

@@ -51,7 +51,7 @@ class SideWatch(Watch):
         self._why = ""
 
     def renew(self, why: str) -> None:
-        """Lets the run retire, as at a switch, and starts another one."""
+        """Lets a run that takes too much memory retire, as at a switch, and starts another one."""
         self._why = why
         self._renewal.set()
 
@@ -115,6 +115,7 @@ class SideWatch(Watch):
     async def _let_retire(self, release: Release, run: Run) -> None:
         self.last_exit = self._why
         self._tell(f"{run} is replaced: {self._why}")
+        self._outages.restarted("memory", self.name)
         del release.runs[self.name]
         self._retirees.begin([run])
         if self._alone:

@@ -9,11 +9,11 @@ EXAMPLES = "10m, 2h, 7d, or a time such as 2026-01-31T08:00:00Z"
 
 
 def since(text: str, now: datetime) -> datetime:
-    """In UTC. A time without a zone is in UTC. Raises ValueError."""
+    """In UTC. A time without a zone is in that of `now`. Raises ValueError."""
     try:
         if ago := AGO.fullmatch(text):
             return now.astimezone(UTC) - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]])
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is no time; write {EXAMPLES}") from None

@@ -8,7 +8,7 @@ import msgspec
 
 from slot_machine.app.app import App
 from slot_machine.core.model import WEB
-from slot_machine.host.process import proc
+from slot_machine.host.process import usage
 
 
 class Slot(msgspec.Struct):
@@ -71,12 +71,11 @@ def _of_app(app: App) -> Iterator[Process]:
 
 
 def _process(name: str, pid: int) -> Process:
-    family = {pid, *proc.child_tree(pid)}
-    memory_mb = round(sum(map(proc.resident_bytes, family)) / 1e6, 1)
-    return Process(name, pid, memory_mb, round(sum(map(proc.cpu_s, family)), 2))
+    family = usage.families([pid])
+    return Process(name, pid, usage.memory_mb(family), round(sum(map(usage.cpu_s, family)), 2))
 
 
 def _daemon() -> Process:
     """Alone: all others are its children."""
     pid = os.getpid()
-    return Process("daemon", pid, round(proc.resident_bytes(pid) / 1e6, 1), round(proc.cpu_s(pid), 2))
+    return Process("daemon", pid, usage.memory_mb([pid]), round(usage.cpu_s(pid), 2))

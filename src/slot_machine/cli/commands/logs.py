@@ -1,9 +1,7 @@
 """`logs`."""
 
 import json
-import re
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
@@ -11,13 +9,12 @@ from typing import NoReturn
 import click
 
 from slot_machine.cli import render
+from slot_machine.core import moments
 from slot_machine.core.errors import NoLogs, SlotMachineError
 from slot_machine.host import printing
 
 LINES = 100
 INTERRUPTED = 130
-
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Moment(click.ParamType[float]):
@@ -28,13 +25,10 @@ class Moment(click.ParamType[float]):
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        if match := re.fullmatch(r"(\d+)([smhd])", value):
-            return time.time() - int(match[1]) * UNITS_S[match[2]]
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a time such as 2026-11-27T12:00:00Z nor one such as 10m or 2h", param, ctx)
-        return moment.timestamp()
+            return moments.since(value, datetime.now().astimezone()).timestamp()
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("logs")

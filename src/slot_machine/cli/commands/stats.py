@@ -7,20 +7,19 @@ from slot_machine.host import printing
 
 
 class Since(click.ParamType[str]):
-    """A time that the daemon understands."""
+    """As the daemon understands it: in UTC, whatever the time zones of client and daemon."""
 
     name = "TIME"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from datetime import UTC, datetime
+        from datetime import datetime
 
         from slot_machine.core import moments
 
         try:
-            moments.since(value, datetime.now(UTC))
+            return moments.since(value, datetime.now().astimezone()).isoformat()
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return value
 
 
 @click.command("stats")

@@ -196,15 +196,6 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def cpu_s(pid: int) -> float:
-    """CPU time so far, in user and kernel mode. 0 for a process that is gone or hidden."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
-    except OUT_OF_SIGHT:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def family_bytes(pid: int) -> int:
     """Resident memory of a process and of `child_tree`."""
     return sum(map(resident_bytes, {pid, *child_tree(pid)}))
