@@ -107,15 +107,17 @@ class Machine:
         self.boot()
 
     def run(self, *argv: str, cwd: str = "/", check: bool = True) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        done = subprocess.run(
             ["nsenter", "--all", f"--target={self._init}", "--root", "sh", "-c", 'cd "$0" && exec "$@"', cwd, *argv],
             stdin=subprocess.DEVNULL,
             env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_COLORS": "0"},
             capture_output=True,
             text=True,
             timeout=LIMIT_S * 2,
-            check=check,
+            check=False,
         )
+        assert not (check and done.returncode), f"{' '.join(argv)}: {done.stdout}{done.stderr}"
+        return done
 
     def close(self) -> None:
         if self._boot and self._boot.poll() is None:

@@ -28,6 +28,9 @@ def test_manager_follows_start_reloads_and_stop(site: Site) -> None:
         assert manager.words().index("STATUS=starting") < manager.words().index("READY=1")
         assert "NOTIFY_SOCKET" not in (site.data / "slot-a/in-setup").read_text()
         assert "WATCHDOG" not in (site.data / "slot-a/in-setup").read_text()
+        one_off = site.run("run", "--", "env").stdout
+        assert "SLOT_MACHINE_SLOT=a" in one_off
+        assert not [line for line in one_off.encode().splitlines() if line.startswith(OF_THE_SERVICE)]
 
         for number in range(1, RELOADS + 1):
             manager.forget()

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from demo.load import Load
-from spec.ports import is_free
+from spec.ports import free_port, is_free
 from spec.waiting import wait_until
+from spec.web import exchange
 
+from slot_machine import __version__
 from tests.machine import Machine, obstacle
 from tests.users import PACKAGES, PYTHON
 from tests.world import Site, goes_on, installed, serves
@@ -25,6 +27,13 @@ PROGRAM = f"#!{PYTHON}\nfrom slot_machine.__main__ import main\nmain()\n"
 
 DROP_IN = "[Service]\nWatchdogSec=5\nTimeoutStopSec=3\n"
 """What a test can wait for."""
+
+USERS_SYSTEMD = """
+set -e
+mkdir -p /run/user/$0 /srv/home && chown $1 /run/user/$0 /srv/home && chmod 700 /run/user/$0
+systemd-run --quiet --unit=users-systemd --property=Type=notify --property=Delegate=yes --uid=$0 \\
+    --setenv=XDG_RUNTIME_DIR=/run/user/$0 --setenv=HOME=/srv/home /lib/systemd/systemd --user
+"""
 
 pytestmark = pytest.mark.skipif(bool(found := obstacle()), reason=found)
 
@@ -122,6 +131,12 @@ def test_reload_keeps_the_process_and_fails_no_request(shop: Shop) -> None:
     assert shop.status()["reloads"] == 2
 
 
+def test_all_daemons_are_reloaded_from_any_folder(shop: Shop) -> None:
+    before = shop.status()["reloads"]
+    assert shop.machine.run("slot-machine", "reload", "--all").stdout == f"shop: reloaded, version {__version__}\n"
+    assert shop.status()["reloads"] == int(str(before)) + 1
+
+
 def test_refused_reload_is_told_and_changes_nothing(shop: Shop) -> None:
     pid = shop.show("MainPID")
     shop.configure(drain_timeout_ms="long")
@@ -183,6 +198,29 @@ def test_stop_leaves_nothing_even_if_the_daemon_hangs(shop: Shop) -> None:
     assert is_free(shop.port)
     shop.systemctl("start", UNIT)
     assert shop.serving() == "good"
+
+
+def test_unit_of_a_users_own_systemd(shop: Shop) -> None:
+    user = pwd.getpwnam(USER)
+    shop.machine.run("sh", "-c", USERS_SYSTEMD, str(user.pw_uid), USER)
+    own = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "env", "HOME=/srv/home"]
+    own += [f"XDG_RUNTIME_DIR=/run/user/{user.pw_uid}"]
+
+    shop.machine.run(*own, "git", "clone", "--quiet", "/srv/repo", "/srv/home/app")
+    port, api_port = free_port(), free_port()
+    config = shop.config | {"port": port, "api_port": api_port}
+    (shop.machine.srv / "home/app/slot-machine.json").write_text(json.dumps(config))
+
+    installed = shop.machine.run(*own, "slot-machine", "install", "--user-unit", cwd="/srv/home/app")
+    assert installed.stdout == f"wrote /srv/home/.config/systemd/user/{UNIT}\n"
+    assert f"loginctl enable-linger {USER}" in installed.stderr
+    shop.machine.run(*own, "systemctl", "--user", "start", UNIT)
+    shop.machine.run(*own, "slot-machine", "deploy", shop.later[0], cwd="/srv/home/app")
+    assert exchange(port, "GET", "/") == (200, b"one")
+    shop.machine.run(*own, "systemctl", "--user", "reload", UNIT)
+    assert exchange(port, "GET", "/") == (200, b"one")
+    shop.machine.run(*own, "slot-machine", "uninstall", "--user-unit", cwd="/srv/home/app")
+    assert is_free(port)
 
 
 def test_two_reboots(shop: Shop) -> None:

@@ -86,7 +86,9 @@ def _service(wishes: Wishes, options: Options, systemd: Systemd) -> Service:
     owner = rights.find(user or account.name(os.geteuid()), "")
     assert owner
     program, is_stable = place.executable()
-    if not access.reachable(program, owner):
+    # Only root can ask as another user.
+    may_run = os.access(program, os.X_OK) if owner.uid == os.geteuid() else access.reachable(program, owner)
+    if not may_run:
         raise ConfigError(f"{owner.name} may not run {program}", "install slot-machine where that user can read it")
     if not is_stable:
         printing.note(
