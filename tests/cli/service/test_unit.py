@@ -97,3 +97,19 @@ def test_whose_it_is() -> None:
 def test_app_of_any_name_has_a_unit(app: str, name: str) -> None:
     assert named(app) == name
     assert NAME.fullmatch(name)
+
+
+def test_docs_explain_each_line() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "service.md").read_text()
+    variants = (SERVICE, ROOTS, OF_A_USER, ODD, SERVICE._replace(ports=(80,), repo=Path("/usr/x"), has_subgroups=True))
+    settings = {line.partition("=")[0] for each in variants for line in lines(each) if "=" in line}
+    well_known = {"Description", "WorkingDirectory", "WantedBy"}
+    assert {name for name in settings - well_known if f"{name}=" not in page} == set()
+
+
+def test_what_the_promises_depend_on() -> None:
+    """The tests in a real systemd shorten the watchdog's time, which must not be shorter in the unit."""
+    for line in ("Type=notify", "KillMode=process", "Delegate=yes", "OOMPolicy=continue", "Restart=always"):
+        assert line in lines(SERVICE)
+    (watchdog,) = (line for line in lines(SERVICE) if line.startswith("WatchdogSec="))
+    assert int(watchdog.removeprefix("WatchdogSec=")) >= 60
