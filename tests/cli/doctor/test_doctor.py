@@ -57,11 +57,12 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(systemd, "UNITS", tmp_path / "units")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    return Shop(tmp_path)
+    yield Shop(tmp_path)
+    rights.end()  # The umask is that of the whole process.
 
 
 @pytest.mark.usefixtures("shop")
