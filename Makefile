@@ -13,7 +13,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 # Wait for the clock, for tasks of real tools, or in each step for another process.
-SLOW = $(wildcard $(shell cat tests/slow))
+SLOW = $(shell cat tests/slow)
 
 test: install
 	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root --ignore tests/systemd $(addprefix --ignore ,$(SLOW))
