@@ -19,8 +19,6 @@ KEPT = {
     "daemon.lock",
     "slot-a",
     "slot-b",
-    "slot-a.log",
-    "slot-b.log",
     "token",
     "live",
     "previous",
@@ -30,7 +28,7 @@ KEPT = {
     "assets",
     "cache",
 } | TREES
-LOGS = re.compile(r"slot-[ab]\.(cron\.)?[a-z]+(\.[12])?\.log")
+LOGS = re.compile(r"slot-[ab](\.(cron\.)?[a-z]+(\.[12])?)?\.log(\.index)?")
 DATABASE = {"state.db", "state.db-wal", "state.db-shm", "state.db.seal", "stats.db", "stats.db-wal", "stats.db-shm"}
 
 
