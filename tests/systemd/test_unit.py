@@ -118,6 +118,16 @@ def test_second_install_changes_nothing(shop: Shop) -> None:
     assert len(shop.processes()) >= 4
 
 
+def test_daemon_has_the_home_of_its_user_and_doctor_finds_nothing_wrong(shop: Shop) -> None:
+    environ = shop.machine.run("cat", f"/proc/{shop.show('MainPID')}/environ").stdout.split("\0")
+    assert f"HOME={pwd.getpwnam(USER).pw_dir}" in environ
+    for user in ([], ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "env", "HOME=/"]):
+        found = json.loads(shop.machine.run(*user, "slot-machine", "doctor", "--json", cwd="/srv/repo").stdout)
+        assert found["success"], found
+        levels = {each["check"]: each["level"] for each in found["checks"]}
+        assert {levels[check] for check in ("config", "git", "groups", "daemon", "service")} == {"ok"}, found
+
+
 def test_reload_keeps_the_process_and_fails_no_request(shop: Shop) -> None:
     pid, load = shop.show("MainPID"), Load(shop.port)
     with load.running():

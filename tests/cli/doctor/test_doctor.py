@@ -219,6 +219,13 @@ def test_data_folder_in_a_place_where_it_cannot_be(shop: Shop) -> None:
     assert shop.only(app.folders)[0] == "wrong"
 
 
+def test_few_files(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shop.only(machine.limits)[0] == "ok"
+    monkeypatch.setattr(machine, "FEW_FILES", 1 << 40)
+    level, _, hint = shop.only(machine.limits)
+    assert (level, "LimitNOFILE=" in hint) == ("note", True)
+
+
 def test_data_folder_that_is_open_to_others(shop: Shop) -> None:
     shop.data.mkdir(mode=0o755)
     shop.data.chmod(0o755)

@@ -90,7 +90,8 @@ def _free(port: int) -> Finding:
 def folders(subject: Subject) -> Iterator[Finding]:
     options, data = subject.options, subject.data
     try:
-        datafolder.check_place(data, options.repo)
+        if options.config.daemon.user_name:  # Else nobody has more rights than the user whose folder it is.
+            datafolder.check_place(data, options.repo)
         datafolder.check_contents(data, options.repo)
     except StartRefused as error:
         yield refused("permissions", error)
