@@ -165,15 +165,9 @@ async def _serve(
         if not ending.came.is_set():
             for server in servers:
                 server.start()
-            manager.headline = partial(headline, app)
-            manager.ready()
-            if reloads and app.deployer.env_changed:
-                log.warning(KEEPS_ENVIRONMENT)
             published = tasks.create_task(publication.keep(entry))
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
-            config = options.config.daemon
-            where = f"{config.bind} port {config.port}" if config.bind else f"port {config.port}"
-            log.info("ready: app on %s (%s), API on 127.0.0.1:%d", where, app.mode.name, config.api_port)
+            _tell_ready(options, app, reloads, manager)
         await end
         for task in filter(None, (on_signal, published)):
             task.cancel()
@@ -182,11 +176,25 @@ async def _serve(
             await _stop(servers)
             await app.let_go()
         else:
-            log.info("stopping")
             registry.withdraw(entry)
-            manager.stopping(longest_wait_s(app))
-            await app.stop()
-            await _stop(servers)
+            await _end(app, servers, manager)
+
+
+async def _end(app: App, servers: Sequence[Server], manager: Manager) -> None:
+    log.info("stopping")
+    manager.stopping(longest_wait_s(app))
+    await app.stop()
+    await _stop(servers)
+
+
+def _tell_ready(options: Options, app: App, reloads: int, manager: Manager) -> None:
+    manager.headline = partial(headline, app)
+    manager.ready()
+    if reloads and app.deployer.env_changed:
+        log.warning(KEEPS_ENVIRONMENT)
+    config = options.config.daemon
+    where = f"{config.bind} port {config.port}" if config.bind else f"port {config.port}"
+    log.info("ready: app on %s (%s), API on 127.0.0.1:%d", where, app.mode.name, config.api_port)
 
 
 def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Callable[[], Awaitable[None]]) -> Api:
