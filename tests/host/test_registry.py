@@ -92,7 +92,9 @@ def test_daemon_withdraws_its_own_entry_only(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b"{}", b"x" * 70_000])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"\xff", b"{}", b"x" * 70_000, b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}"]
+)
 def test_what_is_no_entry_is_ignored(folder: Path, text: bytes) -> None:
     registry.publish(entry("/a"))
     file_of(folder).write_bytes(text)
@@ -100,6 +102,25 @@ def test_what_is_no_entry_is_ignored(folder: Path, text: bytes) -> None:
     assert registry.running() == []
     registry.publish(entry("/a"))
     assert registry.running() == [entry("/a")]
+
+
+def test_entry_names_a_configuration(folder: Path) -> None:
+    registry.publish(msgspec.structs.replace(entry("/a"), files=()))
+
+    assert file_of(folder)
+    assert registry.running() == []
+
+
+def test_no_path_that_another_user_wrote_hides_other_daemons(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    us = os.geteuid()
+    monkeypatch.setattr(registry, "_all_folders", lambda: [(str(folder), us)])
+    registry.publish(entry(str(tmp_path)))
+    registry.publish(entry("/nul\0"))
+    monkeypatch.setattr(os, "geteuid", lambda: us + 1)
+
+    assert registry.running() == [msgspec.structs.replace(entry(str(tmp_path)), uid=us)]
 
 
 def test_no_file_is_read_that_is_too_large(folder: Path) -> None:

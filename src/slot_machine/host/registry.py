@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Annotated
 
 import msgspec
 
@@ -38,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     data: str
     repo: str
-    files: tuple[str, ...]
+    files: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     bind: str = ""
     port: int
     api_port: int
@@ -119,7 +120,7 @@ def _owns(uid: int, data: str) -> bool:
     """Whether a data folder is that of the user who published it. A user's own entries need not be doubted."""
     try:
         return uid == os.geteuid() or os.stat(data).st_uid == uid
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path with a NUL.
         return False
 
 
@@ -149,7 +150,7 @@ def _read(folder: int, name: str, uid: int) -> Entry | None:
     try:
         text = _contents(folder, name, uid)
         entry = msgspec.json.decode(text, type=Entry)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return entry if entry.uid == uid and name == _file_name(entry.data) else None
 
