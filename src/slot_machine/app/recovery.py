@@ -15,6 +15,7 @@ from slot_machine.app.rollout import Rollout, longest_hold_s
 from slot_machine.app.seams import Starter
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.core.errors import Stopping
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event
 from slot_machine.state.store import Store
@@ -113,6 +114,8 @@ class Recovery:
                 with going_on("cannot see to what the app wrote into its tree"):
                     await self._slots.started(attempt.warn, version)
                 attempt.on(Event.DRAINED)
+        except Stopping:
+            log.info("the daemon stops before %s is back", describe(version))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             if not self._supervisor.watching:
                 log_failure(f"cannot bring back {describe(version)}", error)
