@@ -15,7 +15,7 @@ from slot_machine.core.model import Version
 from slot_machine.host.git.worktrees import Protected
 from slot_machine.host.process.containment import MARK
 from slot_machine.state.one_offs import OneOff
-from tests.app.stories import SIDE_RUNS, WITHOUT_PROBES, a_is_live, deploy, machine, rollback
+from tests.app.stories import SIDE_RUNS, WITHOUT_PROBES, a_is_live, a_was_live, deploy, machine, rollback
 from tests.fakes import Machine, run
 
 CONFIG = WITHOUT_PROBES | {"processes": SIDE_RUNS}
@@ -143,6 +143,30 @@ def test_previous_version_is_not_prepared_again_over_a_command(tmp_path: Path) -
                 assert isinstance(outcome, StageFailed)
                 assert "slot-machine run rails" in str(outcome)
             assert isinstance(await rollback(made), Done)
+
+    run(story())
+
+
+def test_live_version_comes_back_beside_a_command_that_has_changed_its_tree(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            await a_was_live(made)
+            before = made.store.state()
+            assert before.live
+            with process() as client:
+                made.app.one_offs.begin(client, Wish("a shell"))
+                made.trees.heads[before.live.tree] = "another"
+                await made.deployer.recover()
+
+                after, release = made.store.state(), made.supervisor.release
+                assert after.live
+                assert release
+                assert release.running
+                assert release.version == after.live == before.live.moved(before.live.slot, before.spare_tree)
+                assert made.trees.heads[after.live.tree] == after.live.commit
+                assert made.trees.heads[before.live.tree] == "another", "the command goes on in it"
+                assert after.previous == before.previous
+                assert made.store.attempts(1)[0].result == "succeeded"
 
     run(story())
 

@@ -25,7 +25,7 @@ from tests.app.stories import (
     side_runs_are_live,
     take_over_of_a_restart,
 )
-from tests.fakes import Machine, processes_of, run
+from tests.fakes import COMMITS, Machine, processes_of, run
 
 PREPARES = {"checkout", "protect next b", "setup", "build", "release", "save contents", "begin tree"}
 
@@ -72,6 +72,34 @@ def test_old_one_serves_until_the_new_one_is_healthy(tmp_path: Path) -> None:
             assert steps.index("beside") < steps.index("check") < steps.index("routed") < steps.index("stop")
             assert "hold" not in steps
             assert made.traffic.history[-2:] == [before.upstream, made.supervisor.release and made.traffic.routed]
+
+    run(story())
+
+
+def test_no_restart_of_another_commit_that_somebody_has_checked_out(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            await b_is_live(made)
+            before = made.supervisor.release
+            assert before
+            made.trees.heads[before.version.tree] = COMMITS["a"]
+            outcome = await restart(made)
+
+            assert isinstance(outcome, StageFailed)
+            assert f"somebody has checked out {COMMITS['a'][:8]}" in str(outcome)
+            assert "deploy --force" in outcome.hint
+            assert made.supervisor.release is before
+            assert before.running
+
+    run(story())
+
+
+def test_restart_needs_no_git(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            await b_is_live(made)
+            made.trees.heads.clear()
+            assert isinstance(await restart(made), Done)
 
     run(story())
 

@@ -220,7 +220,7 @@ class Deployer:
                 for warning in warnings:
                     attempt.warn(warning)
                 self._check_environment(attempt, live)
-                self._slots.check_holds(live)
+                await self._slots.check_holds(live)
                 self._slots.warn_of_build(attempt, live)
                 await self._check_memory(attempt, live)
                 await self._slots.mend(attempt, live)

@@ -59,6 +59,10 @@ class Placing:
         attempt.aim(version)
         return version
 
+    def place_beside(self, attempt: RunningAttempt, live: Version) -> Version:
+        """As `place_again`, for a recovery: only if something runs in the tree, such as a shell of `run`."""
+        return self.place_again(attempt, live) if self._slots.occupancy.of(live.tree) else live
+
     async def make_ready(self, attempt: RunningAttempt, version: Version, *, usable: bool) -> Event:
         """Prepares the version again unless its tree is `usable`. Returns the event with which it can start."""
         if usable:

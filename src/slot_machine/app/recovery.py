@@ -4,6 +4,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from slot_machine.app.attempts import Attempts
 from slot_machine.app.commits import Commits
 from slot_machine.app.failures import going_on, in_words, log_failure
@@ -93,18 +95,23 @@ class Recovery:
         else:
             await release.stop(0)
 
-    async def _bring_back(self, version: Version) -> None:
+    async def _bring_back(self, live: Version) -> None:
+        version = live
         try:
             async with self._attempts.begin("recovery", "start", lambda _: None) as attempt:
                 attempt.describe(self._commits.known(version.commit))
                 attempt.aim(version)
                 if usable := await self._slots.checked_out(version):
                     await self._slots.mend(attempt, version)
+                else:
+                    version = self._placing.place_beside(attempt, version)
                 event = await self._placing.make_ready(attempt, version, usable=usable)
                 release = await self._rollout.bring_up(attempt, event, version, None)
                 try:
                     attempt.on(Event.HEALTHY, describe(version))
                     await self._traffic.route(release.upstream)
+                    if version != live:
+                        self._store.save_state(msgspec.structs.replace(self._store.state(), live=version))
                 except BaseException:
                     await release.stop(0)
                     raise
@@ -118,5 +125,5 @@ class Recovery:
             log.info("the daemon stops before %s is back", describe(version))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             if not self._supervisor.watching:
-                log_failure(f"cannot bring back {describe(version)}", error)
-                await self._supervisor.retry(version, in_words(error))
+                log_failure(f"cannot bring back {describe(live)}", error)
+                await self._supervisor.retry(live, in_words(error))

@@ -161,11 +161,16 @@ class Slots:
             what = f"{trees.name(tree)} can't be overwritten, as this still runs in it: {', '.join(running)}"
             raise StageFailed(Phase.CHECKOUT, what, hint="wait until it has ended; `slot-machine status` tells")
 
-    def check_holds(self, live: Version) -> None:
-        """Raises StageFailed if the tree of the live version does not have it any more."""
+    async def check_holds(self, live: Version) -> None:
+        """Raises StageFailed if the tree of the live version does not have it any more, as far as git can tell."""
+        what = ""
         if not self.holds(live):
-            what = f"{trees.name(live.tree)} does not hold {describe(live)} any more, so it can't be started again"
-            raise StageFailed(Phase.START, what, hint="`slot-machine deploy --force` prepares another tree")
+            what = f"{trees.name(live.tree)} does not hold {describe(live)} any more"
+        elif (head := await self._worktrees.head(live.tree)) not in ("", live.commit):
+            what = f"somebody has checked out {short(head)} in {trees.name(live.tree)}, the tree of {describe(live)}"
+        if what:
+            hint = "`slot-machine deploy --force` prepares another tree"
+            raise StageFailed(Phase.START, f"{what}, so it can't be started again", hint=hint)
 
     async def started(self, warn: Warn, version: Version) -> None:
         """After a start: warns of data that the app has in its tree alone. Raises OSError."""
