@@ -5,7 +5,7 @@ from datetime import datetime
 
 from slot_machine.cli import words
 from slot_machine.cli.client import Json
-from slot_machine.cli.words import ago, cut, number, short_span, span, text
+from slot_machine.cli.words import ago, cut, number, pad, short_span, span, text
 
 HEADINGS = ("ID", "AGE", "KIND", "COMMIT", "RESULT", "WHO", "WHAT")
 LONGEST = (6, 4, 8, 8, 19, 12)
@@ -21,10 +21,10 @@ COUNTED = ("finished", "replayed", "held", "refused", "cut", "cut_streams")
 def table(entries: "list[Json]") -> Iterator[str]:
     """One line for each, and one with headings. As wide as the terminal: what a commit is called is cut."""
     cells = [HEADINGS, *map(_cells, entries)]
-    widths = [min(max(len(line[place]) for line in cells), most) for place, most in enumerate(LONGEST)]
+    widths = [min(max(words.width(line[place]) for line in cells), most) for place, most in enumerate(LONGEST)]
     rest = max(words.columns() - sum(widths) - 2 * len(widths), SHORTEST_LAST)
     for line in cells:
-        fitted = [cut(cell, width).ljust(width) for cell, width in zip(line, [*widths, rest], strict=True)]
+        fitted = [pad(cut(cell, width), width) for cell, width in zip(line, [*widths, rest], strict=True)]
         yield "  ".join(fitted).rstrip()
 
 

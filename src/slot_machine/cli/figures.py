@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Iterable, Sequence
 
+from slot_machine.cli import words
+
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-=+*#@"
 """Where stdout can't have the others."""
@@ -30,14 +32,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], names: int) ->
 
 
 def _line(row: Sequence[str], headings: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [row[0].ljust(widths[0])]
+    cells = [words.pad(row[0], widths[0])]
     for cell, heading, width in zip(row[1:], headings[1:], widths[1:], strict=True):
         cells.append(cell.rjust(width) if heading else cell)
     return " ".join(cells).rstrip()
-
-
-def shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

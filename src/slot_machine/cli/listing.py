@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from slot_machine import __version__
-from slot_machine.cli import daemons
+from slot_machine.cli import daemons, words
 from slot_machine.cli.client import Json
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import registry
@@ -84,14 +84,14 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         return
     several = {row.entry.uid for row in rows} != {os.geteuid()}
     cells = [_titled(HEADINGS, several, "USER"), *(_titled(_cells(row), several, _user(row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(words.width, column)) for column in zip(*cells, strict=True)]
     room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * len(widths[:-1])
     if room < SHORTEST_SUBJECT:
         widths[0] = max(len(HEADINGS[0]), widths[0] + room - SHORTEST_SUBJECT)
         room = SHORTEST_SUBJECT
     for line in cells:
-        fitted = [_cut(cell, width).ljust(width) for cell, width in zip(line, [*widths[:-1], room], strict=True)]
-        yield "  ".join(fitted).rstrip()
+        fitted = zip(line, [*widths[:-1], room], strict=True)
+        yield "  ".join(words.pad(words.cut(cell, width), width) for cell, width in fitted).rstrip()
 
 
 def remarks(rows: Sequence[Row]) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     """The subject stands last, because it is cut."""
     healthy = "yes" if row.status.get("healthy") else "no"
     return (
-        _cut(row.entry.name, LONGEST_NAME),
+        words.cut(row.entry.name, LONGEST_NAME),
         str(row.entry.port),
         row.text("live_commit")[:8] or "-",
         "?" if row.error else healthy if row.text("live_commit") else "-",
@@ -125,7 +125,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.text("restarts"),
         f"{row.number('memory_mb'):.0f} MB" if row.number("memory_mb") else "-",
         row.version + "*" * row.is_older,
-        _one_line(row.text("live_subject")),
+        words.text(row.status, "live_subject"),
     )
 
 
@@ -135,14 +135,6 @@ def _titled(cells: Sequence[str], several_users: bool, user: str) -> tuple[str, 
 
 def _user(row: Row) -> str:
     return account.name(row.entry.uid)
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _age(seconds: float) -> str:

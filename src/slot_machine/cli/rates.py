@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from slot_machine.cli.client import Json
-from slot_machine.cli.figures import number, shortened, table
+from slot_machine.cli.figures import number, table
+from slot_machine.cli.words import cut
 from slot_machine.core.minutes import Tally, sparse
 from slot_machine.core.model import short
 
@@ -109,13 +110,13 @@ def lines(rates: Rates, name: str) -> list[str]:
     """For people, within 80 columns."""
     state = "healthy" if rates.healthy else "not healthy"
     live = f"{short(rates.live_commit)} in slot {rates.live_slot}, {state}" if rates.live_slot else "nothing is live"
-    found = [f"{shortened(name, NAMES)}: {live}" if name else live, ""]
+    found = [f"{cut(name, NAMES)}: {live}" if name else live, ""]
     if rates.counted:
         found += [*table(SLOT_HEADINGS, [_cells(slot) for slot in rates.slots if _worth_a_line(slot, rates)], 8), ""]
     else:
         found += ["requests are not counted with --no-proxy", ""]
     processes = [
-        (shortened(one.name, NAMES), str(one.pid), f"{one.memory_mb:.1f}", f"{one.cpu_percent:.1f}")
+        (cut(one.name, NAMES), str(one.pid), f"{one.memory_mb:.1f}", f"{one.cpu_percent:.1f}")
         for one in rates.processes
     ]
     return [*found, *table(PROCESS_HEADINGS, processes, NAMES)]

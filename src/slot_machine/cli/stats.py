@@ -7,7 +7,8 @@ from datetime import datetime
 import msgspec
 
 from slot_machine.cli.client import Json
-from slot_machine.cli.figures import count, in_places, number, shortened, sparkline, table
+from slot_machine.cli.figures import count, in_places, number, sparkline, table
+from slot_machine.cli.words import cut
 from slot_machine.core.model import short
 
 HEADINGS = ("requests", "req/s", "errors", "p50 ms", "p95 ms", "p99 ms")
@@ -110,7 +111,7 @@ def _paths(title: str, paths: Sequence[PathFigures], width: int) -> Iterator[str
     if paths:
         names = max(width - FIGURES_WIDTH, SHORTEST_PATH)
         yield ""
-        rows = [(shortened(path.path, names), *path.cells) for path in paths[:MOST_PATHS]]
+        rows = [(cut(path.path, names), *path.cells) for path in paths[:MOST_PATHS]]
         yield from table((title, *HEADINGS), rows, min(names, max(len(row[0]) for row in [(title,), *rows])))
 
 

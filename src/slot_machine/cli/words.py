@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 
 from slot_machine.cli.client import Json
+from slot_machine.host import printing
 
 COLUMNS = 80
 """Where there is no terminal. In the output of a terminal, its width."""
@@ -85,23 +86,52 @@ def commit(values: Json, prefix: str) -> str:
     return f"{text(values, f'{prefix}commit')[:8]} {text(values, f'{prefix}subject')}".strip()
 
 
-def cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: max(width - 3, 0)]}..."
+def width(line: str) -> int:
+    """How many columns it takes: Chinese, Japanese and Korean characters take two, control characters as many as what
+    is shown in their place."""
+    return len(line) if _is_plain(line) else sum(map(_columns, printing.shown(line)))
+
+
+def cut(line: str, most: int) -> str:
+    """As it is shown, in at most so many columns."""
+    line = line if _is_plain(line) else printing.shown(line)
+    if width(line) <= most:
+        return line
+    room = max(most - 3, 0)
+    kept = line[:room]
+    while width(kept) > room:
+        kept = kept[:-1]
+    return f"{kept}..."
+
+
+def pad(text: str, columns: int) -> str:
+    return text + " " * (columns - width(text))
 
 
 def row(name: str, lines: "list[str]") -> str:
     """A name and what belongs to it, wrapped; each text begins a line of its own."""
-    width = columns() - LABEL
-    wrapped = [part for line in lines for part in wrap(line, width)]
+    wrapped = [part for line in lines for part in wrap(line, columns() - LABEL)]
     return "\n".join(f"{'' if count else name:<{LABEL}}{part}".rstrip() for count, part in enumerate(wrapped))
 
 
-def wrap(line: str, width: int) -> "list[str]":
+def wrap(line: str, most: int) -> "list[str]":
     """Only at spaces. A longer word stays whole, so that paths and hashes can be copied."""
     lines = [""]
     for word in line.split(" "):
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+        if lines[-1] and width(lines[-1]) + 1 + width(word) > most:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
     return lines
+
+
+def _is_plain(line: str) -> bool:
+    return line.isascii() and line.isprintable()
+
+
+def _columns(character: str) -> int:
+    import unicodedata
+
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
