@@ -1,5 +1,6 @@
 """What an app, a setup, a commit or a file's name can put into the output is shown to the terminal, not sent."""
 
+import io
 import os
 import re
 import shlex
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from slot_machine.host.printing import coloured, continued, shown
+from slot_machine.host.printing import coloured, continued, shown, takes_sequences
 from tests.shown import on_terminal
 from tests.system.fake_daemon import daemon_that_says
 from tests.world import Site
@@ -57,6 +58,19 @@ def test_colours_pass_on_a_terminal_and_end_with_their_line(text: str, sent: str
     assert coloured(text) == sent
 
 
+@pytest.mark.parametrize(
+    ("terminal", "variable", "takes"), [(True, "", True), (True, "1", False), (False, "", False), (False, "1", False)]
+)
+def test_only_a_terminal_without_no_color_gets_control_sequences(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, variable: str, takes: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", variable)
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+
+    assert takes_sequences(stream) is takes
+
+
 def test_second_line_is_indented() -> None:
     assert continued("one\nerror: two\n  | three") == "one\n  error: two\n  | three"
 
@@ -83,7 +97,10 @@ def test_output_of_setup_and_app_in_a_deploy(site: Site) -> None:
 
     status, got = on_terminal(site.orchestrator.binary, "deploy", cwd=site.repo)
     piped = site.run("deploy", "--setup")
+    _, plain = on_terminal(site.orchestrator.binary, "deploy", cwd=site.repo, variables={"NO_COLOR": "1"})
 
+    assert b"^[[31mred" in plain
+    assert b"\x1b" not in plain
     assert status == piped.returncode == 1
     assert harmful(got) == []
     for text in (got, piped.stderr.encode()):

@@ -7,6 +7,7 @@ import click
 
 import slot_machine
 from slot_machine.core.errors import ConfigError
+from slot_machine.host import printing
 
 PACKAGE = Path(slot_machine.__file__).parent
 
@@ -37,7 +38,7 @@ def pages() -> dict[str, Path]:
 
 def _print(text: str) -> None:
     """On a terminal, page by page."""
-    if not sys.stdout.isatty():
+    if not printing.takes_sequences(sys.stdout):
         print(text, end="")
         return
     from rich.console import Console

@@ -23,7 +23,7 @@ class View(Protocol):
 
 def follow(lines: Iterator[Json], view: View | None = None) -> Json:
     """Shows the progress, by default on stderr; returns the reply. If that can't be written to, nothing is shown."""
-    view = view or (Terminal() if sys.stderr.isatty() else Plain())
+    view = view or (Terminal() if printing.takes_sequences(sys.stderr) else Plain())
     shown = set()
     try:
         for line in lines:

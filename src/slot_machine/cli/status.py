@@ -58,7 +58,7 @@ def watch() -> int:
         while True:
             render.fail_if_refused(status)
             before, shown = shown, lines(status)
-            if sys.stdout.isatty():
+            if printing.takes_sequences(sys.stdout):
                 _clear_screen()
                 _print(shown)
             elif shown != before:

@@ -1,6 +1,7 @@
 """Filters all output: text from an app, a commit or git may contain control characters that a terminal obeys."""
 
 import io
+import os
 import re
 import sys
 
@@ -45,6 +46,12 @@ def note(text: str) -> None:
     print(continued(text), file=sys.stderr, flush=True)
 
 
+def takes_sequences(stream: "TextIO") -> bool:
+    """Whether colours and movements of the cursor may be sent to it: to a terminal, unless NO_COLOR is set
+    (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
 def guard() -> None:
     """From now on, control characters in stdout and stderr are shown and never sent."""
     sys.stdout, sys.stderr = HarmlessText(sys.stdout), HarmlessText(sys.stderr)
@@ -68,7 +75,7 @@ class HarmlessText(io.TextIOWrapper):
     def __init__(self, stream: "TextIO") -> None:
         super().__init__(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True)
         self._below = stream  # If it were deleted, it would close the buffer that both use.
-        self._show = coloured if stream.isatty() else shown
+        self._show = coloured if takes_sequences(stream) else shown
 
     def write(self, text: str) -> int:
         super().write(self._show(text))

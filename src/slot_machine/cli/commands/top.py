@@ -24,7 +24,7 @@ HOME, END_OF_LINE, END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 def command(interval: float, once: bool, as_json: bool) -> None:
     """Show the requests a second, and the memory and CPU of the processes, until you press Ctrl-C."""
     client = render.client()
-    if as_json or once or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+    if as_json or once or not printing.takes_sequences(sys.stdout):
         _once(client, interval, as_json=as_json)
         return
     with suppress(KeyboardInterrupt):
