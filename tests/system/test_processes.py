@@ -243,7 +243,10 @@ def test_processes_have_the_environment_of_their_version(own_file: Site) -> None
     environment = (site.folder / "environment-2").read_text().splitlines()
     assert {"PROCESS=worker", "PROCESS_INDEX=2", "SLOT_MACHINE_SLOT=a"} <= set(environment)
     assert Path((site.folder / "folder").read_text().strip()) == Path(os.path.realpath(site.data / "slot-a"))
-    assert {path.name for path in site.data.glob("slot-a.worker.*")} == {"slot-a.worker.1.log", "slot-a.worker.2.log"}
+    assert {path.name for path in site.data.glob("slot-a.worker.*.log")} == {
+        "slot-a.worker.1.log",
+        "slot-a.worker.2.log",
+    }
     assert not (site.data / "slot-a.worker.log").exists()
 
 

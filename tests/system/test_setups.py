@@ -166,7 +166,7 @@ def test_deploy_of_what_is_live_does_nothing_unless_forced(site: Site) -> None:
 
     again = site.run("deploy")
     assert (again.returncode, again.stdout) == (0, f"already live: {commit} in slot a\n")
-    assert "slot-machine deploy --force" in again.stderr
+    assert "deploy --force" in again.stderr
     assert (site.get("/pid"), len(site.history())) == (pid, attempts)
     reply = site.post("/deploy", {"commit": "HEAD", "if_changed": True})
     assert (reply.status, reply.body["already_live"]) == (200, True)
