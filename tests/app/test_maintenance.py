@@ -37,6 +37,20 @@ def test_it_lasts_until_it_is_ended(tmp_path: Path) -> None:
     run(story())
 
 
+@pytest.mark.parametrize(("path", "warned"), [("/", True), ("/?deep", True), ("/healthz", False)])
+def test_health_path_that_visitors_use_is_warned_of(tmp_path: Path, path: str, warned: bool) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, {"health_endpoint": path}) as made:
+            await a_is_live(made)
+            maintenance = made.app.maintenance
+            await maintenance.begin("soon")
+            assert ("because / is its health_endpoint" in "".join(maintenance.warnings)) is warned
+            await maintenance.end()
+            assert maintenance.warnings == []
+
+    run(story())
+
+
 def test_the_next_daemon_begins_with_it(tmp_path: Path) -> None:
     store, mode = Database(Faults(), tmp_path / "state.db"), Mode(Faults(), Traffic(Faults()))
 

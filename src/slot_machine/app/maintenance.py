@@ -54,6 +54,14 @@ class Maintenance:
         notice = self.notice
         return Order(notice.message, str(self._copy) if notice.kind else "", notice.kind) if notice else None
 
+    @property
+    def warnings(self) -> list[str]:
+        """Which visitors reach the app all the same. Raises sqlite3.Error."""
+        live = self._store.state().live
+        if not (live and self.notice) or live.config.health_endpoint.partition("?")[0] != "/":
+            return []
+        return ["visitors of / still reach the app, because / is its health_endpoint: give that a path of its own"]
+
     async def begin(self, message: str) -> None:
         """Also while there is one: then the page and the message are new.
 

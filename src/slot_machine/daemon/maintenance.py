@@ -25,6 +25,7 @@ class MaintenanceStatus(msgspec.Struct):
 class MaintenanceReply(msgspec.Struct):
     success: bool
     maintenance: MaintenanceStatus | Literal[""]
+    warnings: list[str]
 
 
 def routes(maintenance: Maintenance) -> Routes:
@@ -34,7 +35,7 @@ def routes(maintenance: Maintenance) -> Routes:
             await maintenance.begin(body.message)
         else:
             await maintenance.end()
-        return in_json(MaintenanceReply(True, status(maintenance)), 200)
+        return in_json(MaintenanceReply(True, status(maintenance), maintenance.warnings), 200)
 
     return {"/maintenance": ("POST", switch)}
 

@@ -14,11 +14,12 @@ def command() -> None:
 @command.command("on")
 @click.option("--message", default="", help="What visitors read. The file of maintenance_page takes its place.")
 def on(message: str) -> None:
-    """Answer 503 in place of the app, until `maintenance off`.
-
-    Example: slot-machine maintenance on --message 'Back at 10:00.'
-    """
-    render.fail_if_refused(render.client().maintain(on=True, message=message))
+    """Answer 503 in place of the app, until `maintenance off`."""
+    reply = render.client().maintain(on=True, message=message)
+    render.fail_if_refused(reply)
+    warnings = reply.get("warnings", [])
+    for warning in warnings if isinstance(warnings, list) else []:
+        printing.note(f"warning: {warning}")
     printing.result("under maintenance; `slot-machine maintenance off` ends it")
 
 
