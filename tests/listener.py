@@ -7,10 +7,13 @@ from typing import Self
 
 
 class Listener(HTTPServer):
-    """`got` has the bodies. With `closes`, it closes each connection without an answer."""
+    """`got` has the bodies, `authorization` the field of the last request. With `closes`, it closes each connection
+    without an answer.
+    """
 
     status = 200
     closes = False
+    authorization = ""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -37,6 +40,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Listener
 
     def do_POST(self) -> None:
+        self.server.authorization = self.headers.get("Authorization", "")
         self.server.got.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
         if not self.server.closes:
             self.send_response(self.server.status)

@@ -1,5 +1,6 @@
 """The process that delivers a notice, with real servers: what each kind of answer, or none, comes to."""
 
+import base64
 import json
 import socket
 import subprocess
@@ -45,6 +46,11 @@ def over(send: object, address: str) -> tuple[End, str]:
 def test_notice_is_posted_as_it_is(server: Listener) -> None:
     assert delivered(f"http://{server.address}/secret") == (End.DELIVERED, "")
     assert server.got == [BODY]
+
+
+def test_user_and_password_of_an_address_go_into_a_field(server: Listener) -> None:
+    assert delivered(f"http://ada:p%40ss@{server.address}/") == (End.DELIVERED, "")
+    assert server.authorization == f"Basic {base64.b64encode(b'ada:p@ss').decode()}"
 
 
 @pytest.mark.parametrize(
