@@ -123,7 +123,13 @@ class App:
             worktrees, options.as_read, found.config_path, config.app_config or "", options.proxy
         )
         cron = Cron(JobMachine(launcher, store, options.data), timezone.find(config.cron_timezone))
-        around = Surroundings(options.config_file.parent, launcher.env_file, launcher.environment, owner(options.data))
+        around = Surroundings(
+            options.config_file.parent,
+            launcher.env_file,
+            launcher.environment,
+            owner(options.data),
+            launcher.masking,
+        )
         notices = notices_of(config, str(config.name), around, tasks)
         page = options.config_file.parent / config.maintenance_page if config.maintenance_page else None
         return cls(

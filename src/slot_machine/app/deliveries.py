@@ -15,6 +15,7 @@ import msgspec
 from slot_machine.app.outbox import NotSent
 from slot_machine.core.defaults import ATTEMPT_VARIABLE
 from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.masking import Masking
 from slot_machine.core.model import SLOTS, Slot, Version
 from slot_machine.core.notice import Notice
 from slot_machine.core.phases import Phase
@@ -36,12 +37,16 @@ class NotDelivered(SlotMachineError):
 
 
 class Surroundings(NamedTuple):
-    """What hooks and addresses need: the folder of the configuration, and what makes the app's environment."""
+    """What hooks and addresses need: the folder of the configuration, and what makes the app's environment.
+
+    `masking` knows the values in that environment.
+    """
 
     folder: Path
     env_file: Path | None
     environment: Environment
     owner: str
+    masking: Masking
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Hook:
         except TimeoutError:
             raise NotDelivered(f"it did not end within {HOOK_LIMIT_S:g} s, so it was killed") from None
         if code:
-            last = errors.strip().rpartition("\n")[2]
+            last = self.around.masking.text(errors.strip().rpartition("\n")[2])
             raise NotDelivered(f"{describe_exit(code)}{': ' if last else ''}{last}")
 
 
