@@ -56,11 +56,11 @@ class Notices:
             self._tell(self._of(attempt, event))
 
     def crashed(self, version: Version, run: str, how: str) -> None:
-        """A run ended by itself. A crash loop is told every ten minutes."""
-        self._down = self._down or run == WEB
+        """A run ended by itself. A crash loop is told every ten minutes, and so is that it recovered."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._crashed_s.get(run, -QUIET_S) >= QUIET_S:
             self._crashed_s[run] = now_s
+            self._down = self._down or run == WEB
             self._tell(self._notice("crashed", version, f"{run} ended: {how}"))
 
     def unhealthy(self, version: Version, reason: str) -> None:
