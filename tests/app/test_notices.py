@@ -9,7 +9,7 @@ import pytest
 from slot_machine.app import room
 from slot_machine.app.notices import QUIET_S, Notices
 from slot_machine.app.outbox import DELAYS_S, MOST_WAITING, NotSent, Outbox
-from slot_machine.core.model import Version
+from slot_machine.core.model import Attempt, Version
 from slot_machine.core.notice import Notice
 from slot_machine.host.network.probe import Answer
 from tests.app.stories import LONG_S, SIDE_RUNS, WITH_PROBES, WITHOUT_PROBES, deploy, machine, rollback
@@ -100,6 +100,18 @@ def test_unhealthy_app(tmp_path: Path) -> None:
         assert events(made) == ["unhealthy", "recovered"]
 
     tell(tmp_path, story, {**WITH_PROBES, "restart_when_unhealthy": False})
+
+
+def test_app_that_could_not_be_brought_back_and_recovers(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        made.told.clear()
+        failed = Attempt(id=2, kind="recovery", trigger="start", started_at="", result="failed")
+        made.app.notices.ended(failed)
+        made.app.notices.recovered(Version("a", COMMITS["a"]))
+        await asyncio.sleep(1)
+        assert events(made) == ["unhealthy", "recovered"]
+
+    tell(tmp_path, story)
 
 
 def test_lack_of_room_is_told_once() -> None:

@@ -53,6 +53,7 @@ class Notices:
         if attempt.kind != "job" and attempt.result == "succeeded":
             self._down = False
         if event := OUTCOMES.get((attempt.kind, attempt.result)):
+            self._down = self._down or event == "unhealthy"
             self._tell(self._of(attempt, event))
 
     def crashed(self, version: Version, run: str, how: str) -> None:
