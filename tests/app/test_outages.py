@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from slot_machine.app import outages
 from slot_machine.app.outages import LOOPS_AFTER, STEADY_AFTER_S
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Attempt
@@ -25,7 +26,9 @@ def counted(made: Machine) -> dict[tuple[str, str], int]:
 
 
 def standing(made: Machine) -> str:
-    return made.supervisor.outages.standing("web", running=made.supervisor.running)
+    supervisor = made.supervisor
+    assert supervisor.release
+    return supervisor.outages.standing("web", supervisor.release.version, running=supervisor.running)
 
 
 async def crashed(made: Machine, steady_s: float = 0.0) -> None:
@@ -214,5 +217,23 @@ def test_entry_that_could_not_be_saved_is_saved_later(tmp_path: Path, monkeypatc
             assert crashes(made)[0].result == "running"
             await deploy(made, "b")
             assert crashes(made)[0].result == "succeeded"
+
+    run(story())
+
+
+def test_app_that_ended_under_an_earlier_daemon_is_not_steady_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            await deploy(made, "a")
+            await crashed(made)
+            made.supervisor.outages.leave()
+            assert standing(made) == "unsteady"
+            monkeypatch.setattr(outages, "age_s", lambda _: STEADY_AFTER_S)
+            assert standing(made) == "running"
+            monkeypatch.undo()
+            await deploy(made, "b")
+            assert standing(made) == "running", "another version"
 
     run(story())

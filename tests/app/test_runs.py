@@ -543,3 +543,14 @@ def test_what_is_left_of_an_earlier_start_is_a_release_of_its_own(tmp_path: Path
 
 def test_run_of_an_earlier_daemon_does_not_retire() -> None:
     assert Running(A, 1).retiring is None
+
+
+def test_side_run_that_ended_a_short_time_before_a_restart_is_not_steady_yet(tmp_path: Path) -> None:
+    async def story(machine: Machine, release: Release) -> None:
+        worker = release.runs[WORKER]
+        processes_of(worker).end(3)
+        await until(lambda: release.runs[WORKER] is not worker)
+        assert isinstance(await machine.deployer.restart("cli", lambda _: None), Done)
+        assert standing(machine) == "unsteady"
+
+    tell(tmp_path, story)

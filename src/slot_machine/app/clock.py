@@ -8,3 +8,8 @@ from slot_machine.core.model import rfc3339
 def now() -> str:
     """RFC 3339, in UTC."""
     return rfc3339(datetime.now(UTC))
+
+
+def age_s(moment: str) -> float:
+    """Of an RFC 3339 time; negative if the clock was set back since."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()

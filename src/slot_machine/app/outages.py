@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from slot_machine.app.clock import now
+from slot_machine.app.clock import age_s, now
 from slot_machine.app.commits import Commits
 from slot_machine.app.failures import going_on
 from slot_machine.core.backoff import RESET_AFTER_S
@@ -122,13 +122,24 @@ class Outages:
         with going_on("cannot count a restart"):
             self._store.count_restart(name, cause, now())
 
-    def standing(self, name: str, *, running: bool) -> Standing:
+    def standing(self, name: str, version: Version, *, running: bool) -> Standing:
+        """Raises sqlite3.Error."""
         outage = self._of.get(name)
+        if not outage and running:
+            return "unsteady" if self.ended_before(name, version) else "running"
         if not outage or (running and outage.away_s is None and _now_s() - outage.back_s >= STEADY_AFTER_S):
             return "running" if running else "backing off"
         if outage.ends >= LOOPS_AFTER:
             return "crash loop"
         return "unsteady" if running else "backing off"
+
+    def ended_before(self, name: str, version: Version) -> bool:
+        """Whether it ended a short time ago: under an earlier daemon, or before a restart. Raises sqlite3.Error."""
+        if name in self._of:
+            return False
+        ends = {(end.process, end.commit, end.slot): end.at for end in self._store.exits()}
+        at = ends.get((name, version.commit, version.slot))
+        return at is not None and 0 <= age_s(at) < STEADY_AFTER_S
 
     def _new(self, name: str, version: Version, cause: str, how: str, lines: Sequence[str]) -> Outage:
         subject, author, _ = self._commits.known(version.commit)

@@ -61,7 +61,8 @@ class SideWatch(Watch):
         if self._starts >= LOOPS_AFTER and not (running and self._steady):
             return "crash loop"
         if running:
-            return "running" if self._starts <= 1 or self._steady else "unsteady"
+            ended = not self._steady if self._starts > 1 else self._outages.ended_before(self.name, release.version)
+            return "unsteady" if ended else "running"
         return "backing off" if self.last_exit else "waiting"
 
     @property

@@ -126,7 +126,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         shared=deployer.shared,
         notify=app.notices.receivers,
         one_offs=one_offs.status(app.one_offs),
-        state=supervisor.outages.standing(WEB, running=supervisor.running) if release else "",
+        state=supervisor.outages.standing(WEB, release.version, running=supervisor.running) if release else "",
         restart_counts=supervisor.outages.counts(),
         last_exits=supervisor.outages.exits(),
         live_subject=live.subject,
