@@ -567,7 +567,7 @@ class Machine(NamedTuple):
         of_app, shell = cast(modes.Mode, mode), Shell(faults)
         seams = (trees, store, custody, launcher, of_app, cron(store))
         told: list[Notice] = []
-        notices = Notices("shop", {}, {"list": partial(_keep, told)}, tasks)
+        notices = Notices("shop", {}, {"list": partial(_keep, told)}, tasks, lambda commit: store.described(commit)[0])
         app = App(parsed.daemon, configurations, *seams, tasks, shell, no_facts, notices)
         return cls(faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer, told)
 

@@ -66,7 +66,10 @@ def test_crash_is_told_once_in_a_while_and_so_is_the_recovery(tmp_path: Path) ->
         made.crash()
         await asyncio.sleep(LONG_S)
         assert events(made) == ["crashed", "recovered"]
-        assert "exit code 7" in made.told[0].error
+        crashed, recovered = made.told
+        assert "exit code 7" in crashed.error
+        assert (crashed.kind, crashed.attempt) == ("crash", made.store.attempts(1)[0].id)
+        assert crashed.subject == recovered.subject == f"Subject of {COMMITS['a'][0]}"
 
         made.crash()
         await asyncio.sleep(LONG_S)
@@ -88,6 +91,7 @@ def test_crash_of_a_worker_does_not_make_the_app_recover(tmp_path: Path) -> None
         processes_of(made.supervisor.release.runs["worker"]).end(3)
         await asyncio.sleep(LONG_S)
         assert [(notice.event, notice.error) for notice in made.told] == [("crashed", "worker ended: exit code 3")]
+        assert made.told[0].attempt == made.store.attempts(1)[0].id
 
     tell(tmp_path, story, {**WITHOUT_PROBES, "processes": SIDE_RUNS})
 

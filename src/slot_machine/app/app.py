@@ -130,7 +130,8 @@ class App:
             owner(options.data),
             launcher.masking,
         )
-        notices = notices_of(config, str(config.name), around, tasks)
+        commits = Commits(worktrees, store)
+        notices = notices_of(config, str(config.name), around, tasks, lambda commit: commits.known(commit).subject)
         page = options.config_file.parent / config.maintenance_page if config.maintenance_page else None
         return cls(
             config,

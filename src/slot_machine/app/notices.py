@@ -2,8 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
+
+import msgspec
 
 from slot_machine.app.clock import now
 from slot_machine.app.deliveries import Address, Hook, Surroundings, label
@@ -36,10 +38,16 @@ class Notices:
     """Its methods raise nothing. A hook gets its own event, and each address gets all of them."""
 
     def __init__(
-        self, app: str, hooks: Mapping[EventName, Deliver], addresses: Mapping[str, Deliver], tasks: asyncio.TaskGroup
+        self,
+        app: str,
+        hooks: Mapping[EventName, Deliver],
+        addresses: Mapping[str, Deliver],
+        tasks: asyncio.TaskGroup,
+        subject_of: Callable[[str], str] = lambda _: "",
     ) -> None:
-        """`hooks` are by their events, `addresses` by their labels."""
+        """`hooks` are by their events, `addresses` by their labels. `subject_of` gets the hash of a commit."""
         self._app = app
+        self._subject_of = subject_of
         self._hooks = {event: Outbox(f"hook {event}", deliver, tasks) for event, deliver in hooks.items()}
         self._addresses = [Outbox(name, deliver, tasks) for name, deliver in addresses.items()]
         self._crashed_s: dict[str, float] = {}
@@ -56,13 +64,17 @@ class Notices:
             self._down = self._down or event == "unhealthy"
             self._tell(self._of(attempt, event))
 
-    def crashed(self, version: Version, run: str, how: str) -> None:
-        """A run ended by itself. A crash loop is told every ten minutes, and so is that it recovered."""
+    def crashed(self, version: Version, run: str, how: str, entry: int = 0) -> None:
+        """A run ended by itself. A crash loop is told every ten minutes, and so is that it recovered.
+
+        `entry` is that of the history, if any.
+        """
         now_s = asyncio.get_running_loop().time()
         if now_s - self._crashed_s.get(run, -QUIET_S) >= QUIET_S:
             self._crashed_s[run] = now_s
             self._down = self._down or run == WEB
-            self._tell(self._notice("crashed", version, f"{run} ended: {how}"))
+            notice = self._notice("crashed", version, f"{run} ended: {how}")
+            self._tell(msgspec.structs.replace(notice, kind="crash", attempt=entry))
 
     def unhealthy(self, version: Version, reason: str) -> None:
         self._down = True
@@ -115,7 +127,14 @@ class Notices:
     def _notice(self, event: EventName | Literal["test"], version: Version | None = None, error: str = "") -> Notice:
         commit, slot = (version.commit, version.slot) if version else ("", "")
         return Notice(
-            event=event, id=secrets.token_hex(16), app=self._app, time=now(), commit=commit, slot=slot, error=error
+            event=event,
+            id=secrets.token_hex(16),
+            app=self._app,
+            time=now(),
+            commit=commit,
+            subject=self._subject_of(commit),
+            slot=slot,
+            error=error,
         )
 
 
@@ -123,9 +142,11 @@ NOBODY = Notices("", {}, {}, asyncio.TaskGroup())
 """Tells nobody."""
 
 
-def notices_of(config: DaemonConfig, app: str, around: Surroundings, tasks: asyncio.TaskGroup) -> Notices:
+def notices_of(
+    config: DaemonConfig, app: str, around: Surroundings, tasks: asyncio.TaskGroup, subject_of: Callable[[str], str]
+) -> Notices:
     hooks: dict[EventName, Deliver] = {event: Hook(command, around) for event, command in config.hooks.items()}
     addresses: dict[str, Deliver] = {
         label(number, text): Address(text, around) for number, text in enumerate(config.notify, 1)
     }
-    return Notices(app, hooks, addresses, tasks)
+    return Notices(app, hooks, addresses, tasks, subject_of)

@@ -65,12 +65,15 @@ class Outages:
         self._unsaved: dict[int, Attempt] = {}
         """Entries that could not be saved, as on a full disk: they are saved with the next ones."""
 
-    def ended(self, name: str, version: Version, cause: Cause, how: str, lines: Sequence[str]) -> None:
+    def ended(self, name: str, version: Version, cause: Cause, how: str, lines: Sequence[str]) -> int:
+        """Returns the id of its entry in the history; 0 if none could be begun."""
         how, lines = self._masking.text(how), [self._masking.text(line) for line in lines]
         with going_on(f"cannot write down how {name} ended"):
             self._store.count_restart(name, cause, now())
             self._store.save_exit(Exit(name, how, now(), version.commit, version.slot, lines[-SHOWN_LINES:]))
         self.began(name, version, cause, how, lines)
+        outage = self._of.get(name)
+        return outage.record.id if outage and outage.away_s is not None else 0
 
     def began(self, name: str, version: Version, cause: str, how: str, lines: Sequence[str] = ()) -> None:
         """From now on it does not run, also if it could not be started in the first place."""

@@ -93,8 +93,7 @@ class SideWatch(Watch):
         if up_s >= STEADY_AFTER_S:
             self._starts = 1
         self.last_exit = how
-        self._notices.crashed(release.version, self.name, how)
-        self._ended(release, run, how)
+        self._notices.crashed(release.version, self.name, how, self._ended(release, run, how))
         with going_on(f"cannot read the output of {run}"):
             self.last_lines = tuple(map(self._launcher.masking.text, run.last_lines()[-SHOWN_LINES:]))
         with going_on(f"cannot clear away what is left of {run}"):

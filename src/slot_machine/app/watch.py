@@ -59,12 +59,12 @@ class Watch(ABC):
         log_failure(what, error)
         self._outages.failed(self.name, f"{what}: {self.last_exit}")
 
-    def _ended(self, release: Release, run: Run, how: str, cause: Cause = "crash") -> None:
-        """Writes it down."""
+    def _ended(self, release: Release, run: Run, how: str, cause: Cause = "crash") -> int:
+        """Writes it down. Returns the id of its entry in the history; 0 if none could be begun."""
         lines: tuple[str, ...] = ()
         with going_on(f"cannot read the output of {run}"):
             lines = run.last_lines()
-        self._outages.ended(self.name, release.version, cause, how, lines)
+        return self._outages.ended(self.name, release.version, cause, how, lines)
 
     def _in_words(self, release: Release) -> str:
         return f"{self.name} of {describe(release.version)}"
@@ -158,11 +158,11 @@ class WebWatch(Watch):
         self.last_exit = how or f"ended because it was unhealthy: {self._monitor.reason}"
         self._monitor.crashed()
         log.error("the live app, %s, ended: %s", describe(release.version), self.last_exit)
-        if how:
-            self._notices.crashed(release.version, WEB, how)
         with going_on("cannot tell that nothing is live"):
             await self._traffic.route(None)
-        self._ended(release, run, self.last_exit, "crash" if how else "unhealthy")
+        entry = self._ended(release, run, self.last_exit, "crash" if how else "unhealthy")
+        if how:
+            self._notices.crashed(release.version, WEB, how, entry)
         with going_on(f"cannot clear away what is left of {describe(release.version)}"):
             if not how:
                 await retire(self._traffic, run, release.version.config.drain_timeout_s)
