@@ -24,10 +24,7 @@ in_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 
 @click.group("env")
 def command() -> None:
-    """List and change the variables of the app, in `env_file`.
-
-    Example: slot-machine env set LOG_LEVEL=debug CACHE=off
-    """
+    """List and change the variables of the app, in `env_file`."""
 
 
 @command.command("list")

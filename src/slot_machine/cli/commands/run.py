@@ -19,10 +19,7 @@ from slot_machine.host import printing
 @click.option("--previous", is_flag=True, help="In the previous version's folder.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[--] [COMMAND]...")
 def command(process: str, previous: bool, words: tuple[str, ...]) -> None:
-    """Run COMMAND in the live version's folder, with the app's environment. Without one, a shell.
-
-    Example: slot-machine run -- bin/rails console
-    """
+    """Run COMMAND in the live version's folder, with the app's environment. Without one, a shell."""
     from slot_machine.cli import one_off
     from slot_machine.host.process.foreground import CannotRun
 
