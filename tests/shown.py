@@ -16,14 +16,22 @@ NO_VARIABLES: Mapping[str, str] = {}
 
 
 def on_terminal(
-    *command: str | Path, cwd: Path, columns: int = 0, variables: Mapping[str, str] = NO_VARIABLES
+    *command: str | Path,
+    cwd: Path,
+    columns: int = 0,
+    variables: Mapping[str, str] = NO_VARIABLES,
+    stderr: int | None = None,
 ) -> tuple[int, bytes]:
-    """The exit code, and all that a terminal got of stdout and stderr. A terminal of 0 columns does not say how wide
-    it is."""
+    """The exit code, and all that a terminal got of stdout, and of stderr if that goes nowhere else.
+
+    A terminal of 0 columns does not say how wide it is.
+    """
     terminal, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = environment() | dict(variables)
-    with subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as client:
+    with subprocess.Popen(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=stderr or theirs
+    ) as client:
         os.close(theirs)
         got = b""
         # The end of a terminal is an error on Linux.
