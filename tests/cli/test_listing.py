@@ -66,8 +66,9 @@ def test_older_daemon_is_marked() -> None:
 
     assert [line.split()[8] for line in listing.table(rows)][1:] == ["0.0.9*", "99.0"]
     assert list(listing.remarks(rows)) == [
-        f"* older than {__version__}, which is installed: `slot-machine reload -a NAME` goes on with that"
+        f"* older than the installed {__version__}; `slot-machine reload --all` updates them"
     ]
+    assert max(map(len, listing.remarks(rows))) <= 80
     assert [each.fields()["older"] for each in rows] == [True, False]
 
 

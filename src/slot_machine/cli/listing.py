@@ -101,7 +101,7 @@ def remarks(rows: Sequence[Row]) -> Iterator[str]:
         if row.error:
             yield f"{row.entry.name} does not answer: {row.error}"
     if any(row.is_older for row in rows):
-        yield f"* older than {__version__}, which is installed: `slot-machine reload -a NAME` goes on with that"
+        yield f"* older than the installed {__version__}; `slot-machine reload --all` updates them"
 
 
 def _asked(entry: Entry) -> Row:
