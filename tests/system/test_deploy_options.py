@@ -39,6 +39,7 @@ def test_options_before_and_after_the_argument(site: Site) -> None:
     assert "ID" in site.run("rollback", "--help").stdout
     assert site.run("rollback", "--nothing").returncode == 2
     assert site.run("rollback", "--stream").returncode == 2
+    assert site.run("rollback", "").returncode == 2, "the variable of a script was empty"
     wrong = site.run("rollback", "77")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert re.search(rf"hint: .*\n +2  {second[:8]}  ", wrong.stderr), wrong.stderr

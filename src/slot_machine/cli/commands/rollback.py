@@ -11,5 +11,7 @@ from slot_machine.cli.manner import AttemptCommand, Manner
 @click.pass_obj
 def command(manner: Manner, to: str | None) -> None:
     """Go back to the previous version, or to that of a COMMIT or of the ID of an attempt in the history."""
+    if to == "":
+        raise click.UsageError("'' is no commit and no ID")
     reply = manner.follow(render.client().rollback(to or "", by=manner.by, message=manner.message))
     manner.tell(reply, f"rolled back to {reply['commit']} in slot {reply['slot']}")
