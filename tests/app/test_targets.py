@@ -154,13 +154,26 @@ def test_live_version_is_refused(tmp_path: Path) -> None:
 def test_what_may_be_several_versions_is_refused(tmp_path: Path) -> None:
     async def story(made: Machine) -> None:
         (last,) = made.store.attempts(1)
-        for commit in ("abc1" + "1" * 36, "abc1" + "2" * 36, "4" * 40):
+        for commit in ("abc1" + "1" * 36, "abc1" + "2" * 36):
             begun = made.store.begin(last)
             made.store.save_attempt(msgspec.structs.replace(last, id=begun.id, commit=commit))
         outcome = await back_to(made, "abc1")
         assert isinstance(outcome, NeverLive)
         assert [line.split()[0] for line in outcome.hint.splitlines()[1:]] == ["5", "4"]
-        assert isinstance(await back_to(made, "abc11"), CommitNotFound), "git has lost it"
+
+    tell(tmp_path, story)
+
+
+def test_commit_that_git_has_lost_is_named_as_one_that_was_live(tmp_path: Path) -> None:
+    async def story(made: Machine) -> None:
+        (last,) = made.store.attempts(1)
+        begun = made.store.begin(last)
+        made.store.save_attempt(msgspec.structs.replace(last, id=begun.id, commit="4" * 40))
+        for to in ("4444", str(begun.id)):
+            outcome = await back_to(made, to)
+            assert isinstance(outcome, CommitNotFound)
+            assert str(outcome) == f"git does not have 44444444 any more, the commit of attempt {begun.id}"
+            assert "roll back again" in outcome.hint
 
     tell(tmp_path, story)
 

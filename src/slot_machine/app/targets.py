@@ -42,7 +42,11 @@ class Targets:
             raise NothingToRollBackTo(what, "`slot-machine restart` starts it afresh")
         if state.previous and (state.previous.commit, state.previous.config) == (found.commit, config):
             return state.previous
-        await self._worktrees.resolve(found.commit)
+        try:
+            await self._worktrees.resolve(found.commit)
+        except CommitNotFound:
+            what = f"git does not have {short(found.commit)} any more, the commit of attempt {found.id}"
+            raise CommitNotFound(what, hint="fetch it into the daemon's repository, then roll back again") from None
         return Version(state.idle_slot, found.commit, state.spare_tree, config)
 
     async def _found(self, to: str, live: Sequence[Attempt]) -> Attempt | None:
