@@ -13,6 +13,8 @@ from slot_machine.core.errors import Unreachable
 
 SOCKET = "api.sock"
 CONNECT_TIMEOUT_S = 5
+ANSWER_S = 30.0
+"""For a GET, also while the daemon reloads. A daemon that takes longer hangs. What changes something takes its time."""
 RETRY_S = 0.1
 MOST_TRIES = 100
 NDJSON = "application/x-ndjson"
@@ -145,9 +147,10 @@ class Client:
             f"Accept: {NDJSON}\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         )
         try:
+            answer_s = ANSWER_S if method == "GET" and self._answer_s is None else self._answer_s
             for tries_left in reversed(range(MOST_TRIES)):
                 try:
-                    yield from self._try(head.encode() + payload)
+                    yield from self._try(head.encode() + payload, answer_s)
                     return
                 except NothingBegun:
                     pass
@@ -162,9 +165,9 @@ class Client:
         except ValueError as error:
             raise self._unreachable(f"what answers there is not slot-machine ({error})") from None
 
-    def _try(self, request: bytes) -> Iterator[Json]:
+    def _try(self, request: bytes, answer_s: float | None) -> Iterator[Json]:
         with self._connected() as connection:
-            connection.settimeout(self._answer_s)
+            connection.settimeout(answer_s)
             self.daemon_uid = _listener(connection) if connection.family == socket.AF_UNIX else None
             connection.sendall(request)
             with connection.makefile("rb") as reply:
