@@ -1,5 +1,6 @@
 """What `top` and `stats` print: within 80 columns, with rates that are never negative."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -8,6 +9,7 @@ import pytest
 
 from slot_machine.cli import figures, rates, stats
 from slot_machine.cli.client import Json
+from slot_machine.cli.commands import top
 from slot_machine.core.minutes import BUCKETS
 
 COMMIT = "c" * 40
@@ -126,3 +128,14 @@ def test_answers_are_what_the_client_expects() -> None:
     for theirs, ours in ((replies.Stats, stats.Stats), (top.Load, rates.Load), (top.Slot, rates.Slot)):
         given = {field.name for field in msgspec.structs.fields(cast(type[msgspec.Struct], theirs))}
         assert {field.name for field in msgspec.structs.fields(cast(type[msgspec.Struct], ours))} <= given
+
+
+def test_top_takes_no_line_twice_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(top, "_write", written.append)
+    monkeypatch.setattr(top, "_size", lambda: os.terminal_size((20, 4)))
+
+    top._show(["shop: c0ffee00 in slot a, healthy", "", "process", "not shown"])
+
+    (screen,) = written
+    assert screen == "\x1b[Hshop: c0ffee00 in...\x1b[K\r\n\x1b[K\r\nprocess\x1b[K\x1b[J"

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import click
 
-from slot_machine.cli import render
+from slot_machine.cli import render, words
 from slot_machine.cli.client import Client, Json
 from slot_machine.host import printing
 
@@ -69,9 +69,13 @@ def _asked(client: Client) -> Json:
 
 
 def _show(lines: Sequence[str]) -> None:
-    height = os.get_terminal_size(sys.stdout.fileno()).lines
-    shown = (f"{printing.shown(line)}{END_OF_LINE}" for line in lines[: height - 1])
+    width, height = _size()
+    shown = (f"{words.cut(line, width)}{END_OF_LINE}" for line in lines[: height - 1])
     _write(HOME + "\r\n".join(shown) + END_OF_SCREEN)
+
+
+def _size() -> os.terminal_size:
+    return os.get_terminal_size(sys.stdout.fileno())
 
 
 def _write(text: str) -> None:
