@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from slot_machine.cli import manual
 from slot_machine.cli.main import COMMANDS, commands
 from slot_machine.cli.reference import with_help
+from slot_machine.core.errors import ConfigError
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "commands.md").read_text()
@@ -59,3 +60,17 @@ def test_completion(shell: str) -> None:
     assert "_SLOT_MACHINE_COMPLETE" in done.stdout
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
+
+
+def test_help_of_a_command_that_has_a_page_shows_both() -> None:
+    done = CliRunner().invoke(commands, ["help", "stats"])
+
+    assert "--since" in done.output
+    assert (DOCS / "stats.md").read_text() in done.output
+
+
+def test_help_about_nothing_names_the_nearest_topic() -> None:
+    done = CliRunner().invoke(commands, ["help", "depoys"])
+
+    assert isinstance(done.exception, ConfigError)
+    assert "`slot-machine help deploys`" in done.exception.hint

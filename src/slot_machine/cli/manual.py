@@ -1,6 +1,8 @@
 """`help`: the help of a command, or a page of docs/."""
 
+import difflib
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -9,6 +11,7 @@ import slot_machine
 from slot_machine.core.errors import ConfigError
 from slot_machine.host import printing
 
+COLUMNS = 80
 PACKAGE = Path(slot_machine.__file__).parent
 
 
@@ -19,13 +22,18 @@ def show(ctx: click.Context, topic: str | None) -> None:
     assert isinstance(commands, click.Group)
     if topic is None:
         print(commands.get_help(root))
-        print(f"\nPages: {', '.join(sorted(pages()))}")
-    elif command := commands.get_command(root, topic):
-        print(command.get_help(click.Context(command, root, info_name=topic)))
-    elif path := pages().get(topic):
-        _print(path.read_text())
+        print("", *textwrap.wrap(f"Pages: {', '.join(sorted(pages()))}", COLUMNS), sep="\n")
+        return
+    command, page = commands.get_command(root, topic), pages().get(topic)
+    about = command.get_help(click.Context(command, root, info_name=topic)) if command else ""
+    if page:
+        _print((f"```text\n{about}\n```\n\n" if about else "") + page.read_text())
+    elif about:
+        print(about)
     else:
-        raise ConfigError(f"there is no help about {topic!r}", "`slot-machine help` lists what there is")
+        near = difflib.get_close_matches(topic, [*commands.list_commands(root), *pages()], n=1)
+        did_you_mean = f"did you mean `slot-machine help {near[0]}`? " if near else ""
+        raise ConfigError(f"there is no help about {topic!r}", f"{did_you_mean}`slot-machine help` lists what there is")
 
 
 def pages() -> dict[str, Path]:
