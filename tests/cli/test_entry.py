@@ -119,3 +119,7 @@ def test_entry_of_an_older_daemon_has_fewer_fields() -> None:
 
     assert "by            nobody that is known (cli)\n" in printed(entry.details(known))
     assert len(list(entry.table([known]))) == 2
+
+
+def test_entry_that_runs_has_taken_the_time_since_its_start() -> None:
+    assert "took          10 minutes: resolve 0.01s, setup 10.20s, drain 0.30s" in entry.details(RUNNING)

@@ -182,3 +182,13 @@ def test_status_imports_no_library() -> None:
     imported = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
     assert imported.split() == ["slot_machine"]
+
+
+def test_time_of_maintenance_and_number_of_restarts_are_in_words() -> None:
+    notice = {"since": "2023-11-14T22:08:20.000Z", "message": "Back\nat ten.", "page": False}
+    worker = {"name": "worker", "index": 1, "state": "unsteady", "pid": 0, "restarts": 1, "last_exit": "exit code 9"}
+
+    shown = status.lines(LIVE | {"maintenance": notice, "processes": [worker]})
+
+    assert "maintenance   begun 5 minutes ago: Back at ten." in shown
+    assert "processes     worker 1 unsteady, started again once: exit code 9" in shown

@@ -105,7 +105,8 @@ def _outcome(entry: Json) -> str:
 def _durations(entry: Json) -> str:
     stages = entry.get("stage_seconds")
     each = [f"{stage} {seconds:.2f}s" for stage, seconds in stages.items()] if isinstance(stages, dict) else []
-    return ": ".join(filter(None, [span(number(entry, "seconds")), ", ".join(each)]))
+    whole_s = words.age_s(text(entry, "started_at")) if entry.get("result") == "running" else number(entry, "seconds")
+    return ": ".join(filter(None, [span(whole_s), ", ".join(each)]))
 
 
 def _requests(entry: Json) -> str:

@@ -191,7 +191,7 @@ def _side_run(run: Json) -> str:
     if run["pid"]:
         said += f", pid {run['pid']}, {run['memory_mb']} MB"
     if run["restarts"]:
-        said += f", started again {run['restarts']} times"
+        said += f", started again {times(int(number(run, 'restarts')))}"
     return f"{said}: {run['last_exit']}" if run["last_exit"] else said
 
 
@@ -242,7 +242,7 @@ def _one_offs(status: Json) -> "list[str]":
 
 def _maintenance(status: Json) -> "list[str]":
     notice = status.get("maintenance")
-    return [f"since {notice['since']}: {notice['message']}"] if isinstance(notice, dict) else []
+    return [f"begun {ago(text(notice, 'since'))}: {text(notice, 'message')}"] if isinstance(notice, dict) else []
 
 
 def _notices(status: Json) -> "list[str]":
