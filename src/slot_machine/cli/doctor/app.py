@@ -51,10 +51,10 @@ def _answer(subject: Subject, pid: int, api_port: int) -> Iterator[Finding]:
 def used_ports(subject: Subject) -> Iterator[Finding]:
     config, holder = subject.options.config.daemon, subject.holder
     if holder and holder.api_port != config.api_port:
-        yield wrong(
+        yield note(
             "ports",
-            f"the daemon still has api_port {holder.api_port}, and the configuration says {config.api_port}",
-            "a reload can't change it: stop the daemon and start it again",
+            f"the daemon has api_port {holder.api_port}, and the configuration says {config.api_port}",
+            "unless it was started with --api-port, stop it and start it again: a reload can't change the port",
         )
     elif holder:
         yield ok("ports", f"the daemon has {config.port} and {config.api_port}")
@@ -74,7 +74,7 @@ def _port(port: int) -> Finding:
     if ports.is_free(port):
         return _free(port)
     by = ports.used_by(port) or "a process that can't be seen"
-    return wrong("ports", f"{port} is used by {by}", "end that, or choose another port in slot-machine.json")
+    return wrong("ports", f"{port} is used by {by}", "choose another port in slot-machine.json, or end that")
 
 
 def _free(port: int) -> Finding:

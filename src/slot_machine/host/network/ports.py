@@ -138,7 +138,7 @@ def _refusal(port: int, error: OSError, host: str = "") -> StartRefused:
     if error.errno == errno.EADDRNOTAVAIL:
         hint = "name an address of this machine in `bind`"
         return StartRefused(f"cannot listen on {host}, port {port}: {error.strerror}", hint)
-    hint = f"free port {port}, or choose another in slot-machine.json"
+    hint = f"choose another port in slot-machine.json, or free port {port}"
     by = used_by(port) if error.errno == errno.EADDRINUSE else ""
     return StartRefused(f"cannot listen on port {port}: {error.strerror}{by and f' by {by}'}", hint)
 
