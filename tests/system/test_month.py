@@ -91,6 +91,8 @@ def names(machine: Machine) -> None:
     assert [tenant.kinds() for tenant in machine.tenants] == [["deploy"]] * 3
     assert f"port {staging.port}" in blog.do("status", "-a", str(staging.data))
     assert staging.told("status")["port"] == staging.port
+    checks = json.loads(staging.run("doctor", "--json").stdout)["checks"]
+    assert "wrong" not in [found["level"] for found in checks if found["check"] in ("daemon", "ports")]
     assert "did you mean `slot-machine deploy`" in staging.see("deplpy", code=2)
 
 
