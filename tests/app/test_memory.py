@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.memory import OVER_S, MemoryWatch
+from slot_machine.app.memory import LOOK_INTERVAL_S, OVER_S, MemoryWatch
 from slot_machine.app.run import Run
 from slot_machine.core.backoff import FIRST_GAP_S, LONGEST_GAP_S, next_gap_s
 from slot_machine.core.config_file import parse
@@ -108,6 +108,43 @@ def test_fresh_run_that_takes_too_much_at_once_is_left_alone_and_that_is_told_on
             await story.replace()
             await story.goes_on(10)
             assert not story.watch.given_up
+
+    run(story())
+
+
+def test_run_that_is_left_alone_is_killed_at_twice_its_limit(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, LIMITED) as made:
+            await first_deploy(made)
+            story = Story(made, LIMITED)
+            story.mb[WEB] = 150
+            await story.goes_on(60)
+            release = made.supervisor.release
+            assert WEB in story.watch.given_up
+            assert release
+            assert release.running
+            story.mb[WEB] = 250
+            await story.goes_on(LOOK_INTERVAL_S + 0.5)
+            assert not release.running
+            assert made.supervisor.web.last_exit.endswith("250 MB, above memory_max_mb (100), and more than twice that")
+            story.mb[WEB] = 0
+            await story.goes_on(5)
+            assert made.supervisor.running
+            assert len(story.restarts) == 1
+
+    run(story())
+
+
+def test_no_run_is_killed_while_a_deploy_may_replace_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, LIMITED) as made:
+            await first_deploy(made)
+            story = Story(made, LIMITED)
+            release = made.supervisor.release
+            assert release
+            story.mb[WEB], story.busy = 250, True
+            await story.goes_on(60)
+            assert release.running
 
     run(story())
 

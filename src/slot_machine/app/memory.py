@@ -1,6 +1,7 @@
 """Restarts runs that take more memory than `memory_max_mb`: the web run beside itself, any other one as at a switch."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from slot_machine.core.errors import Busy, Stopping
 from slot_machine.core.limits import MEGABYTE, Limits, limits_of
 from slot_machine.core.model import WEB
 from slot_machine.host.process.memory import memory_bytes
+
+log = logging.getLogger(__name__)
 
 MEMORY = "memory"
 """The trigger and the cause of such a restart, in the history."""
@@ -89,11 +92,17 @@ class MemoryWatch:
             pace.since_s = 0.0
             return
         pace.since_s = pace.since_s or _now_s()
-        if _now_s() - pace.since_s >= OVER_S and run.name not in self.given_up:
-            await self._act(run, pace, f"it takes {taken // MEGABYTE} MB, above memory_max_mb ({limits.memory_max_mb})")
+        if _now_s() - pace.since_s < OVER_S:
+            return
+        why = f"it takes {taken // MEGABYTE} MB, above memory_max_mb ({limits.memory_max_mb})"
+        if not await self._act(run, pace, why) and taken > limits.hard_bytes:
+            await _kill(run, why)
 
-    async def _act(self, run: Run, pace: Pace, why: str) -> None:
+    async def _act(self, run: Run, pace: Pace, why: str) -> bool:
+        """Returns whether it is replaced, now or perhaps by the deploy that runs."""
         up_s = pace.since_s - pace.began_s
+        if run.name in self.given_up:
+            return False
         if pace.fresh and up_s < AT_ONCE_S:
             self.given_up[run.name] = words = f"{why}, {up_s:.0f} s after it was restarted for that"
             self._supervisor.tell(f"{run}: {words}; it is not restarted again: raise memory_max_mb, or find the leak")
@@ -104,6 +113,8 @@ class MemoryWatch:
                 await self._replace(run, why)
             except (Busy, Stopping):
                 pace.replaced, (pace.restarted_s, pace.gap_s) = 0, before
+            return True
+        return False
 
     async def _replace(self, run: Run, why: str) -> None:
         """Raises Busy: the deploy that runs may replace it anyway."""
@@ -111,6 +122,13 @@ class MemoryWatch:
             await self._restart(why)
         else:
             self._supervisor.renew(run.name, why)
+
+
+async def _kill(run: Run, why: str) -> None:
+    """As the kernel does it where there are control groups with limits. What ends is started again as after a crash."""
+    run.killed_for = f"{why}, and more than twice that"
+    log.error("killing %s: %s", run, run.killed_for)
+    await run.session.kill()
 
 
 def _now_s() -> float:

@@ -53,7 +53,8 @@ class Run:
     """`name` is unique in its release. `log` is the file that the run writes its output to, and
     `last_lines` reads it; raises OSError. `on_end` is told once how the run has ended.
 
-    `upstream` is set once it is healthy, and only for a run that visitors reach.
+    `upstream` is set once it is healthy, and only for a run that visitors reach. `killed_for` says why the daemon has
+    killed it, although it is to be started again.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Run:
         self.last_lines = last_lines
         self.listeners = listeners or Listeners(session)
         self.started_s = time.monotonic()
+        self.killed_for = ""
         self._store = store
         self._on_end = on_end
 
@@ -96,6 +98,8 @@ class Run:
     def how_ended(self, code: int) -> str:
         """In words. `code` is the exit code of its leader. To be asked before it is stopped."""
         how, kills = describe_exit(code), self.session.oom_kills()
+        if self.killed_for:
+            how += f": {self.killed_for}"
         if kills:
             how += f"; the kernel killed {kills} of its processes, as the run took twice memory_max_mb"
         return how
