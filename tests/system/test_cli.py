@@ -246,9 +246,20 @@ def test_json_is_one_document_on_every_path(site: Site) -> None:
         assert json.loads(got)
 
 
+def test_another_program_that_answers_in_json_on_the_port(site: Site) -> None:
+    commands = (["status"], ["deploy"], ["history"], ["show"], ["run", "true"], ["notify", "test"])
+    site.commit("v1")
+    with daemon_that_says(site, *['{"detail": "Not Found"}'] * len(commands)):
+        refused = [site.run(*command) for command in commands]
+
+    assert {done.returncode for done in refused} == {1}
+    assert all("is not slot-machine" in done.stderr for done in refused)
+
+
 def test_reload_that_is_followed_by_another(site: Site) -> None:
     """It refuses what comes meanwhile, and cuts off whoever waits to hear of the first."""
-    with daemon_that_says(site, '{"reloads": 0}', RELOADING, '{"success": true}', "", '{"reloads": 2}'):
+    before = '{"live_slot": "", "reloads": 0}'
+    with daemon_that_says(site, before, RELOADING, '{"success": true}', "", before.replace("0", "2")):
         done = site.run("reload")
 
     assert (done.returncode, done.stdout) == (0, "reloaded\n"), done.stderr

@@ -130,7 +130,8 @@ def test_reply_of_any_text(site: Site) -> None:
     refusal = f'{{"success": false, "error": {said}, "stage": {said}, "hint": {said}, "warnings": [{said}]}}'
     events = f'{{"event": "%s", "stage": "\\u001b[2J", "message": {said}, "seconds": 1}}\n'
     told = "".join(events % event for event in ("started", "output", "finished", "failed"))
-    with daemon_that_says(site, f'{{"live_commit": {said}, "unhealthy_reason": {said}}}', *[told + refusal] * 3):
+    status = f'{{"live_slot": "", "live_commit": {said}, "unhealthy_reason": {said}}}'
+    with daemon_that_says(site, status, *[told + refusal] * 3):
         for command in ("status", "deploy", "rollback", "cancel"):
             site.commit(command)
             _, got = on_terminal(site.orchestrator.binary, command, cwd=site.repo)

@@ -68,28 +68,28 @@ class Client:
         return self._data
 
     def status(self) -> Json:
-        *_, last = self._call("GET", "/status")
+        *_, last = self._call("GET", "/status", has="live_slot")
         return last
 
     def history(self, limit: int, *, jobs: bool) -> Json:
         """`entries` has the latest first."""
-        *_, last = self._call("GET", f"/history?limit={limit}{'' if jobs else '&jobs=false'}")
+        *_, last = self._call("GET", f"/history?limit={limit}{'' if jobs else '&jobs=false'}", has="entries")
         return last
 
     def attempt(self, attempt_id: int | None) -> Json:
         """With its output; None is the last one that is no job and no crash."""
-        *_, last = self._call("GET", f"/history/{'last' if attempt_id is None else attempt_id}")
+        *_, last = self._call("GET", f"/history/{'last' if attempt_id is None else attempt_id}", has="kind")
         return last
 
     def stats(self, since: str) -> Json:
         """`since` is what `core.moments` understands."""
         from urllib.parse import quote
 
-        *_, last = self._call("GET", f"/stats?since={quote(since)}")
+        *_, last = self._call("GET", f"/stats?since={quote(since)}", has="counted")
         return last
 
     def top(self) -> Json:
-        *_, last = self._call("GET", "/top")
+        *_, last = self._call("GET", "/top", has="live_slot")
         return last
 
     def deploy(
@@ -140,7 +140,8 @@ class Client:
         *_, last = self._call("GET", "/env_file")
         return last
 
-    def _call(self, method: str, path: str, body: Json | None = None) -> Iterator[Json]:
+    def _call(self, method: str, path: str, body: Json | None = None, has: str = "success") -> Iterator[Json]:
+        """`has` is a field of every reply. Another program may answer at the port, and in JSON as well."""
         payload = json.dumps(body).encode() if body is not None else b""
         head = (
             f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: slot-machine/{__version__}\r\n{self._meant()}"
@@ -150,7 +151,7 @@ class Client:
             answer_s = ANSWER_S if method == "GET" and self._answer_s is None else self._answer_s
             for tries_left in reversed(range(MOST_TRIES)):
                 try:
-                    yield from self._try(head.encode() + payload, answer_s)
+                    yield from self._try(head.encode() + payload, has, answer_s)
                     return
                 except NothingBegun:
                     pass
@@ -165,14 +166,14 @@ class Client:
         except ValueError as error:
             raise self._unreachable(f"what answers there is not slot-machine ({error})") from None
 
-    def _try(self, request: bytes, answer_s: float | None) -> Iterator[Json]:
+    def _try(self, request: bytes, has: str, answer_s: float | None) -> Iterator[Json]:
         with self._connected() as connection:
             connection.settimeout(answer_s)
             self.daemon_uid = _listener(connection) if connection.family == socket.AF_UNIX else None
             connection.sendall(request)
             with connection.makefile("rb") as reply:
                 _check_final(reply)
-                yield from _lines(reply)
+                yield from _lines(reply, has)
 
     def _meant(self) -> str:
         """Which app is meant: over TCP, the daemon of another one refuses."""
@@ -293,7 +294,7 @@ def _check_final(reply: Iterator[bytes]) -> None:
         raise NothingBegun
 
 
-def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
+def _lines(reply: Iterator[bytes], has: str) -> Iterator[Json]:
     """Yields the JSON objects of the body. Raises ConnectionResetError if the body ends before the reply."""
     answered = False
     for line in reply:
@@ -303,6 +304,8 @@ def _lines(reply: Iterator[bytes]) -> Iterator[Json]:
         if not isinstance(value, dict):
             raise ValueError("no JSON object")  # noqa: TRY004 - what came is wrong, not what was passed
         answered = "event" not in value
+        if answered and not value.keys() & {has, "success"}:
+            raise ValueError(f"no field {has!r}")
         yield value
     if not answered:
         raise ConnectionResetError("the daemon ended before it replied")
