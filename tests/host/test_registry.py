@@ -111,6 +111,13 @@ def test_entry_names_a_configuration(folder: Path) -> None:
     assert registry.running() == []
 
 
+def test_name_stays_on_its_line(folder: Path) -> None:
+    registry.publish(entry("/a", "shop\nblog"))
+
+    assert file_of(folder)
+    assert registry.running() == []
+
+
 def test_no_path_that_another_user_wrote_hides_other_daemons(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

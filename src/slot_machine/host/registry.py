@@ -152,7 +152,7 @@ def _read(folder: int, name: str, uid: int) -> Entry | None:
         entry = msgspec.json.decode(text, type=Entry)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return entry if entry.uid == uid and name == _file_name(entry.data) else None
+    return entry if entry.uid == uid and entry.name.isprintable() and name == _file_name(entry.data) else None
 
 
 def _contents(folder: int, name: str, uid: int) -> bytes:
