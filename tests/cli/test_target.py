@@ -1,15 +1,19 @@
 """Which app a command is about."""
 
 import json
+import os
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from slot_machine.cli import app_option, daemons, main, target
 from slot_machine.core.errors import ConfigError
 from slot_machine.host import registry
+from slot_machine.host.process.proc import Identity
+from slot_machine.host.registry import Entry
 
 
 @pytest.fixture
@@ -54,6 +58,30 @@ def test_app_that_is_named_has_no_file_in_this_folder(folder: Path, monkeypatch:
     with pytest.raises(ConfigError, match="no running daemon is called blog") as refused:
         target.client()
     assert refused.value.hint == daemons.OTHERS
+
+
+def test_daemon_of_another_user_has_only_that_users_paths(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = str(folder / "slot-machine.json")
+    (folder / ".git").mkdir()
+    ours = Entry(
+        name="shop",
+        data="/elsewhere",
+        repo=str(folder),
+        files=(config,),
+        port=1,
+        api_port=2,
+        version="1",
+        uid=os.geteuid(),
+        process=Identity(1, 1, ""),
+    )
+    monkeypatch.setattr(registry, "running", lambda: [ours])
+    assert daemons.with_files("/data", config) == daemons.around(str(folder)) == ours
+
+    theirs = msgspec.structs.replace(ours, uid=os.geteuid() + 1)
+    monkeypatch.setattr(registry, "running", lambda: [theirs])
+    assert daemons.with_files("/data", config) is None
+    with pytest.raises(ConfigError, match="no running daemon has the repository"):
+        daemons.around(str(folder))
 
 
 @pytest.mark.parametrize(("text", "error"), [("[]", "is not a JSON object"), ('{"api_port": "x"}', "expected a port")])

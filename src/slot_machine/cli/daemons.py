@@ -36,7 +36,7 @@ def with_files(data: str, config: str) -> Entry | None:
     data = os.path.realpath(data)
     if found := [entry for entry in running if entry.data == data]:
         return found[0]
-    found = [entry for entry in running if config in entry.files]
+    found = [entry for entry in running if config in entry.files and _may_claim(entry, config)]
     return _only(found, f"several daemons have {config}") if found else None
 
 
@@ -45,16 +45,24 @@ def around(folder: str) -> Entry | None:
     running, folder = registry.running(), os.path.realpath(folder)
     if not running:
         return None
-    repositories = [entry.repo for entry in running if f"{folder}/".startswith(f"{entry.repo}/")]
-    if repositories:
+    mine = [entry for entry in running if f"{folder}/".startswith(f"{entry.repo}/") and _may_claim(entry, entry.repo)]
+    if repositories := [entry.repo for entry in mine]:
         nearest = max(repositories, key=len)
-        return _only([entry for entry in running if entry.repo == nearest], f"several daemons have {nearest}")
+        return _only([entry for entry in mine if entry.repo == nearest], f"several daemons have {nearest}")
     if top := _repository(folder):
         raise ConfigError(
             f"no running daemon has the repository {top}, so nothing was done{_listed(running)}",
             "start one here, go to the folder of the app's slot-machine.json, or name the app with -a",
         )
     return _only(running, "there is no slot-machine.json here, and several daemons run")
+
+
+def _may_claim(entry: Entry, path: str) -> bool:
+    """Root sees entries of all users, and any user can write into one that its daemon has the path of another user."""
+    try:
+        return entry.uid == os.geteuid() or os.stat(path).st_uid == entry.uid
+    except OSError:
+        return False
 
 
 def _only(found: Sequence[Entry], several: str) -> Entry:
