@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from spec.orchestrator import environment
@@ -209,6 +210,16 @@ def test_where_there_is_no_configuration_the_folder_of_one_is_asked_for(tmp_path
         with pytest.raises(Unreachable) as refused:
             Client(free_port(), data).status()
         assert refused.value.hint == hint
+
+
+def test_root_is_named_once_to_whoever_may_not_use_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> NoReturn:
+        raise PermissionError
+
+    monkeypatch.setattr("slot_machine.cli.client._connected_to", denied)
+    with pytest.raises(Unreachable) as refused:
+        Client(free_port(), "/").status()
+    assert refused.value.hint == "run this command as root"
 
 
 def test_daemon_that_is_gone_before_it_replies(site: Site) -> None:

@@ -225,7 +225,7 @@ class Client:
             user = _owner(self._data)
             return Unreachable(
                 f"{message}; and {self._data}/{SOCKET} is for {user} only, whose daemon it is",
-                f"run this command as {user}, or as root",
+                f"run this command as {user}{'' if user == 'root' else ', or as root'}",
             )
         found = locked_by(Path(self._data)) if self._data else None
         if not found:
