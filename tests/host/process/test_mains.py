@@ -76,6 +76,30 @@ def test_all_that_a_shell_waits_for_are_main_processes(start: Start) -> None:
     assert commands(mains(pid, signal.SIGTERM)) == ["sleep 601", "sleep 602"]
 
 
+@pytest.mark.parametrize("loop", [f"while :; do {SLEEP}; done", f"for i in 1 2\ndo\n{SLEEP}\ndone"])
+def test_shell_with_a_loop_is_told_before_what_it_waits_for(start: Start, loop: str) -> None:
+    pid = start("/bin/sh", "-c", loop, descendants=1)
+    (child,) = proc.children(pid)
+    assert mains(pid, signal.SIGTERM) == [pid, child]
+    assert mains(pid, signal.SIGTSTP) == [child], "a quiet signal would end or stop the shell"
+
+
+def test_loop_ends_at_its_stop_signal(tmp_path: Path) -> None:
+    async def story() -> bool:
+        session = Session.start(
+            ["/bin/sh", "-c", f"while :; do {SLEEP}; done"],
+            cwd=tmp_path,
+            env=dict(os.environ),
+            output=1,
+            owner=owner(tmp_path),
+        )
+        wait_until("it loops", lambda: len(session.members()) == 2)
+        session.ask(signal.SIGTERM)
+        return await session.end_within(10)
+
+    assert not asyncio.run(story()), "it took no SIGKILL"
+
+
 def test_shell_with_a_trap_handles_the_signal_itself(start: Start) -> None:
     pid = start("/bin/sh", "-c", f"trap 'exit 3' TERM; {SLEEP} & wait", descendants=1)
     assert mains(pid, signal.SIGTERM) == [pid]

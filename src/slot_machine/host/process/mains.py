@@ -2,6 +2,7 @@
 
 `/bin/sh -c "cd app && celery worker"` leaves a shell that waits for celery. A shell without a trap does not pass a
 signal on, so the shell's children are the main processes. `npm run` passes signals on only as far as its own shell.
+A shell that runs a loop is a main process together with its children: else it would begin the next round.
 """
 
 import re
@@ -15,21 +16,25 @@ SHELLS = {"sh", "dash", "bash", "ash", "busybox", "ksh", "mksh", "zsh"}
 RUNNER = re.compile(r"(?:npm|npx|yarn|pnpm)(?:-cli)?(?:\.c?js)?")
 """The name of a program that runs a script of package.json, which may be the first argument of node."""
 
+LOOP = re.compile(r"\b(?:while|until|for)\b.*\bdo\b", re.DOTALL)
+
+ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
+"""Stop signals, after which a loop is not to go on."""
+
 FOR_ITSELF = {signal.SIGINT, signal.SIGQUIT}
 """A shell may catch these though nobody set a trap."""
 
 
 def mains(leader: int, signum: signal.Signals) -> list[int]:
-    """The leader, or in place of a program that only waits, its children."""
+    """The leader, or in place of a program that only waits, its children. A shell comes before its children."""
     found, waiting = [], [leader]
     while waiting:
         pid = waiting.pop()
         only_waits = _is_runner(pid) or (_is_shell(pid) and not _has_trap(pid, signum))
         below = list(proc.children(pid)) if only_waits else []
-        if below:
-            waiting += below
-        else:
+        if not below or (signum in ENDING and _loops(pid)):
             found.append(pid)
+        waiting += below
     return found
 
 
@@ -38,6 +43,10 @@ def _is_shell(pid: int) -> bool:
         return Path(f"/proc/{pid}/exe").readlink().name in SHELLS
     except OSError:
         return False
+
+
+def _loops(pid: int) -> bool:
+    return _is_shell(pid) and LOOP.search(proc.command_line(pid)) is not None
 
 
 def _is_runner(pid: int) -> bool:

@@ -178,9 +178,8 @@ class Session:
         with contextlib.ExitStack() as stack:
             held = {pid: _pidfd_of(pid, stack) for pid in mains(self.pid, signum)}
             # Checked again: before its pidfd was opened, the kernel may have given the pid to another process.
-            for pid in held.keys() & mains(self.pid, signum) if self.exit_code is None else ():
-                pidfd = held[pid]
-                if pidfd is not None:
+            for pid in mains(self.pid, signum) if self.exit_code is None else ():
+                if (pidfd := held.get(pid)) is not None:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         signal.pidfd_send_signal(pidfd, signum)
 
