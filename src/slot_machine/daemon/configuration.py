@@ -20,7 +20,8 @@ def read(path: Path) -> bytes:
         where = f"in {path.parent.resolve()}" if path.name == FILE_NAME else f"at {path}"
         raise ConfigError(f"there is no {FILE_NAME} {where}", "run `slot-machine init` to write one") from None
     except OSError as error:
-        raise ConfigError(f"cannot read {path} ({FILE_NAME}): {error.strerror}") from None
+        hint = "run this command as a user who may read it"
+        raise ConfigError(f"cannot read {path} ({FILE_NAME}): {error.strerror}", hint) from None
 
 
 def changed(options: Options) -> list[str]:

@@ -82,6 +82,7 @@ def test_configuration_that_cannot_be_read_is_found_and_the_machine_is_examined(
     findings = examine.all_checks(lambda: start_options.read(())[0])
 
     assert (findings[0].check, findings[0].level) == ("config", "wrong")
+    assert findings[0].hint.startswith("correct it")
     assert "kernel" in {found.check for found in findings}
 
 

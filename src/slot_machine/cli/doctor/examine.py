@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from slot_machine.app.opening import Options
 from slot_machine.cli.client import Json
 from slot_machine.cli.doctor import app, machine, unit
-from slot_machine.cli.doctor.finding import Finding, Subject, note, ok, refused, wrong
+from slot_machine.cli.doctor.finding import AS_ANOTHER, Finding, Subject, note, ok, refused, wrong
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.daemon.lock import locked_by
 from slot_machine.host.user import account, rights
@@ -37,7 +37,7 @@ def all_checks(configuration: Callable[[], Options]) -> list[Finding]:
     try:
         options = configuration()
     except SlotMachineError as error:
-        findings = [refused("config", error)]
+        findings = [refused("config", error, "correct it, or name another file with -- --config FILE")]
         return findings + [found for check in WITHOUT_APP for found in check(None)]
     findings = [ok("config", f"{options.config_file} can be used")]
     try:
@@ -62,9 +62,7 @@ def _found(check: Check, subject: Subject) -> Iterator[Finding]:
     try:
         yield from check(subject)
     except (OSError, SlotMachineError) as error:
-        yield wrong(
-            check.__name__, f"this can't be checked: {error}", "run this command as the daemon's user, or as root"
-        )
+        yield wrong(check.__name__, f"this can't be checked: {error}", AS_ANOTHER)
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:

@@ -8,6 +8,8 @@ from slot_machine.core.errors import SlotMachineError
 from slot_machine.daemon.lock import Holder
 
 Level = Literal["ok", "note", "wrong"]
+
+AS_ANOTHER = "run this command as the daemon's user, or as root"
 """A note is about something that works, with less than it could."""
 
 
@@ -48,5 +50,6 @@ def wrong(check: str, text: str, hint: str) -> Finding:
     return Finding(check, "wrong", text, hint)
 
 
-def refused(check: str, error: SlotMachineError) -> Finding:
-    return wrong(check, str(error), error.hint or "run this command as the daemon's user, or as root")
+def refused(check: str, error: SlotMachineError, hint: str = AS_ANOTHER) -> Finding:
+    """`hint` is for an error that has none."""
+    return wrong(check, str(error), error.hint or hint)
