@@ -103,8 +103,19 @@ class Client:
         ref: str = "",
         wait: bool = False,
     ) -> Iterator[Json]:
-        """Yields the progress; the last item is the reply. `ref` is the branch or tag that `commit` was found by."""
-        wishes: Json = {"commit": commit, "setup": setup, "if_changed": if_changed, "ref": ref, "wait": wait}
+        """Yields the progress; the last item is the reply. `ref` is the branch or tag that `commit` was found by.
+
+        A very long one is cut: it is for the history only.
+        """
+        from slot_machine.core.origin import LONGEST_NAME
+
+        wishes: Json = {
+            "commit": commit,
+            "setup": setup,
+            "if_changed": if_changed,
+            "ref": ref[:LONGEST_NAME],
+            "wait": wait,
+        }
         return self._call("POST", "/deploy", wishes | _asked(by, message))
 
     def rollback(self, to: str = "", *, by: str = "", message: str = "") -> Iterator[Json]:

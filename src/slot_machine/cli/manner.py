@@ -8,11 +8,31 @@ import click
 
 from slot_machine.cli import progress, render
 from slot_machine.cli.client import Json
+from slot_machine.core.origin import LONGEST_MESSAGE, LONGEST_NAME
 from slot_machine.host import printing
 
+
+class Short(click.ParamType[str]):
+    """A text of at most so many characters, because the history has no room for more."""
+
+    name = "text"
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if len(value) > self._most:
+            self.fail(f"it has {len(value)} characters, and may have {self._most}", param, ctx)
+        return value
+
+
+NAME, MESSAGE = Short(LONGEST_NAME), Short(LONGEST_MESSAGE)
+
 OPTIONS = (
-    click.Option(["--by"], default="", metavar="NAME", help="Who asks, for the history. Default: the current user."),
-    click.Option(["-m", "--message"], default="", metavar="TEXT", help="Why, for the history."),
+    click.Option(
+        ["--by"], type=NAME, default="", metavar="NAME", help="Who asks, for the history. Default: the current user."
+    ),
+    click.Option(["-m", "--message"], type=MESSAGE, default="", metavar="TEXT", help="Why, for the history."),
     click.Option(["--json", "as_json"], is_flag=True, help="Print the outcome as one JSON object."),
     click.Option(["--stream"], is_flag=True, help="With --json: print each event as a line, and then the outcome."),
     click.Option(["-q", "--quiet"], is_flag=True, help="Show no progress."),

@@ -7,6 +7,9 @@ NO_NAME = re.compile(r"(HEAD|@)([~^@{].*)?|.*[~^:{].*|-.*|", re.DOTALL)
 """What git resolves to a commit, but is no branch or tag."""
 
 LONGEST_SUBJECT = 200
+LONGEST_NAME = 200
+"""Of who asks, and of a branch or tag, in the history."""
+LONGEST_MESSAGE = 2000
 
 
 class Origin(NamedTuple):

@@ -5,12 +5,12 @@ from typing import Annotated
 import msgspec
 
 from slot_machine.core.errors import Nested
-from slot_machine.core.origin import Origin
+from slot_machine.core.origin import LONGEST_MESSAGE, LONGEST_NAME, Origin
 from slot_machine.daemon.connection import Request
 from slot_machine.daemon.guard import Guard
 
-ShortText = Annotated[str, msgspec.Meta(max_length=200)]
-Text = Annotated[str, msgspec.Meta(max_length=2000)]
+ShortText = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
+Text = Annotated[str, msgspec.Meta(max_length=LONGEST_MESSAGE)]
 
 
 class Inside(msgspec.Struct):
