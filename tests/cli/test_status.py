@@ -192,3 +192,12 @@ def test_time_of_maintenance_and_number_of_restarts_are_in_words() -> None:
 
     assert "maintenance   begun 5 minutes ago: Back at ten." in shown
     assert "processes     worker 1 unsteady, started again once: exit code 9" in shown
+
+
+def test_lines_fit_however_long_the_names_are() -> None:
+    wide = "漢字" * 60
+    hostile = {"live_author": f"\x1b[8m{wide}", "live_ref": f"feat/{wide}"}
+
+    shown = status.lines(LIVE | hostile | {"last_attempt": ATTEMPT | {"who": f"\u202e{wide}"}})
+
+    assert max(map(words.width, "\n".join(shown).split("\n"))) <= 80

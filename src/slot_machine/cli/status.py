@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HEALTHY, UNHEALTHY = 0, 3
 WATCH_S = 2.0
+LONGEST_NAME = 40
+"""In columns. `show` and `--json` have the whole of it."""
 CLEAR = "\x1b[H\x1b[2J"
 """Cursor to the upper left corner, erase the screen (ECMA-48)."""
 
@@ -91,6 +93,10 @@ def lines(status: Json) -> "list[str]":
     return [words.row(name, part) for name, part in found if part]
 
 
+def _name(values: Json, field: str) -> str:
+    return words.cut(text(values, field), LONGEST_NAME)
+
+
 def _app(status: Json) -> "list[str]":
     name, daemon = text(status, "name"), f"slot-machine {text(status, 'version')}"
     return [f"{name or 'app'} on port {text(status, 'port')}, {text(status, 'traffic')}, {daemon}"]
@@ -100,8 +106,8 @@ def _live(status: Json) -> "list[str]":
     if not text(status, "live_commit"):
         return ["nothing; `slot-machine deploy` makes a commit live"]
     width = words.columns() - words.LABEL
-    by = f"by {text(status, 'live_author')}" if text(status, "live_author") else ""
-    ref = text(status, "live_ref")
+    author, ref = _name(status, "live_author"), _name(status, "live_ref")
+    by = f"by {author}" if author else ""
     details = [by, ago(text(status, "live_committed_at")), f"asked for as {ref}" if ref else ""]
     return [words.cut(commit(status, "live_"), width), *filter(None, [", ".join(filter(None, details))])]
 
@@ -168,7 +174,7 @@ def attempt(entry: Json) -> str:
     """A sentence about an entry of the history."""
     result, stage = text(entry, "result"), text(entry, "stage")
     what = f"{text(entry, 'kind')} of {text(entry, 'commit')[:8] or '...'}"
-    by = f" by {text(entry, 'who')}" if text(entry, "who") else ""
+    by = f" by {_name(entry, 'who')}" if text(entry, "who") else ""
     if result == "running":
         return f"{what}{by} runs, in stage {stage or '...'}, for {span(words.age_s(text(entry, 'started_at')))}"
     took = f"{'in' if result == 'succeeded' else 'after'} {span(number(entry, 'seconds'))}"
