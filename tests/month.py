@@ -22,9 +22,17 @@ COLUMNS = 80
 VISITORS = (("GET", "/slow", True), ("GET", "/slow", False), ("POST", "/slow", False))
 """They ask all day, and some request is in flight at each moment."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
-FIT = ("status", "history", "show", "list", "ls")
+FIT = ("status", "history", "show", "list", "stats", "top")
 """What these commands print fits the terminal."""
-READERS: tuple[tuple[str, ...], ...] = (("status",), ("history",), ("show",), ("list",), ("logs", "-n", "50"))
+READERS: tuple[tuple[str, ...], ...] = (
+    ("status",),
+    ("history",),
+    ("show",),
+    ("list",),
+    ("logs", "-n", "50"),
+    ("stats",),
+    ("top", "--once", "--interval", "0.2"),
+)
 JSON_READERS = (
     ("status",),
     ("history",),
