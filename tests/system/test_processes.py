@@ -266,7 +266,7 @@ def test_status_and_metrics_tell_of_each_process(own_file: Site) -> None:
 
     words = " ".join(site.run("status").stdout.split())
     assert re.search(r" processes worker 1 running, pid \d+, [\d.]+ MB ", words)
-    assert re.search(r" crashing 1 (backing off|crash loop), started again \d times: exit code 3 ", words)
+    assert re.search(r" crashing 1 (backing off|crash loop), started again (once|\d times): exit code 3 ", words)
     pattern = r"worker 1 of [0-9a-f]{8} in slot a stopping for [\d.]+ s, pid \d+, [\d.]+ MB"
     assert re.search(f" retiring {pattern} ", words)
     assert metric(site, 'side_runs{name="worker"}') == 1
