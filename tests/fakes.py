@@ -168,6 +168,10 @@ class Launcher:
         """To the next probes; then it is healthy."""
         self.hangs = False
         """No probe is answered."""
+        self.pages: dict[tuple[str, str], Answer | Exception] = {}
+        """What a version, by its commit's letter, answers to a path; else it is healthy."""
+        self.page_s = 0.0
+        self.asked: list[tuple[str, str, bool]] = []
         self.taken: StageFailed | None = None
         """Another program listens in the app's place."""
         self.doubts: list[str] = []
@@ -244,6 +248,15 @@ class Launcher:
         answer = self.answers.pop(0) if self.answers else HEALTHY
         if isinstance(answer, Exception):
             raise answer
+        return answer
+
+    async def ask(self, release: Release, path: str, _limit_s: float, *, candidate: bool) -> Answer:
+        await self._faults.step(f"ask {release.version.commit[0]} for {path}")
+        self.asked.append((release.version.commit[0], path, candidate))
+        answer = self.pages.get((release.version.commit[0], path), HEALTHY)
+        if isinstance(answer, Exception):
+            raise answer
+        await asyncio.sleep(self.page_s)
         return answer
 
     def left_running(self) -> list[Release]:

@@ -179,6 +179,11 @@ async def deploy_with_all_commands(machine: Machine) -> Outcome:
     return await deploy(machine, "b")
 
 
+async def rehearsed_deploy(machine: Machine) -> Outcome:
+    machine.launcher.pages = {("b", "/missing"): Answer(404, "404")}
+    return await deploy(machine, "b")
+
+
 async def rollback_with_all_commands(machine: Machine) -> Outcome:
     return await rollback(machine)
 
@@ -256,6 +261,7 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "first deploy": (nothing, first_deploy),
     "second deploy": (a_is_live, second_deploy),
     "deploy with all commands": (a_is_live, deploy_with_all_commands),
+    "rehearsed deploy": (a_is_live, rehearsed_deploy),
     "rollback with all commands": (b_is_live, rollback_with_all_commands),
     "deploy that fails": (a_is_live, failed_deploy),
     "rollback": (b_is_live, rollback),
@@ -288,6 +294,7 @@ STORIES: dict[str, tuple[Story, Story]] = {
 def config_of(tell: Story, strategy: str) -> dict[str, object]:
     probes = WITH_PROBES if tell is restart_of_a_hung_app else WITHOUT_PROBES
     commands = ALL_COMMANDS if tell in (deploy_with_all_commands, rollback_with_all_commands) else {}
+    commands = {"rehearse": ["/", "/missing"]} if tell is rehearsed_deploy else commands
     config = probes | commands | {"strategy": strategy, "spare_tree": tell is not deploy_without_a_spare_tree}
     return config | ({"processes": SIDE_RUNS} if "side_run" in tell.__name__ else {})
 

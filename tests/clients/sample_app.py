@@ -31,6 +31,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if (trusts := BEHAVIOUR.get("forces_https")) and self.headers.get("X-Forwarded-Proto") != trusts:
             self.reply(301, "over HTTPS", location=f"https://{host}{self.path}")
             return
+        if self.path in BEHAVIOUR.get("broken", []):
+            print(f"no template for {self.path}, asked with {self.headers.get('Slot-Machine-Rehearsal')}", flush=True)
+            self.reply(500, "broken")
+            return
         match self.path:
             case "/healthz":
                 if BEHAVIOUR.get("talks"):

@@ -32,7 +32,8 @@ def test_nothing_switches_that_was_not_healthy() -> None:
         (phase, event) for phase, events in TABLE.items() for event, to in events.items() if to is Phase.SWITCH
     ]
 
-    assert into_switch == [(Phase.HEALTH, Event.HEALTHY)]
+    assert into_switch == [(Phase.HEALTH, Event.HEALTHY), (Phase.REHEARSE, Event.HEALTHY)]
+    assert [phase for phase, events in TABLE.items() if Phase.REHEARSE in events.values()] == [Phase.HEALTH]
 
 
 def test_once_switched_a_deploy_cannot_fail() -> None:
@@ -46,7 +47,7 @@ def test_cancel_is_possible_up_to_the_health_check() -> None:
 
 
 def test_stages_have_their_public_names() -> None:
-    assert [phase.stage for phase in Phase][1:10] == [
+    assert [phase.stage for phase in Phase][1:11] == [
         "resolve",
         "checkout",
         "setup",
@@ -55,6 +56,7 @@ def test_stages_have_their_public_names() -> None:
         "drain",
         "start",
         "health",
+        "rehearse",
         "switch",
     ]
 

@@ -17,6 +17,7 @@ from slot_machine.app.operations import Operations
 from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.recovery import Recovery
+from slot_machine.app.rehearsal import Rehearsal
 from slot_machine.app.release import describe
 from slot_machine.app.retirement import retire
 from slot_machine.app.rollout import Rollout
@@ -96,6 +97,7 @@ class Deployer:
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin
         self.rollout = Rollout(store, slots, launcher, mode, supervisor)
+        self._rehearsal = Rehearsal(launcher, supervisor)
         self._placing = Placing(store, slots, preflight, spare_tree)
         self._targets = Targets(store, worktrees, configurations)
         self._already_live = AlreadyLive(store, worktrees, configurations, launcher, supervisor)
@@ -305,6 +307,7 @@ class Deployer:
         before = self.state
         live = before.live
         candidate = await self.rollout.bring_up(attempt, event, version, live)
+        await self._rehearsal.run(attempt, candidate)
         old = await self.rollout.promote(attempt, candidate)
         attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
         if old:

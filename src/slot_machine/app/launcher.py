@@ -43,6 +43,10 @@ CANDIDATE_GRACE_S = 1.0
 SHORTEST_LIMIT_S = 1.0
 """A health check of the live app may take at least this long, even if the interval between two is shorter."""
 
+REHEARSAL = (("Slot-Machine-Rehearsal", "1"),)
+"""By this field an app can tell that no visitor asks."""
+MOST_OF_A_PAGE = 1_000_000
+
 log = logging.getLogger(__name__)
 
 
@@ -123,6 +127,15 @@ class Launcher:
         address = release.upstream.addresses[INTERNAL]
         limit_s = min(max(self._config.health_interval_s, SHORTEST_LIMIT_S), health.PROBE_TIMEOUT_S)
         return await probe.ask_once(address.host, _question(release.version, address.port), limit_s)
+
+    async def ask(self, release: Release, path: str, limit_s: float, *, candidate: bool) -> Answer:
+        """For a page of a release that has been healthy, as its visitors would. Raises OSError as `probe` does."""
+        assert release.upstream is not None
+        address = release.upstream.addresses[PUBLIC]
+        tos = self._mode.candidate_tos if candidate else 0
+        host = release.version.config.health_host
+        question = Probe(address.port, path, host_field=host, tos=tos, fields=REHEARSAL, most_body=MOST_OF_A_PAGE)
+        return await probe.ask_once(address.host, question, limit_s)
 
     def env_file_digest(self) -> str:
         """Changes when its variables do. Differs from every other one if the file is bad."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slot_machine.app import rehearsal
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.clock import now
 from slot_machine.app.failures import in_words, log_failure
@@ -134,7 +135,8 @@ class Rollout:
 
 def longest_hold_s(old: Version, new: Version) -> float:
     """Enough for the old version to drain, the new one to fail, and the old one to come back."""
-    return old.config.drain_timeout_s + new.config.health_timeout_s + old.config.health_timeout_s + HOLD_MARGIN_S
+    start_s = new.config.health_timeout_s + rehearsal.longest_s(new)
+    return old.config.drain_timeout_s + start_s + old.config.health_timeout_s + HOLD_MARGIN_S
 
 
 def _retired_in_words(retired: Retired, budget_s: float) -> str:

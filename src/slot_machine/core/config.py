@@ -20,6 +20,7 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}\Z")]
 """Of a process or a job: it is part of the names of files and metrics."""
 Megabytes = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 CpuWeight = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+PagePath = Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")]
 EventName = Literal[
     "deploy_started",
     "deploy_succeeded",
@@ -139,6 +140,13 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
         Doc("`Host` field of health checks, for apps that answer certain hosts only", default="the address and port"),
     ] = ""
     health_timeout_ms: Annotated[TimeLimit, Doc("time that a new version has to become healthy")] = 10_000
+    rehearse: Annotated[
+        Annotated[tuple[PagePath, ...], msgspec.Meta(max_length=50)],
+        Doc(
+            "paths that a deploy asks the new version for, before the switch. See [Rehearsal](deploys.md#rehearsal)",
+            default="none",
+        ),
+    ] = ()
     drain_timeout_ms: Annotated[Millis, Doc("time from the switch to SIGKILL for the old version")] = 5_000
     strategy: Annotated[
         Literal["overlap", "replace"],

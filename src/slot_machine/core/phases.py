@@ -18,6 +18,8 @@ class Phase(StrEnum):
     """The old version stops before the new one starts: `strategy: replace`, and `--no-proxy` without a handover."""
     START = "start"
     HEALTH = "health"
+    REHEARSE = "rehearse"
+    """The candidate is asked for pages. Only a deploy whose version has `rehearse` comes here."""
     SWITCH = "switch"
     DRAIN = "drain"
     RESTORE = "restore"
@@ -56,6 +58,7 @@ class Event(StrEnum):
     ALONE = "must run alone"
     OLD_STOPPED = "old one stopped"
     STARTED = "started"
+    REHEARSE = "rehearse"
     HEALTHY = "healthy"
     SWITCHED = "switched"
     DRAINED = "drained"
@@ -126,8 +129,15 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
         Event.ABANDON: Phase.INTERRUPTED,
     },
     Phase.HEALTH: {
+        Event.REHEARSE: Phase.REHEARSE,
         Event.HEALTHY: Phase.SWITCH,
         Event.ALONE: Phase.MAKE_WAY,
+        Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
+    Phase.REHEARSE: {
+        Event.HEALTHY: Phase.SWITCH,
         Event.FAIL: Phase.RESTORE,
         Event.CANCEL: Phase.CANCELLING,
         Event.ABANDON: Phase.INTERRUPTED,

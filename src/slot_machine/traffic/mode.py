@@ -43,6 +43,8 @@ class Mode(ABC):
 
     name: str
     """`proxy` or `no-proxy`, as `status` says it."""
+    candidate_tos = 0
+    """Type of service (ip(7)) of connections that reach a candidate, not the live version."""
 
     def __init__(self, config: DaemonConfig, data: Path, traffic: Traffic) -> None:
         self.traffic = traffic

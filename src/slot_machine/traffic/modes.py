@@ -102,6 +102,7 @@ class NoProxy(Mode):
     """`--no-proxy`: all versions listen on the app's own port. The handover moves connections between them."""
 
     name = "no-proxy"
+    candidate_tos = HEALTH_CHECK_TOS
 
     def __init__(self, config: DaemonConfig, data: Path, handover: Handover) -> None:
         super().__init__(config, data, handover)
@@ -170,7 +171,7 @@ class NoProxy(Mode):
     def start_beside(self, run_id: int) -> Start:
         return replace(
             self._start(run_id),
-            tos=HEALTH_CHECK_TOS,
+            tos=self.candidate_tos,
             reachable=lambda: self._handover.listens(run_id),
             explain_failure=lambda: self._handover.explain_failure(run_id),
         )

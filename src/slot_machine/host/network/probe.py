@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ import h11
 MOST_BYTES = 65_536
 """What is read of a reply at most. It must hold the status line and all header fields."""
 FIRST_BYTES = b"HTTP/"
+LONGEST_READ_S = 1.0
+"""Of a body."""
 LONGEST_REASON = 200
 """Of what h11 says of a reply, which quotes a line of it in full, and of the address that a redirect leads to."""
 
@@ -59,6 +62,10 @@ class Probe(NamedTuple):
     """Awaited before the first question."""
     tos: int = 0
     """The type of service of the connections (ip(7)). It steers them where two versions listen on one port."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """More fields of the question."""
+    most_body: int = 0
+    """So many bytes of the answer's body are read, because some apps log an error if their client leaves earlier."""
 
     @property
     def expected(self) -> str:
@@ -102,7 +109,8 @@ async def _asked(host: str, probe: Probe, scheme: str) -> Answer:
     """Raises NotConnected, OSError, RemoteProtocolError."""
     authority = probe.host_field or (f"[{host}]:{probe.port}" if ":" in host else f"{host}:{probe.port}")
     with await _connected(host, probe) as connection:
-        reply = await _exchanged(connection, probe.endpoint, authority, scheme)
+        reply = await _exchanged(connection, probe, authority, scheme)
+        await _read_body(connection, probe.most_body)
     return _judged(reply, probe.statuses, authority, scheme)
 
 
@@ -150,14 +158,23 @@ async def _connected(host: str, probe: Probe) -> socket.socket:
     return connection
 
 
-async def _exchanged(connection: socket.socket, endpoint: str, authority: str, scheme: str) -> h11.Response:
+async def _read_body(connection: socket.socket, most_bytes: int) -> None:
+    """Whatever comes of it: the status is known."""
+    with suppress(OSError):
+        async with asyncio.timeout(LONGEST_READ_S):
+            while most_bytes > 0:
+                data = await asyncio.get_running_loop().sock_recv(connection, MOST_BYTES)
+                most_bytes -= len(data) or most_bytes
+
+
+async def _exchanged(connection: socket.socket, probe: Probe, authority: str, scheme: str) -> h11.Response:
     """Sends the question and reads the head of the final reply. Raises OSError, RemoteProtocolError."""
     loop = asyncio.get_running_loop()
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_BYTES)
-    headers = [("Host", authority), ("Accept", "*/*"), ("Connection", "close")]
+    headers = [("Host", authority), ("Accept", "*/*"), ("Connection", "close"), *probe.fields]
     if scheme == HTTPS:
         headers.append(("X-Forwarded-Proto", HTTPS))
-    target = endpoint.partition("#")[0]
+    target = probe.endpoint.partition("#")[0]
     question = h11.Request(method="GET", target=target, headers=headers)
     await loop.sock_sendall(connection, (http.send(question) or b"") + (http.send(h11.EndOfMessage()) or b""))
     room = MOST_BYTES

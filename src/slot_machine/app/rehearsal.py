@@ -1,0 +1,137 @@
+"""Asks a candidate for pages before it gets visitors, and compares its answers with those of the live version."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.failures import going_on
+from slot_machine.app.release import Release
+from slot_machine.app.seams import Starter
+from slot_machine.app.supervisor import Supervisor
+from slot_machine.core.errors import StageFailed
+from slot_machine.core.model import Version
+from slot_machine.core.phases import Event, Phase
+from slot_machine.host.network.probe import Answer
+
+TOTAL_S = 30.0
+"""After this time, no further path is asked for."""
+ANSWER_S = 10.0
+"""Each answer takes as long at most."""
+AT_ONCE = 4
+MOST_NAMED = 5
+
+DECLINE = "the requests have the field Slot-Machine-Rehearsal: 1, by which the app can tell them from visitors'"
+
+
+class Compared(NamedTuple):
+    """The answers to one path. `live` is None if no live version runs, or if it need not be asked."""
+
+    path: str
+    candidate: Answer
+    live: Answer | None
+
+    @property
+    def is_worse(self) -> bool:
+        return _failed(self.candidate) and (self.live is None or _served(self.live))
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a person should look at it. A path that neither version has is no news."""
+        return _failed(self.candidate) or not self.live or _served(self.live)
+
+    def __str__(self) -> str:
+        """Such as `/pricing was answered 500, and 200 by the live version`."""
+        live = f", and {self.live.words} by the live version" if self.live else ""
+        return f"{self.path} was answered {self.candidate.words}{live}"
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    _launcher: Starter
+    _supervisor: Supervisor
+
+    async def run(self, attempt: RunningAttempt, candidate: Release) -> None:
+        """Only for a deploy whose version has paths to ask for. Raises StageFailed; then the candidate has ended."""
+        paths = candidate.version.config.rehearse
+        if attempt.record.kind != "deploy" or not paths:
+            return
+        try:
+            attempt.on(Event.REHEARSE, f"asks for {', '.join(paths)}")
+            found = await self._ask_for_all(candidate, paths)
+            if not candidate.running:
+                raise self._failure(candidate, "the app ended while it was asked for its pages")
+            if worse := [compared for compared in found if compared.is_worse]:
+                raise self._failure(candidate, _in_words(worse))
+            _tell(attempt, found, len(paths))
+        except BaseException:
+            await candidate.stop(candidate.version.config.drain_timeout_s / 2)
+            raise
+
+    async def _ask_for_all(self, candidate: Release, paths: Sequence[str]) -> list[Compared]:
+        """A few at once; those that there was time for. Raises StageFailed."""
+        live = self._supervisor.release if self._supervisor.running else None
+        left, found = iter(paths), list[Compared]()
+        tasks = [asyncio.create_task(self._ask_for(left, candidate, live, found)) for _ in range(AT_ONCE)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return sorted(found, key=lambda compared: paths.index(compared.path))
+
+    async def _ask_for(
+        self, left: Iterator[str], candidate: Release, live: Release | None, found: list[Compared]
+    ) -> None:
+        """The live version is asked only for what the candidate does not serve: it has visitors to answer."""
+        now = asyncio.get_running_loop().time
+        ends_s = now() + TOTAL_S
+        for path in left:
+            answer = await self._answer(candidate, path, candidate=True)
+            other = await self._answer(live, path, candidate=False) if live and not _served(answer) else None
+            found.append(Compared(path, answer, other))
+            if now() >= ends_s:
+                return
+
+    async def _answer(self, release: Release, path: str, *, candidate: bool) -> Answer:
+        try:
+            return await self._launcher.ask(release, path, ANSWER_S, candidate=candidate)
+        except OSError as error:
+            raise StageFailed(Phase.REHEARSE, f"cannot ask for {path}: {error}") from error
+
+    def _failure(self, candidate: Release, message: str) -> StageFailed:
+        output: tuple[str, ...] = ()
+        with going_on("cannot read what the app printed"):
+            output = candidate.web.last_lines()
+        return StageFailed(Phase.REHEARSE, message, output, f"its output is in {candidate.web.log}; {DECLINE}")
+
+
+def longest_s(version: Version) -> float:
+    """How long a rehearsal takes at most while no live version runs."""
+    return TOTAL_S + ANSWER_S if version.config.rehearse else 0.0
+
+
+def _tell(attempt: RunningAttempt, found: Sequence[Compared], number: int) -> None:
+    for compared in found:
+        if not _served(compared.candidate):
+            say = attempt.warn if compared.is_doubtful else attempt.output
+            say(str(compared))
+    if number > len(found):
+        attempt.warn(f"{number - len(found)} of {number} paths were not asked for, as {TOTAL_S:g} s were over")
+    attempt.summarize(f"{len(found)} paths, none is worse than before")
+
+
+def _in_words(worse: Sequence[Compared]) -> str:
+    named = "; ".join(map(str, worse[:MOST_NAMED]))
+    return f"{named}; and {len(worse) - MOST_NAMED} more" if len(worse) > MOST_NAMED else named
+
+
+def _served(answer: Answer) -> bool:
+    return 200 <= answer.status < 400
+
+
+def _failed(answer: Answer) -> bool:
+    """Whether it says that the app has a defect, or none came. Everything else may be what the app means."""
+    return answer.status == 0 or answer.status >= 500
