@@ -97,6 +97,7 @@ def observe(
     seconds: float,
     bytes_in: int,
     bytes_out: int,
+    anonymous: bool = False,  # noqa: ARG001
 ) -> None:
     """As `Observer.observe`, without paths."""
     totals = self.totals

@@ -7,6 +7,7 @@ from spec.waiting import wait_until
 from slot_machine.core.minutes import NOT_FOUND, OTHER, Minute, Tally
 from slot_machine.core.upstream import CUT, Totals
 from slot_machine.host.network.control_socket import LONGEST_LINE_BYTES
+from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.observer import MOST_CACHED, MOST_MINUTES, MOST_PATHS, Observer, Observers
 from slot_machine.proxy.paths import MOST_SHOWN, in_words, pattern
 from slot_machine.proxy.remote import decode
@@ -55,6 +56,36 @@ def test_errors_are_those_of_the_app_and_a_query_is_no_part_of_a_path() -> None:
     observer.cut_short(b"/a")
 
     assert tallies(observer) == {"/a": (5, 3)}
+
+
+def test_anonymous_requests_that_were_served_are_counted_beside_the_others() -> None:
+    observer = Observer()
+    for status, anonymous in ((200, True), (302, True), (200, False), (404, True), (503, True), (CUT, True)):
+        observer.observe(b"/a", status, 0.01, 0, 0, anonymous)
+
+    assert observer.take()["/a"].anonymous == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "anonymous"),
+    [
+        ("GET /a", "", True),
+        ("GET http://shop/a", "", True),
+        ("GET /a", "Cookie: a=b\r\n", False),
+        ("GET /a", "cookie:  a=b\r\n", False),
+        ("GET /a", "Authorization: Basic YTpi\r\n", False),
+        ("GET /a", "X-Api-Key: a\r\n", False),
+        ("GET /a?b", "", False),
+        ("GET http://shop/a?b", "", False),
+        ("HEAD /a", "", False),
+        ("POST /a", "", False),
+        ("GET /a", "Content-Length: 1\r\n", False),
+        ("GET /a", "Connection: upgrade\r\nUpgrade: websocket\r\n", False),
+    ],
+)
+def test_request_is_anonymous_if_nothing_says_who_sends_it(line: str, fields: str, *, anonymous: bool) -> None:
+    for _ in range(2):  # The second one is of a cache.
+        assert RequestHead(f"{line} HTTP/1.1\r\nHost: shop\r\n{fields}\r\n".encode()).anonymous is anonymous
 
 
 def test_paths_that_end_with_a_number_are_counted_with_the_others_of_their_kind() -> None:

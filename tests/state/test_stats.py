@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.minutes import OTHER, Minute, Tally
-from slot_machine.state.stats import DAY, KEPT, MOST_PATHS, NAME, QUARTERS_KEPT, Stats
+from slot_machine.state.stats import DAY, KEPT, MOST_PATHS, NAME, QUARTERS_KEPT, Stats, decode, encode
 
 NOON = 20_000 * DAY + 12 * 60
 """A time in minutes."""
@@ -123,3 +123,8 @@ def test_interrupted_write_leaves_what_was_there(stats: Stats, monkeypatch: pyte
         with pytest.raises(sqlite3.OperationalError, match="full"):
             stats.add([minute(NOON + 1)])
     assert stats.since(NOON) == before
+
+
+def test_rows_of_an_earlier_version_have_no_anonymous_requests() -> None:
+    assert decode(encode(({10: 2}, 1))) == Tally({10: 2}, 1, 0)
+    assert decode(encode(({10: 2}, 1, 5, "of a later version"))) == Tally({10: 2}, 1, 5)

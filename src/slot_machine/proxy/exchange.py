@@ -385,7 +385,8 @@ class Exchange:
         if self.endless:
             observer.totals.observe(status, seconds, self.received, self.sent)
         else:
-            observer.observe(self.head.target, status, seconds, self.received, self.sent)
+            head = self.head
+            observer.observe(head.target, status, seconds, self.received, self.sent, head.anonymous)
         if self.head.misnamed:
             observer.totals.misnamed_fields += self.head.misnamed
         if shared.access_log is not None:

@@ -20,7 +20,10 @@ MOST_MINUTES = 90
 """Kept while no daemon takes them, for half an hour at least. A minute counts once for each slot with requests."""
 
 ERRORS = BUCKETS
-"""In a list of numbers by bucket: the place of the number of errors."""
+ANONYMOUS = BUCKETS + 1
+NUMBERS = BUCKETS + 2
+"""In a list of numbers by bucket: the places of the numbers of errors and of anonymous requests; its length."""
+FIRST_SERVED, LAST_SERVED = 200, 399
 FIRST_ERROR = 500
 FILE_NOT_FOUND = 404
 
@@ -37,7 +40,9 @@ class Observer:
         self._by_parent: dict[bytes, list[int]] = {}
         """The numbers of paths that end with a number, by what stands before that."""
 
-    def observe(self, target: bytes, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
+    def observe(
+        self, target: bytes, status: int, seconds: float, bytes_in: int, bytes_out: int, anonymous: bool = False
+    ) -> None:
         """A request is over. It costs one lookup more than to count without paths. `status` may be CUT."""
         totals = self.totals
         totals.by_class[status // 100] += 1
@@ -50,6 +55,8 @@ class Observer:
         numbers[bisect_left(BOUNDS_S, seconds)] += 1
         if status >= FIRST_ERROR:
             numbers[ERRORS] += 1
+        elif anonymous and FIRST_SERVED <= status <= LAST_SERVED:
+            numbers[ANONYMOUS] += 1
 
     def stream_begins(self, target: bytes, status: int, seconds: float) -> None:
         """Of a WebSocket or an event stream, the time to the reply's head is what counts. It may last for hours."""
@@ -94,7 +101,7 @@ class Observer:
         if numbers is None:
             if len(self._by_path) >= MOST_PATHS:
                 path = OTHER
-            numbers = self._by_path.setdefault(path, [0] * (BUCKETS + 1))
+            numbers = self._by_path.setdefault(path, [0] * NUMBERS)
         return numbers
 
 
@@ -131,10 +138,10 @@ class Observers:
 
 
 def _tally_of(numbers: list[int]) -> Tally:
-    return Tally(sparse(numbers[:BUCKETS]), numbers[ERRORS])
+    return Tally(sparse(numbers[:BUCKETS]), numbers[ERRORS], numbers[ANONYMOUS])
 
 
 def _totals_of(counted: Iterable[list[int]]) -> Totals:
-    summed = [sum(numbers) for numbers in zip([0] * (BUCKETS + 1), *counted, strict=True)]
+    summed = [sum(numbers) for numbers in zip([0] * NUMBERS, *counted, strict=True)]
     times = summed[:BUCKETS]
     return Totals(latency=coarse(sparse(times)), times=times, errors=summed[ERRORS])

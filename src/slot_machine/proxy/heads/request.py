@@ -23,6 +23,8 @@ ABSOLUTE = re.compile(rb"(?i)https?://(?!:)([^/?#]+)([/?][^#]*)?")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
 
+CREDENTIALS = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"x-api-key", b"x-auth-token"))
+
 LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
 
 MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
@@ -104,17 +106,18 @@ _meanings = Cache(RequestMeaning)
 class Block(NamedTuple):
     """The fields of a head, read. `passed` are the lines for the app, `misnamed` is a number of fields.
 
-    `takes_cookie`: a line with a cookie may be appended to `passed`.
+    `anonymous`: none of its fields says who sends it. `takes_cookie`: a line with a cookie may be appended to `passed`.
     """
 
     meaning: RequestMeaning
     forwarded: ForwardedHeaders
     passed: bytes
     misnamed: int
+    anonymous: bool
     takes_cookie: bool
 
 
-def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, int]:
+def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, int, bool]:
     """Reads a block without its cookie, so that the rest, which is the same for many users, is found in the cache.
 
     The cookie means nothing to a proxy and is passed on as the last line (RFC 9110 section 5.3: the order of fields
@@ -123,10 +126,10 @@ def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, 
     begin = block.find(COOKIE) + 2
     end = block.find(b"\r\n", begin) + 2
     if begin >= 2 and COOKIE_LINE.fullmatch(block, begin, end):
-        meaning, forwarded, passed, misnamed, takes_cookie = _shared[block[:begin] + block[end:]]
+        meaning, forwarded, passed, misnamed, _, takes_cookie = _shared[block[:begin] + block[end:]]
         if takes_cookie:
-            return meaning, forwarded, passed + block[begin:end], misnamed
-    return _shared[block][:4]
+            return meaning, forwarded, passed + block[begin:end], misnamed, False
+    return _shared[block][:5]
 
 
 def _understood_as_a_whole(block: bytes) -> Block:
@@ -135,7 +138,7 @@ def _understood_as_a_whole(block: bytes) -> Block:
     forwarded = ForwardedHeaders.of(fields.forwarding) if fields.forwarding else NO_FORWARDED_HEADERS
     passed = fields.passed(meaning.stopped) + meaning.added
     takes_cookie = b"cookie" not in fields.names and not meaning.stopped
-    return Block(meaning, forwarded, passed, fields.misnamed, takes_cookie)
+    return Block(meaning, forwarded, passed, fields.misnamed, CREDENTIALS.isdisjoint(fields.names), takes_cookie)
 
 
 _shared = Cache(_understood_as_a_whole)
@@ -146,12 +149,14 @@ class RequestHead:
 
     `plain`: the reply has a body if its fields say so, and it may be chunked. `repeatable`: it may be sent twice (RFC
     9110 section 9.2.2), and has no body. `size` is in bytes. `misnamed`: the number of fields dropped for their names.
+    `anonymous`: a plain `GET` without a query, of which no field says who sends it.
     """
 
     __slots__ = (
         "_for_app",
         "_forwarded",
         "_logged",
+        "anonymous",
         "http_1_1",
         "keep_alive",
         "meaning",
@@ -173,7 +178,7 @@ class RequestHead:
         self.size = len(head)
         self.method, self.target, minor = line.groups()
         block = head[line.end() :]
-        meaning, self._forwarded, passed, self.misnamed = _understood(block)
+        meaning, self._forwarded, passed, self.misnamed, anonymous = _understood(block)
         self.meaning = meaning
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
@@ -193,7 +198,8 @@ class RequestHead:
         if self.target[0] != SLASH or self.method == b"CONNECT":
             host = self._take_unusual_target()
             if host:
-                self.meaning, _, passed, _ = _understood(b"Host: %b\r\n%b" % (host, HOST_LINE.sub(b"", block)))
+                self.meaning, _, passed, _, _ = _understood(b"Host: %b\r\n%b" % (host, HOST_LINE.sub(b"", block)))
+        self.anonymous = anonymous and self.method == b"GET" and self.repeatable and b"?" not in self.target
         self._for_app = b"%b %b HTTP/1.1\r\n%b" % (self.method, self.target, passed)
         if self.upgrade:
             self._for_app += b"Connection: upgrade\r\nUpgrade: %b\r\n" % self.upgrade
