@@ -75,6 +75,8 @@ def test_fields_of_the_daemon_that_are_the_same_or_left_out_are_not_told(tmp_pat
         ({"start_command": "x", "drain_timeout_ms": "1 s"}, "drain_timeout_ms: expected `int`"),
         ({}, "start_command is missing"),
         ({"start_command": "x", "strategy": "replace"}, "needs the proxy"),
+        ({"start_command": "x", "rehearse": "recent"}, 'rehearse "recent" needs the proxy'),
+        ({"start_command": "x", "rehearse": ["pricing"]}, "rehearse"),
     ],
 )
 def test_an_invalid_file_fails_the_deploy_by_name(tmp_path: Path, file: object, words: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,25 @@ def test_hung_workers_do_not_hold_up_the_end(tmp_path: Path, caplog: pytest.LogC
     run(Recorder(Hung(), Stats(tmp_path / NAME)).finish())
 
     assert "takes too long" in caplog.text
+
+
+def test_recent_ones_are_those_of_the_last_hour_up_to_now(tmp_path: Path) -> None:
+    now = int(time.time()) // 60
+    counted = {"/": Tally({10: 9}, 0, 7), "/private": Tally({10: 9})}
+    workers, stats = Workers([Minute(now, "a", counted)]), Stats(tmp_path / NAME)
+    stats.add(
+        [Minute(now - 80, "a", {"/old": Tally({10: 9}, 0, 9)}), Minute(now - 30, "b", {"/": Tally({10: 1}, 0, 1)})]
+    )
+
+    assert asyncio.run(Recorder(workers, stats).recent()) == {"/": 8}
+    assert workers.asked == [True]
+
+
+def test_recent_ones_that_take_too_long_are_given_up(tmp_path: Path) -> None:
+    class Hung:
+        async def take_minutes(self, *, current: bool) -> list[Minute]:  # noqa: ARG002 - as `Workers`
+            await asyncio.get_running_loop().create_future()
+            return []
+
+    with pytest.raises(TimeoutError):
+        run(Recorder(Hung(), Stats(tmp_path / NAME)).recent())

@@ -1,11 +1,12 @@
 """The stage in which a candidate is asked for pages, on a machine in memory."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from slot_machine.app.deployer import Done
-from slot_machine.app.rehearsal import AT_ONCE, TOTAL_S
+from slot_machine.app.rehearsal import AT_ONCE, NOTHING_RECENT, TOTAL_S
 from slot_machine.core.errors import Cancelled, StageFailed, Stopping
 from slot_machine.core.model import Progress
 from slot_machine.core.phases import Phase
@@ -112,8 +113,9 @@ def test_paths_are_told_before_they_are_asked_for(tmp_path: Path) -> None:
 
             await made.deployer.deploy("b", "cli", report)
 
-            (first, asked), *_, (last, _) = told
-            assert (first.event, first.message, asked) == ("started", "asks for /, /pricing", 0)
+            (first, asked), (listed, asked_then), *_, (last, _) = told
+            assert (first.event, first.message, asked) == ("started", "2 paths", 0)
+            assert (listed.event, listed.message, asked_then) == ("output", "asks for /, /pricing", 0)
             assert (last.event, last.message) == ("finished", "2 paths, none is worse than before")
 
     run(story())
@@ -273,5 +275,59 @@ def test_daemon_that_stops(tmp_path: Path, strategy: str) -> None:
 
             assert isinstance(await deploying, Stopping)
             assert made.store.attempts(1)[0].result == "interrupted"
+
+    run(story())
+
+
+RECENT: dict[str, object] = WITHOUT_PROBES | {"rehearse": "recent"}
+
+
+def visited(made: Machine, monkeypatch: pytest.MonkeyPatch, visits: dict[str, int] | Exception) -> None:
+    async def recent() -> dict[str, int]:
+        if isinstance(visits, Exception):
+            raise visits
+        return visits
+
+    monkeypatch.setattr(made.app.recorder, "recent", recent)
+
+
+def test_recent_paths_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, RECENT) as made:
+            visited(made, monkeypatch, {"/": 9, "/logout": 100, "/pricing": 50})
+            made.launcher.pages[("a", "/pricing")] = BROKEN
+            outcome = await deploy(made, "a")
+
+            assert made.launcher.asked == [("a", "/pricing", True), ("a", "/", True)]
+            assert (getattr(outcome, "stage", ""), str(outcome)) == ("rehearse", "/pricing was answered 500")
+
+    run(story())
+
+
+def test_without_recent_paths_the_deploy_goes_on_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, RECENT) as made:
+            visited(made, monkeypatch, {"/": 1})
+            told: list[object] = []
+            outcome = await made.deployer.deploy("a", "cli", told.append)
+
+            assert isinstance(outcome, Done)
+            assert (outcome.warnings, made.launcher.asked) == ((), [])
+            assert any(isinstance(line, Progress) and line.message == NOTHING_RECENT for line in told)
+
+    run(story())
+
+
+@pytest.mark.parametrize("error", [sqlite3.DatabaseError("malformed"), TimeoutError()])
+def test_no_deploy_fails_because_of_the_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, RECENT) as made:
+            visited(made, monkeypatch, error)
+            outcome = await deploy(made, "a")
+
+            assert isinstance(outcome, Done)
+            assert outcome.warnings[0].startswith("nothing was rehearsed: cannot read the records of requests: ")
 
     run(story())

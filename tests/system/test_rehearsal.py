@@ -1,9 +1,12 @@
 """The stage `rehearse`, with a real app."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 
 from spec.waiting import wait_until
 
+from slot_machine.core.safe_paths import LEAST_VISITS
 from tests.processes import kill_daemon
 from tests.world import MODES, Site, fail_after
 
@@ -36,6 +39,25 @@ def test_app_that_forces_https_is_asked_as_the_proxy_in_front_would(site: Site) 
 
     assert reply.body["stage"] == "rehearse"
     assert str(reply.body["error"]).startswith("/pricing was answered 500")
+
+
+def test_recent_paths_are_those_that_visitors_asked_for_without_cookies(site: Site) -> None:
+    site.start(rehearse="recent")
+    site.commit("good")
+    assert site.post("/deploy", {"commit": "HEAD"}).status == 200
+    for _ in range(LEAST_VISITS):
+        for path in ("/pricing", "/logout", "/search?q=1"):
+            assert site.get(path)[0] == 200
+        with closing(HTTPConnection("127.0.0.1", site.port, timeout=20)) as connection:
+            connection.request("GET", "/account", headers={"Cookie": "session=1"})
+            assert connection.getresponse().status == 200
+    site.commit("bad", broken=["/pricing", "/account", "/logout", "/search"])
+
+    refused = site.run("deploy")
+
+    assert refused.returncode == 1
+    assert "asks for /pricing\n" in refused.stderr
+    assert "/pricing was answered 500, and 200 by the live version\n" in refused.stderr
 
 
 def test_kill_of_the_daemon_meanwhile_leaves_what_was_live(site: Site) -> None:

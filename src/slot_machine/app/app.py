@@ -101,6 +101,7 @@ class App:
             commits,
             tasks,
             notices,
+            visits=self.recorder,
             spare_tree=config.spare_tree,
         )
         self.memory = MemoryWatch(config, self.supervisor, self._restart_for_memory)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from slot_machine.app.seams import Trees
-from slot_machine.core.config import FIXED, Config, DaemonConfig, VersionConfig
+from slot_machine.core.config import FIXED, RECENT, Config, DaemonConfig, VersionConfig
 from slot_machine.core.config_file import parse
 from slot_machine.core.errors import ConfigError, StageFailed
 from slot_machine.core.model import short
@@ -47,6 +47,11 @@ class Configurations:
             raise ConfigError(
                 f'{name}: strategy "replace" needs the proxy, which holds the requests',
                 "start the daemon without --no-proxy, or leave out strategy",
+            )
+        if version.rehearse == RECENT and not self._has_proxy:
+            raise ConfigError(
+                f'{name}: rehearse "{RECENT}" needs the proxy, which counts the requests',
+                "start the daemon without --no-proxy, or name the paths",
             )
 
     def _differing(self, text: bytes, daemon: DaemonConfig) -> list[str]:

@@ -17,7 +17,7 @@ from slot_machine.app.operations import Operations
 from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.recovery import Recovery
-from slot_machine.app.rehearsal import Rehearsal
+from slot_machine.app.rehearsal import Rehearsal, Visits
 from slot_machine.app.release import describe
 from slot_machine.app.retirement import retire
 from slot_machine.app.rollout import Rollout
@@ -79,6 +79,7 @@ class Deployer:
         tasks: asyncio.TaskGroup,
         notices: Notices = NOBODY,
         *,
+        visits: Visits,
         spare_tree: bool,
     ) -> None:
         self._configurations = configurations
@@ -97,7 +98,7 @@ class Deployer:
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin
         self.rollout = Rollout(store, slots, launcher, mode, supervisor)
-        self._rehearsal = Rehearsal(launcher, supervisor)
+        self._rehearsal = Rehearsal(launcher, supervisor, visits)
         self._placing = Placing(store, slots, preflight, spare_tree)
         self._targets = Targets(store, worktrees, configurations)
         self._already_live = AlreadyLive(store, worktrees, configurations, launcher, supervisor)

@@ -14,6 +14,8 @@ LATER_S = 1.0
 """From the end of a minute: the workers have noticed it by then."""
 LONGEST_WRITE_S = 5.0
 """No end of a daemon waits for longer."""
+RECENT_MINUTES = 60
+"""From the quarter of an hour in which that lies."""
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,13 @@ class Recorder:
                 await self._record(current=True)
         except TimeoutError:
             log.error("cannot write down the requests of the last minute: that takes too long")
+
+    async def recent(self) -> dict[str, int]:
+        """How many anonymous requests each path had in the last hour. Raises TimeoutError, sqlite3.Error, OSError."""
+        async with asyncio.timeout(LONGEST_WRITE_S):
+            await self._record(current=True)
+            tallies = await asyncio.to_thread(self.stats.paths_since, int(time.time()) // 60 - RECENT_MINUTES)
+        return {path: tally.anonymous for path, tally in tallies.items() if tally.anonymous}
 
     async def _record(self, *, current: bool) -> None:
         """An error is logged when it is another one than before: a full disk may stay full for long."""

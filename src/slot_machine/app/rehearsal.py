@@ -1,15 +1,18 @@
 """Asks a candidate for pages before it gets visitors, and compares its answers with those of the live version."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.failures import going_on
 from slot_machine.app.release import Release
 from slot_machine.app.seams import Starter
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.core import safe_paths
+from slot_machine.core.config import RECENT
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event, Phase
@@ -22,7 +25,17 @@ ANSWER_S = 10.0
 AT_ONCE = 4
 MOST_NAMED = 5
 
+NOTHING_RECENT = (
+    f"no path that is safe to ask for had {safe_paths.LEAST_VISITS} requests without cookies in the last hour"
+)
 DECLINE = "the requests have the field Slot-Machine-Rehearsal: 1, by which the app can tell them from visitors'"
+
+
+class Visits(Protocol):
+    """As `recorder.Recorder` knows them."""
+
+    async def recent(self) -> Mapping[str, int]:
+        """Anonymous requests of the last hour, by path. Raises TimeoutError, sqlite3.Error, OSError."""
 
 
 class Compared(NamedTuple):
@@ -51,23 +64,43 @@ class Compared(NamedTuple):
 class Rehearsal:
     _launcher: Starter
     _supervisor: Supervisor
+    _visits: Visits
 
     async def run(self, attempt: RunningAttempt, candidate: Release) -> None:
         """Only for a deploy whose version has paths to ask for. Raises StageFailed; then the candidate has ended."""
-        paths = candidate.version.config.rehearse
-        if attempt.record.kind != "deploy" or not paths:
+        if attempt.record.kind != "deploy" or not candidate.version.config.rehearse:
             return
         try:
-            attempt.on(Event.REHEARSE, f"asks for {', '.join(paths)}")
-            found = await self._ask_for_all(candidate, paths)
-            if not candidate.running:
-                raise self._failure(candidate, "the app ended while it was asked for its pages")
-            if worse := [compared for compared in found if compared.is_worse]:
-                raise self._failure(candidate, _in_words(worse))
-            _tell(attempt, found, len(paths))
+            await self._rehearse(attempt, candidate)
         except BaseException:
             await candidate.stop(candidate.version.config.drain_timeout_s / 2)
             raise
+
+    async def _rehearse(self, attempt: RunningAttempt, candidate: Release) -> None:
+        wanted = candidate.version.config.rehearse
+        attempt.on(Event.REHEARSE, "recent paths" if wanted == RECENT else f"{len(wanted)} paths")
+        paths = await self._recent(attempt) if wanted == RECENT else wanted
+        if not paths:
+            return
+        attempt.output(f"asks for {', '.join(paths)}")
+        found = await self._ask_for_all(candidate, paths)
+        if not candidate.running:
+            raise self._failure(candidate, "the app ended while it was asked for its pages")
+        if worse := [compared for compared in found if compared.is_worse]:
+            raise self._failure(candidate, _in_words(worse))
+        _tell(attempt, found, len(paths))
+
+    async def _recent(self, attempt: RunningAttempt) -> tuple[str, ...]:
+        """No deploy fails because the records of requests can't be read."""
+        try:
+            paths = safe_paths.choose(await self._visits.recent())
+        except (OSError, sqlite3.Error) as error:
+            why = str(error) or "that takes too long"
+            attempt.warn(f"nothing was rehearsed: cannot read the records of requests: {why}")
+            return ()
+        if not paths:
+            attempt.summarize(NOTHING_RECENT)
+        return paths
 
     async def _ask_for_all(self, candidate: Release, paths: Sequence[str]) -> list[Compared]:
         """A few at once; those that there was time for. Raises StageFailed."""

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from slot_machine.app.opening import Options
+from slot_machine.core.config import RECENT
 from slot_machine.core.config_file import parse, with_api_port, with_name
 from slot_machine.core.defaults import DATA_NAME
 from slot_machine.core.errors import ConfigError
@@ -37,6 +38,11 @@ def options(
         raise ConfigError(
             "bind needs the proxy: with --no-proxy the app itself listens",
             "leave out --no-proxy, or leave out bind and tell the app where to listen",
+        )
+    if not proxy and config.version.rehearse == RECENT:
+        raise ConfigError(
+            f'rehearse "{RECENT}" needs the proxy, which counts the requests',
+            "leave out --no-proxy, or name the paths",
         )
     timezone.find(config.daemon.cron_timezone)
     config_file = config_file.resolve()

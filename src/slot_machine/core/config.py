@@ -10,6 +10,8 @@ import msgspec
 from slot_machine.core.defaults import API_PORT, DATA_NAME, LARGEST_PORT
 
 DAY_MS = 86_400_000
+RECENT = "recent"
+"""In place of the paths of `rehearse`."""
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PORT)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=DAY_MS)]
@@ -141,9 +143,10 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     health_timeout_ms: Annotated[TimeLimit, Doc("time that a new version has to become healthy")] = 10_000
     rehearse: Annotated[
-        Annotated[tuple[PagePath, ...], msgspec.Meta(max_length=50)],
+        Annotated[tuple[PagePath, ...], msgspec.Meta(max_length=50)] | Literal["recent"],
         Doc(
-            "paths that a deploy asks the new version for, before the switch. See [Rehearsal](deploys.md#rehearsal)",
+            'paths that a deploy asks the new version for, before the switch; `"recent"` is those that most visitors'
+            " asked for in the last hour. See [Rehearsal](deploys.md#rehearsal)",
             default="none",
         ),
     ] = ()

@@ -65,6 +65,10 @@ class Stats:
     def since(self, minute: int) -> Found:
         return self._in_transaction(lambda db: Found(_quarters(db, minute), _paths(db, minute)))
 
+    def paths_since(self, minute: int) -> dict[str, Tally]:
+        """`Found.paths` alone."""
+        return self._in_transaction(lambda db: _paths(db, minute))
+
     def _add(self, db: sqlite3.Connection, minutes: Sequence[Minute]) -> None:
         for counted in minutes:
             total = Tally({})
