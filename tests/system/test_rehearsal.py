@@ -25,6 +25,8 @@ def test_page_that_is_broken_now_fails_the_deploy(site: Site, options: tuple[str
     error = str(reply.body["error"])
     assert error.startswith("/pricing was answered 500, and 200 by the live version")
     assert "no template for /pricing, asked with 1" in error
+    site.commit("worse", broken=PATHS)
+    assert "booting bad" not in str(fail_after(site, good, "rehearse").body), "it has the lines of this run alone"
     site.commit("repaired")
     assert site.post("/deploy", {"commit": "HEAD"}).status == 200
     assert "rehearse" in str(site.history()[-1]["stage_seconds"])

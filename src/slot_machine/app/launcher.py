@@ -192,6 +192,7 @@ class Launcher:
             env = self.environment(version, Phase.START, {"PORT": start.port, "INTERNAL_PORT": start.internal_port})
             run = self._started(version, release_id or start.run_id, start, slot_log, env)
             run.env_digest = digest
+            run.last_lines = slot_log.tail
             self._mark_start(run, slot_log)
             try:
                 _save(run, Phase.START)
