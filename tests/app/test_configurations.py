@@ -76,7 +76,8 @@ def test_fields_of_the_daemon_that_are_the_same_or_left_out_are_not_told(tmp_pat
         ({}, "start_command is missing"),
         ({"start_command": "x", "strategy": "replace"}, "needs the proxy"),
         ({"start_command": "x", "rehearse": "recent"}, 'rehearse "recent" needs the proxy'),
-        ({"start_command": "x", "rehearse": ["pricing"]}, "rehearse"),
+        ({"start_command": "x", "rehearse": ["pricing"]}, "rehearse[0]: expected a path that begins with /"),
+        ({"start_command": "x", "rehearse": "recently"}, "expected a list of paths, or \"recent\", not 'recently'"),
     ],
 )
 def test_an_invalid_file_fails_the_deploy_by_name(tmp_path: Path, file: object, words: str) -> None:

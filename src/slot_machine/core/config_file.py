@@ -20,6 +20,7 @@ WRITTEN = {"start_command", "health_endpoint", "health_timeout_ms", "drain_timeo
 
 PATTERNS = {
     "health_endpoint": "expected a path that begins with / and has no spaces",
+    "rehearse": "expected a path that begins with / and has no spaces",
     "health_status": 'expected a status or a range, such as 200 or "200-399"',
     "health_host": "expected a host name, without spaces",
     "processes": "expected names of a-z, 0-9, - and _ that begin with a letter",
@@ -202,6 +203,8 @@ def _in_words(error: str) -> str:
         return what
     if what.startswith("Invalid enum value") and where.startswith("hooks"):
         what = f"expected one of {', '.join(get_args(EventName))}, not {what.rpartition(' ')[2]}"
+    if what.startswith("Invalid enum value") and where.startswith("rehearse"):
+        what = f'expected a list of paths, or "recent", not {what.rpartition(" ")[2]}'
     if "matching regex" in what:
         what = next((words for field, words in PATTERNS.items() if where.startswith(field)), what)
     return f"{where.rstrip('`')}: {what[0].lower()}{what[1:]}"
