@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.deployer import Done
-from slot_machine.app.rehearsal import AT_ONCE, NOTHING_RECENT, TOTAL_S
+from slot_machine.app.rehearsal import ANSWER_S, AT_ONCE, NOTHING_RECENT, TOTAL_S
 from slot_machine.core.errors import Cancelled, StageFailed, Stopping
 from slot_machine.core.model import Progress
 from slot_machine.core.phases import Phase
@@ -168,7 +168,7 @@ def test_under_replace_only_the_candidate_is_asked_and_requests_are_held_for_lon
             assert isinstance(outcome, StageFailed)
             assert str(outcome) == "/ was answered 500"
             assert {commit for commit, _, _ in made.launcher.asked} == {"b"}
-            assert made.traffic.hold_s >= TOTAL_S
+            assert made.traffic.hold_s == 30 + TOTAL_S + ANSWER_S
             check_rest(made, "")
 
     run(story())

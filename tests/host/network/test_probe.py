@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from slot_machine.host.network import probe
 from slot_machine.host.network.probe import Answer, Probe, ask_once
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -223,3 +224,43 @@ def test_location_in_a_message_is_one_short_line() -> None:
 
     assert len(answer.words) < 250
     assert "\t" not in answer.words
+
+
+async def left_of(body: bytes, *, ends: bool, most_body: int) -> tuple[Answer, bool]:
+    """The answer, and whether the client has read all before it left."""
+    read_all: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+        if ends:
+            writer.write_eof()
+        try:
+            read_all.set_result(await reader.read() == b"")
+        except ConnectionError:
+            read_all.set_result(False)
+        writer.close()
+
+    async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        answer = await ask_once(host, Probe(port, "/", most_body=most_body), 20)
+        return answer, await asyncio.wait_for(read_all, 20)
+
+
+@pytest.mark.parametrize(
+    ("size", "ends", "most_body", "read_all"),
+    [
+        (500_000, True, 1_000_000, True),
+        (500_000, True, 0, False),
+        (500_000, True, 70_000, False),
+        (10, False, 1000, True),
+    ],
+)
+def test_so_much_of_a_body_is_read_for_so_long(
+    monkeypatch: pytest.MonkeyPatch, size: int, most_body: int, *, ends: bool, read_all: bool
+) -> None:
+    if not ends:
+        monkeypatch.setattr(probe, "LONGEST_READ_S", 0.05)
+    answer, has_read = asyncio.run(left_of(b"x" * size, ends=ends, most_body=most_body))
+
+    assert (answer.status, has_read) == (200, read_all)
