@@ -29,6 +29,11 @@ WORDS = re.compile(
     re.IGNORECASE,
 )
 """The same, as whole words."""
+FILES = re.compile(
+    r"\.(avif|css|eot|gif|gz|ico|jpe?g|js|map|mjs|mp3|mp4|otf|pdf|png|svg|ttf|wasm|webm|webp|woff2?|zip)$",
+    re.IGNORECASE,
+)
+"""They would take the places of pages, and no code of the app makes them."""
 
 
 def choose(visits: Mapping[str, int]) -> tuple[str, ...]:
@@ -41,6 +46,7 @@ def is_safe(path: str) -> bool:
     return bool(
         PLAIN.fullmatch(path)
         and not path.endswith(SHORTENED)
+        and not FILES.search(path)
         and not ACTS.search(path.replace("_", "-"))
         and not WORDS.search(path)
         and not any(map(LIKE_A_TOKEN.fullmatch, SEPARATORS.split(path)))
