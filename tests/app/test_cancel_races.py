@@ -34,6 +34,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 CANCELLED = (
     "second deploy",
     "deploy with all commands",
+    "rehearsed deploy",
     "deploy that fails",
     "deploy without traffic",
     "rollback",
