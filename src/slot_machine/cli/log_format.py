@@ -1,6 +1,8 @@
 """How `logs` prints a line or a mark: for people, or as JSON."""
 
 import json
+import select
+import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
@@ -51,6 +53,14 @@ def print_all(entries: Iterable[tuple[Log, Entry]], shape: Callable[[Log, Entry]
             batch.clear()
     if batch:
         print("\n".join(batch), flush=True)
+
+
+def check_that_somebody_reads() -> None:
+    """Raises BrokenPipeError if nobody reads stdout any more: an app that prints nothing would not let us notice."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if any(event & select.POLLERR for _, event in poll.poll(0)):
+        raise BrokenPipeError
 
 
 def _moment(time: float) -> str:

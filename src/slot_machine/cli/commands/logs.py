@@ -66,6 +66,7 @@ def command(
         log_format.print_all(logs.history(), shape)
         for batch in logs.follow() if follow else ():
             log_format.print_all(batch, shape)
+            log_format.check_that_somebody_reads()
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
