@@ -128,7 +128,7 @@ def test_json_is_one_object_a_line() -> None:
     [
         (["--process", "nope"], "there is no log of process 'nope' in"),
         (["--process", "nightly", "--slot", "a"], "there is no log of process 'nightly' in slot a in"),
-        (["--attempt", "99"], "has anything of attempt 99"),
+        (["--attempt", "99"], "history` lists them"),
     ],
 )
 def test_what_is_not_there_is_told(options: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:

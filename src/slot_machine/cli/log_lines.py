@@ -128,7 +128,9 @@ class Logs:
         if not self._logs:
             raise _nothing(data, wanted)
         if wanted.attempt and not any(log.has_attempt() for log in self._logs.values()):
-            raise NoLogs(f"no log in {data} has anything of attempt {wanted.attempt}", "see `slot-machine status`")
+            raise NoLogs(
+                f"no log in {data} has anything of attempt {wanted.attempt}", "`slot-machine history` lists them"
+            )
 
     def history(self) -> Iterable[tuple[Log, Entry]]:
         merged = heapq.merge(*(_of(log, log.history()) for log in self._logs.values()), key=_order)
