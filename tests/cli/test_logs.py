@@ -128,7 +128,7 @@ def test_json_is_one_object_a_line() -> None:
     [
         (["--process", "nope"], "there is no log of process 'nope' in"),
         (["--process", "nightly", "--slot", "a"], "there is no log of process 'nightly' in slot a in"),
-        (["--attempt", "99"], "history` lists them"),
+        (["--attempt", "99"], "has anything of attempt 99"),
     ],
 )
 def test_what_is_not_there_is_told(options: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +138,10 @@ def test_what_is_not_there_is_told(options: list[str], error: str, capsys: pytes
     told = run(*options)
     assert (told.exit_code, told.stdout) == (1, "")
     assert error in told.stderr + capsys.readouterr().err
+
+
+def test_attempts_are_listed_elsewhere() -> None:
+    assert json.loads(run("--json", "--attempt", "99").output)["hint"] == "`slot-machine history` lists them"
 
 
 def test_app_without_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
