@@ -140,6 +140,7 @@ def test_what_is_not_there_is_told(options: list[str], error: str, capsys: pytes
     assert error in told.stderr + capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("data")
 def test_attempts_are_listed_elsewhere() -> None:
     assert json.loads(run("--json", "--attempt", "99").output)["hint"] == "`slot-machine history` lists them"
 
