@@ -26,6 +26,7 @@ OF_START = (
     "SLOT_MACHINE_COMMIT",
     "SLOT_MACHINE_RUN",
     "SLOT_MACHINE_SHARED",
+    "SLOT_MACHINE_LIVE_FILE",
 )
 
 pytestmark = needs_root

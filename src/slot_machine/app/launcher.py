@@ -171,6 +171,8 @@ class Launcher:
         """Raises StageFailed."""
         self._learn_values()
         own = {"SLOT_MACHINE_SHARED": str(self._data / "shared")}
+        if stage is Phase.START:
+            own["SLOT_MACHINE_LIVE_FILE"] = str(self._data / trees.LIVE_FILE)
         return environment.compose(version, self.env_file, app_ports, stage.stage) | own
 
     def _learn_values(self) -> None:

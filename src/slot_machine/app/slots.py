@@ -200,12 +200,13 @@ class Slots:
             await self._custody.tell_of_forks(attempt, before.live, after.live)
 
     def link(self) -> None:
-        """Sets the symlinks, which are for people. Raises nothing: no deploy fails because of them."""
+        """Sets the symlinks, which are for people, and the file that names the live slot. Raises nothing."""
         data = self._worktrees.data
         try:
             state = self._store.state()
             previous = state.previous
             trees.link_slots(data, state)
+            trees.tell_live(data, state)
             links.point(data / "live", f"slot-{state.live.slot}" if state.live else None)
             links.point(data / "previous", f"slot-{previous.slot}" if previous and self.holds(previous) else None)
         except (OSError, sqlite3.Error) as error:

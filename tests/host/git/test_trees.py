@@ -32,6 +32,23 @@ def adopt(data: Path) -> None:
     trees.link_slots(data, STATE)
 
 
+def test_live_slot_is_told_in_a_file_that_everybody_may_read(tmp_path: Path) -> None:
+    file = tmp_path / trees.LIVE_FILE
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("kept")
+    file.symlink_to(elsewhere)
+    for state, text in ((STATE, "b\n"), (State(), ""), (State(Version("a", "c1", 1)), "a\n")):
+        trees.tell_live(tmp_path, state)
+        assert file.read_text() == text
+        assert file.stat().st_mode & 0o777 == 0o644
+    file_before = file.stat().st_ino
+    trees.tell_live(tmp_path, State(Version("a", "c1", 1)))
+
+    assert file.stat().st_ino == file_before
+    assert elsewhere.read_text() == "kept"
+    assert {path.name for path in tmp_path.iterdir()} == {trees.LIVE_FILE, "elsewhere"}
+
+
 def test_slots_become_links(tmp_path: Path) -> None:
     adopt(slots(tmp_path))
     assert is_done(tmp_path)

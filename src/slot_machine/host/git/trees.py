@@ -13,6 +13,9 @@ from slot_machine.host.user import rights
 TREE_OF_SLOT: dict[Slot, int] = {"a": 1, "b": 2}
 """Which tree the folder of a slot becomes when it is converted."""
 
+LIVE_FILE = "live-slot"
+"""In the data folder. It has the name of the live slot, and is empty if nothing is live."""
+
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +40,18 @@ def link_slots(data: Path, state: State) -> None:
     trees = {version.slot: version.tree for version in (state.live, state.previous) if version}
     for slot in SLOTS:
         links.point(data / slot_name(slot), name(trees[slot]) if slot in trees else None)
+
+
+def tell_live(data: Path, state: State) -> None:
+    """Writes the live slot into the file that a version can ask whether it is live. Raises OSError."""
+    file, text = data / LIVE_FILE, f"{state.live.slot}\n" if state.live else ""
+    if not file.is_symlink() and file.is_file() and file.read_text() == text:
+        return
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.write_text(text)
+    fresh.chmod(0o644)
+    fresh.rename(file)
 
 
 def adopt_slots(data: Path) -> None:
