@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from slot_machine.core.backoff import next_delay_s
 from slot_machine.core.phases import TABLE, Event, IllegalTransition, Phase, after, diagram
 
-ENDS = {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.INTERRUPTED}
+ENDS = {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.INTERRUPTED, Phase.HELD}
 
 
 @given(st.lists(st.sampled_from(Event), max_size=12))
@@ -43,7 +43,8 @@ def test_once_switched_a_deploy_cannot_fail() -> None:
 def test_cancel_is_possible_up_to_the_health_check() -> None:
     possible = {phase for phase, events in TABLE.items() if Event.CANCEL in events}
 
-    assert possible == reachable(Phase.IDLE) - reachable(Phase.SWITCH) - reachable(Phase.CANCELLING) - {Phase.RESTORE}
+    too_late = reachable(Phase.SWITCH) | reachable(Phase.CANCELLING) | {Phase.RESTORE, Phase.HELD}
+    assert possible == reachable(Phase.IDLE) - too_late
 
 
 def test_stages_have_their_public_names() -> None:
@@ -57,6 +58,7 @@ def test_stages_have_their_public_names() -> None:
         "start",
         "health",
         "rehearse",
+        "held",
         "switch",
     ]
 

@@ -23,6 +23,7 @@ RESULTS: dict[Phase, Result] = {
     Phase.FAILED: "failed",
     Phase.CANCELLED: "cancelled",
     Phase.INTERRUPTED: "interrupted",
+    Phase.HELD: "held",
 }
 
 LONGEST_ERROR = 4096

@@ -27,9 +27,10 @@ ENDS: dict[Result, str] = {
     "failed": "failed",
     "cancelled": "was cancelled",
     "interrupted": "was interrupted",
+    "held": "was held",
 }
 
-GO_LIVE: tuple[Kind, ...] = ("deploy", "rollback", "recovery")
+GO_LIVE: tuple[Kind, ...] = ("deploy", "rollback", "recovery", "promote")
 
 BY_TRIGGER = {"schedule": "cron"}
 """Why something is started again, if not because somebody asked for it."""
@@ -71,7 +72,8 @@ class Attempts:
         """The release commands that ran since the version was last deployed, in words; the latest first."""
         found: list[str] = []
         for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False, crashes=False):
-            if (attempt.kind, attempt.commit, attempt.result) == ("deploy", version.commit, "succeeded"):
+            deployed = attempt.kind in ("deploy", "promote") and attempt.result == "succeeded"
+            if deployed and attempt.commit == version.commit:
                 break
             if attempt.released:
                 end = "" if attempt.result == "succeeded" else f", which {ENDS[attempt.result]}"

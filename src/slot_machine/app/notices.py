@@ -30,6 +30,8 @@ OUTCOMES: dict[tuple[str, str], EventName] = {
     ("restart", "failed"): "deploy_failed",
     ("recovery", "failed"): "unhealthy",
     ("job", "failed"): "job_failed",
+    ("promote", "succeeded"): "deploy_succeeded",
+    ("promote", "failed"): "deploy_failed",
 }
 """By kind and result of an attempt; others are not told."""
 

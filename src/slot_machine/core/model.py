@@ -10,8 +10,8 @@ from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import Counts, Upstream
 
 Slot = Literal["a", "b"]
-Kind = Literal["deploy", "rollback", "recovery", "job", "restart", "crash"]
-Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted", "missed"]
+Kind = Literal["deploy", "rollback", "recovery", "job", "restart", "crash", "promote"]
+Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted", "missed", "held"]
 
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 TREES = (1, 2, 3)
@@ -209,7 +209,7 @@ class Attempt(msgspec.Struct, kw_only=True):
         """Whether it made its version live. The daemon may have ended right after the switch."""
         switched = self.stage == Phase.DRAIN and Phase.SWITCH in self.stage_seconds
         succeeded = self.result == "succeeded" or (self.result == "interrupted" and switched)
-        return succeeded and self.kind in ("deploy", "rollback", "restart", "recovery")
+        return succeeded and self.kind in ("deploy", "rollback", "restart", "recovery", "promote")
 
     @property
     def released(self) -> str:

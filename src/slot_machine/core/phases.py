@@ -20,6 +20,8 @@ class Phase(StrEnum):
     HEALTH = "health"
     REHEARSE = "rehearse"
     """The candidate is asked for pages. Only a deploy whose version has `rehearse` comes here."""
+    HELD = "held"
+    """The end of a deploy whose candidate is to wait. `promote`, an attempt of its own, goes on from there."""
     SWITCH = "switch"
     DRAIN = "drain"
     RESTORE = "restore"
@@ -60,6 +62,10 @@ class Event(StrEnum):
     STARTED = "started"
     REHEARSE = "rehearse"
     HEALTHY = "healthy"
+    HOLD = "hold"
+    """The candidate is healthy, and is to wait."""
+    PROMOTE = "promote"
+    """A held candidate is asked for its health once more, and then made live."""
     SWITCHED = "switched"
     DRAINED = "drained"
     FAIL = "fail"
@@ -76,6 +82,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
         Event.PREPARE_AGAIN: Phase.CHECKOUT,
         Event.REUSE: Phase.START,
         Event.ALONE: Phase.MAKE_WAY,
+        Event.PROMOTE: Phase.HEALTH,
         Event.CANCEL: Phase.CANCELLED,
         Event.ABANDON: Phase.INTERRUPTED,
     },
@@ -131,6 +138,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
     Phase.HEALTH: {
         Event.REHEARSE: Phase.REHEARSE,
         Event.HEALTHY: Phase.SWITCH,
+        Event.HOLD: Phase.HELD,
         Event.ALONE: Phase.MAKE_WAY,
         Event.FAIL: Phase.RESTORE,
         Event.CANCEL: Phase.CANCELLING,
@@ -138,6 +146,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
     },
     Phase.REHEARSE: {
         Event.HEALTHY: Phase.SWITCH,
+        Event.HOLD: Phase.HELD,
         Event.FAIL: Phase.RESTORE,
         Event.CANCEL: Phase.CANCELLING,
         Event.ABANDON: Phase.INTERRUPTED,
@@ -146,6 +155,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
     Phase.DRAIN: {Event.DRAINED: Phase.SUCCEEDED, Event.ABANDON: Phase.SUCCEEDED},
     Phase.RESTORE: {Event.RESTORED: Phase.FAILED, Event.ABANDON: Phase.INTERRUPTED},
     Phase.CANCELLING: {Event.RESTORED: Phase.CANCELLED, Event.ABANDON: Phase.INTERRUPTED},
+    Phase.HELD: {},
     Phase.SUCCEEDED: {},
     Phase.FAILED: {},
     Phase.CANCELLED: {},

@@ -24,7 +24,7 @@ ENOUGH_REQUESTS = 10
 """A path with fewer is listed after those with as many: one slow request says little."""
 Key = TypeVar("Key")
 
-MARKED = ("deploy", "rollback", "restart", "crash")
+MARKED = ("deploy", "rollback", "restart", "crash", "promote")
 
 
 class Figures(msgspec.Struct, kw_only=True):

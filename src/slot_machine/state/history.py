@@ -185,7 +185,7 @@ class History(Database):
     def ref(self, commit: str) -> str:
         """The branch or tag by which the commit was last deployed; empty if there is none."""
         row = self._db.execute(
-            "SELECT ref FROM attempts WHERE commit_hash = ? AND ref <> '' AND result = 'succeeded'"
+            "SELECT ref FROM attempts WHERE commit_hash = ? AND ref <> '' AND result IN ('succeeded', 'held')"
             " ORDER BY id DESC LIMIT 1",
             (commit,),
         ).fetchone()

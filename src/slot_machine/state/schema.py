@@ -87,6 +87,7 @@ CREATE TABLE exits (
     slot TEXT NOT NULL,
     lines TEXT NOT NULL
 ) STRICT;
+CREATE TABLE candidates (candidate TEXT NOT NULL) STRICT;
 """
 """`running` is a `core.model.Running` in JSON for a run of the app, `null` for any other process."""
 
@@ -191,7 +192,8 @@ CREATE TABLE exits (
     commit_hash TEXT NOT NULL,
     slot TEXT NOT NULL,
     lines TEXT NOT NULL
-) STRICT""",
+) STRICT;
+CREATE TABLE candidates (candidate TEXT NOT NULL) STRICT""",
 }
 """By schema, the statements that make it the next one."""
 

@@ -13,6 +13,7 @@ from slot_machine.core.model import NOT_CONFIGURED, SLOTS, Contents, Made, Runni
 from slot_machine.core.shared_paths import SharedPath
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
+from slot_machine.state.candidates import Candidates
 from slot_machine.state.database import twice_on_a_full_disk
 from slot_machine.state.history import History
 from slot_machine.state.maintenance import Maintenances
@@ -37,7 +38,7 @@ class Recorded(NamedTuple):
     running: Running | None
 
 
-class Store(History, Outputs, Restarts, Setups, OneOffs, Maintenances):
+class Store(History, Outputs, Restarts, Setups, OneOffs, Maintenances, Candidates):
     """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
 
     def state(self) -> State:
@@ -58,6 +59,7 @@ class Store(History, Outputs, Restarts, Setups, OneOffs, Maintenances):
                     _config(state.previous),
                 ),
             )
+            self._forget_live_candidate()
             prepared = "SELECT tree FROM made, state WHERE begun_ns AND tree IN (live_tree, previous_tree)"
             # Their sizes were measured when a failed deploy, or an earlier version, had filled them.
             self._db.execute(f"DELETE FROM sizes WHERE tree IN ({prepared})")

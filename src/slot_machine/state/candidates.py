@@ -1,0 +1,38 @@
+"""The candidate that is held: the queries."""
+
+import msgspec
+
+from slot_machine.core.candidate import Candidate
+from slot_machine.state.database import Database, twice_on_a_full_disk
+from slot_machine.state.schema import transaction
+
+
+class Candidates(Database):
+    """There is one at most. It is gone once its version is live, in the transaction that makes that so.
+
+    Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses.
+    """
+
+    def candidate(self) -> Candidate | None:
+        row = self._db.execute("SELECT candidate FROM candidates").fetchone()
+        return msgspec.json.decode(row[0], type=Candidate) if row else None
+
+    @twice_on_a_full_disk
+    def save_candidate(self, candidate: Candidate | None) -> None:
+        """The deploy that started it counts as `held` from the moment at which its candidate is there."""
+        with transaction(self._db):
+            self._db.execute("DELETE FROM candidates")
+            if candidate:
+                text = msgspec.json.encode(candidate).decode()
+                self._db.execute("INSERT INTO candidates VALUES (?)", (text,))
+                self._db.execute(
+                    "UPDATE attempts SET result = 'held' WHERE id = ? AND result = 'running'", (candidate.attempt,)
+                )
+
+    def _forget_live_candidate(self) -> None:
+        """Within the transaction that saves the state."""
+        of = "json_extract(candidate, '$.version.{}')"
+        columns = ", ".join(of.format(name) for name in ("slot", "commit", "tree"))
+        self._db.execute(
+            f"DELETE FROM candidates WHERE ({columns}) = (SELECT live_slot, live_commit, live_tree FROM state)"
+        )
