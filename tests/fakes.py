@@ -20,12 +20,13 @@ from slot_machine.app.notices import Notices
 from slot_machine.app.release import Release
 from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.core.candidate import Candidate
 from slot_machine.core.config_file import parse
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import CommitNotFound, StageFailed
 from slot_machine.core.masking import Masking
 from slot_machine.core.minutes import Minute
-from slot_machine.core.model import WEB, Attempt, Contents, Made, Running, State, Version
+from slot_machine.core.model import WEB, Attempt, Contents, Made, Result, Running, State, Version
 from slot_machine.core.notice import Notice
 from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
@@ -387,6 +388,7 @@ class Traffic:
 
 class Mode:
     name = "proxy"
+    no_hold = ""
 
     def __init__(self, faults: Faults, traffic: Traffic) -> None:
         self.traffic = traffic
@@ -511,6 +513,14 @@ class Database(Store):
     def save_state(self, state: State) -> None:
         self._faults.now("save state")
         super().save_state(state)
+
+    def save_candidate(self, candidate: Candidate) -> None:
+        self._faults.now("save candidate")
+        super().save_candidate(candidate)
+
+    def end_candidate(self, candidate: Candidate, result: Result, error: str) -> None:
+        self._faults.now("save the end of the candidate")
+        super().end_candidate(candidate, result, error)
 
     def begin_tree(self, tree: int, begun_ns: int) -> None:
         self._faults.now("begin tree")

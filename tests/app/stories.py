@@ -315,20 +315,36 @@ def steps(data: Path, story: str, strategy: str) -> list[str]:
 def check_rest(machine: Machine, where: str) -> None:
     """What the state says is what runs, alone, and what gets the requests."""
     live, release = machine.store.state().live, machine.supervisor.release
+    held = check_candidate(machine, where)
     assert not machine.shell.running, where
     assert {row.role for row in machine.store.processes()} <= {"app"}, where
     if live is None:
-        assert not machine.running, where
+        assert {run.run_id for run in machine.running} == held, where
         assert machine.traffic.routed is None, where
         return
     assert machine.supervisor.healthy, where
     assert release, where
     assert release.version == live, where
-    assert {run.run_id for run in machine.running} == {run.run_id for run in release.runs.values()}, where
+    assert {run.run_id for run in machine.running} == {run.run_id for run in release.runs.values()} | held, where
     assert release.runs.keys() == {WEB, *(side.run for side in side_runs(live.config))}, where
     assert machine.traffic.routed == release.upstream, where
     assert not machine.traffic.holding, where
     assert machine.supervisor.watching, where
+
+
+def check_candidate(machine: Machine, where: str) -> set[int]:
+    """What is held runs, is not live, and its deploy is `held`. Returns the ids of its runs."""
+    candidate, release = machine.deployer.candidates.record, machine.deployer.candidates.release
+    held = [attempt.id for attempt in machine.store.attempts(100) if attempt.result == "held"]
+    if not candidate or candidate.state == "failed":
+        assert release is None, where
+        return set()
+    assert release, where
+    assert release.version == candidate.version != machine.store.state().live, where
+    assert release.running, where
+    assert machine.traffic.routed != release.upstream, where
+    assert candidate.attempt in held, where
+    return {run.run_id for run in release.runs.values()}
 
 
 def check_history(machine: Machine, where: str) -> None:

@@ -21,15 +21,28 @@ def test_it_is_there_until_its_version_is_live(tmp_path: Path) -> None:
         held = store.attempt(attempt.id)
         assert held
         assert held.result == "held"
-        store.save_candidate(HELD.failed("it ended"))
-
-    with opened(tmp_path / "state.db") as store:
-        assert store.candidate() == HELD.failed("it ended")
         store.save_state(State(LIVE, None, "then"))
         store.save_state(State(Version("a", NEXT.commit, NEXT.tree), None, "then"))
-        assert store.candidate()
+
+    with opened(tmp_path / "state.db") as store:
+        assert store.candidate() == HELD
         store.save_state(State(NEXT, LIVE, "now"))
         assert store.candidate() is None
+        (deploy,) = store.attempts(9)
+        assert (deploy.result, deploy.went_live) == ("succeeded", True)
+
+
+def test_one_that_has_failed_stays_until_it_is_ended(tmp_path: Path) -> None:
+    with opened(tmp_path / "state.db") as store:
+        store.begin(Attempt(id=0, kind="deploy", trigger="api", started_at=HELD.since))
+        store.save_candidate(HELD)
+        failed = HELD.failed("it ended")
+        store.end_candidate(failed, "failed", "it ended")
+        assert store.candidate() == failed
+        store.end_candidate(failed, "cancelled", "aborted")
+        assert store.candidate() is None
+        (deploy,) = store.attempts(9)
+        assert (deploy.result, deploy.stage, deploy.error) == ("failed", "held", "it ended")
 
 
 def test_state_and_candidate_change_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +53,7 @@ def test_state_and_candidate_change_in_one_step(tmp_path: Path, monkeypatch: pyt
         def full() -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
-        monkeypatch.setattr(store, "_forget_live_candidate", full)
+        monkeypatch.setattr(store, "_promote_live_candidate", full)
         with pytest.raises(sqlite3.OperationalError):
             store.save_state(State(NEXT, LIVE, "now"))
 

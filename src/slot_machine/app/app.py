@@ -103,6 +103,7 @@ class App:
             notices,
             visits=self.recorder,
             spare_tree=config.spare_tree,
+            hold_timeout_s=config.hold_timeout_s,
         )
         self.memory = MemoryWatch(config, self.supervisor, self._restart_for_memory)
         runs = JobRuns(cron.machine, store, tasks, launcher.masking, notices)
@@ -111,6 +112,9 @@ class App:
         self.one_offs = OneOffs(store, slots, launcher, self.supervisor, worktrees.data)
         self.occupancy.ask(self.one_offs.in_tree)
         self.occupancy.ask(self.supervisor.retirees.in_tree, self.supervisor.retirees.emptied)
+        candidates = self.deployer.candidates
+        self.occupancy.ask(candidates.in_tree)
+        self.occupancy.ask(candidates.ending_in_tree, candidates.emptied)
         self.maintenance = Maintenance(store, mode, page, worktrees.data)
         mode.start_under(self.maintenance.order)
         self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)

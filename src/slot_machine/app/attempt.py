@@ -46,6 +46,8 @@ class RunningAttempt:
         self.version: Version | None = None
         self.cancelled = False
         """Somebody has cancelled it, and it can no longer succeed."""
+        self.holds = False
+        """Its candidate is to be held, not to go live."""
         self.hint = ""
         """What to try if it fails."""
         self._store = store

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from slot_machine.app.attempt import Report, RunningAttempt
 from slot_machine.app.clock import now
+from slot_machine.app.failures import going_on
 from slot_machine.app.notices import Notices
 from slot_machine.app.operations import Operations
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
+from slot_machine.core.candidate import Candidate
 from slot_machine.core.errors import Cancelled, Refused, SlotMachineError, StageFailed, Stopping
 from slot_machine.core.masking import Masking
 from slot_machine.core.model import Attempt, Kind, Result, Version, short
@@ -141,6 +143,14 @@ class Attempts:
             return False
         self.warn(attempt_id, words)
         return True
+
+    def end_candidate(self, candidate: Candidate, result: Result, why: str) -> None:
+        """The deploy that was `held` is over, and that is told. Raises sqlite3.Error."""
+        self._store.end_candidate(candidate, result, self._masking.text(why))
+        with going_on("cannot tell that nothing is held any more"):
+            record = self.find(candidate.attempt)
+            if record and record.result == result:
+                self._notices.ended(record)
 
     def _of_live(self) -> int:
         """0 if the history does not have it any more."""

@@ -5,9 +5,11 @@ import time
 from collections.abc import Coroutine, Iterable
 from typing import Literal, NamedTuple, TypeVar
 
+from slot_machine.app.abort import Aborted, abort
 from slot_machine.app.already_live import AlreadyLive
 from slot_machine.app.attempt import Report, RunningAttempt
 from slot_machine.app.attempts import Attempts
+from slot_machine.app.candidates import Candidates, check_can_hold
 from slot_machine.app.commits import Commits
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.failures import going_on
@@ -27,7 +29,7 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.targets import Targets
 from slot_machine.app.undo import Undo
 from slot_machine.core import own_limits
-from slot_machine.core.errors import NothingToRestart, NothingToRollBackTo, SlotMachineError, Stopping
+from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, SlotMachineError, Stopping
 from slot_machine.core.model import Kind, State, Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import Event, Phase
@@ -42,6 +44,8 @@ class Done(NamedTuple):
     previous_commit: str
     requests: Counts | Literal[""] = ""
     warnings: tuple[str, ...] = ()
+    held: bool = False
+    """The version is not live: it waits for `promote`."""
 
 
 class Unchanged(NamedTuple):
@@ -52,13 +56,23 @@ class Unchanged(NamedTuple):
 
 
 class Wishes(NamedTuple):
-    """`force_setup`: the setup is not skipped. `if_changed`: nothing is done if nothing would be different."""
+    """`force_setup`: the setup is not skipped. `if_changed`: nothing is done if nothing would be different.
+
+    `hold`: the candidate is held when it is healthy; `hold_after_release`: also if a release command ran before.
+    """
 
     force_setup: bool = False
     if_changed: bool = False
+    hold: bool = False
+    hold_after_release: bool = False
 
 
 PLAIN = Wishes()
+
+SCHEDULERS_RUN = (
+    "the held version runs: what its web process itself does in the background, such as a scheduler or a consumer of a"
+    " queue, runs now beside that of the live version; its processes and jobs begin when it is promoted"
+)
 
 Outcome = Done | Unchanged | SlotMachineError
 
@@ -81,6 +95,7 @@ class Deployer:
         *,
         visits: Visits,
         spare_tree: bool,
+        hold_timeout_s: float,
     ) -> None:
         self._configurations = configurations
         self._worktrees = worktrees
@@ -94,6 +109,7 @@ class Deployer:
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo, launcher.masking, notices)
+        self.candidates = Candidates(store, launcher, self.attempts, tasks, hold_timeout_s)
         supervisor.warn = self.attempts.warn
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin
@@ -113,6 +129,7 @@ class Deployer:
             self._placing,
             self.rollout,
             self.commits,
+            self.candidates,
         )
 
     @property
@@ -139,14 +156,17 @@ class Deployer:
     def deploy(
         self, commitish: str, trigger: str, report: Report, wishes: Wishes = PLAIN, origin: Origin = UNKNOWN
     ) -> "asyncio.Task[Outcome]":
-        """Raises Busy, Stopping. The task returns what came of it."""
+        """Raises Busy, Stopping, Impossible. The task returns what came of it."""
         self.operations.check_free()
+        if wishes.hold and self._mode.no_hold:
+            raise Impossible(f"no version can be held: {self._mode.no_hold}", "deploy without --hold")
 
         async def story() -> Done | Unchanged:
             if wishes.if_changed and (live := await self._found(self._already_live.find(commitish))):
                 previous = self.state.previous
                 return Unchanged(live, previous.commit if previous else "")
             async with self.attempts.begin("deploy", trigger, report, origin) as attempt:
+                attempt.holds = wishes.hold
                 attempt.on(Event.DEPLOY, commitish)
                 state = self.state
                 commit = await self._worktrees.resolve(commitish)
@@ -158,15 +178,45 @@ class Deployer:
                 for warning in (*warnings, *own_limits.too_short(config)):
                     attempt.warn(warning)
                 self._check_environment(attempt, version)
+                if wishes.hold:
+                    check_can_hold(config, after_release=wishes.hold_after_release)
                 attempt.on(Event.RESOLVED, describe(version))
                 self.attempts.resolved(attempt)
+                await self.candidates.make_room(attempt)
                 version = await self._placing.place(attempt, version)
                 await self._check_memory(attempt, version)
                 await self._slots.prepare(attempt, version, force_setup=wishes.force_setup)
                 event = await self.rollout.run_release_command(attempt, version)
-                return await self._go_live(attempt, event, version)
+                return await (self._hold if wishes.hold else self._go_live)(attempt, event, version)
 
         return self.operations.begin(story())
+
+    def promote(self, trigger: str, report: Report, origin: Origin = UNKNOWN) -> "asyncio.Task[Outcome]":
+        """Makes the candidate live that is held. It is asked for its health once, and nothing is started.
+
+        Like `deploy`. Raises Busy, Stopping, NothingHeld, Impossible for one that has failed.
+        """
+        self.operations.check_free()
+        version = self.candidates.check_held().version
+
+        async def story() -> Done:
+            async with self.attempts.begin("promote", trigger, report, origin) as attempt:
+                before = self.state
+                attempt.describe(self.commits.known(version.commit))
+                attempt.aim(version)
+                attempt.on(Event.PROMOTE, f"asking {describe(version)} once more")
+                async with self.candidates.taken() as candidate:
+                    await self.rollout.check_health(candidate)
+                    old = await self.rollout.promote(attempt, candidate)
+                await self.rollout.finish(attempt, before, old)
+                commit = before.live.commit if before.live else ""
+                return Done("promote", version, commit, attempt.record.requests, attempt.warnings)
+
+        return self.operations.begin(story())
+
+    async def abort(self, origin: Origin = UNKNOWN) -> Aborted:
+        """Raises NothingHeld, Stopping, StageFailed."""
+        return await abort(self.operations, self.candidates, origin)
 
     def rollback(self, trigger: str, report: Report, origin: Origin = UNKNOWN, to: str = "") -> "asyncio.Task[Outcome]":
         """To the previous version, or to the version that `to` names as `Targets` says.
@@ -188,6 +238,7 @@ class Deployer:
                     what = f"release commands ran since {describe(version)} was deployed, and are not undone"
                     attempt.warn(f"{what}: {in_words(released)}")
                 self._check_environment(attempt, version)
+                await self.candidates.make_room(attempt)
                 if version != previous:
                     return await self._roll_back_further(attempt, version)
                 usable = await self._slots.untouched(attempt, version)
@@ -225,6 +276,7 @@ class Deployer:
                 self._check_environment(attempt, live)
                 await self._slots.check_holds(live)
                 self._slots.warn_of_build(attempt, live)
+                await self.candidates.make_room(attempt)
                 await self._check_memory(attempt, live)
                 await self._slots.mend(attempt, live)
                 return await self._go_live(attempt, Event.REUSE, live)
@@ -250,6 +302,7 @@ class Deployer:
         self._inspection.cancel()
         began_s = time.monotonic()
         await self.operations.abandon()
+        ending = asyncio.create_task(self.candidates.stop())
         live = await self._supervisor.pause()
         self._supervisor.end_side_runs()
         ends_s = began_s + (live.version.config.drain_timeout_s if live else 0)
@@ -257,6 +310,7 @@ class Deployer:
             with going_on(f"cannot drain {describe(live.version)}"):
                 await retire(self._mode.traffic, live, ends_s - time.monotonic())
         await self.operations.idle()
+        await ending
         # An earlier daemon may have left releases that a recovery did not get to.
         with going_on("cannot end what an earlier daemon left"):
             await self._supervisor.retirees.all_gone()
@@ -269,6 +323,7 @@ class Deployer:
     async def let_go(self) -> None:
         """Leaves the live version running, for the daemon that takes over."""
         self._preflight.cancel()
+        self.candidates.let_go()
         await self._supervisor.let_go()
         self._inspection.cancel()
 
@@ -304,17 +359,25 @@ class Deployer:
         if warning := self._preflight.memory_warning(live):
             attempt.warn(warning)
 
+    async def _hold(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
+        live = self.state.live
+        candidate = await self.rollout.bring_up(attempt, event, version, live)
+        await self._rehearsal.run(attempt, candidate)
+        try:
+            self.candidates.hold(candidate, attempt.record.id)
+        except BaseException:
+            await candidate.stop(version.config.drain_timeout_s / 2)
+            raise
+        attempt.warn(SCHEDULERS_RUN)
+        attempt.on(Event.HOLD)
+        return Done("deploy", version, live.commit if live else "", "", attempt.warnings, held=True)
+
     async def _go_live(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
         before = self.state
         live = before.live
         candidate = await self.rollout.bring_up(attempt, event, version, live)
         await self._rehearsal.run(attempt, candidate)
         old = await self.rollout.promote(attempt, candidate)
-        attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
-        if old:
-            await self.rollout.retire(attempt, old)
-        with going_on("cannot see to what the app wrote into its tree"):
-            await self._slots.left(attempt, before)
-        attempt.on(Event.DRAINED)
+        await self.rollout.finish(attempt, before, old)
         commit = live.commit if live else ""
         return Done(attempt.record.kind, version, commit, attempt.record.requests, attempt.warnings)

@@ -32,11 +32,15 @@ class Operations:
 
     def check_free(self) -> None:
         """Raises Busy, Stopping."""
-        if self._refusal:
-            raise self._refusal()
+        self.check_open()
         if self.busy:
             hint = "wait until it has ended, such as by `deploy --wait`, or end it with `slot-machine cancel`"
             raise Busy(f"another deploy runs ({self.what_runs})", hint)
+
+    def check_open(self) -> None:
+        """Raises Stopping."""
+        if self._refusal:
+            raise self._refusal()
 
     @property
     def busy(self) -> bool:
@@ -95,7 +99,7 @@ class Operations:
 
     async def abandon(self) -> None:
         """Breaks off the operation that runs, unless it has switched already."""
-        await _begun()
+        await begun()
         switched = self.running is not None and self.running.phase is Phase.DRAIN
         if self._task and not self._task.done() and not switched:
             self._task.cancel()
@@ -107,12 +111,12 @@ class Operations:
         Breaks off a release command only with `force`, because that may leave the database half migrated.
         Raises NothingToCancel, Stopping.
         """
-        await _begun()
-        if self._refusal:
-            raise self._refusal()
+        await begun()
+        self.check_open()
         task, attempt = self._task, self.running
         if not task or not attempt:
-            raise NothingToCancel("no deploy runs, so nothing was cancelled")
+            hint = "`slot-machine abort` ends a candidate that is held"
+            raise NothingToCancel("no deploy runs, so nothing was cancelled", hint)
         if not attempt.cancelled:
             _check_cancellable(attempt, force=force)
             # There is no await since that check, so the next stage can't begin before the cancellation.
@@ -132,7 +136,7 @@ def _not_begun(refusal: type[Stopping]) -> Stopping:
     return error
 
 
-async def _begun() -> None:
+async def begun() -> None:
     """An operation that was begun in this iteration of the event loop begins its attempt now."""
     await asyncio.sleep(0)
 

@@ -1,12 +1,13 @@
 """What a daemon does when it starts: it takes over the releases that still run, or starts the live version again."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from slot_machine.app.attempts import Attempts
+from slot_machine.app.candidates import Candidates, TakesOver
 from slot_machine.app.commits import Commits
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.placing import Placing
@@ -25,8 +26,6 @@ from slot_machine.traffic.protocol import Traffic
 
 log = logging.getLogger(__name__)
 
-TakesOver = Callable[[Release], Awaitable[None]]
-
 
 @dataclass(frozen=True)
 class Recovery:
@@ -40,6 +39,7 @@ class Recovery:
     _placing: Placing
     _rollout: Rollout
     _commits: Commits
+    _candidates: Candidates
 
     async def recover(self) -> None:
         """Raises nothing: what fails is tried again by the supervisor."""
@@ -48,7 +48,8 @@ class Recovery:
         self._slots.link()
         with going_on("cannot take over what an earlier daemon left"):
             self._preflight.measure_unknown()
-            await self.take_over(live, {})
+            await self.take_over(live, self._candidates.wanted())
+        self._candidates.settle()
         if live and not self._supervisor.watching:
             await self._bring_back(live)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from slot_machine.app import rehearsal
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.clock import now
-from slot_machine.app.failures import in_words, log_failure
+from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import Retired, retire
 from slot_machine.app.seams import Starter, TrafficMode
@@ -13,7 +13,7 @@ from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import release_of
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.errors import KeeperGone, StageFailed, Unsteerable
-from slot_machine.core.model import Version
+from slot_machine.core.model import State, Version
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.upstream import Counts
 from slot_machine.host.process.session import SURVIVES
@@ -55,6 +55,15 @@ class Rollout:
             attempt.warn(doubt)
         return release
 
+    async def check_health(self, candidate: Release) -> None:
+        """Of one that was healthy when it was held. Raises StageFailed, OSError."""
+        answer = await self._launcher.probe(candidate)
+        if not answer.healthy:
+            what = (
+                f"the held candidate {describe(candidate.version)} is not healthy any more: it answered {answer.words}"
+            )
+            raise StageFailed(Phase.HEALTH, what, hint="it is held on; `slot-machine abort` ends it")
+
     async def promote(self, attempt: RunningAttempt, candidate: Release) -> Release | None:
         """Makes a candidate live and saves that. Returns the release it replaced, if that still runs.
 
@@ -85,6 +94,15 @@ class Rollout:
         self._slots.link()
         return old
 
+    async def finish(self, attempt: RunningAttempt, before: State, old: Release | None) -> None:
+        """After the switch from the state `before`, in which `old` was live."""
+        attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
+        if old:
+            await self.retire(attempt, old)
+        with going_on("cannot see to what the app wrote into its tree"):
+            await self._slots.left(attempt, before)
+        attempt.on(Event.DRAINED)
+
     async def stop_side_runs(self, attempt: RunningAttempt) -> None:
         """Under `replace`, ends the live version's side runs: before the release command, and before its web run."""
         if attempt.version and attempt.version.config.strategy == "replace":
@@ -107,6 +125,9 @@ class Rollout:
                 return await self._launcher.launch_beside(version, lambda: attempt.on(Event.STARTED, health))
             except (Unsteerable, KeeperGone) as obstacle:
                 reason = str(obstacle)
+        if live and attempt.holds:
+            what = f"two versions can't run at once ({reason}), so none can be held"
+            raise StageFailed(Phase.START, what, hint="deploy without --hold")
         if live:
             await self._make_way(attempt, live, version, reason)
             await self._slots.old_stopped(attempt, version)

@@ -84,6 +84,9 @@ class TrafficMode(Protocol):
     @property
     def traffic(self) -> Traffic: ...
 
+    @property
+    def no_hold(self) -> str: ...
+
     async def reason_to_stop_first(self, version: Version, /) -> str: ...
 
 

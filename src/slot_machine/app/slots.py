@@ -218,7 +218,7 @@ class Slots:
     async def take_back(self, attempt: RunningAttempt, tree: int) -> None:
         """Removes what failed deploys wrote into a tree since a version in it was live. Raises nothing."""
         begun_ns, previous = self._store.begun_ns(tree), self._store.state().previous
-        if not begun_ns or (previous and previous.tree == tree and self.holds(previous)):
+        if not begun_ns or self.occupancy.of(tree) or (previous and previous.tree == tree and self.holds(previous)):
             return
         path = self._worktrees.path(tree)
         try:

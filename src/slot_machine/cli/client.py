@@ -102,6 +102,8 @@ class Client:
         message: str = "",
         ref: str = "",
         wait: bool = False,
+        hold: bool = False,
+        hold_after_release: bool = False,
     ) -> Iterator[Json]:
         """Yields the progress; the last item is the reply. `ref` is the branch or tag that `commit` was found by.
 
@@ -115,6 +117,8 @@ class Client:
             "if_changed": if_changed,
             "ref": ref[:LONGEST_NAME],
             "wait": wait,
+            "hold": hold,
+            "hold_after_release": hold_after_release,
         }
         return self._call("POST", "/deploy", wishes | _asked(by, message))
 
@@ -124,6 +128,13 @@ class Client:
     def restart(self, *, by: str = "", message: str = "") -> Iterator[Json]:
         """If slot-machine.json has changed, the daemon reloads first."""
         return self._call("POST", "/restart", _asked(by, message))
+
+    def promote(self, *, by: str = "", message: str = "") -> Iterator[Json]:
+        return self._call("POST", "/promote", _asked(by, message))
+
+    def abort(self, *, by: str = "", message: str = "") -> Json:
+        *_, last = self._call("POST", "/abort", _asked(by, message))
+        return last
 
     def cancel(self, *, force: bool = False) -> Json:
         *_, last = self._call("POST", "/cancel", {"force": force})

@@ -48,6 +48,8 @@ def _result(entry: Json) -> str:
         return f"away {span(away_s)}" if away_s and result == "succeeded" else CRASHES.get(result, result)
     if result == "succeeded":
         return f"ok, {span(number(entry, 'seconds'))}"
+    if result == "held":
+        return result
     if result == "running":
         return f"runs: {stage}" if stage else "runs"
     return f"{result}: {stage}" if stage else result
@@ -92,7 +94,7 @@ def _fields(entry: Json) -> "Iterator[tuple[str, list[str]]]":
 
 def _outcome(entry: Json) -> str:
     result, stage = text(entry, "result"), text(entry, "stage")
-    said = f"{result} in stage {stage}" if stage and result not in ("succeeded", "running") else result
+    said = f"{result} in stage {stage}" if stage and result not in ("succeeded", "running", "held") else result
     if result == "running" and stage:
         said = f"runs, in stage {stage}"
     if entry.get("kind") == "crash":

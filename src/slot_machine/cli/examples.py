@@ -3,6 +3,7 @@
 import click
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
+    "abort": ("slot-machine abort --message 'wrong colours'",),
     "cancel": ("slot-machine cancel",),
     "completion": (
         "slot-machine completion bash > /etc/bash_completion.d/slot-machine",
@@ -30,6 +31,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "maintenance on": ("slot-machine maintenance on --message 'Back at 10:00.'",),
     "notify": ("slot-machine notify test",),
     "notify test": ("slot-machine notify test",),
+    "promote": ("slot-machine promote",),
     "reload": ("slot-machine reload", "slot-machine reload --all"),
     "restart": ("slot-machine restart --message 'a new certificate'",),
     "rollback": ("slot-machine rollback", "slot-machine rollback 1a2b3c4d", "slot-machine rollback 17"),

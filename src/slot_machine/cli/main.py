@@ -39,6 +39,8 @@ COMMANDS = {
     "exec": "run",
     "env": "env",
     "maintenance": "maintenance",
+    "promote": "promote",
+    "abort": "abort",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 

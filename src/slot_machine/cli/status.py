@@ -123,6 +123,17 @@ def _health(status: Json) -> "list[str]":
     return [f"UNHEALTHY ({state}): {reason}" if state not in ("", "running") else f"UNHEALTHY: {reason}"]
 
 
+def _candidate(status: Json) -> "list[str]":
+    candidate = status.get("candidate")
+    if not isinstance(candidate, dict) or not candidate.get("state"):
+        return []
+    what = f"{text(candidate, 'commit')[:8]} in slot {text(candidate, 'slot')}"
+    if candidate["state"] == "failed":
+        return [f"{what} FAILED: {text(candidate, 'error')}", "`slot-machine abort` ends it"]
+    hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
+    return [f"{what} {candidate['state']}, begun {ago(text(candidate, 'since'))}", hint]
+
+
 def _slot(status: Json) -> "list[str]":
     if not text(status, "live_slot"):
         return []
@@ -259,6 +270,7 @@ PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "app": _app,
     "live": _live,
     "health": _health,
+    "candidate": _candidate,
     "maintenance": _maintenance,
     "slot": _slot,
     "uses": _usage,

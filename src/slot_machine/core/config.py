@@ -16,6 +16,7 @@ RECENT = "recent"
 Port = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PORT)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=DAY_MS)]
 TimeLimit = Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)]
+HoldLimit = Annotated[int, msgspec.Meta(ge=1, le=30 * DAY_MS)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)]
 Signal = Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "TSTP", "WINCH"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}\Z")]
@@ -336,6 +337,9 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     hooks: Annotated[
         dict[EventName, str], Doc("commands that get an event as JSON on standard input, by its name", default="none")
     ] = {}
+    hold_timeout_ms: Annotated[HoldLimit, Doc("time after which a [held candidate](deploys.md#hold) is aborted")] = (
+        DAY_MS
+    )
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:
@@ -344,6 +348,10 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def health_interval_s(self) -> float:
         return self.health_interval_ms / 1000
+
+    @property
+    def hold_timeout_s(self) -> float:
+        return self.hold_timeout_ms / 1000
 
     @property
     def user_name(self) -> str:

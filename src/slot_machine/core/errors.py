@@ -20,7 +20,8 @@ SlotMachineError
 │   ├── NothingToRestart      nothing is live
 │   ├── NoSuchAttempt         the history has no such entry
 │   ├── NothingToCancel       nothing runs, or it is too late to cancel it
-│   ├── Impossible            it can't be done in this traffic mode
+│   ├── NothingHeld           no candidate is held, to promote or to abort
+│   ├── Impossible            it can't be done in this traffic mode, or with this configuration
 │   ├── NothingLive           there is no version to run a command in
 │   └── Stopping              the daemon stops
 │       └── Reloading             the daemon reloads, and will answer in a moment
@@ -122,6 +123,10 @@ class NothingToRestart(Refused):
 
 
 class NothingToCancel(Refused):
+    pass
+
+
+class NothingHeld(Refused):
     pass
 
 

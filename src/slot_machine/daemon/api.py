@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from http import HTTPStatus
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ from slot_machine.core.errors import (
     Nested,
     NeverLive,
     NoSuchAttempt,
+    NothingHeld,
     NothingLive,
     NothingToCancel,
     NothingToRestart,
@@ -53,6 +54,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     NothingToRestart: 409,
     NothingToCancel: 409,
     NothingLive: 409,
+    NothingHeld: 409,
     Impossible: 409,
     NoSuchAttempt: 404,
     Cancelled: 409,
@@ -78,8 +80,16 @@ class DeployBody(Asked):
     commit: str
     setup: bool = False
     if_changed: bool = False
+    hold: bool = False
+    hold_after_release: bool = False
     wait: bool = False
     """Whether it waits until another deploy has ended."""
+
+
+class PromoteBody(Asked):
+    """All visitors get the candidate."""
+
+    share: Annotated[int, msgspec.Meta(ge=100, le=100)] = 100
 
 
 class RollbackBody(Asked):
@@ -109,6 +119,12 @@ class UnchangedReply(DeployReply):
     """Nothing was done: the commit is live already."""
 
     already_live: bool = True
+
+
+class HeldReply(DeployReply):
+    """The commit is not live: it waits for `POST /promote`."""
+
+    held: bool = True
 
 
 class CancelReply(msgspec.Struct):
@@ -158,6 +174,7 @@ class Api:
             "/metrics": ("GET", self._get_metrics),
             "/history": ("GET", self._get_history),
             "/deploy": ("POST", self._deploy),
+            "/promote": ("POST", self._promote),
             "/rollback": ("POST", self._rollback),
             "/restart": ("POST", self._restart),
             "/cancel": ("POST", self._cancel),
@@ -214,7 +231,7 @@ class Api:
 
     async def _deploy(self, request: Request) -> Response:
         body = decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')
-        wishes = Wishes(body.setup, body.if_changed)
+        wishes = Wishes(body.setup, body.if_changed, body.hold, body.hold_after_release)
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
 
         def begin(report: Report) -> "asyncio.Task[Outcome]":
@@ -225,6 +242,11 @@ class Api:
                 return Response(200, queue.stream(operations, request, _line, lambda: _followed(begin)), NDJSON)
             await queue.turn(operations, request)
         return await self._follow(request, begin)
+
+    async def _promote(self, request: Request) -> Response:
+        body = decoded(await request.body() or b"{}", PromoteBody, '{"by": "somebody"}')
+        trigger, origin = body.trigger(request), await body.origin(request, self._guard)
+        return await self._follow(request, lambda report: self._deployer.promote(trigger, report, origin))
 
     async def _rollback(self, request: Request) -> Response:
         body = decoded(await request.body() or b"{}", RollbackBody, '{"to": "12"}')
@@ -296,7 +318,8 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
         version = outcome.version
         if outcome.kind == "deploy":
             previous = outcome.previous_commit
-            return DeployReply(True, version.slot, version.commit, outcome.requests, outcome.warnings, previous)
+            reply = HeldReply if outcome.held else DeployReply
+            return reply(True, version.slot, version.commit, outcome.requests, outcome.warnings, previous)
         return Reply(True, version.slot, version.commit, outcome.requests, outcome.warnings)
     if isinstance(outcome, Unchanged):
         live = outcome.version

@@ -18,6 +18,7 @@ from slot_machine.core.config import FIXED
 from slot_machine.core.defaults import KEEPS_ENVIRONMENT
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
 from slot_machine.daemon import (
+    candidates,
     configuration,
     datafolder,
     env_file,
@@ -198,18 +199,20 @@ def _tell_ready(options: Options, app: App, reloads: int, manager: Manager) -> N
 
 
 def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Callable[[], Awaitable[None]]) -> Api:
+    guard = Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry)
     return Api(
         app.deployer,
         lambda: status.gather(app, entry.name, entry.port, reloads),
         lambda: metrics.render(entry.name, app.supervisor, app.jobs, app.mode),
         reload_now,
         partial(_renew, options, reload_now),
-        Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry),
+        guard,
         {
             **one_offs.routes(app.one_offs),
             **env_file.routes(options),
             **maintenance.routes(app.maintenance),
             **notify.routes(app.notices),
+            **candidates.routes(app.deployer, guard),
             **viewed("/stats", partial(stats.gather, app)),
             **viewed("/top", lambda _: top.gather(app)),
         },

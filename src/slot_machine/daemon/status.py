@@ -12,7 +12,8 @@ from slot_machine.app.outbox import Receiver
 from slot_machine.app.release import Release
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import WEB, Attempt, Version
-from slot_machine.daemon import maintenance, one_offs, side_status
+from slot_machine.daemon import candidates, maintenance, one_offs, side_status
+from slot_machine.daemon.candidates import CandidateStatus
 from slot_machine.daemon.maintenance import MaintenanceStatus
 from slot_machine.daemon.one_offs import OneOffStatus
 from slot_machine.daemon.side_status import RetiringStatus, SideStatus
@@ -84,6 +85,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Whether `env_file` differs from what the live app was started with."""
     maintenance: MaintenanceStatus | Literal[""]
     """Empty if there is none."""
+    candidate: CandidateStatus
+    """What `deploy --hold` holds."""
     too_large: dict[str, str]
     """By the name of a run that takes more than `memory_max_mb` and is not restarted any more: why."""
 
@@ -142,6 +145,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         cpu_percent=app.cpu.percent(members),
         env_changed=deployer.env_changed,
         maintenance=maintenance.status(app.maintenance),
+        candidate=candidates.status(deployer.candidates),
         too_large=app.memory.given_up,
     )
 

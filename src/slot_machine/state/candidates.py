@@ -3,6 +3,8 @@
 import msgspec
 
 from slot_machine.core.candidate import Candidate
+from slot_machine.core.model import Result
+from slot_machine.core.phases import Phase
 from slot_machine.state.database import Database, twice_on_a_full_disk
 from slot_machine.state.schema import transaction
 
@@ -18,21 +20,36 @@ class Candidates(Database):
         return msgspec.json.decode(row[0], type=Candidate) if row else None
 
     @twice_on_a_full_disk
-    def save_candidate(self, candidate: Candidate | None) -> None:
+    def save_candidate(self, candidate: Candidate) -> None:
         """The deploy that started it counts as `held` from the moment at which its candidate is there."""
         with transaction(self._db):
-            self._db.execute("DELETE FROM candidates")
-            if candidate:
-                text = msgspec.json.encode(candidate).decode()
-                self._db.execute("INSERT INTO candidates VALUES (?)", (text,))
-                self._db.execute(
-                    "UPDATE attempts SET result = 'held' WHERE id = ? AND result = 'running'", (candidate.attempt,)
-                )
+            self._put(candidate)
+            self._db.execute(
+                "UPDATE attempts SET result = 'held' WHERE id = ? AND result = 'running'", (candidate.attempt,)
+            )
 
-    def _forget_live_candidate(self) -> None:
+    @twice_on_a_full_disk
+    def end_candidate(self, candidate: Candidate, result: Result, error: str) -> None:
+        """The deploy that started it is over, with this result. A candidate that has failed stays to be aborted."""
+        with transaction(self._db):
+            self._put(candidate if candidate.state == "failed" and result == "failed" else None)
+            self._db.execute(
+                "UPDATE attempts SET result = ?, error = ?, stage = ? WHERE id = ? AND result = 'held'",
+                (result, error, Phase.HELD, candidate.attempt),
+            )
+
+    def _put(self, candidate: Candidate | None) -> None:
+        self._db.execute("DELETE FROM candidates")
+        if candidate:
+            self._db.execute("INSERT INTO candidates VALUES (?)", (msgspec.json.encode(candidate).decode(),))
+
+    def _promote_live_candidate(self) -> None:
         """Within the transaction that saves the state."""
         of = "json_extract(candidate, '$.version.{}')"
         columns = ", ".join(of.format(name) for name in ("slot", "commit", "tree"))
+        live = f"WHERE ({columns}) = (SELECT live_slot, live_commit, live_tree FROM state)"
         self._db.execute(
-            f"DELETE FROM candidates WHERE ({columns}) = (SELECT live_slot, live_commit, live_tree FROM state)"
+            "UPDATE attempts SET result = 'succeeded' WHERE result = 'held'"
+            f" AND id = (SELECT json_extract(candidate, '$.attempt') FROM candidates {live})"
         )
+        self._db.execute(f"DELETE FROM candidates {live}")

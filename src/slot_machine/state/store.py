@@ -59,7 +59,7 @@ class Store(History, Outputs, Restarts, Setups, OneOffs, Maintenances, Candidate
                     _config(state.previous),
                 ),
             )
-            self._forget_live_candidate()
+            self._promote_live_candidate()
             prepared = "SELECT tree FROM made, state WHERE begun_ns AND tree IN (live_tree, previous_tree)"
             # Their sizes were measured when a failed deploy, or an earlier version, had filled them.
             self._db.execute(f"DELETE FROM sizes WHERE tree IN ({prepared})")

@@ -45,6 +45,8 @@ class Mode(ABC):
     """`proxy` or `no-proxy`, as `status` says it."""
     candidate_tos = 0
     """Type of service (ip(7)) of connections that reach a candidate, not the live version."""
+    no_hold: str = ""
+    """Why no candidate can be held; empty if one can."""
 
     def __init__(self, config: DaemonConfig, data: Path, traffic: Traffic) -> None:
         self.traffic = traffic

@@ -103,6 +103,7 @@ class NoProxy(Mode):
 
     name = "no-proxy"
     candidate_tos = HEALTH_CHECK_TOS
+    no_hold = NO_PROXY
 
     def __init__(self, config: DaemonConfig, data: Path, handover: Handover) -> None:
         super().__init__(config, data, handover)

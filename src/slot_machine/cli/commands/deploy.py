@@ -16,8 +16,14 @@ SHOWN_FILES = 3
 @click.option(
     "--wait", is_flag=True, help="Wait until another deploy has ended. Only the latest one that waits goes on."
 )
+@click.option("--hold", is_flag=True, help="Stop when it is healthy: no visitor gets it before `promote`.")
+@click.option(
+    "--hold-after-release", is_flag=True, help="Also after a release_command: the live version works with its changes."
+)
 @click.pass_obj
-def command(manner: Manner, ref: str | None, setup: bool, force: bool, wait: bool) -> None:
+def command(
+    manner: Manner, ref: str | None, setup: bool, force: bool, wait: bool, hold: bool, hold_after_release: bool
+) -> None:
     """Deploy REF (a branch, a tag or a hash), by default HEAD of the current folder's repository."""
     from slot_machine.cli import here
 
@@ -35,6 +41,8 @@ def command(manner: Manner, ref: str | None, setup: bool, force: bool, wait: boo
         message=manner.message,
         ref=ref or "",
         wait=wait,
+        hold=hold or hold_after_release,
+        hold_after_release=hold_after_release,
     )
     changed = here.uncommitted(user) if ref is None else []
     reply = manner.follow(lines, [_uncommitted(changed)] if changed else [])
@@ -43,6 +51,10 @@ def command(manner: Manner, ref: str | None, setup: bool, force: bool, wait: boo
             "`slot-machine restart` starts it afresh, as after a change of env_file;\n`deploy --force` deploys it again"
         )
         manner.tell(reply, f"already live: {reply['commit']} in slot {reply['slot']}", hint)
+        return
+    if reply.get("held"):
+        hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
+        manner.tell(reply, f"held {reply['commit']} in slot {reply['slot']}", hint)
         return
     manner.tell(reply, f"deployed {reply['commit']} to slot {reply['slot']}")
 

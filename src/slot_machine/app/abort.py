@@ -1,0 +1,47 @@
+"""`abort`: whatever is on its way to a held candidate, or held, or being promoted and not live yet, is ended."""
+
+import sqlite3
+from typing import NamedTuple
+
+from slot_machine.app.candidates import Candidates
+from slot_machine.app.operations import Operations, begun
+from slot_machine.core.candidate import CandidateState
+from slot_machine.core.errors import NothingHeld, NothingToCancel, StageFailed
+from slot_machine.core.origin import Origin
+from slot_machine.core.phases import Phase
+
+
+class Aborted(NamedTuple):
+    """`state` is what the candidate was. It is empty for a deploy that had none yet."""
+
+    commit: str
+    slot: str
+    state: CandidateState | str
+
+
+async def abort(operations: Operations, candidates: Candidates, origin: Origin) -> Aborted:
+    """Returns when everything has ended. Raises NothingHeld, Stopping, StageFailed if it could not be written down."""
+    await begun()
+    operations.check_open()
+    attempt, cancelled = operations.running, None
+    if attempt and (attempt.holds or attempt.record.kind == "promote"):
+        if attempt.record.kind == "promote" and attempt.phase is Phase.DRAIN:
+            raise NothingHeld("too late to abort: the candidate is live", "`slot-machine rollback` goes back")
+        try:
+            cancelled = await operations.cancel()
+        except NothingToCancel:
+            # It is about to switch, or a release command runs, which is not broken off.
+            await operations.idle()
+    said = f": {origin.message}" if origin.message else ""
+    try:
+        ended = await candidates.end("cancelled", f"aborted by {origin.who or 'somebody'}{said}")
+    except sqlite3.Error as error:
+        raise StageFailed(Phase.HELD, f"cannot write the database, so nothing was aborted: {error}") from None
+    if ended:
+        return Aborted(ended.version.commit, ended.version.slot, ended.state)
+    if cancelled:
+        return Aborted(cancelled.commit, cancelled.slot, "")
+    if attempt and attempt.record.kind == "promote" and attempt.phase is Phase.SUCCEEDED:
+        raise NothingHeld("too late to abort: the candidate is live", "`slot-machine rollback` goes back")
+    hint = "`slot-machine cancel` ends the deploy that runs" if operations.busy else "`slot-machine status` tells"
+    raise NothingHeld("no candidate is held, so there is nothing to abort", hint)

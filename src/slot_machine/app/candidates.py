@@ -1,0 +1,242 @@
+"""The candidate that is held: it is watched until somebody promotes or aborts it, or its time is over."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.attempts import Attempts
+from slot_machine.app.clock import now
+from slot_machine.app.failures import going_on, in_words
+from slot_machine.app.release import Release, describe
+from slot_machine.app.run import Run
+from slot_machine.app.seams import Starter
+from slot_machine.core.candidate import Candidate
+from slot_machine.core.config import VersionConfig
+from slot_machine.core.errors import Impossible, NothingHeld
+from slot_machine.core.model import Result, Version
+from slot_machine.state.store import Store
+
+RETRY_S = 1.0
+
+TakesOver = Callable[[Release], Awaitable[None]]
+"""Goes on with a release that an earlier daemon left running."""
+
+log = logging.getLogger(__name__)
+
+
+class Candidates:
+    """There is one at most. Its web run runs in the idle slot; side runs and jobs begin when it is promoted.
+
+    What the database says of it is what the next daemon finds.
+    """
+
+    def __init__(
+        self, store: Store, launcher: Starter, attempts: Attempts, tasks: asyncio.TaskGroup, timeout_s: float
+    ) -> None:
+        """It is aborted when it was held for `timeout_s`."""
+        self.release: Release | None = None
+        """While it is held or being promoted."""
+        self._store = store
+        self._launcher = launcher
+        self._attempts = attempts
+        self._tasks = tasks
+        self._timeout_s = timeout_s
+        self._watching: asyncio.Task[None] | None = None
+        self._ending: dict[Release, asyncio.Task[None]] = {}
+
+    @property
+    def record(self) -> Candidate | None:
+        """One that does not run has failed, even if that could not be written down. Raises sqlite3.Error."""
+        candidate = self._store.candidate()
+        if candidate and candidate.state == "held" and not self.release:
+            return candidate.failed("it does not run any more")
+        return candidate
+
+    def hold(self, release: Release, attempt: int) -> None:
+        """From here on, the release is in its care. Raises sqlite3.Error; then it is not."""
+        candidate = Candidate(release.version, attempt, now(), _now_s())
+        self._store.save_candidate(candidate)
+        self._keep(release, candidate)
+
+    def check_held(self) -> Candidate:
+        """Raises NothingHeld, Impossible for one that has failed, sqlite3.Error."""
+        candidate = self.record
+        if not candidate:
+            raise NothingHeld("no candidate is held, so there is nothing to promote", "`deploy --hold` holds one")
+        if candidate.state == "failed":
+            what = f"the candidate {describe(candidate.version)} has failed ({candidate.error})"
+            raise Impossible(f"{what}, so it can't be promoted", "`slot-machine abort` ends it; then deploy again")
+        return candidate
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[Release]:
+        """For its promotion. If that fails it is held on, unless it does not run any more.
+
+        Raises NothingHeld, Impossible, sqlite3.Error.
+        """
+        candidate, release = self.check_held(), self.release
+        assert release
+        self._unwatch()
+        try:
+            yield release
+        except BaseException as error:
+            if release.running:
+                self._keep(release, candidate)
+            else:
+                self._failed(candidate, f"its promotion failed: {error}")
+            raise
+        self.release = None
+
+    async def end(self, result: Result, why: str) -> Candidate | None:
+        """Ends it, whatever its state is, and waits for that. Returns it; None if there is none.
+
+        Raises sqlite3.Error; then it runs on.
+        """
+        candidate = self._store.candidate()
+        if candidate:
+            self._attempts.end_candidate(candidate, result, why)
+            log.info("the candidate %s is ended: %s", describe(candidate.version), why)
+        self._stop()
+        await self._gone()
+        return candidate
+
+    async def make_room(self, attempt: RunningAttempt) -> None:
+        """For an attempt that needs its slot: it is ended, and that is said. Raises sqlite3.Error."""
+        if candidate := self.record:
+            version = describe(candidate.version)
+            attempt.warn(f"ends the candidate {version}, which was {candidate.state} and never live")
+        await self.end("cancelled", f"ended for {attempt.record.kind} {attempt.record.id}")
+
+    def wanted(self) -> Mapping[Version, TakesOver]:
+        """What the recovery takes over, if it still runs. Raises sqlite3.Error."""
+        candidate = self._store.candidate()
+        if not candidate or candidate.state != "held":
+            return {}
+        held = candidate
+
+        async def take_over(release: Release) -> None:
+            self._keep(release, held)
+            if self._store.candidate() != held:
+                self._stop()
+
+        return {held.version: take_over}
+
+    def settle(self) -> None:
+        """After the recovery: one that was not taken over has failed. Raises nothing."""
+        with going_on("cannot tell what became of the held candidate"):
+            candidate = self._store.candidate()
+            if candidate and candidate.state == "held" and not self.release:
+                self._failed(candidate, "it did not run any more when the daemon started")
+
+    def let_go(self) -> None:
+        """Leaves it running, for the next daemon."""
+        self._unwatch()
+
+    async def stop(self) -> None:
+        """When the daemon ends. One that has failed stays to be aborted. Raises nothing."""
+        with going_on("cannot write down that the held candidate is ended"):
+            candidate = self._store.candidate()
+            if candidate and candidate.state == "held":
+                self._attempts.end_candidate(candidate, "interrupted", "the daemon stopped while it was held")
+        self._stop()
+        await self._gone()
+
+    def in_tree(self, tree: int) -> list[str]:
+        """In words."""
+        held = self.release
+        return [f"the held candidate {describe(held.version)}"] if held and held.version.tree == tree else []
+
+    def ending_in_tree(self, tree: int) -> list[str]:
+        """In words."""
+        ending = [release.version for release in self._ending if release.version.tree == tree]
+        return [f"the candidate {describe(version)}, told to end" for version in ending]
+
+    async def emptied(self, _: int) -> None:
+        await self._gone()
+
+    def _keep(self, release: Release, candidate: Candidate) -> None:
+        self.release = release
+        self._watching = self._tasks.create_task(self._watch(release, candidate))
+
+    def _unwatch(self) -> None:
+        if self._watching and self._watching is not asyncio.current_task():
+            self._watching.cancel()
+        self._watching = None
+
+    async def _watch(self, release: Release, candidate: Candidate) -> None:
+        left_s = candidate.since_s + self._timeout_s - _now_s()
+        try:
+            async with asyncio.timeout(max(left_s, 0)) as limit:
+                how = await self._exited(release.web)
+        except TimeoutError:
+            assert limit.expired()
+            await self._expire()
+            return
+        with going_on("cannot read what the held candidate printed last"):
+            if lines := release.web.last_lines():
+                how += f"; the last line of its output: {lines[-1]}"
+        self._failed(candidate, f"it ended while it was held: {self._launcher.masking.text(how)}")
+
+    async def _exited(self, run: Run) -> str:
+        while True:
+            try:
+                return run.how_ended(await run.session.exited())
+            except Exception as error:  # noqa: BLE001 - it may go on
+                log.error("cannot watch the held candidate, trying again in %g s: %s", RETRY_S, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _expire(self) -> None:
+        while True:
+            try:
+                await self.end(
+                    "cancelled", f"it was held for {self._timeout_s:g} s (hold_timeout_ms), so it was aborted"
+                )
+            except sqlite3.Error as error:
+                log.error("cannot abort the held candidate, trying again in %g s: %s", RETRY_S, in_words(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    def _failed(self, candidate: Candidate, why: str) -> None:
+        log.error("the candidate %s has failed: %s", describe(candidate.version), why)
+        with going_on("cannot write down that the held candidate has failed"):
+            self._attempts.end_candidate(candidate.failed(why), "failed", why)
+        self._stop()
+
+    def _stop(self) -> None:
+        """In a task of its own, which goes on if the caller is cancelled."""
+        self._unwatch()
+        if release := self.release:
+            self.release = None
+            self._ending[release] = self._tasks.create_task(self._stopped(release))
+
+    async def _stopped(self, release: Release) -> None:
+        try:
+            with going_on(f"cannot end {describe(release.version)}"):
+                await release.stop(release.version.config.drain_timeout_s / 2)
+            if survivors := release.survivors:
+                log.error("cannot end %s", ", ".join(survivors))
+        finally:
+            del self._ending[release]
+
+    async def _gone(self) -> None:
+        while self._ending:
+            await asyncio.wait(list(self._ending.values()))
+
+
+def check_can_hold(config: VersionConfig, *, after_release: bool) -> None:
+    """Raises Impossible."""
+    if config.strategy == "replace":
+        what = "strategy: replace lets no two versions run at once, so none can be held"
+        raise Impossible(what, "deploy without --hold, or use the strategy overlap")
+    if config.release_command and not after_release:
+        what = "release_command runs before the version is held, so the live version would go on with the changed data"
+        raise Impossible(what, "use --hold-after-release if the live version works with the changed data")
+
+
+def _now_s() -> float:
+    """By the monotonic clock, as each event loop of ours measures time."""
+    return asyncio.get_running_loop().time()

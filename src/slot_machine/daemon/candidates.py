@@ -1,0 +1,59 @@
+"""`POST /abort`, and what the status says of a held candidate."""
+
+from typing import Literal
+
+import msgspec
+
+from slot_machine.app.candidates import Candidates
+from slot_machine.app.deployer import Deployer
+from slot_machine.core.candidate import CandidateState
+from slot_machine.daemon.caller import Asked
+from slot_machine.daemon.connection import Request, Response
+from slot_machine.daemon.guard import Guard
+from slot_machine.daemon.replies import Routes, decoded, in_json
+
+
+class CandidateStatus(msgspec.Struct, kw_only=True):
+    """All are empty if there is none. `since` is RFC 3339 in UTC; `error` says why it failed."""
+
+    slot: str = ""
+    commit: str = ""
+    state: CandidateState | Literal[""] = ""
+    since: str = ""
+    preview_url: str = ""
+    share: float = 0
+    verdict: str = ""
+    numbers: dict[str, float] = {}
+    error: str = ""
+
+
+class AbortReply(msgspec.Struct):
+    """`state` is what the candidate was; empty if it was still on its way."""
+
+    success: bool
+    commit: str
+    slot: str
+    state: str
+
+
+def routes(deployer: Deployer, guard: Guard) -> Routes:
+    async def abort(request: Request) -> Response:
+        body = decoded(await request.body() or b"{}", Asked, '{"by": "somebody"}')
+        aborted = await deployer.abort(await body.origin(request, guard))
+        return in_json(AbortReply(True, *aborted), 200)
+
+    return {"/abort": ("POST", abort)}
+
+
+def status(candidates: Candidates) -> CandidateStatus:
+    candidate = candidates.record
+    if not candidate:
+        return CandidateStatus()
+    version = candidate.version
+    return CandidateStatus(
+        slot=version.slot,
+        commit=version.commit,
+        state=candidate.state,
+        since=candidate.since,
+        error=candidate.error,
+    )
