@@ -303,6 +303,8 @@ class Shell:
         self.fails = ""
         """This command alone fails, and only once."""
         self.hangs = False
+        self.works_s = 0.0
+        """So long each command takes."""
         self.prints = b"installing\n"
         self.ran: list[str] = []
         self.running: list[str] = []
@@ -325,6 +327,8 @@ class Shell:
             on_output(self.prints)
             if self.hangs:
                 await asyncio.sleep(10_000)
+            if self.works_s:
+                await asyncio.sleep(self.works_s)
             if command == self.fails:
                 self.fails = ""
                 return 1

@@ -1,0 +1,206 @@
+"""Commands and states of a candidate: what each command does in each state, and what is true afterwards."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from slot_machine.app.abort import Aborted
+from slot_machine.app.deployer import Done
+from slot_machine.core.errors import Busy, Impossible, NothingHeld, NothingToCancel, SlotMachineError
+from slot_machine.core.model import Attempt, short
+from tests.app.hold_stories import (
+    HOLD,
+    abort,
+    c_is_held,
+    crash_of_the_candidate,
+    promote,
+)
+from tests.app.stories import (
+    WITHOUT_PROBES,
+    b_is_live,
+    check_history,
+    check_rest,
+    ignored,
+    machine,
+)
+from tests.fakes import COMMITS, Machine, run, until
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+Command = Callable[[Machine], Awaitable[object]]
+
+
+async def answer(asked: Callable[[], Awaitable[object]]) -> object:
+    try:
+        return await asked()
+    except SlotMachineError as refused:
+        return refused
+
+
+async def rollback(made: Machine) -> object:
+    return await answer(lambda: made.deployer.rollback("cli", ignored))
+
+
+COMMANDS: dict[str, Command] = {
+    "deploy": lambda made: answer(lambda: made.deployer.deploy("d", "cli", ignored)),
+    "deploy --hold": lambda made: answer(lambda: made.deployer.deploy("d", "cli", ignored, HOLD)),
+    "promote": promote,
+    "abort": abort,
+    "rollback": rollback,
+    "restart": lambda made: answer(lambda: made.deployer.restart("cli", ignored)),
+    "cancel": lambda made: answer(made.deployer.operations.cancel),
+}
+
+
+async def nothing_is_held(made: Machine) -> None:
+    await b_is_live(made)
+
+
+async def one_has_failed(made: Machine) -> None:
+    await c_is_held(made)
+    await crash_of_the_candidate(made)
+
+
+async def one_is_on_its_way(made: Machine) -> None:
+    """A `deploy --hold` runs its setup."""
+    await b_is_live(made)
+    made.shell.works_s = 60
+    begun(made, made.deployer.deploy("c", "cli", ignored, HOLD))
+    await setup_runs(made)
+
+
+async def one_is_being_promoted(made: Machine) -> None:
+    """And is asked for its health."""
+    await c_is_held(made)
+    made.launcher.hangs = True
+    made.faults.names.clear()
+    begun(made, made.deployer.promote("cli", ignored))
+    await reached(made, "probe")
+
+
+async def one_has_been_promoted(made: Machine) -> None:
+    """The version before it drains."""
+    await c_is_held(made)
+    made.traffic.busy = True
+    made.faults.names.clear()
+    begun(made, made.deployer.promote("cli", ignored))
+    await reached(made, "drained")
+
+
+async def reached(made: Machine, step: str) -> None:
+    async with asyncio.timeout(10):
+        await until(lambda: step in made.faults.names)
+
+
+async def setup_runs(made: Machine) -> None:
+    async with asyncio.timeout(10):
+        await until(lambda: made.shell.running == ["setup"])
+
+
+TASKS: list["asyncio.Task[object]"] = []
+
+
+def begun(_: Machine, task: "asyncio.Task[object]") -> None:
+    """Whoever waits for it is still there."""
+    TASKS.append(asyncio.ensure_future(asyncio.shield(task)))
+
+
+STATES: dict[str, Callable[[Machine], Awaitable[None]]] = {
+    "": nothing_is_held,
+    "on its way": one_is_on_its_way,
+    "held": c_is_held,
+    "failed": one_has_failed,
+    "being promoted": one_is_being_promoted,
+    "promoted, drains": one_has_been_promoted,
+}
+
+TABLE: dict[str, dict[str, tuple[type[object], str, str]]] = {
+    "": {
+        "deploy": (Done, "d", ""),
+        "deploy --hold": (Done, "b", "d held"),
+        "promote": (NothingHeld, "b", ""),
+        "abort": (NothingHeld, "b", ""),
+        "rollback": (Done, "a", ""),
+        "restart": (Done, "b", ""),
+        "cancel": (NothingToCancel, "b", ""),
+    },
+    "on its way": {
+        "deploy": (Busy, "b", "c held"),
+        "deploy --hold": (Busy, "b", "c held"),
+        "promote": (Busy, "b", "c held"),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Busy, "b", "c held"),
+        "restart": (Busy, "b", "c held"),
+        "cancel": (Attempt, "b", ""),
+    },
+    "held": {
+        "deploy": (Done, "d", ""),
+        "deploy --hold": (Done, "b", "d held"),
+        "promote": (Done, "c", ""),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Done, "a", ""),
+        "restart": (Done, "b", ""),
+        "cancel": (NothingToCancel, "b", "c held"),
+    },
+    "failed": {
+        "deploy": (Done, "d", ""),
+        "deploy --hold": (Done, "b", "d held"),
+        "promote": (Impossible, "b", "c failed"),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Done, "a", ""),
+        "restart": (Done, "b", ""),
+        "cancel": (NothingToCancel, "b", "c failed"),
+    },
+    "being promoted": {
+        "deploy": (Busy, "c", ""),
+        "deploy --hold": (Busy, "c", ""),
+        "promote": (Busy, "c", ""),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Busy, "c", ""),
+        "restart": (Busy, "c", ""),
+        "cancel": (Attempt, "b", "c held"),
+    },
+    "promoted, drains": {
+        "deploy": (Busy, "c", ""),
+        "deploy --hold": (Busy, "c", ""),
+        "promote": (Busy, "c", ""),
+        "abort": (NothingHeld, "c", ""),
+        "rollback": (Busy, "c", ""),
+        "restart": (Busy, "c", ""),
+        "cancel": (NothingToCancel, "c", ""),
+    },
+}
+"""By state and command: the outcome, what is live in the end, and what is held then, when all that ran has ended."""
+
+
+def test_every_cell_is_defined() -> None:
+    assert TABLE.keys() == STATES.keys()
+    assert all(row.keys() == COMMANDS.keys() for row in TABLE.values())
+
+
+@pytest.mark.parametrize(("state", "command"), [(state, command) for state in STATES for command in COMMANDS])
+def test_cell(tmp_path: Path, state: str, command: str) -> None:
+    expected, live, held = TABLE[state][command]
+
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | {"setup_command": "setup"}) as made:
+            await STATES[state](made)
+            outcome = await COMMANDS[command](made)
+            made.launcher.hangs = made.traffic.busy = False
+            # What hung in the fakes goes on after this.
+            await asyncio.sleep(10_001)
+            await asyncio.gather(*TASKS, return_exceptions=True)
+            TASKS.clear()
+            assert isinstance(outcome, expected), outcome
+            check_rest(made, f"{outcome}")
+            check_history(made, f"{outcome}")
+            now = made.store.state().live
+            assert now
+            assert now.commit == COMMITS[live]
+            candidate = made.deployer.candidates.record
+            found = f"{short(candidate.version.commit)[0]} {candidate.state}" if candidate else ""
+            assert found == held
+
+    run(story())
