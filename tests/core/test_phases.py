@@ -48,7 +48,7 @@ def test_cancel_is_possible_up_to_the_health_check() -> None:
 
 
 def test_stages_have_their_public_names() -> None:
-    assert [phase.stage for phase in Phase][1:11] == [
+    assert [phase.stage for phase in Phase][1:12] == [
         "resolve",
         "checkout",
         "setup",
