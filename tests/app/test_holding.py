@@ -211,7 +211,7 @@ def test_cancelled_promotion_can_be_repeated(tmp_path: Path) -> None:
             made.launcher.hangs = True
             made.faults.names.clear()
             promoting = asyncio.ensure_future(promote(made))
-            await until(lambda: "probe" in made.faults.names)
+            await soon(lambda: "probe" in made.faults.names)
             await made.deployer.operations.cancel()
             assert isinstance(await promoting, Cancelled)
             made.launcher.hangs = False

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from demo.load import Load
@@ -81,6 +82,26 @@ def test_it_survives_a_kill_and_a_reload_of_the_daemon(site: Site) -> None:
         ("deploy", "succeeded"),
         ("promote", "succeeded"),
     ]
+
+
+def test_kill_of_the_daemon_while_the_version_before_drains(site: Site) -> None:
+    live(site, drain_timeout_ms=20_000)
+    held = hold(site, "next")
+    app = pid(site)
+    with ThreadPoolExecutor() as pool:
+        request = pool.submit(site.get, "/held")
+        wait_until("a request is in flight", (site.data / "held").exists)
+        promoting = pool.submit(site.post, "/promote")
+        wait_until("it drains", lambda: site.status()["running"] == "drain")
+        kill_daemon(site)
+        assert promoting.exception()
+        (site.data / "release").touch()
+        assert request.result() == (200, "good")
+        site.start()
+
+    assert (site.status()["live_commit"], candidate(site)["state"]) == (held, "")
+    assert site.serving() == "next"
+    assert alive(app)
 
 
 def test_one_that_has_ended_under_no_daemon_has_failed(site: Site) -> None:
