@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.errors import StartRefused, StateDamaged
+from slot_machine.core.model import State, Version
 from slot_machine.daemon import datafolder
+from slot_machine.host.git import trees
 from slot_machine.host.process import proc
 from slot_machine.host.user import access, handing_over, rights
 from slot_machine.state.soundness import open_sound
@@ -90,6 +92,17 @@ def test_what_others_could_read_is_tightened_and_said(tmp_path: Path, caplog: py
     caplog.clear()
     prepare(data)
     assert not caplog.messages
+
+
+def test_file_with_the_live_slot_stays_readable(tmp_path: Path) -> None:
+    """For an app of another user. It has no secret."""
+    data = tmp_path / "data"
+    prepare(data)
+    (data / "slot-a.log").touch(0o600)
+    trees.tell_live(data, State(Version("a", "c0ffee", 1)))
+    prepare(data)
+
+    assert mode(data / trees.LIVE_FILE) == 0o644
 
 
 @needs_root

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from slot_machine.core.errors import StartRefused, StateDamaged
 from slot_machine.daemon import lock
+from slot_machine.host.git.trees import LIVE_FILE
 from slot_machine.host.user import access, account, handing_over, rights
 from slot_machine.host.user.handing_over import UNFINISHED
 from slot_machine.host.user.rights import Account
@@ -159,7 +160,8 @@ def _tighten(data: Path, mode: int) -> None:
 
 def _tightened(entry: "os.DirEntry[str]") -> bool:
     found = entry.stat(follow_symlinks=False)
-    if stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode):
+    # `user` has to read the live file, which holds no secret.
+    if stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode) or entry.name == LIVE_FILE:
         return False
     if found.st_uid != os.geteuid() or not found.st_mode & OTHERS:
         return False
