@@ -3,7 +3,7 @@
 import asyncio
 
 from slot_machine.app.abort import Aborted
-from slot_machine.app.deployer import Done, Outcome, Wishes
+from slot_machine.app.outcomes import Done, Outcome, Wishes
 from slot_machine.app.release import releases_of
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.origin import Origin

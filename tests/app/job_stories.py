@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from slot_machine.app.deployer import Done
 from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
+from slot_machine.app.outcomes import Done
 from slot_machine.core.model import Attempt
 from tests.fake_jobs import JobMachine, WallClock
 from tests.fakes import COMMITS, Faults, Machine, run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done, Outcome
+from slot_machine.app.outcomes import Done, Outcome
 from slot_machine.app.release import Release, releases_of
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import WEB, Version

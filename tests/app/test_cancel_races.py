@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done, Outcome
+from slot_machine.app.outcomes import Done, Outcome
 from slot_machine.core.errors import Cancelled, NothingToCancel, StageFailed, Stopping
 from slot_machine.core.model import Attempt
 from slot_machine.core.phases import Phase

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.abort import Aborted
-from slot_machine.app.deployer import Done
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import KeeperGone
 from tests.app.hold_stories import HOLD_STORIES, abort
 from tests.app.stories import LONG_S, SIDE_RUNS, WITHOUT_PROBES, check_history, check_rest, deploy, machine

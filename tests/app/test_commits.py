@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from slot_machine.app.commits import Commits
-from slot_machine.app.deployer import PLAIN, Done
+from slot_machine.app.outcomes import PLAIN, Done
 from slot_machine.core.errors import GitFailed
 from slot_machine.core.origin import Description, Origin
 from tests.app.stories import ignored, machine

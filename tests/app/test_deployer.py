@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import KeeperGone, StageFailed
 from slot_machine.host.network.probe import Answer
 from tests.app.stories import (

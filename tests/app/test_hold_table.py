@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.abort import Aborted
-from slot_machine.app.deployer import Done
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import Busy, Impossible, NothingHeld, NothingToCancel, SlotMachineError
 from slot_machine.core.model import Attempt, short
 from tests.app.hold_stories import (

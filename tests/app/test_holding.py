@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.abort import Aborted
-from slot_machine.app.deployer import Done, Wishes
+from slot_machine.app.outcomes import Done, Wishes
 from slot_machine.core.errors import Cancelled, Impossible, NothingHeld, SlotMachineError
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import side_runs

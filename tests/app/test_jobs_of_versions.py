@@ -7,8 +7,8 @@ import pytest
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
-from slot_machine.app.deployer import Done
 from slot_machine.app.jobs import LOOK_S
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from tests.app.job_stories import DAY_S, EACH_MINUTE, HOUR_S, MINUTE_S, NIGHTLY, Story, tell

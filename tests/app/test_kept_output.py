@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Printed, Progress
 from tests.app.stories import ALL_COMMANDS, deploy, ignored, machine, rollback

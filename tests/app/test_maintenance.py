@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done
 from slot_machine.app.maintenance import MESSAGE, Maintenance
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import BadRequest, ConfigError, Impossible
 from slot_machine.proxy.wire import Maintenance as Order
 from tests.app.stories import a_is_live, deploy, machine

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done
 from slot_machine.app.one_offs import Wish
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import BadRequest, NothingLive, StageFailed
 from slot_machine.core.model import Version
 from slot_machine.host.git.worktrees import Protected

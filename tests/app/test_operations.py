@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Outcome
+from slot_machine.app.outcomes import Outcome
 from slot_machine.core.errors import Busy, Cancelled, NothingToRollBackTo, Reloading, Stopping
 from slot_machine.core.phases import Phase
 from tests.app.stories import a_was_live, b_is_live, check_history, check_rest, deploy, ignored, machine

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done
+from slot_machine.app.outcomes import Done
 from slot_machine.app.rehearsal import ANSWER_S, AT_ONCE, NOTHING_RECENT, TOTAL_S
 from slot_machine.core.errors import Cancelled, StageFailed, Stopping
 from slot_machine.core.model import Progress

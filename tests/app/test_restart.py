@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done, Unchanged, Wishes
+from slot_machine.app.outcomes import Done, Unchanged, Wishes
 from slot_machine.core.errors import NothingToRestart, StageFailed
 from slot_machine.core.model import WEB
 from slot_machine.core.phases import Phase

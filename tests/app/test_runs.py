@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done
+from slot_machine.app.outcomes import Done
 from slot_machine.app.release import Release, releases_of
 from slot_machine.app.run import Run
 from slot_machine.app.side_watch import SideWatch

@@ -11,7 +11,7 @@ from typing import NoReturn, TypeVar
 import pytest
 
 from slot_machine.app import slots
-from slot_machine.app.deployer import Done
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import TREES
 from slot_machine.host.files import capacity, reclaim

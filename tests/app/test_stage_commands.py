@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done
+from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import Busy, Cancelled, NothingToCancel, StageFailed, Stopping
 from slot_machine.core.phases import HALF_MIGRATED
 from tests.app.stories import (

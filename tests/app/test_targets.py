@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from slot_machine.app.deployer import Done, Outcome
+from slot_machine.app.outcomes import Done, Outcome
 from slot_machine.core.errors import CommitNotFound, NeverLive, NothingToRollBackTo, StageFailed, Stopping
 from slot_machine.core.model import Attempt, State
 from slot_machine.core.phases import Phase

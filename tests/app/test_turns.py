@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done, Outcome
+from slot_machine.app.outcomes import Done, Outcome
 from slot_machine.core.errors import Overtaken, Reloading, Stopping
 from tests.app.stories import WITHOUT_PROBES, a_is_live, b_is_live, check_rest, ignored, machine, restart
 from tests.fakes import Machine, run

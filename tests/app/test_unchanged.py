@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.deployer import Done, Outcome, Unchanged, Wishes
+from slot_machine.app.outcomes import Done, Outcome, Unchanged, Wishes
 from slot_machine.core.errors import CommitNotFound, GitFailed, Stopping
 from tests.app.stories import (
     STRATEGIES,

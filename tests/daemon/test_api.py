@@ -10,7 +10,7 @@ import h11
 import pytest
 
 from slot_machine.app.attempt import Report
-from slot_machine.app.deployer import PLAIN, Done, Outcome, Unchanged, Wishes
+from slot_machine.app.outcomes import PLAIN, Done, Outcome, Unchanged, Wishes
 from slot_machine.core.errors import CommitNotFound, Reloading
 from slot_machine.core.model import Printed, Progress, Version
 from slot_machine.core.origin import UNKNOWN, Origin

@@ -10,8 +10,8 @@ import h11
 import pytest
 
 from slot_machine.app.attempt import Report
-from slot_machine.app.deployer import Done, Outcome
 from slot_machine.app.operations import Operations
+from slot_machine.app.outcomes import Done, Outcome
 from slot_machine.core.errors import Stopping
 from slot_machine.core.model import Progress, Version
 from slot_machine.daemon.api import NDJSON, Api

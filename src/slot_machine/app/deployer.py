@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Iterable
-from typing import Literal, NamedTuple, TypeVar
+from typing import TypeVar
 
 from slot_machine.app.abort import Aborted, abort
 from slot_machine.app.already_live import AlreadyLive
@@ -16,6 +16,7 @@ from slot_machine.app.failures import going_on
 from slot_machine.app.inspection import Inspection
 from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.operations import Operations
+from slot_machine.app.outcomes import PLAIN, Done, Outcome, Unchanged, Wishes
 from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.recovery import Recovery
@@ -29,52 +30,17 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.targets import Targets
 from slot_machine.app.undo import Undo
 from slot_machine.core import own_limits
-from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, SlotMachineError, Stopping
-from slot_machine.core.model import Kind, State, Version
+from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, Stopping
+from slot_machine.core.model import State, Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import Event, Phase
-from slot_machine.core.upstream import Counts
 from slot_machine.host.files.kept import in_words
 from slot_machine.state.store import Store
-
-
-class Done(NamedTuple):
-    kind: Kind
-    version: Version
-    previous_commit: str
-    requests: Counts | Literal[""] = ""
-    warnings: tuple[str, ...] = ()
-    held: bool = False
-    """The version is not live: it waits for `promote`."""
-
-
-class Unchanged(NamedTuple):
-    """A deploy that was not begun, because its commit is live, and nothing would be different."""
-
-    version: Version
-    previous_commit: str
-
-
-class Wishes(NamedTuple):
-    """`force_setup`: the setup is not skipped. `if_changed`: nothing is done if nothing would be different.
-
-    `hold`: the candidate is held when it is healthy; `hold_after_release`: also if a release command ran before.
-    """
-
-    force_setup: bool = False
-    if_changed: bool = False
-    hold: bool = False
-    hold_after_release: bool = False
-
-
-PLAIN = Wishes()
 
 SCHEDULERS_RUN = (
     "the held version runs: what its web process itself does in the background, such as a scheduler or a consumer of a"
     " queue, runs now beside that of the live version; its processes and jobs begin when it is promoted"
 )
-
-Outcome = Done | Unchanged | SlotMachineError
 
 T = TypeVar("T")
 

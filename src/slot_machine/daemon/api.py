@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from slot_machine.app.attempt import Report
-from slot_machine.app.deployer import Deployer, Done, Outcome, Unchanged, Wishes
+from slot_machine.app.deployer import Deployer
+from slot_machine.app.outcomes import Done, Outcome, Unchanged, Wishes
 from slot_machine.core.errors import (
     BadRequest,
     Busy,

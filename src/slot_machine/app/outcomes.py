@@ -1,0 +1,41 @@
+"""What is asked of a deploy, and what comes of a deploy, rollback or restart."""
+
+from typing import Literal, NamedTuple
+
+from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.model import Kind, Version
+from slot_machine.core.upstream import Counts
+
+
+class Done(NamedTuple):
+    kind: Kind
+    version: Version
+    previous_commit: str
+    requests: Counts | Literal[""] = ""
+    warnings: tuple[str, ...] = ()
+    held: bool = False
+    """The version is not live: it waits for `promote`."""
+
+
+class Unchanged(NamedTuple):
+    """A deploy that was not begun, because its commit is live, and nothing would be different."""
+
+    version: Version
+    previous_commit: str
+
+
+class Wishes(NamedTuple):
+    """`force_setup`: the setup is not skipped. `if_changed`: nothing is done if nothing would be different.
+
+    `hold`: the candidate is held when it is healthy; `hold_after_release`: also if a release command ran before.
+    """
+
+    force_setup: bool = False
+    if_changed: bool = False
+    hold: bool = False
+    hold_after_release: bool = False
+
+
+PLAIN = Wishes()
+
+Outcome = Done | Unchanged | SlotMachineError
