@@ -170,9 +170,10 @@ class Launcher:
     def environment(self, version: Version, stage: Phase, app_ports: dict[str, int]) -> dict[str, str]:
         """Raises StageFailed."""
         self._learn_values()
-        own = {"SLOT_MACHINE_SHARED": str(self._data / "shared")}
-        if stage is Phase.START:
-            own["SLOT_MACHINE_LIVE_FILE"] = str(self._data / trees.LIVE_FILE)
+        own = {
+            "SLOT_MACHINE_SHARED": str(self._data / "shared"),
+            "SLOT_MACHINE_LIVE_FILE": str(self._data / trees.LIVE_FILE),
+        }
         return environment.compose(version, self.env_file, app_ports, stage.stage) | own
 
     def _learn_values(self) -> None:
