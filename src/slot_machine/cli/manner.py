@@ -12,7 +12,7 @@ from slot_machine.core.origin import LONGEST_MESSAGE, LONGEST_NAME
 from slot_machine.host import printing
 
 
-class Short(click.ParamType[str]):
+class Short(click.ParamType):  # type: ignore[type-arg]  # Older ones take none.
     """A text of at most so many characters, because the history has no room for more."""
 
     name = "text"

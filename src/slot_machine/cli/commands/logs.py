@@ -17,7 +17,7 @@ LINES = 100
 INTERRUPTED = 130
 
 
-class Moment(click.ParamType[float]):
+class Moment(click.ParamType):  # type: ignore[type-arg]  # Older ones take none.
     """A time before now, such as `10m`, or RFC 3339. In seconds since 1970."""
 
     name = "time"

@@ -6,7 +6,7 @@ from slot_machine.cli import render
 from slot_machine.host import printing
 
 
-class Since(click.ParamType[str]):
+class Since(click.ParamType):  # type: ignore[type-arg]  # Older ones take none.
     """As the daemon understands it: in UTC, whatever the time zones of client and daemon."""
 
     name = "TIME"
