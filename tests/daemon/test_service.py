@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn, cast
 
 import pytest
 
+from slot_machine.app.app import App
 from slot_machine.core.service_variables import OF_ONE_PROCESS
 from slot_machine.daemon import service
-from slot_machine.daemon.service import Manager
+from slot_machine.daemon.service import OWN_WAIT_S, Manager, headline, longest_wait_s
 from slot_machine.host.process import environment
 from tests.service_manager import FakeManager
 
@@ -107,3 +110,18 @@ def test_variables_of_the_service_stay_with_the_daemon(monkeypatch: pytest.Monke
     assert not OF_ONE_PROCESS & environment.inherited().keys()
     assert not OF_ONE_PROCESS & environment.of_commands().keys()
     assert os.environ.keys() >= OF_ONE_PROCESS
+
+
+class Unreadable:
+    """An app whose database can't be read."""
+
+    @property
+    def deployer(self) -> NoReturn:
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_database_that_cannot_be_read_ends_nothing() -> None:
+    app = cast(App, Unreadable())
+
+    assert headline(app) == "cannot read the database: disk I/O error"
+    assert longest_wait_s(app) > OWN_WAIT_S

@@ -92,6 +92,7 @@ def test_defect_is_answered_as_json(site: Site) -> None:
     assert json.loads(reply)["error"] == "unexpected OperationalError: no such table: state"
     assert "Traceback" in daemon.log.read_text()
     assert "no such table: state" in site.run("reload").stderr
+    assert daemon.stop() == 0, "the database keeps no stop from ending the data plane"
 
 
 def test_huge_body_is_refused(idle_site: Site) -> None:

@@ -9,14 +9,16 @@ import contextlib
 import logging
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
 from slot_machine.app.app import App
+from slot_machine.app.failures import going_on
 from slot_machine.app.job_run import STOP_GRACE_S
-from slot_machine.core.model import short
+from slot_machine.core.model import State, short
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +112,10 @@ class Manager:
 
 def headline(app: App) -> str:
     """What is live, and what is being done, in one line."""
-    live, running = app.deployer.state.live, app.deployer.operations.running
+    try:
+        live, running = app.deployer.state.live, app.deployer.operations.running
+    except sqlite3.Error as error:
+        return f"cannot read the database: {error}"
     words = f"{short(live.commit)} is live in slot {live.slot}" if live else "nothing is live"
     if live and not app.supervisor.healthy:
         words += f", unhealthy: {app.supervisor.unhealthy_reason or 'it does not run'}"
@@ -120,10 +125,13 @@ def headline(app: App) -> str:
 def longest_wait_s(app: App) -> float:
     """How long the start or the stop of the daemon may take at most.
 
-    It may have to end one version, with its side runs and jobs, and to wait for the health of another one.
+    It may have to end one version, with its side runs and jobs, and to wait for the health of another one. Raises
+    nothing: a daemon stops its app whatever its database is like.
     """
-    waits = [STOP_GRACE_S]
-    for version in filter(None, (app.deployer.state.live, app.deployer.state.previous)):
+    waits, state = [STOP_GRACE_S], State()
+    with going_on("cannot tell the service manager how long it may take"):
+        state = app.deployer.state
+    for version in filter(None, (state.live, state.previous)):
         waits += [version.config.health_timeout_s, version.config.drain_timeout_s]
         waits += [process.stop_timeout_s for process in version.config.workers.values()]
     return OWN_WAIT_S + 2 * max(waits)
