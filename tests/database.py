@@ -27,12 +27,15 @@ def _undone(migration: str) -> str:
     )
 
 
-TO_SCHEMA_6 = f"""{_undone(MIGRATIONS[6])}
+TO_SCHEMA_7 = _undone(MIGRATIONS[7])
+"""Undoes the migration from schema 7."""
+
+TO_SCHEMA_6 = f"""{TO_SCHEMA_7}{_undone(MIGRATIONS[6])}
 CREATE TABLE environments (
     tree INTEGER PRIMARY KEY, started TEXT NOT NULL DEFAULT '', built TEXT NOT NULL DEFAULT 'null'
 ) STRICT;
 """
-"""Undoes the migration from schema 6."""
+"""Undoes the migrations from schema 6."""
 
 TO_SCHEMA_5 = f"""{TO_SCHEMA_6}{_undone(MIGRATIONS[5])}
 UPDATE processes SET running = json_remove(running, '$.version.config') WHERE running <> 'null';

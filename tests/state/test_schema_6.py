@@ -1,4 +1,4 @@
-"""A database of the last release, opened by this one: `schema_6.sql` is what that release wrote."""
+"""A database of an earlier release, opened by this one: `schema_6.sql` is what that release wrote."""
 
 import sqlite3
 from contextlib import closing

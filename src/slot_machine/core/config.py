@@ -151,6 +151,28 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
             default="none",
         ),
     ] = ()
+    watch_ms: Annotated[
+        Millis,
+        Doc(
+            "time after the switch in which the old version stays ready, and a new one that is clearly worse is taken"
+            " back; 0 is none. See [Watch](trust.md#watch)"
+        ),
+    ] = 0
+    watch_action: Annotated[
+        Literal["rollback", "hold", "warn"],
+        Doc(
+            "what is done with a version that is clearly worse: `rollback` ends it, `hold` keeps it for a look,"
+            " `warn` leaves it live. Under `rollback` and `hold` the old version is live again"
+        ),
+    ] = "rollback"
+    share_cookie: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]*\Z", max_length=200),
+        Doc("the app's own cookie whose value decides which side of a [share](trust.md#share) a visitor is on", "none"),
+    ] = ""
+    share_cookie_values: Annotated[
+        tuple[str, ...], Doc("values of that cookie that always get the new version in a share", default="none")
+    ] = ()
     drain_timeout_ms: Annotated[Millis, Doc("time from the switch to SIGKILL for the old version")] = 5_000
     strategy: Annotated[
         Literal["overlap", "replace"],
@@ -175,6 +197,10 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
     asset_keep: Annotated[
         int, msgspec.Meta(ge=0, le=100), Doc("number of earlier live versions whose assets are served")
     ] = 3
+
+    @property
+    def watch_s(self) -> float:
+        return self.watch_ms / 1000
 
     @property
     def setup_timeout_s(self) -> float:
@@ -340,6 +366,22 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     hold_timeout_ms: Annotated[HoldLimit, Doc("time after which a [held candidate](deploys.md#hold) is aborted")] = (
         DAY_MS
     )
+    preview_port: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=LARGEST_PORT),
+        Doc(
+            "a port, on loopback, where a held candidate alone answers; 0 is none. See [Preview](trust.md#preview)",
+            fixed=True,
+        ),
+    ] = 0
+    public_url: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^(https?://[A-Za-z0-9.\-\[\]:]+/?)?\Z", max_length=300),
+        Doc(
+            "address at which visitors reach the app, such as `https://shop.example.com`, for links to it",
+            default="`http://localhost` with `port`",
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

@@ -203,6 +203,8 @@ class Attempt(msgspec.Struct, kw_only=True):
     """Of a restart or a crash: why."""
     away_s: float = 0.0
     """For how long the port answered 503 because of it."""
+    verdict: str = ""
+    """What the watch of the version came to; empty if it was not watched."""
 
     @property
     def went_live(self) -> bool:

@@ -117,7 +117,7 @@ class History(Database):
             self._db.execute(
                 "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
                 " stage_seconds = ?, requests = ?, warnings = ?, config = ?, ref = ?, subject = ?, author = ?,"
-                " cause = ?, away_s = ? WHERE id = ?",
+                " cause = ?, away_s = ?, verdict = ? WHERE id = ?",
                 (
                     attempt.commit,
                     attempt.slot,
@@ -134,6 +134,7 @@ class History(Database):
                     attempt.author,
                     attempt.cause,
                     attempt.away_s,
+                    attempt.verdict,
                     attempt.id,
                 ),
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slot_machine.host.git.trees import TREE_OF_SLOT
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 SCHEMA = """
 CREATE TABLE state (
@@ -64,7 +64,8 @@ CREATE TABLE attempts (
     subject TEXT NOT NULL DEFAULT '',
     author TEXT NOT NULL DEFAULT '',
     cause TEXT NOT NULL DEFAULT '',
-    away_s REAL NOT NULL DEFAULT 0
+    away_s REAL NOT NULL DEFAULT 0,
+    verdict TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE jobs (name TEXT PRIMARY KEY, schedule TEXT NOT NULL, handled_until TEXT NOT NULL) STRICT;
 CREATE TABLE job_runs (attempt INTEGER PRIMARY KEY, under_way TEXT NOT NULL) STRICT;
@@ -108,6 +109,7 @@ SEALED = {
     5: _SEALED_SINCE_TREES,
     6: _SEALED_SINCE_CONFIGS,
     7: _SEALED_SINCE_CONFIGS,
+    8: _SEALED_SINCE_CONFIGS,
 }
 """By schema, the queries whose rows the seal covers: the state, then the contents."""
 
@@ -194,6 +196,7 @@ CREATE TABLE exits (
     lines TEXT NOT NULL
 ) STRICT;
 CREATE TABLE candidates (candidate TEXT NOT NULL) STRICT""",
+    7: "ALTER TABLE attempts ADD COLUMN verdict TEXT NOT NULL DEFAULT ''",
 }
 """By schema, the statements that make it the next one."""
 
