@@ -31,7 +31,7 @@ from slot_machine.core.notice import Notice
 from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import SideRun
-from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Upstream
+from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Beside, Counts, Upstream
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
@@ -346,6 +346,7 @@ class Traffic:
 
     def __init__(self, faults: Faults) -> None:
         self.routed: Upstream | None = None
+        self.beside: Beside | None = None
         self.holding = False
         self.keeps = False
         self.hold_s = 0.0
@@ -361,9 +362,16 @@ class Traffic:
         if upstream and self.failures:
             raise self.failures.pop(0)
         self.routed, self.holding = upstream, False
+        if self.beside and self.beside.upstream == upstream:
+            self.beside = None
         self.history.append(upstream)
         await self._faults.step("routed")
         return Counts()
+
+    async def offer(self, beside: Beside | None) -> None:
+        await self._faults.step("offer")
+        self.beside = beside
+        await self._faults.step("offered")
 
     async def hold(self, limit_s: float) -> None:
         await self._faults.step("hold")

@@ -40,15 +40,15 @@ def test_once_switched_a_deploy_cannot_fail() -> None:
     assert reachable(Phase.DRAIN) == {Phase.DRAIN, Phase.SUCCEEDED}
 
 
-def test_cancel_is_possible_up_to_the_health_check() -> None:
+def test_cancel_is_possible_up_to_the_switch_and_in_a_watch() -> None:
     possible = {phase for phase, events in TABLE.items() if Event.CANCEL in events}
 
     too_late = reachable(Phase.SWITCH) | reachable(Phase.CANCELLING) | {Phase.RESTORE, Phase.HELD}
-    assert possible == reachable(Phase.IDLE) - too_late
+    assert possible == reachable(Phase.IDLE) - too_late | {Phase.WATCH}
 
 
 def test_stages_have_their_public_names() -> None:
-    assert [phase.stage for phase in Phase][1:12] == [
+    assert [phase.stage for phase in Phase][1:14] == [
         "resolve",
         "checkout",
         "setup",
@@ -60,6 +60,8 @@ def test_stages_have_their_public_names() -> None:
         "rehearse",
         "held",
         "switch",
+        "watch",
+        "drain",
     ]
 
 

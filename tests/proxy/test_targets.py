@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Counts, Target, Upstream
+from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Beside, Counts, Target, Upstream
 from slot_machine.proxy import wire
 from slot_machine.proxy.pool import AppLink
 from slot_machine.proxy.route import Route
@@ -27,6 +27,9 @@ class Claim:
 
     def claimed(self, route: Route[AppLink] | None) -> None:
         self.routes.append(route)
+
+    def goes_beside(self, _: Beside) -> bool:
+        return False
 
     def waits(self) -> None:
         self.held = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from slot_machine.app.attempts import Attempts
 from slot_machine.app.clock import now
 from slot_machine.app.failures import going_on, in_words
 from slot_machine.app.release import Release, describe
+from slot_machine.app.retirement import retire
 from slot_machine.app.run import Run
 from slot_machine.app.seams import Starter
 from slot_machine.core.candidate import Candidate
@@ -18,8 +20,10 @@ from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import Impossible, NothingHeld
 from slot_machine.core.model import Result, Version
 from slot_machine.state.store import Store
+from slot_machine.traffic.protocol import Traffic
 
 RETRY_S = 1.0
+TOKEN_BYTES = 18
 
 TakesOver = Callable[[Release], Awaitable[None]]
 """Goes on with a release that an earlier daemon left running."""
@@ -34,13 +38,20 @@ class Candidates:
     """
 
     def __init__(
-        self, store: Store, launcher: Starter, attempts: Attempts, tasks: asyncio.TaskGroup, timeout_s: float
+        self,
+        store: Store,
+        launcher: Starter,
+        traffic: Traffic,
+        attempts: Attempts,
+        tasks: asyncio.TaskGroup,
+        timeout_s: float,
     ) -> None:
         """It is aborted when it was held for `timeout_s`."""
         self.release: Release | None = None
         """While it is held or being promoted."""
         self._store = store
         self._launcher = launcher
+        self._traffic = traffic
         self._attempts = attempts
         self._tasks = tasks
         self._timeout_s = timeout_s
@@ -55,11 +66,12 @@ class Candidates:
             return candidate.failed("it does not run any more")
         return candidate
 
-    def hold(self, release: Release, attempt: int) -> None:
+    async def hold(self, release: Release, attempt: int) -> None:
         """From here on, the release is in its care. Raises sqlite3.Error; then it is not."""
-        candidate = Candidate(release.version, attempt, now(), _now_s())
+        candidate = Candidate(release.version, attempt, now(), _now_s(), token=secrets.token_urlsafe(TOKEN_BYTES))
         self._store.save_candidate(candidate)
         self._keep(release, candidate)
+        await self._offer(candidate)
 
     def check_held(self) -> Candidate:
         """Raises NothingHeld, Impossible for one that has failed, sqlite3.Error."""
@@ -119,13 +131,17 @@ class Candidates:
 
         async def take_over(release: Release) -> None:
             self._keep(release, held)
-            if self._store.candidate() != held:
+            if self._store.candidate() == held:
+                await self._offer(held)
+            else:
                 self._stop()
 
         return {held.version: take_over}
 
-    def settle(self) -> None:
+    async def settle(self) -> None:
         """After the recovery: one that was not taken over has failed. Raises nothing."""
+        if not self.release:
+            await self._withdraw()
         with going_on("cannot tell what became of the held candidate"):
             candidate = self._store.candidate()
             if candidate and candidate.state == "held" and not self.release:
@@ -213,10 +229,24 @@ class Candidates:
             self.release = None
             self._ending[release] = self._tasks.create_task(self._stopped(release))
 
+    async def _offer(self, candidate: Candidate) -> None:
+        """Lets it get the requests that it has a claim to. It is held without them if that fails."""
+        if (release := self.release) and release.upstream:
+            with going_on(f"cannot tell the data plane of the candidate {describe(candidate.version)}"):
+                await self._traffic.offer(candidate.beside(release.upstream))
+
+    async def _withdraw(self) -> None:
+        with going_on("cannot tell the data plane that there is no candidate any more"):
+            await self._traffic.offer(None)
+
     async def _stopped(self, release: Release) -> None:
         try:
+            await self._withdraw()
             with going_on(f"cannot end {describe(release.version)}"):
-                await release.stop(release.version.config.drain_timeout_s / 2)
+                if release.upstream and release.running:
+                    await retire(self._traffic, release, release.version.config.drain_timeout_s)
+                else:
+                    await release.stop(release.version.config.drain_timeout_s / 2)
             if survivors := release.survivors:
                 log.error("cannot end %s", ", ".join(survivors))
         finally:

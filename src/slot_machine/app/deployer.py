@@ -75,7 +75,7 @@ class Deployer:
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo, launcher.masking, notices)
-        self.candidates = Candidates(store, launcher, self.attempts, tasks, hold_timeout_s)
+        self.candidates = Candidates(store, launcher, mode.traffic, self.attempts, tasks, hold_timeout_s)
         supervisor.warn = self.attempts.warn
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin
@@ -330,7 +330,7 @@ class Deployer:
         candidate = await self.rollout.bring_up(attempt, event, version, live)
         await self._rehearsal.run(attempt, candidate)
         try:
-            self.candidates.hold(candidate, attempt.record.id)
+            await self.candidates.hold(candidate, attempt.record.id)
         except BaseException:
             await candidate.stop(version.config.drain_timeout_s / 2)
             raise

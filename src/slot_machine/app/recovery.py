@@ -49,7 +49,7 @@ class Recovery:
         with going_on("cannot take over what an earlier daemon left"):
             self._preflight.measure_unknown()
             await self.take_over(live, self._candidates.wanted())
-        self._candidates.settle()
+        await self._candidates.settle()
         if live and not self._supervisor.watching:
             await self._bring_back(live)
 

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from slot_machine.core.model import Version
+from slot_machine.core.upstream import Beside, Upstream
 
 CandidateState = Literal["held", "failed"]
 
@@ -22,6 +23,16 @@ class Candidate(msgspec.Struct, frozen=True):
     since_s: float
     state: CandidateState = "held"
     error: str = ""
+    token: str = ""
+    """Of its preview. Empty if an earlier release held it."""
+    share: int = 0
+    """Of 10,000 visitors, so many get it."""
+    share_id: str = ""
+
+    def beside(self, upstream: Upstream) -> Beside:
+        """`upstream` is that of its web run."""
+        config = self.version.config
+        return Beside(upstream, self.token, self.share, self.share_id, config.share_cookie, config.share_cookie_values)
 
     def failed(self, error: str) -> "Candidate":
         return msgspec.structs.replace(self, state="failed", error=error)

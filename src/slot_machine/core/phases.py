@@ -23,6 +23,8 @@ class Phase(StrEnum):
     HELD = "held"
     """The end of a deploy whose candidate is to wait. `promote`, an attempt of its own, goes on from there."""
     SWITCH = "switch"
+    WATCH = "watch"
+    """The new version is live, and the old one runs on, ready to be live again. Only with `watch_ms`."""
     DRAIN = "drain"
     RESTORE = "restore"
     """The candidate is stopped. If the old version was stopped first, it is started again."""
@@ -67,6 +69,9 @@ class Event(StrEnum):
     PROMOTE = "promote"
     """A held candidate is asked for its health once more, and then made live."""
     SWITCHED = "switched"
+    WATCH = "watch"
+    WATCHED = "watched"
+    """The new version is to stay."""
     DRAINED = "drained"
     FAIL = "fail"
     RESTORED = "restored"
@@ -151,7 +156,18 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
         Event.CANCEL: Phase.CANCELLING,
         Event.ABANDON: Phase.INTERRUPTED,
     },
-    Phase.SWITCH: {Event.SWITCHED: Phase.DRAIN, Event.FAIL: Phase.RESTORE, Event.ABANDON: Phase.INTERRUPTED},
+    Phase.SWITCH: {
+        Event.SWITCHED: Phase.DRAIN,
+        Event.WATCH: Phase.WATCH,
+        Event.FAIL: Phase.RESTORE,
+        Event.ABANDON: Phase.INTERRUPTED,
+    },
+    Phase.WATCH: {
+        Event.WATCHED: Phase.DRAIN,
+        Event.FAIL: Phase.RESTORE,
+        Event.CANCEL: Phase.CANCELLING,
+        Event.ABANDON: Phase.SUCCEEDED,
+    },
     Phase.DRAIN: {Event.DRAINED: Phase.SUCCEEDED, Event.ABANDON: Phase.SUCCEEDED},
     Phase.RESTORE: {Event.RESTORED: Phase.FAILED, Event.ABANDON: Phase.INTERRUPTED},
     Phase.CANCELLING: {Event.RESTORED: Phase.CANCELLED, Event.ABANDON: Phase.INTERRUPTED},

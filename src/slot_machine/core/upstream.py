@@ -40,6 +40,24 @@ class Target(msgspec.Struct, frozen=True):
     weight: int = 1
 
 
+class Beside(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An upstream that runs beside the live one: a candidate, or the old version while the new one is watched."""
+
+    upstream: Upstream
+    token: str = ""
+    """A request that bears it goes there; empty if none may."""
+    share: int = 0
+    """Of 10,000 visitors, so many go there."""
+    share_id: str = ""
+    """Which share that is: a visitor's number is valid for this one only."""
+    cookie: str = ""
+    """The app's own cookie whose value decides in place of a number; empty for none."""
+    cookie_values: tuple[str, ...] = ()
+    """Visitors with one of these go there."""
+    stands_in: bool = False
+    """Whether it gets requests that the live upstream does not take."""
+
+
 class Counts(msgspec.Struct):
     """What became of the requests of an upstream after new ones went elsewhere."""
 

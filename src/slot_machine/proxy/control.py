@@ -50,8 +50,8 @@ class ControlConnection(asyncio.Protocol):
         router = self._server.shared.router
         done = Reply(request.id)
         match request.op:
-            case Route(upstream, targets):
-                self._reply(Reply(request.id, counts=router.route(upstream, targets)))
+            case Route(upstream, targets, beside):
+                self._reply(Reply(request.id, counts=router.route(upstream, targets, beside)))
             case Hold(limit_s):
                 self._server.shared.waiting.hold_for(limit_s)
                 router.hold()

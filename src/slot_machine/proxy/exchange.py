@@ -8,8 +8,8 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from slot_machine.core.upstream import CUT
-from slot_machine.proxy import pages
+from slot_machine.core.upstream import CUT, Beside
+from slot_machine.proxy import pages, sides
 from slot_machine.proxy.access_log import AccessLog, Finished, shown
 from slot_machine.proxy.framing import Framing
 from slot_machine.proxy.heads.forwarded import Sender
@@ -183,6 +183,9 @@ class Exchange:
             self._open(route)
         else:
             self.opened(app)
+
+    def goes_beside(self, beside: Beside) -> bool:
+        return sides.goes_beside(self, beside)
 
     def waits(self) -> None:
         self.held = True

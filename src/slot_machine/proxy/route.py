@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, MutableSequence
 from typing import Generic, Protocol
 
-from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.core.upstream import Beside, Counts, Upstream
 from slot_machine.proxy.observer import Observer
 from slot_machine.proxy.pool import L, Pool
 
@@ -16,6 +16,9 @@ class Claim(Protocol[L]):
 
     def claimed(self, route: "Route[L] | None", /) -> None:
         """It counts as in flight to `route` from now on. None: no upstream is live."""
+
+    def goes_beside(self, beside: Beside, /) -> bool:
+        """Whether it goes to the upstream beside the live one. Asked each time that it is claimed."""
 
     def waits(self) -> None:
         """`claimed` will be called later: requests are held."""

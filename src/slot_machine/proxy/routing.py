@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequen
 from itertools import repeat
 from typing import Generic
 
-from slot_machine.core.upstream import Counts, Target, Totals, Upstream
+from slot_machine.core.upstream import Beside, Counts, Target, Totals, Upstream
 from slot_machine.proxy.observer import NO_SLOT, Observers
 from slot_machine.proxy.pool import L, Pool
 from slot_machine.proxy.route import Claim, Route
@@ -16,7 +16,8 @@ MOST_HELD = 10_000
 class Router(Generic[L]):
     """Routes and counts a request in one step, in `claim`.
 
-    A listener with `targets` of its own sends its requests there; all other listeners send theirs to one upstream.
+    A listener with `targets` of its own sends its requests there; all other listeners send theirs to one upstream. What
+    is `beside` that gets the requests that it has a claim to.
     """
 
     def __init__(self, gauge: MutableSequence[int], most_held: int = MOST_HELD) -> None:
@@ -32,19 +33,25 @@ class Router(Generic[L]):
         self._counts = Counts()
         """Of the current hold."""
         self._waiting: dict[Claim[L], None] = {}
-        self._send(None, {})
+        self._send(None, {}, None)
 
     @property
     def upstream(self) -> Upstream | None:
         """Where new requests go from listeners without targets of their own."""
         return self._others[0].upstream if self._others else None
 
-    def route(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]] | None = None) -> Counts:
+    def route(
+        self,
+        upstream: Upstream | None,
+        targets: Mapping[str, Sequence[Target]] | None = None,
+        beside: Beside | None = None,
+    ) -> Counts:
         """Sends new requests to `upstream`, or to the `targets` of their listener. Without either, they get a 503.
 
-        Ends a hold, of which it returns the counts: held requests are routed now.
+        Those that go `beside` go there in any case. Ends a hold, of which it returns the counts: held requests are
+        routed now.
         """
-        self._send(upstream, targets or {})
+        self._send(upstream, targets or {}, beside)
         self.holding = False
         counts, self._counts = self._counts, Counts()
         waiting, self._waiting = self._waiting, {}
@@ -66,8 +73,12 @@ class Router(Generic[L]):
 
     def claim(self, claim: Claim[L]) -> None:
         """Tells `claim` a route on which it counts already, or None if nothing is live. At once, or after a hold."""
+        route: Route[L] | None
         if not self.holding:
-            route = next(self._turns.get(claim.listener, self._turns_of_others))
+            if self.beside is not None and claim.goes_beside(self.beside):
+                route = self._route_to(self.beside.upstream)
+            else:
+                route = next(self._turns.get(claim.listener, self._turns_of_others))
         elif len(self._waiting) < self._most_held:
             self._waiting[claim] = None
             self._counts.held += 1
@@ -126,6 +137,7 @@ class Router(Generic[L]):
             self._send(
                 others[0].upstream if others else None,
                 {listener: _without(run_id, targets) for listener, targets in self.targets.items()},
+                self.beside if self.beside and self.beside.upstream.run_id != run_id else None,
             )
         del self._routes[run_id]
         route.leave()
@@ -158,11 +170,14 @@ class Router(Generic[L]):
     def _pools(self) -> Iterator[Pool[L]]:
         return (pool for route in self._live for pool in route.pools.values())
 
-    def _send(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]]) -> None:
+    def _send(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]], beside: Beside | None) -> None:
         """From now on, new requests go there."""
         self.targets = targets
+        self.beside = beside
         self._others: Sequence[Target] = (Target(upstream),) if upstream else ()
         live = {self._route_to(target.upstream) for some in (self._others, *targets.values()) for target in some}
+        if beside:
+            live.add(self._route_to(beside.upstream))
         for route in self._live - live:
             route.leave()
         for route in live:
@@ -172,6 +187,8 @@ class Router(Generic[L]):
         self._turns = {listener: self._in_turn(own) for listener, own in targets.items()}
 
     def _targets_of(self, claim: Claim[L]) -> Sequence[Target]:
+        if self.beside and claim.goes_beside(self.beside):
+            return (Target(self.beside.upstream),)
         return self.targets.get(claim.listener, self._others)
 
     def _in_turn(self, targets: Sequence[Target]) -> Iterator[Route[L] | None]:

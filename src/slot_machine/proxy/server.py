@@ -49,6 +49,7 @@ class DataPlaneServer:
             upstream=self.shared.router.upstream,
             targets={name: tuple(targets) for name, targets in self.shared.router.targets.items()},
             holding=self.shared.router.holding,
+            beside=self.shared.router.beside,
             maintenance=self.shared.maintenance,
             minutes=True,
         )

@@ -7,7 +7,7 @@ answered when it is true, which may be never. Names on the wire stay, as a daemo
 import msgspec
 
 from slot_machine.core.minutes import Minute
-from slot_machine.core.upstream import Counts, Target, Totals, Upstream
+from slot_machine.core.upstream import Beside, Counts, Target, Totals, Upstream
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -56,17 +56,20 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether it begins as after a `Hold`."""
     minutes: bool = False
     """In an introduction: whether the worker knows `Take`. Those of earlier releases do not."""
+    beside: Beside | None = None
 
 
 class Route(msgspec.Struct, frozen=True, tag="route", omit_defaults=True):
     """From the reply on, every new request goes to `upstream`, or to those in `targets` for its listener.
 
     Without an upstream, or with an empty list, it is answered 503. Ends a `Hold`, and the reply counts what was held.
-    Older workers, which a daemon may adopt to let them retire, ignore `targets`.
+    Those that the rules of `beside` name go to its upstream. Older workers, which a daemon may adopt to let them
+    retire, ignore `targets` and `beside`.
     """
 
     upstream: Upstream | None
     targets: dict[str, tuple[Target, ...]] = {}
+    beside: Beside | None = None
 
 
 class Hold(msgspec.Struct, frozen=True, tag="hold", omit_defaults=True):

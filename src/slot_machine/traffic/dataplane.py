@@ -14,7 +14,7 @@ import msgspec
 
 from slot_machine.core.errors import StartRefused
 from slot_machine.core.minutes import Minute
-from slot_machine.core.upstream import Counts, Target, Totals, Upstream
+from slot_machine.core.upstream import Beside, Counts, Target, Totals, Upstream
 from slot_machine.host.network import ports
 from slot_machine.proxy.wire import (
     Close,
@@ -92,7 +92,7 @@ class DataPlane:
         self._holding = True
         if left:
             last = left[-1].introduction.settings
-            self._routed, self._holding = Route(last.upstream, last.targets), last.holding
+            self._routed, self._holding = Route(last.upstream, last.targets, last.beside), last.holding
         taken = {self._worker(found.path): found for found in left}
         await asyncio.gather(*itertools.starmap(Worker.take_over, taken.items()))
         current = [] if renew else [worker for worker, found in taken.items() if self._is_current(found)][: self._size]
@@ -126,14 +126,26 @@ class DataPlane:
     async def route(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]] | None = None) -> Counts:
         """`targets`: by listener, those that get its requests in place of `upstream`."""
         own = {listener: tuple(shares) for listener, shares in (targets or {}).items()}
-        self._routed, self._holding = Route(upstream, own), False
-        order = self._routed
+        beside = self._routed.beside
+        if upstream and beside and beside.upstream.run_id == upstream.run_id:
+            beside = None
+        return await self._send(Route(upstream, own, beside))
+
+    async def offer(self, beside: Beside | None) -> None:
+        """During a hold, it is in force when the hold ends."""
+        if self._holding:
+            self._routed = Route(None, {}, beside)
+        else:
+            await self._send(msgspec.structs.replace(self._routed, beside=beside))
+
+    async def _send(self, order: Route) -> Counts:
+        self._routed, self._holding = order, False
         retiring = asyncio.gather(*(worker.ask(order) for worker in self._retiring))
         counted = await asyncio.gather(*(worker.route(order) for worker in self._workers))
         return _sum([*counted, *(reply.counts for reply in await retiring if reply)])
 
     async def hold(self, limit_s: float) -> None:
-        self._routed, self._holding, self._hold_s = Route(None), True, limit_s
+        self._routed, self._holding, self._hold_s = Route(None, {}, self._routed.beside), True, limit_s
         await self._each(Hold(limit_s))
 
     async def maintain(self, maintenance: Maintenance | None) -> None:
@@ -195,6 +207,7 @@ class DataPlane:
             limits=msgspec.structs.replace(self._settings.limits, hold_s=settings.limits.hold_s),
             upstream=settings.upstream,
             targets=settings.targets,
+            beside=settings.beside,
             holding=settings.holding,
             maintenance=settings.maintenance,
             minutes=settings.minutes,
@@ -218,6 +231,7 @@ class DataPlane:
             limits=msgspec.structs.replace(self._settings.limits, hold_s=self._hold_s),
             upstream=routed.upstream,
             targets=routed.targets,
+            beside=routed.beside,
             holding=self._holding,
             maintenance=self.maintenance,
         )

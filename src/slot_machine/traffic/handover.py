@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slot_machine.core.errors import KeeperGone, Unsteerable
-from slot_machine.core.upstream import Upstream
+from slot_machine.core.upstream import Beside, Upstream
 from slot_machine.handover.remote import Remote, wrapped
 from slot_machine.handover.wire import Drained, Forget, Inspect, Listens, Op, Promote, Relay, Reply
 from slot_machine.host.network.control_socket import listening
@@ -122,6 +122,9 @@ class Handover:
         self._routed = upstream is not None
         if upstream:
             self.reason = "" if live else NOT_SEEN
+
+    async def offer(self, _: Beside | None) -> None:
+        """Does nothing: all versions have the same port, so nothing tells whose a request is."""
 
     async def hold(self, _: float) -> None:
         """Nobody holds requests here: the old version has its port to itself until it stops."""

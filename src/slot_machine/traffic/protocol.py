@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Protocol
 
-from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.core.upstream import Beside, Counts, Upstream
 
 
 class Traffic(Protocol):
@@ -13,8 +13,13 @@ class Traffic(Protocol):
     async def route(self, upstream: Upstream | None, /) -> Counts | None:
         """Sends new requests, and held ones, to `upstream`. With None, the proxy answers 503.
 
+        What was beside the live version stays there, unless it is `upstream` itself.
+
         The counts say how many were held. With `--no-proxy` nobody answers 503: the app owns its port.
         """
+
+    async def offer(self, beside: Beside | None, /) -> None:
+        """Lets an upstream run beside the live one, which gets some requests by its rules. None: no longer."""
 
     async def hold(self, limit_s: float, /) -> None:
         """Lets new requests wait for the next `route`, for `limit_s` at most."""
