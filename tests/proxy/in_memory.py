@@ -3,8 +3,9 @@
 import asyncio
 import socket
 from types import SimpleNamespace
+from typing import NamedTuple
 
-from slot_machine.core.upstream import PUBLIC, Address, Upstream
+from slot_machine.core.upstream import PUBLIC, Address, Beside, Upstream
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.outbound import AppConnection
@@ -16,6 +17,7 @@ from tests.proxy.talk import GET, SWITCHED, UPGRADE
 
 OURS, THEIRS = socket.socketpair()
 NOTHING_TO_READ = OURS.fileno()
+NO_SETTINGS = Settings()
 
 
 class Wire(asyncio.Transport):
@@ -112,3 +114,43 @@ def protocol(wire: Wire) -> asyncio.Protocol:
     """What an end of a tunnel is read by."""
     assert isinstance(wire.protocol, asyncio.Protocol)
     return wire.protocol
+
+
+LIVE = Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)})
+CANDIDATE = Upstream(2, "b", {PUBLIC: Address("127.0.0.1", 2)})
+
+
+class Asked(NamedTuple):
+    """A connection to the app in `slot`, opened for a request."""
+
+    slot: str
+    app: AppConnection
+    wire: Wire
+
+
+class Sides(Shared):
+    """The live version in slot a, and perhaps one beside it in slot b. `asked` are their connections in order."""
+
+    def __init__(self, beside: Beside | None = None, settings: Settings = NO_SETTINGS) -> None:
+        super().__init__(settings)
+        self.server = DataPlaneServer(settings, self)
+        self.asked: list[Asked] = []
+        self.router.route(LIVE, beside=beside)
+
+    def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
+        assert exchange.route
+        app, wire = AppConnection(pool), Wire()
+        app.connection_made(wire)
+        self.asked.append(Asked(exchange.route.upstream.slot, app, wire))
+        exchange.opened(app)
+
+    def client(self, listener: str = PUBLIC) -> tuple[ClientConnection, Wire]:
+        client, wire = ClientConnection(self, listener), Wire()
+        client.connection_made(wire)
+        return client, wire
+
+    def ask(self, head: bytes, listener: str = PUBLIC) -> Wire:
+        """A request by a client of its own. What the client gets is written to the wire."""
+        client, wire = self.client(listener)
+        client.data_received(head)
+        return wire

@@ -19,6 +19,7 @@ from slot_machine.proxy.observer import NO_SLOT
 from slot_machine.proxy.pool import AppLink, Pool
 from slot_machine.proxy.route import Route
 from slot_machine.proxy.routing import Router
+from slot_machine.proxy.rule import Rule
 from slot_machine.proxy.wire import Limits
 
 
@@ -102,13 +103,15 @@ class Exchange:
     `body` is the part of the request's body that has come and was not sent on yet. `held`: it waits for a route.
     `received` and `sent` count the client's bytes. `status` is 0 until the reply begins. `endless`: a WebSocket or an
     event stream. `winding_up`: it is to end cleanly, because its upstream stops. `sent_s` and `replied_s` are when the
-    app got the request, and when its reply began; missing for most, see `_record`.
+    app got the request, and when its reply began; missing for most, see `_record`. `_turned`: it was sent to the one
+    side, and goes to the other.
     """
 
     __slots__ = (
         "_detached",
         "_ending",
         "_repeats",
+        "_turned",
         "app",
         "began_s",
         "body",
@@ -123,6 +126,7 @@ class Exchange:
         "replied_s",
         "request_id",
         "route",
+        "rule",
         "sent",
         "sent_s",
         "status",
@@ -143,6 +147,7 @@ class Exchange:
         self.sent = 0
         self.status = 0
         self.route: Route[Connection] | None = None
+        self.rule: Rule | None = None
         self.app: AppSide | None = None
         self.keep_client = head.keep_alive
         self.endless = False
@@ -151,6 +156,7 @@ class Exchange:
         self.winding_up = False
         self._detached = False
         self._repeats = False
+        self._turned = False
         self._ending: bytes | None = None
 
     @property
@@ -185,7 +191,7 @@ class Exchange:
             self.opened(app)
 
     def goes_beside(self, beside: Beside) -> bool:
-        return sides.goes_beside(self, beside)
+        return sides.goes_beside(self, beside) != self._turned
 
     def waits(self) -> None:
         self.held = True
@@ -296,6 +302,19 @@ class Exchange:
             self._detach()
         elif not self._move():
             self.fail(HTTPStatus.BAD_GATEWAY, "the app stopped before it answered", finished=False)
+
+    def asks_elsewhere(self, head: ReplyHead) -> bool:
+        """Whether the app's reply, of which only the head was read, is not for the client."""
+        if self.rule is None or self._turned or not self.head.repeatable or self.client.shared.router.beside is None:
+            return False
+        return self.rule.elsewhere(head)
+
+    def ask_elsewhere(self) -> None:
+        """Asks the other side in place of this one, whose connection is closed."""
+        assert self.route
+        route, self.route, self.app = self.route, None, None
+        self._turned = self._repeats = self.held = True
+        self.client.shared.router.move(self, route)
 
     def wind_up(self, within_s: float) -> None:
         self.winding_up = True

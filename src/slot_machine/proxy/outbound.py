@@ -88,7 +88,13 @@ class AppConnection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n") + 4
             head = reply.known.get(data[:end])
             client = exchange.client
-            if head is None or head.whole != len(data) or not exchange.head.plain or client.request_framing is not None:
+            if (
+                head is None
+                or head.whole != len(data)
+                or not exchange.head.plain
+                or client.request_framing is not None
+                or exchange.rule is not None
+            ):
                 self._begin_reply(exchange, data, end)
                 return
             # Most replies: all of it has come and no more, the client takes it as it is, and its request is complete.
@@ -164,17 +170,21 @@ class AppConnection(asyncio.Protocol):
 
     def _answer(self, exchange: Exchange, head: ReplyHead, data: bytes, end: int) -> None:
         """Sends the head, which ends at `end`, with what has come of the body."""
-        client, http_1_1 = exchange.client, exchange.head.http_1_1
+        if exchange.asks_elsewhere(head):
+            self.cut()
+            exchange.ask_elsewhere()
+            return
+        client, http_1_1, rule = exchange.client, exchange.head.http_1_1, exchange.rule
         framing = self._reply_framing = reply_framing(exchange.head, head)
         ends_with_connection = not http_1_1 and framing is not None and head.length is None
         if client.shared.closing or client.request_framing is not None or ends_with_connection:
             exchange.keep_client = False
         encodes = isinstance(framing, Encoded)
-        if exchange.keep_client and http_1_1 and not encodes:
+        if exchange.keep_client and http_1_1 and not encodes and rule is None:
             out = head.kept_alive
         else:
-            chunked = encodes or (head.chunked and http_1_1)
-            out = head.for_client(chunked=chunked, connection=exchange.connection_field)
+            chunked, change = encodes or (head.chunked and http_1_1), rule.change(head) if rule else None
+            out = head.for_client(chunked=chunked, connection=exchange.connection_field, change=change)
         # Before `answered`: after it, the client can't be told that the body is malformed.
         body_end = framing.feed(data, end) if framing and end < len(data) else MORE
         exchange.answered(head)
@@ -234,5 +244,5 @@ class AppConnection(asyncio.Protocol):
             raise ProtocolError(HTTPStatus.BAD_GATEWAY, "it switches to a protocol that nobody asked for")
         self._exchange = None
         exchange.answered(head)
-        self._write(exchange, head.for_tunnel())
+        self._write(exchange, head.for_tunnel(exchange.rule.change(head) if exchange.rule else None))
         Tunnel(exchange, self.transport, websocket=head.upgrade.lower() == b"websocket").open(early)

@@ -2,6 +2,7 @@
 
 import re
 from http import HTTPStatus
+from typing import NamedTuple
 
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Cache, Lines, ProtocolError, Values
 
@@ -16,6 +17,23 @@ BODYLESS = frozenset((204, 304))
 """Replies without a body, whatever their fields say (RFC 9112 section 6.3)."""
 
 MEANT = FRAMING - {b"host"} | {b"connection", b"content-type", b"keep-alive", b"upgrade"}
+
+
+FOR_CACHES = re.compile(
+    rb"(?im)^(?:cache-control|(?:[a-z0-9-]+-)?cdn-cache-control|surrogate-control|expires|pragma|x-accel-expires):"
+    rb"[^\r\n]*\r\n"
+)
+"""Lines that tell caches what they may keep, also by the fields that stand above Cache-Control (RFC 9213; nginx)."""
+
+
+class Change(NamedTuple):
+    """What differs in the client's head. `added`: whole lines. `private`: the app's `FOR_CACHES` are not passed on."""
+
+    added: bytes
+    private: bool = False
+
+    def of(self, lines: bytes) -> bytes:
+        return (FOR_CACHES.sub(b"", lines) if self.private else lines) + self.added
 
 
 def check_beginning(data: bytes) -> None:
@@ -96,16 +114,17 @@ class ReplyHead:
         self.whole = len(head) + length if short else 0
         self.kept_alive = self.for_client(chunked=self.chunked)
 
-    def for_client(self, *, chunked: bool = False, connection: bytes = b"") -> bytes:
+    def for_client(self, *, chunked: bool = False, connection: bytes = b"", change: Change | None = None) -> bytes:
         """`connection`: the value of the Connection field, empty for none."""
         return b"%b%b%b\r\n" % (
-            self._lines,
+            self._lines if change is None else change.of(self._lines),
             b"Transfer-Encoding: chunked\r\n" if chunked else b"",
             b"Connection: %b\r\n" % connection if connection else b"",
         )
 
-    def for_tunnel(self) -> bytes:
-        return b"%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % (self._lines, self.upgrade)
+    def for_tunnel(self, change: Change | None = None) -> bytes:
+        lines = self._lines if change is None else change.of(self._lines)
+        return b"%bConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % (lines, self.upgrade)
 
 
 def _not_a_status_line() -> ProtocolError:
