@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slot_machine.core.config import Config, DaemonConfig, VersionConfig
+from slot_machine.core.config import Config, DaemonConfig, Follow, VersionConfig, Webhook
 from slot_machine.core.config_file import FIELDS, parse, render
 from slot_machine.core.config_table import tables
 from slot_machine.core.errors import ConfigError
@@ -48,6 +48,36 @@ def test_internal_port_follows_port() -> None:
     assert parse('{"start_command": "x", "port": 8080, "internal_port": 8081}')[0].daemon.internal_port == 8081
 
 
+def test_follow_and_webhook_have_defaults() -> None:
+    text = '{"start_command": "x", "follow": {}, "webhook": {"secret_env": "HOOK_SECRET"}, "webhook_port": 9300}'
+    config, warnings = parse(text)
+
+    assert warnings == []
+    assert config.daemon.follow == Follow(remote="origin", branch="main", every_s=60, force=False)
+    assert config.daemon.webhook == Webhook(path="/.slot-machine/hook", secret_env="HOOK_SECRET", domain="")
+    assert parse(render(config))[0] == config
+
+
+@pytest.mark.parametrize("branch", ["feature/x", "v1.2", "a@b", "ünïcode", "release-1"])
+def test_branch_may_have_any_name_that_git_allows(branch: str) -> None:
+    config, _ = parse(json.dumps({"start_command": "x", "follow": {"branch": branch}}))
+
+    assert config.daemon.follow == Follow(branch=branch)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"webhook": {"secret_env": "S"}, "webhook_port": 9300}, "webhook has no effect without follow"),
+        ({"webhook_port": 9300}, "webhook_port has no effect without webhook"),
+    ],
+)
+def test_field_without_effect_is_told(fields: dict[str, object], words: str) -> None:
+    _, (warning,) = parse(json.dumps({"start_command": "x"} | fields))
+
+    assert words in warning
+
+
 @pytest.mark.parametrize(
     ("field", "near"), [("portt", "port"), ("healthEndpoint", "health_endpoint"), ("drain", "drain_timeout_ms")]
 )
@@ -74,6 +104,20 @@ def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str
         ('{"start_command": "x", "bind": "localhost"}', "bind: "),
         ('{"start_command": "x", "hooks": {"crashed": " "}}', "hooks.crashed: the command is empty"),
         ('{"start_command": "x", "hooks": {"landed": "x"}}', "hooks: expected one of deploy_started, "),
+        ('{"start_command": "x", "follow": {"brnach": "x"}}', "follow: there is no field 'brnach' in it"),
+        ('{"start_command": "x", "follow": {"branch": "-x"}}', "follow.branch: expected the name of a branch"),
+        ('{"start_command": "x", "follow": {"branch": "a..b"}}', "follow.branch: expected the name of a branch"),
+        ('{"start_command": "x", "follow": {"branch": "refs/heads/main"}}', "follow.branch: expected the name"),
+        ('{"start_command": "x", "follow": {"remote": "--upload-pack=x"}}', "follow.remote: expected the name or"),
+        ('{"start_command": "x", "follow": {"remote": ""}}', "follow.remote: expected the name or"),
+        ('{"start_command": "x", "follow": {"every_s": 0}}', "follow.every_s: expected `int` >= 1"),
+        ('{"start_command": "x", "follow": true}', "follow: expected `object | null`"),
+        ('{"start_command": "x", "webhook": {}}', "webhook.secret_env is missing"),
+        ('{"start_command": "x", "webhook": {"secret_env": "A B"}}', "webhook.secret_env: expected the name of a var"),
+        ('{"start_command": "x", "webhook": {"secret_env": "S"}}', "webhook needs a port to listen on"),
+        ('{"start_command": "x", "webhook": {"secret_env": "S", "path": "hook"}}', "webhook.path: expected a path"),
+        ('{"start_command": "x", "webhook": {"secret_env": "S", "domain": "a b"}}', "webhook.domain: expected a host"),
+        ('{"start_command": "x", "webhook_port": 3000}', "webhook_port 3000 is also port"),
         ('{"start_command": "x", "access_log": "."}', "access_log must name a file"),
         ('{"start_command": "x", "port": "3000"}', "port: expected `int`, got `str`"),
         ('{"start_command": "x", "port": 0}', "port: expected `int` >= 1"),

@@ -36,6 +36,13 @@ EventName = Literal[
     "disk_low",
 ]
 """What hooks and notices tell."""
+Branch = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!refs/|[-./@]\Z|[-./])(?!.*(\.\.|@\{|//|/\.|\.lock(/|\Z)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![/.])\Z"
+    ),
+]
+"""As git-check-ref-format(1) allows it."""
 Statuses = Annotated[str, msgspec.Meta(pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?\Z")]
 
 
@@ -81,6 +88,45 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def timeout_s(self) -> float:
         return self.timeout_ms / 1000
+
+
+class Follow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A branch of a remote repository, whose new commits are deployed."""
+
+    remote: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^(?!-)[^\x00-\x1f\x7f]+\Z", max_length=1000),
+        Doc("a remote of the repository, as `git remote` lists them, or an address"),
+    ] = "origin"
+    branch: Annotated[Branch, msgspec.Meta(max_length=200), Doc("the branch")] = "main"
+    every_s: Annotated[
+        int, msgspec.Meta(ge=1, le=86_400), Doc("seconds from the end of one look at the remote to the next one")
+    ] = 60
+    force: Annotated[
+        bool,
+        Doc("whether a commit is deployed that does not follow from the live one, such as after a forced push"),
+    ] = False
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An address that a forge calls after a push. All that a call does is to let `follow` look at once."""
+
+    path: Annotated[
+        str, msgspec.Meta(pattern=r"^/[^\x00-\x20\x7f-\U0010ffff?#]*\Z", max_length=1000), Doc("path of the address")
+    ] = "/.slot-machine/hook"
+    secret_env: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z"),
+        Doc("name of the variable that has the secret: in `env_file`, else in the daemon's environment"),
+    ]
+    domain: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)?\Z", max_length=253),
+        Doc(
+            "host name at which a server in front takes the calls, by HTTPS. The port is on loopback then",
+            default="none",
+        ),
+    ] = ""
 
 
 class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -382,6 +428,18 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
             default="`http://localhost` with `port`",
         ),
     ] = ""
+    follow: Annotated[
+        Follow | None, Doc("a branch whose new commits are deployed. See [follow.md](follow.md)", default="none")
+    ] = None
+    webhook: Annotated[
+        Webhook | None,
+        Doc("an address that lets `follow` look at once. See [Webhook](follow.md#webhook)", default="none"),
+    ] = None
+    webhook_port: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=LARGEST_PORT),
+        Doc("the port of `webhook`; 0 is a free one on loopback, for a server in front of it"),
+    ] = 0
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

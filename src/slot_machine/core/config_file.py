@@ -25,6 +25,11 @@ PATTERNS = {
     "health_host": "expected a host name, without spaces",
     "processes": "expected names of a-z, 0-9, - and _ that begin with a letter",
     "cron": "expected names of a-z, 0-9, - and _ that begin with a letter",
+    "follow.remote": "expected the name or the address of a remote, such as origin",
+    "follow.branch": "expected the name of a branch, such as main",
+    "webhook.path": "expected a path that begins with / and has no spaces, ? or #",
+    "webhook.secret_env": "expected the name of a variable, such as HOOK_SECRET",
+    "webhook.domain": "expected a host name, such as shop.example.com",
 }
 """What is expected where a field's pattern does not match."""
 
@@ -40,7 +45,7 @@ def parse(text: bytes | str, name: str = FILE_NAME) -> tuple[Config, list[str]]:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {_in_words(str(error))}") from None
     _check(config, name)
-    return config, [_unknown(field, name) for field in raw if field not in FIELDS]
+    return config, [*(_unknown(field, name) for field in raw if field not in FIELDS), *_without_effect(config, name)]
 
 
 def with_api_port(config: Config, api_port: int) -> Config:
@@ -117,6 +122,7 @@ def _check(config: Config, name: str) -> None:
     if daemon.api_port in (daemon.port, daemon.internal_port):
         raise ConfigError(f"{name}: api_port {daemon.api_port} is also the app's port: give one of them another number")
     _check_addresses(daemon, name)
+    _check_webhook(daemon, name)
     if daemon.name and not daemon.name.isprintable():
         raise ConfigError(f'{name}: name: {daemon.name!r} has control characters: write a name such as "shop"')
     for event, command in daemon.hooks.items():
@@ -146,6 +152,27 @@ def _check_addresses(daemon: DaemonConfig, name: str) -> None:
             ipaddress.ip_address(daemon.bind)
         except ValueError as error:
             raise ConfigError(f'{name}: bind: {error}: write an address such as "127.0.0.1"') from None
+
+
+def _check_webhook(daemon: DaemonConfig, name: str) -> None:
+    port = daemon.webhook_port
+    if daemon.webhook and not port and not daemon.webhook.domain:
+        raise ConfigError(f"{name}: webhook needs a port to listen on: set webhook_port")
+    for field in ("port", "internal_port", "api_port", "preview_port"):
+        if port and port == getattr(daemon, field):
+            raise ConfigError(f"{name}: webhook_port {port} is also {field}: give one of them another number")
+
+
+def _without_effect(config: Config, name: str) -> list[str]:
+    """Warnings of fields that need others."""
+    daemon = config.daemon
+    lacks = {
+        "webhook has no effect without follow: all that a call does is to let follow look": (
+            daemon.webhook and not daemon.follow
+        ),
+        "webhook_port has no effect without webhook": daemon.webhook_port and not daemon.webhook,
+    }
+    return [f"{name}: {what}" for what, holds in lacks.items() if holds]
 
 
 def _check_version(version: VersionConfig, name: str) -> None:
@@ -198,9 +225,11 @@ def _in_words(error: str) -> str:
     what, _, where = error.replace("`key` in `$", "`$").partition(" - at `$.")
     missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
     if missing:
-        return f"{missing[1]} is missing"
+        return f"{where.rstrip('`')}{'.' if where else ''}{missing[1]} is missing"
     if not where:
         return what
+    if unknown := re.fullmatch(r"Object contains unknown field `(\w*)`", what):
+        what = f"there is no field {unknown[1]!r} in it"
     if what.startswith("Invalid enum value") and where.startswith("hooks"):
         what = f"expected one of {', '.join(get_args(EventName))}, not {what.rpartition(' ')[2]}"
     if what.startswith("Invalid enum value") and where.startswith("rehearse"):

@@ -5,7 +5,7 @@ import json
 import msgspec
 from msgspec import inspect
 
-from slot_machine.core.config import FIXED, DaemonConfig, Job, Process, VersionConfig, docs
+from slot_machine.core.config import FIXED, DaemonConfig, Follow, Job, Process, VersionConfig, Webhook, docs
 
 
 def tables() -> str:
@@ -23,6 +23,10 @@ def tables() -> str:
             "\n## Fields of the daemon\n",
             "How the daemon serves the app on this machine.\n",
             *_table(DaemonConfig),
+            "\nThe object `follow` has these fields:\n",
+            *_table(Follow),
+            "\nThe object `webhook` has these fields:\n",
+            *_table(Webhook),
             f"\nA reload can't change {fixed}. Stop the daemon and start it again for that.\n",
         ]
     )
@@ -50,7 +54,7 @@ def _allowed(kind: inspect.Type) -> str:
             return " or ".join(_allowed(one) for one in kinds if not isinstance(one, inspect.NoneType))
         case inspect.VarTupleType():
             return "list of strings"
-        case inspect.DictType():
+        case inspect.DictType() | inspect.StructType():
             return "object"
         case _:
             return "string"
