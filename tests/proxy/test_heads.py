@@ -321,6 +321,58 @@ def test_only_a_trusted_proxy_says_how_a_request_came(line: bytes) -> None:
     assert request.misnamed == 0
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (b"https", b"https"),
+        (b"http", b"http"),
+        (b"wss", b"https"),
+        (b"ws", b"http"),
+        (b"HTTPS", b"https"),
+        (b"http, https", b"https"),
+        (b"https://evil", b"http"),
+        (b"", b"http"),
+    ],
+)
+def test_apps_get_http_or_https_as_proto(given: bytes, told: bytes) -> None:
+    request = RequestHead(b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Proto: %b\r\n\r\n" % given)
+    assert forwarded(request.for_app(PROXY)[0])[b"x-forwarded-proto"] == told
+
+
+BEHIND_EDGE = TrustedProxies(("127.0.0.0/8", "198.51.100.0/24"), b"secret")
+FROM_EDGE = FORGED[:-2] + b"CF-Connecting-IP: 6.6.6.6\r\nX-Slot-Machine-Edge: "
+
+
+def test_the_edge_is_believed_by_its_secret() -> None:
+    request = RequestHead(FROM_EDGE + b"secret\r\n\r\n")
+    passed = request.for_app(BEHIND_EDGE.sender("127.0.0.1"))[0]
+    said = forwarded(passed)
+    assert said.pop(b"x-request-id") != b"abc"
+    assert said == {b"x-forwarded-for": b"203.0.113.9", b"x-forwarded-proto": b"https", b"x-forwarded-host": b"public"}
+    assert b"secret" not in passed
+    assert b"6.6.6.6" not in passed
+
+
+@pytest.mark.parametrize("head", [FORGED, FROM_EDGE + b"guess\r\n\r\n", FROM_EDGE + b"\r\n\r\n"])
+def test_others_on_loopback_are_not_the_edge(head: bytes) -> None:
+    sender = BEHIND_EDGE.sender("127.0.0.1")
+    said = forwarded(RequestHead(head).for_app(sender)[0])
+    assert said[b"x-forwarded-for"] == b"127.0.0.1"
+    assert said[b"x-forwarded-proto"] == b"http"
+    assert RequestHead(head).client(sender) == "127.0.0.1"
+
+
+def test_the_secret_is_of_no_use_from_elsewhere() -> None:
+    sender = BEHIND_EDGE.sender("192.0.2.7")
+    assert forwarded(RequestHead(FROM_EDGE + b"secret\r\n\r\n").for_app(sender)[0])[b"x-forwarded-for"] == b"192.0.2.7"
+
+
+def test_the_client_is_the_one_in_front_of_the_proxies_before_the_edge() -> None:
+    chain = b"X-Forwarded-For: 6.6.6.6, 203.0.113.9, 198.51.100.3\r\nX-Slot-Machine-Edge: secret\r\n\r\n"
+    request = RequestHead(b"GET / HTTP/1.1\r\nHost: h\r\n" + chain)
+    assert request.client(BEHIND_EDGE.sender("127.0.0.1")) == "203.0.113.9"
+
+
 def test_an_ipv4_client_of_a_socket_for_both_families_is_ipv4() -> None:
     trusted = TrustedProxies(("10.0.0.0/8",))
     said = forwarded(RequestHead(FORGED).for_app(trusted.sender("::ffff:10.0.0.1"))[0])
@@ -368,15 +420,17 @@ def test_upgrade_is_for_http_1_1() -> None:
         b"X.Forwarded.For",
         b"X-Real.IP",
         b"Content.Length",
+        b"X!Real!Ip",
+        b"X~Authenticated+User",
     ],
 )
 def test_what_an_app_could_take_for_another_field_stops_here(name: bytes, sender: Sender) -> None:
     """CGI and WSGI know no difference between a dash and an underscore, PHP none between these and a dot."""
-    head = b"GET / HTTP/1.1\r\nHost: h\r\nX.Other: 1\r\n%b: 6.6.6.6\r\n\r\n" % name
+    head = b"GET / HTTP/1.1\r\nHost: h\r\nX-Other: 1\r\n%b: 6.6.6.6\r\n\r\n" % name
     request = RequestHead(head)
     passed = request.for_app(sender)[0]
     assert b"6.6.6.6" not in passed
-    assert b"X.Other: 1\r\n" in passed
+    assert b"X-Other: 1\r\n" in passed
     assert request.misnamed == 1
 
 

@@ -6,6 +6,7 @@ import time
 from functools import partial
 from http import HTTPStatus
 from math import inf
+from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
@@ -60,7 +61,9 @@ class Shared:
         self.ending = False
         self.clients: set[Client] = set()
         self.room = Room(self.clients, self.router, most_places)
-        self.sender = TrustedProxies(settings.trusted_proxies).sender
+        file = settings.edge_secret_file
+        secret = Path(file).read_bytes().strip() if file else b""
+        self.sender = TrustedProxies(settings.trusted_proxies, secret).sender
         self.access_log: AccessLog | None = None
         if path := settings.access_log:
             self.access_log = AccessLog(path, settings.access_log_mode, combined=settings.access_log_combined)

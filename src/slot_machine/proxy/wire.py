@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True):
     holding: bool = False
     maintenance: Maintenance | None = None
     """Whether it begins as after a `Hold`."""
+    edge_secret_file: str = ""
+    """Has what a request must show before its forwarding fields are believed; empty: their sender's address decides."""
     minutes: bool = False
     """In an introduction: whether the worker knows `Take`. Those of earlier releases do not."""
     beside: Beside | None = None

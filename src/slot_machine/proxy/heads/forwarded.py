@@ -3,6 +3,7 @@
 import ipaddress
 import itertools
 import os
+from _operator import _compare_digest as compare_digest  # that of hmac, without loading OpenSSL
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -56,10 +57,16 @@ OF_URL = frozenset(
 OF_FILES = frozenset((b"x-accel-mapping", b"x-sendfile-type"))
 """With these, Rack::Sendfile replies with the path of a file, which it expects the proxy to send."""
 
+EDGE = b"x-slot-machine-edge"
+"""Has the secret of the app, by which the edge on this machine proves that it is the sender."""
+
+PROTOS = {b"http": b"http", b"https": b"https", b"ws": b"http", b"wss": b"https"}
+"""What X-Forwarded-Proto becomes: some proxies tell the scheme of a WebSocket, but apps compare with `https`."""
+
 HTTPOXY = b"proxy"
 """CGI turns it into HTTP_PROXY, and libraries would send the app's own requests through that proxy."""
 
-FORWARDING = OURS | OF_ADDRESS | OF_URL | OF_FILES | {HTTPOXY}
+FORWARDING = OURS | OF_ADDRESS | OF_URL | OF_FILES | {HTTPOXY, EDGE}
 
 
 def forwarding(name: bytes) -> bool:
@@ -79,6 +86,7 @@ class ForwardedHeaders(NamedTuple):
     host: bytes
     request_id: bytes
     others: bytes
+    secret: bytes = b""
 
     @classmethod
     def of(cls, lines: bytes) -> "ForwardedHeaders":
@@ -86,7 +94,7 @@ class ForwardedHeaders(NamedTuple):
         others = []
         for line in lines.splitlines(keepends=True):
             name, _, value = line.partition(b": ")
-            if name.lower() in OURS:
+            if name.lower() in OURS or name.lower() == EDGE:
                 given.setdefault(name.lower(), []).append(value.removesuffix(b"\r\n"))
             else:
                 others.append(line)
@@ -96,24 +104,30 @@ class ForwardedHeaders(NamedTuple):
 
         addresses = b", ".join(given.get(b"x-forwarded-for", ()))
         proto, host, request_id = map(last, (b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"))
-        return cls(addresses, proto, host, request_id, b"".join(others))
+        proto = PROTOS.get(proto.rpartition(b",")[2].strip().lower(), b"http" if proto else b"")
+        return cls(addresses, proto, host, request_id, b"".join(others), last(EDGE))
 
 
 NO_FORWARDED_HEADERS = ForwardedHeaders(b"", b"", b"", b"", b"")
 
 
 class TrustedProxies:
-    """The networks from which forwarding headers are believed."""
+    """The networks from which forwarding headers are believed.
 
-    def __init__(self, networks: Iterable[str]) -> None:
+    With the `secret` of an edge, only requests that have it are believed, as any user of this machine can connect over
+    loopback. Then the networks are those of the proxies in front of the edge.
+    """
+
+    def __init__(self, networks: Iterable[str], secret: bytes = b"") -> None:
         self._networks: list[Network] = [ipaddress.ip_network(network) for network in networks]
+        self._secret = secret
         self.sender: Callable[[str], Sender] = lru_cache(4096)(self._sender)
         self._client: Callable[[bytes], str] = lru_cache(4096)(self._client_in)
 
     def _sender(self, address: str) -> "Sender":
         """`address` is the kernel's. An IPv4 client of a dual-stack socket counts as IPv4."""
         parsed = _plain(ipaddress.ip_address(address.partition("%")[0]))
-        return Sender(str(parsed).encode(), self._client if self._trusts(parsed) else None)
+        return Sender(str(parsed).encode(), self._client if self._trusts(parsed) else None, self._secret)
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks if network.version == address.version)
@@ -141,24 +155,39 @@ class Sender:
     They end where the value of X-Forwarded-Host follows.
     """
 
-    __slots__ = ("_address", "_client", "lines", "trusted")
+    __slots__ = ("_address", "_client", "_secret", "lines")
 
-    def __init__(self, address: bytes, client: Callable[[bytes], str] | None = None) -> None:
-        """`client` finds the client in the addresses that a trusted proxy passes on; None for any other sender."""
+    def __init__(self, address: bytes, client: Callable[[bytes], str] | None = None, secret: bytes = b"") -> None:
+        """`client` finds the client in the addresses that a trusted proxy passes on; None for any other sender.
+
+        With a `secret`, this sender is believed only if a request has it.
+        """
         self._address = address
         self._client = client
-        self.trusted = client is not None
+        self._secret = secret
         self.lines = _lines(address, b"http")
 
+    def tells(self, forwarded: ForwardedHeaders) -> bool:
+        """Whether these headers of a request are believed."""
+        if forwarded is NO_FORWARDED_HEADERS or self._client is None:
+            return False
+        return not self._secret or compare_digest(forwarded.secret, self._secret)
+
     def pass_on(self, forwarded: ForwardedHeaders, host: bytes) -> tuple[bytes, bytes, bytes]:
-        """What the app is told of a request with forwarding headers: such `lines`, the host, and the request's id."""
+        """What the app is told of a request with forwarding headers: such `lines`, the host, and the request's id.
+
+        The edge passes other fields on as its clients sent them, so they end here.
+        """
+        if self._secret:
+            lines = _lines(forwarded.addresses or self._address, forwarded.proto or b"http")
+            return lines, forwarded.host or host, next(fresh_ids)
         addresses = forwarded.addresses + b", " + self._address if forwarded.addresses else self._address
         lines = forwarded.others + _lines(addresses, forwarded.proto or b"http")
         return lines, forwarded.host or host, forwarded.request_id or next(fresh_ids)
 
     def client(self, forwarded: ForwardedHeaders = NO_FORWARDED_HEADERS) -> str:
         """The address that a request came from in the first place, as far as trusted proxies tell. For logs."""
-        told = self._client(forwarded.addresses) if self._client and forwarded.addresses else ""
+        told = self._client(forwarded.addresses) if self._client and self.tells(forwarded) else ""
         return told or self._address.decode()
 
 

@@ -29,7 +29,6 @@ LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
 
 MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
 STOPPED = HOP_BY_HOP | {b"http2-settings"}
-MISTAKABLE = MEANT | STOPPED | {b"content-type"}
 ODD = re.compile(rb"[^0-9a-z\-]")
 
 CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
@@ -37,12 +36,10 @@ CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
 
 
 def misnamed(name: bytes) -> bool:
-    """Whether an app could take it for another field: CGI, WSGI and Rack write a dash as an underscore, PHP also a dot.
-
-    Every name with an underscore counts, as for nginx.
+    """Whether an app could take it for another field: to CGI, WSGI, Rack and PHP, a dash, an underscore, a dot and each
+    other character that is no letter or digit are the same.
     """
-    plain = ODD.sub(b"-", name)
-    return b"_" in name or (plain != name and (plain in MISTAKABLE or forwarding(plain)))
+    return ODD.search(name) is not None
 
 
 def check_beginning(data: bytes) -> None:
@@ -207,10 +204,10 @@ class RequestHead:
     def for_app(self, sender: Sender) -> tuple[bytes, bytes]:
         """The head for the app, always HTTP/1.1, and the request's id in it."""
         forwarded = self._forwarded
-        if forwarded is NO_FORWARDED_HEADERS or not sender.trusted:
-            lines, host, request_id = sender.lines, self.meaning.host, next(fresh_ids)
-        else:
+        if sender.tells(forwarded):
             lines, host, request_id = sender.pass_on(forwarded, self.meaning.host)
+        else:
+            lines, host, request_id = sender.lines, self.meaning.host, next(fresh_ids)
         return b"".join((self._for_app, lines, host, b"\r\nX-Request-Id: ", request_id, b"\r\n\r\n")), request_id
 
     def logged(self) -> tuple[str, str]:
