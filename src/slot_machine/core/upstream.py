@@ -8,6 +8,7 @@ import msgspec
 
 PUBLIC = "public"
 INTERNAL = "internal"
+PREVIEW = "preview"
 
 LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram's buckets. One more bucket has the requests that took longer."""
@@ -24,7 +25,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Upstream(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A run of the app. `addresses`: where it listens for the requests of each listener (`public`, `internal`)."""
+    """A run of the app. `addresses`: where it listens for the requests of each listener."""
 
     run_id: int = msgspec.field(name="id")
     slot: str

@@ -8,8 +8,8 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from slot_machine.core.upstream import CUT, Beside
-from slot_machine.proxy import pages, sides
+from slot_machine.core.upstream import CUT, PREVIEW, Beside
+from slot_machine.proxy import pages, preview, sides
 from slot_machine.proxy.access_log import AccessLog, Finished, shown
 from slot_machine.proxy.framing import Framing
 from slot_machine.proxy.heads.forwarded import Sender
@@ -173,13 +173,17 @@ class Exchange:
 
     def claimed(self, route: Route[Connection] | None) -> None:
         if route is None:
-            self.fail(HTTPStatus.SERVICE_UNAVAILABLE, "nothing is live here right now")
+            why = preview.NONE_HELD if self.listener == PREVIEW else "nothing is live here right now"
+            self.fail(HTTPStatus.SERVICE_UNAVAILABLE, why)
             return
         self.route = route
         now_s = self.began_s
         if self.held:
             self.held = False
             self.client.update_deadline()
+            if preview.lost(self.head.tokens, self.client.shared.router.beside):
+                self.fail(HTTPStatus.NOT_FOUND, preview.ENDED)
+                return
             if self._repeats:
                 self._open(route)
                 return

@@ -104,7 +104,10 @@ class ClientConnection(ClientStream):
         self.deadline_s = now_s + shared.limits.response_s
         if head.meaning.has_body and not self._begin_body(exchange):
             return
-        shared.claim(exchange)
+        if head.tokens is None:
+            shared.claim(exchange)
+        else:
+            shared.claim_with_tokens(exchange)
 
     def pause_writing(self) -> None:
         self.congested = True

@@ -6,7 +6,7 @@ While there is no maintenance, nothing here is called.
 import logging
 from http import HTTPStatus
 
-from slot_machine.core.upstream import INTERNAL
+from slot_machine.core.upstream import INTERNAL, PREVIEW
 from slot_machine.proxy import pages
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.routing import Router
@@ -26,7 +26,7 @@ class Barrier:
 
     def claim(self, exchange: Exchange) -> None:
         """As `Router.claim`."""
-        if exchange.listener == INTERNAL or self._asks_for_health(exchange):
+        if exchange.listener in (INTERNAL, PREVIEW) or self._asks_for_health(exchange):
             self._router.claim(exchange)
         else:
             exchange.answer(HTTPStatus.SERVICE_UNAVAILABLE, self._reply)

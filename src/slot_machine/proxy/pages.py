@@ -30,6 +30,22 @@ def maintenance(kind: str, body: bytes, *, connection: bytes, head_only: bool) -
     return _whole(status, kind, body, MAINTENANCE_RETRY_S, connection=connection, head_only=head_only)
 
 
+def see_other(location: bytes, cookie: bytes, *, connection: bytes) -> bytes:
+    """A whole reply: another address, and a cookie. Nobody is told the address that it was asked for."""
+    lines = [
+        b"HTTP/1.1 303 See Other",
+        b"Location: " + location,
+        b"Set-Cookie: " + cookie,
+        b"Cache-Control: no-store",
+        b"Referrer-Policy: no-referrer",
+        b"X-Robots-Tag: noindex",
+        b"Content-Length: 0",
+    ]
+    if connection:
+        lines.append(b"Connection: " + connection)
+    return b"\r\n".join([*lines, b"", b""])
+
+
 def _whole(
     status: HTTPStatus, kind: str, body: bytes, retry_after_s: int, *, connection: bytes, head_only: bool
 ) -> bytes:

@@ -9,6 +9,7 @@ from time import monotonic, time
 
 import msgspec
 
+from slot_machine.core.upstream import PUBLIC
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.shared import Client, Shared
 from slot_machine.proxy.wire import Settings
@@ -38,6 +39,8 @@ class DataPlaneServer:
             # Accepted sockets inherit this, so a client that vanished is noticed even if nothing is written to it.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_PROBE_S)
+            if name == PUBLIC:
+                self.shared.port = listener.getsockname()[1]
             accept = partial(ClientConnection, self.shared, name)
             self._servers.append(await loop.create_server(accept, sock=listener, backlog=BACKLOG))
 

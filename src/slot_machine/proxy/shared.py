@@ -12,7 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from slot_machine.proxy import gauge, room
+from slot_machine.core.upstream import INTERNAL
+from slot_machine.proxy import gauge, preview, room
 from slot_machine.proxy.access_log import AccessLog, Finished
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.heads.forwarded import Sender, TrustedProxies
@@ -67,6 +68,8 @@ class Shared:
         self.access_log: AccessLog | None = None
         if path := settings.access_log:
             self.access_log = AccessLog(path, settings.access_log_mode, combined=settings.access_log_combined)
+        self.port = 0
+        """The public one."""
         self._opening: set[asyncio.Task[None]] = set()
         self.maintain(settings.maintenance)
 
@@ -74,6 +77,19 @@ class Shared:
         """From now on, or no longer. Each request calls `claim`, so without maintenance there is nothing to ask."""
         self.maintenance = maintenance
         self.claim = Barrier(self.router, maintenance).claim if maintenance else self.router.claim
+
+    def claim_with_tokens(self, exchange: Exchange) -> None:
+        """In place of `claim`, for a request that came with tokens of previews. A preview passes maintenance."""
+        tokens, beside = exchange.head.tokens, self.router.beside
+        page = preview.page(exchange.head, exchange.client.sender, beside, self.port)
+        if exchange.listener == INTERNAL or tokens is None:
+            self.claim(exchange)
+        elif page:
+            exchange.answer(page.status, lambda on: page.make(on.connection_field, on.head_only))
+        elif preview.bears(tokens, beside):
+            self.router.claim(exchange)
+        else:
+            self.claim(exchange)
 
     def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
         """Opens a connection for an exchange, and tells it the outcome."""

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, MOST_HEAD_BYTES, Cache, Lines, ProtocolError, Values
 from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
+from slot_machine.proxy.heads.tokens import NAME, Tokens, mentioned, taken
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
-SLASH = ord("/")
+SLASH, QUESTION_MARK = b"/?"
 START = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |$)")
 HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 """RFC 3986 section 3.2.2, with the port of RFC 9110 section 7.2."""
@@ -28,7 +29,7 @@ CREDENTIALS = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"
 LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
 
 MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
-STOPPED = HOP_BY_HOP | {b"http2-settings"}
+STOPPED = HOP_BY_HOP | {b"http2-settings", NAME}
 ODD = re.compile(rb"[^0-9a-z\-]")
 
 CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
@@ -96,7 +97,7 @@ class RequestMeaning:
 
 
 _lines = Lines(MEANT, STOPPED, forwarding=forwarding, misnamed=misnamed)
-TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING, forwarding=forwarding, misnamed=misnamed)
+TRAILERS = Lines(frozenset(), HOP_BY_HOP | FRAMING | {NAME}, forwarding=forwarding, misnamed=misnamed)
 _meanings = Cache(RequestMeaning)
 
 
@@ -104,6 +105,7 @@ class Block(NamedTuple):
     """The fields of a head, read. `passed` are the lines for the app, `misnamed` is a number of fields.
 
     `anonymous`: none of its fields says who sends it. `takes_cookie`: a line with a cookie may be appended to `passed`.
+    `mentions`: a token may be in it.
     """
 
     meaning: RequestMeaning
@@ -111,10 +113,11 @@ class Block(NamedTuple):
     passed: bytes
     misnamed: int
     anonymous: bool
+    mentions: bool
     takes_cookie: bool
 
 
-def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, int, bool]:
+def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, int, bool, bool]:
     """Reads a block without its cookie, so that the rest, which is the same for many users, is found in the cache.
 
     The cookie means nothing to a proxy and is passed on as the last line (RFC 9110 section 5.3: the order of fields
@@ -123,10 +126,11 @@ def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, 
     begin = block.find(COOKIE) + 2
     end = block.find(b"\r\n", begin) + 2
     if begin >= 2 and COOKIE_LINE.fullmatch(block, begin, end):
-        meaning, forwarded, passed, misnamed, _, takes_cookie = _shared[block[:begin] + block[end:]]
+        meaning, forwarded, passed, misnamed, _, mentions, takes_cookie = _shared[block[:begin] + block[end:]]
         if takes_cookie:
-            return meaning, forwarded, passed + block[begin:end], misnamed, False
-    return _shared[block][:5]
+            cookie = block[begin:end]
+            return meaning, forwarded, passed + cookie, misnamed, False, mentions or mentioned(cookie)
+    return _shared[block][:6]
 
 
 def _understood_as_a_whole(block: bytes) -> Block:
@@ -135,7 +139,8 @@ def _understood_as_a_whole(block: bytes) -> Block:
     forwarded = ForwardedHeaders.of(fields.forwarding) if fields.forwarding else NO_FORWARDED_HEADERS
     passed = fields.passed(meaning.stopped) + meaning.added
     takes_cookie = b"cookie" not in fields.names and not meaning.stopped
-    return Block(meaning, forwarded, passed, fields.misnamed, CREDENTIALS.isdisjoint(fields.names), takes_cookie)
+    anonymous = CREDENTIALS.isdisjoint(fields.names)
+    return Block(meaning, forwarded, passed, fields.misnamed, anonymous, mentioned(block), takes_cookie)
 
 
 _shared = Cache(_understood_as_a_whole)
@@ -146,7 +151,8 @@ class RequestHead:
 
     `plain`: the reply has a body if its fields say so, and it may be chunked. `repeatable`: it may be sent twice (RFC
     9110 section 9.2.2), and has no body. `size` is in bytes. `misnamed`: the number of fields dropped for their names.
-    `anonymous`: a plain `GET` without a query, of which no field says who sends it.
+    `anonymous`: a plain `GET` without a query, of which no field says who sends it. `tokens`: those of previews that it
+    came with, which are nowhere else in it; None for most.
     """
 
     __slots__ = (
@@ -163,6 +169,7 @@ class RequestHead:
         "repeatable",
         "size",
         "target",
+        "tokens",
         "upgrade",
     )
 
@@ -175,7 +182,13 @@ class RequestHead:
         self.size = len(head)
         self.method, self.target, minor = line.groups()
         block = head[line.end() :]
-        meaning, self._forwarded, passed, self.misnamed, anonymous = _understood(block)
+        meaning, self._forwarded, passed, self.misnamed, anonymous, mentions = _understood(block)
+        self.tokens: Tokens | None = None
+        query = QUESTION_MARK in self.target
+        if mentions or (query and mentioned(self.target)):
+            self.target, block, self.tokens = taken(self.target, block)
+            meaning, self._forwarded, passed, self.misnamed, _, _ = _understood(block)
+            anonymous = False
         self.meaning = meaning
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
@@ -195,8 +208,8 @@ class RequestHead:
         if self.target[0] != SLASH or self.method == b"CONNECT":
             host = self._take_unusual_target()
             if host:
-                self.meaning, _, passed, _, _ = _understood(b"Host: %b\r\n%b" % (host, HOST_LINE.sub(b"", block)))
-        self.anonymous = anonymous and self.method == b"GET" and self.repeatable and b"?" not in self.target
+                self.meaning, _, passed, _, _, _ = _understood(b"Host: %b\r\n%b" % (host, HOST_LINE.sub(b"", block)))
+        self.anonymous = anonymous and self.method == b"GET" and self.repeatable and not query
         self._for_app = b"%b %b HTTP/1.1\r\n%b" % (self.method, self.target, passed)
         if self.upgrade:
             self._for_app += b"Connection: upgrade\r\nUpgrade: %b\r\n" % self.upgrade
@@ -219,6 +232,10 @@ class RequestHead:
             agent, referer = fields.get(b"user-agent", b""), fields.get(b"referer", b"")
             self._logged = agent.decode("ascii", "backslashreplace"), referer.decode("ascii", "backslashreplace")
             return self._logged
+
+    def is_https(self, sender: Sender) -> bool:
+        """Whether the client speaks TLS, as far as a trusted proxy tells."""
+        return sender.tells(self._forwarded) and self._forwarded.proto == b"https"
 
     def client(self, sender: Sender) -> str:
         """The address that the request came from in the first place, as far as trusted proxies tell."""

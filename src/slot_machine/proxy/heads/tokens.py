@@ -1,0 +1,123 @@
+"""The token of a preview in a request. It is found and taken out, so that neither the app nor a log ever gets it."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+NAME = b"slot-machine-preview"
+"""Of the parameter in a link, of the cookie, where the public port follows, and of the field for scripts."""
+
+
+def _in_any_form(name: bytes) -> bytes:
+    """A pattern for a name whose characters may be percent-encoded, in upper case or in lower case."""
+    return b"".join(
+        b"(?:%b|%%(?:%02x|%02x))" % (re.escape(bytes((char,))), char, bytes((char,)).upper()[0]) for char in name
+    )
+
+
+NAMED = _in_any_form(NAME)
+ANYWHERE = re.compile(NAMED, re.IGNORECASE)
+ENCODED_LETTER = re.compile(rb"%(?:2d|[46][13589cdef]|[57][02-7])")
+PARAMETER = re.compile(rb"(?:\+|%%20)*%b(?:(?:\[|%%5b)[^=]*)?(?:=(.*))?" % NAMED, re.IGNORECASE | re.DOTALL)
+"""As apps decode it: PHP drops spaces before a name, and what follows a bracket is an index to many."""
+PAIR = re.compile(rb"[ \t]*%b(?:(?:-|%%2d)[0-9]+)?[ \t]*(?:=(.*))?" % NAMED, re.IGNORECASE | re.DOTALL)
+NESTED = re.compile(
+    rb"((?:(?<![a-z0-9_-])|(?<=3f)|(?<=26)|(?<=3b))%b(?:=|%%(?:25)*3d))(?:[a-z0-9_-]|%%(?:25)*(?:2d|5f))+" % NAMED,
+    re.IGNORECASE,
+)
+"""A link inside of something else, such as the parameter in which an app keeps where a visitor wants to go."""
+
+SEPARATORS = re.compile(rb"([&;])")
+"""Some apps split a query at semicolons, too."""
+ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+DASH, PERCENT = b"-%"
+
+
+class Tokens(NamedTuple):
+    """The values in a request, None where it has none. `link`: the last one in the query. `cookies`: by whole name."""
+
+    link: bytes | None
+    field: bytes | None
+    cookies: dict[bytes, bytes]
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the request itself asks for a preview, not only its browser."""
+        return self.field is not None or self.link not in (None, b"off")
+
+
+def mentioned(text: bytes) -> bool:
+    """Whether a search for tokens may find anything.
+
+    It is asked of each new cookie and query, so it must cost little: a look for one byte costs a third of others.
+    """
+    encoded = PERCENT in text
+    if not encoded and DASH not in text:
+        return False
+    text = text.lower()
+    if text.find(NAME) >= 0:
+        return True
+    return encoded and ENCODED_LETTER.search(text) is not None and ANYWHERE.search(text) is not None
+
+
+def taken(target: bytes, block: bytes) -> tuple[bytes, bytes, Tokens | None]:
+    """`target` and the lines of a head, which are well-formed, without tokens; and these, None if there are none."""
+    target, link = without(target)
+    fields: list[bytes] = []
+    cookies: dict[bytes, bytes] = {}
+    lines = filter(None, (_clean(line, fields, cookies) for line in block[:-4].split(b"\r\n")))
+    block = b"".join(b"%b\r\n" % line for line in lines) + b"\r\n"
+    field = b",".join(fields) if fields else None
+    found = link is not None or field is not None or cookies
+    return target, block, Tokens(link, field, cookies) if found else None
+
+
+def without(url: bytes) -> tuple[bytes, bytes | None]:
+    """The URL without our parameter, all else byte for byte; and its last value, None if it has none."""
+    path, _, rest = url.partition(b"?")
+    query, hash_sign, fragment = rest.partition(b"#")
+    values = []
+    kept = []
+    parts = SEPARATORS.split(query)
+    for separator, part in zip([b"", *parts[1::2]], parts[::2], strict=True):
+        if found := PARAMETER.fullmatch(part):
+            values.append(_decoded(found[1] or b""))
+        else:
+            kept.append(separator + part)
+    if values:
+        query = b"".join(kept)
+        if PARAMETER.fullmatch(parts[0]):
+            query = query[1:]
+        url = path + (b"?" + query if query else b"") + hash_sign + fragment
+    return NESTED.sub(rb"\1", url), values[-1] if values else None
+
+
+def _clean(line: bytes, fields: list[bytes], cookies: dict[bytes, bytes]) -> bytes:
+    """What is left of a line of a head, perhaps nothing."""
+    if not mentioned(line):
+        return line
+    name, _, value = line.partition(b":")
+    kind = name.lower()
+    if kind == NAME:
+        fields.append(value.strip(b" \t"))
+        return b""
+    if kind == b"cookie":
+        kept = _other_cookies(value.split(b";"), cookies)
+        return b"%b: %b" % (name, NESTED.sub(rb"\1", kept)) if kept else b""
+    return b"%b:%b" % (name, without(value)[0])
+
+
+def _other_cookies(pairs: Iterable[bytes], cookies: dict[bytes, bytes]) -> bytes:
+    kept = []
+    for pair in pairs:
+        if found := PAIR.fullmatch(pair):
+            name = _decoded(pair.partition(b"=")[0].strip(b" \t")).lower()
+            cookies[name] = _decoded((found[1] or b"").strip(b' \t"'))
+        else:
+            kept.append(pair)
+    return b";".join(kept).strip(b" \t")
+
+
+def _decoded(text: bytes) -> bytes:
+    return ENCODED.sub(lambda found: bytes((int(found[1], 16),)), text)
