@@ -23,9 +23,6 @@ async def serve(settings: Settings) -> None:
     shared = Shared(settings)
     server = DataPlaneServer(settings, shared)
     loop.add_signal_handler(signal.SIGTERM, server.stopped.set)
-    shared.router.route(settings.upstream, settings.targets, settings.beside)
-    if settings.holding:
-        shared.router.hold()
     await server.listen({name: socket.socket(fileno=fd) for name, fd in settings.listener_fds.items()})
     control = socket.socket(fileno=settings.control_fd)
     # uvloop closes a server that nobody refers to, and another daemon may connect at any time.

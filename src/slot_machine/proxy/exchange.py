@@ -20,6 +20,7 @@ from slot_machine.proxy.pool import AppLink, Pool
 from slot_machine.proxy.route import Route
 from slot_machine.proxy.routing import Router
 from slot_machine.proxy.rule import Rule
+from slot_machine.proxy.share import Visitors
 from slot_machine.proxy.wire import Limits
 
 
@@ -57,6 +58,7 @@ class Common(Protocol):
     router: Router[Connection]
     access_log: AccessLog | None
     closing: bool
+    visitors: Visitors
 
     def connect(self, pool: Pool[Connection], exchange: "Exchange", /) -> None:
         """Opens a connection for the exchange, and tells it the outcome."""
@@ -104,12 +106,13 @@ class Exchange:
     `received` and `sent` count the client's bytes. `status` is 0 until the reply begins. `endless`: a WebSocket or an
     event stream. `winding_up`: it is to end cleanly, because its upstream stops. `sent_s` and `replied_s` are when the
     app got the request, and when its reply began; missing for most, see `_record`. `_turned`: it was sent to the one
-    side, and goes to the other.
+    side, and goes to the other; `_missing`: because the one answered 404.
     """
 
     __slots__ = (
         "_detached",
         "_ending",
+        "_missing",
         "_repeats",
         "_turned",
         "app",
@@ -157,6 +160,7 @@ class Exchange:
         self._detached = False
         self._repeats = False
         self._turned = False
+        self._missing = False
         self._ending: bytes | None = None
 
     @property
@@ -197,6 +201,14 @@ class Exchange:
     def goes_beside(self, beside: Beside) -> bool:
         return sides.goes_beside(self, beside) != self._turned
 
+    @property
+    def sender(self) -> Sender:
+        return self.client.sender
+
+    @property
+    def visitors(self) -> Visitors:
+        return self.client.shared.visitors
+
     def waits(self) -> None:
         self.held = True
         self.client.update_deadline()
@@ -216,7 +228,7 @@ class Exchange:
             self.client.resume()
 
     def not_opened(self, why: str) -> None:
-        if not self._move():
+        if not (self._move() or self._turn()):
             self.fail(HTTPStatus.BAD_GATEWAY, f"the app refused the connection: {why}")
 
     def more_body(self, data: bytes) -> None:
@@ -260,7 +272,7 @@ class Exchange:
                 self._detach()
             else:
                 self._cut_off()
-        elif not (self._move() or self._repeat()):
+        elif not (self._move() or self._repeat() or self._turn()):
             self.fail(HTTPStatus.BAD_GATEWAY, why)
 
     def fail(self, status: HTTPStatus, why: str, *, finished: bool = True) -> None:
@@ -270,6 +282,8 @@ class Exchange:
         if self.status:
             self._cut_off()
             return
+        if self._missing:
+            status, why = HTTPStatus.NOT_FOUND, "there is no such file"
         self._drop_app()
         client = self.client
         client.shared.router.abandon(self, refused=True)
@@ -314,9 +328,32 @@ class Exchange:
         return self.rule.elsewhere(head)
 
     def ask_elsewhere(self) -> None:
-        """Asks the other side in place of this one, whose connection is closed."""
+        """Asks the other side for what this one does not have. The connection to this one is closed."""
+        self.app = None
+        self._missing = True
+        self._cross()
+
+    def _turn(self) -> bool:
+        """Asks the other side, once, if that stands in for this one, which did not take the request."""
+        route, app = self.route, self.app
+        again = self.head.repeatable and app.silent if app else not self.status
+        if (
+            route is None
+            or self._turned
+            or not again
+            or not sides.stands_in(self, route.upstream, self.client.shared.router)
+        ):
+            return False
+        # Whoever watches this version is to know.
+        seconds = monotonic() - self.began_s
+        route.observer.observe(self.head.target, HTTPStatus.BAD_GATEWAY, seconds, self.received, 0)
+        self._drop_app()
+        self._cross()
+        return True
+
+    def _cross(self) -> None:
         assert self.route
-        route, self.route, self.app = self.route, None, None
+        route, self.route = self.route, None
         self._turned = self._repeats = self.held = True
         self.client.shared.router.move(self, route)
 

@@ -22,6 +22,7 @@ from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.room import Room
 from slot_machine.proxy.routing import MOST_HELD, Router
+from slot_machine.proxy.share import Visitors
 from slot_machine.proxy.waiting import Waiting
 from slot_machine.proxy.wire import Maintenance, Settings
 
@@ -55,6 +56,9 @@ class Shared:
         # When a hold ends, each held request needs a connection to the app at the same moment.
         most_held = min(MOST_HELD, (most_files - most_places) // 2)
         self.router: Router[Connection] = Router(gauge.attach(settings.gauge_fd), most_held)
+        self.router.route(settings.upstream, settings.targets, settings.beside)
+        if settings.holding:
+            self.router.hold()
         limits = settings.limits
         self.limits = msgspec.structs.replace(limits, response_s=limits.response_s or inf)
         self.waiting = Waiting(self.limits)
@@ -70,6 +74,7 @@ class Shared:
             self.access_log = AccessLog(path, settings.access_log_mode, combined=settings.access_log_combined)
         self.port = 0
         """The public one."""
+        self.visitors = Visitors()
         self._opening: set[asyncio.Task[None]] = set()
         self.maintain(settings.maintenance)
 

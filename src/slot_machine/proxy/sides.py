@@ -2,10 +2,13 @@
 
 from typing import Protocol
 
-from slot_machine.core.upstream import INTERNAL, PREVIEW, Beside
+from slot_machine.core.upstream import INTERNAL, PREVIEW, Beside, Upstream
 from slot_machine.proxy import preview
+from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.request import RequestHead
+from slot_machine.proxy.heads.visit import UNDECIDED
 from slot_machine.proxy.rule import Rule
+from slot_machine.proxy.share import MISSING, Pin, Unpin, Visitors, may_pin
 
 
 class Asking(Protocol):
@@ -14,6 +17,21 @@ class Asking(Protocol):
     listener: str
     head: RequestHead
     rule: Rule | None
+
+    @property
+    def sender(self) -> Sender: ...
+
+    @property
+    def visitors(self) -> Visitors: ...
+
+
+class Routed(Protocol):
+    """What is routed, as a router has it."""
+
+    beside: Beside | None
+
+    @property
+    def upstream(self) -> Upstream | None: ...
 
 
 def goes_beside(asking: Asking, beside: Beside) -> bool:
@@ -26,4 +44,38 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
             return True
         if asking.listener == PREVIEW:
             return False
-    return False
+    visit = asking.head.visit(beside)
+    number = visit.number
+    if number == UNDECIDED:
+        if beside.share:
+            return _shared(asking, beside, digested=visit.digested) < beside.share
+        if visit.stale and not visit.digested and may_pin(asking.head):
+            asking.rule = Unpin(secure=asking.head.is_https(asking.sender))
+            return False
+    asking.rule = MISSING if visit.digested else None
+    return UNDECIDED < number < beside.share
+
+
+def stands_in(asking: Asking, upstream: Upstream, routed: Routed) -> bool:
+    """Whether the other side gets a request that `upstream` does not take: refused, or ended without a reply."""
+    beside = routed.beside
+    if beside is None or asking.listener == INTERNAL:
+        return False
+    if upstream.run_id != beside.upstream.run_id:
+        return beside.stands_in
+    return beside.share > 0 and routed.upstream is not None and asking.rule is not preview.UNLISTED
+
+
+def _shared(asking: Asking, beside: Beside, *, digested: bool) -> int:
+    """The number of a visitor who brings none."""
+    head, sender, rule = asking.head, asking.sender, asking.rule
+    if isinstance(rule, Pin) and rule.share_id == beside.share_id:
+        return rule.number
+    number = asking.visitors.number(head, sender, beside.share_id)
+    if digested:
+        asking.rule = MISSING
+    elif may_pin(head):
+        asking.rule = Pin(number, beside.share_id, head, sender, asking.visitors)
+    else:
+        asking.rule = None
+    return number

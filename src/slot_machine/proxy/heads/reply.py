@@ -4,6 +4,7 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple
 
+from slot_machine.proxy.heads.caching import Keeping, keeping
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Cache, Lines, ProtocolError, Values
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
@@ -78,6 +79,7 @@ class ReplyHead:
     """
 
     __slots__ = (
+        "_keeping",
         "_lines",
         "chunked",
         "close",
@@ -113,6 +115,13 @@ class ReplyHead:
         short = 200 <= self.status not in BODYLESS and 0 < length <= SHORT_BYTES
         self.whole = len(head) + length if short else 0
         self.kept_alive = self.for_client(chunked=self.chunked)
+        self._keeping: Keeping | None = None
+
+    @property
+    def keeping(self) -> Keeping:
+        if self._keeping is None:
+            self._keeping = keeping(self._lines)
+        return self._keeping
 
     def for_client(self, *, chunked: bool = False, connection: bytes = b"", change: Change | None = None) -> bytes:
         """`connection`: the value of the Connection field, empty for none."""

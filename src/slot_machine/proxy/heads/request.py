@@ -4,9 +4,11 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple
 
+from slot_machine.core.upstream import Beside
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, MOST_HEAD_BYTES, Cache, Lines, ProtocolError, Values
 from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
 from slot_machine.proxy.heads.tokens import NAME, Tokens, mentioned, taken
+from slot_machine.proxy.heads.visit import Visit, values
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
@@ -159,6 +161,7 @@ class RequestHead:
         "_for_app",
         "_forwarded",
         "_logged",
+        "_visit",
         "anonymous",
         "http_1_1",
         "keep_alive",
@@ -180,6 +183,7 @@ class RequestHead:
         if line is None:
             raise _not_a_request_line(head)
         self.size = len(head)
+        self._visit: Visit | None = None
         self.method, self.target, minor = line.groups()
         block = head[line.end() :]
         meaning, self._forwarded, passed, self.misnamed, anonymous, mentions = _understood(block)
@@ -232,6 +236,16 @@ class RequestHead:
             agent, referer = fields.get(b"user-agent", b""), fields.get(b"referer", b"")
             self._logged = agent.decode("ascii", "backslashreplace"), referer.decode("ascii", "backslashreplace")
             return self._logged
+
+    def visit(self, beside: Beside) -> Visit:
+        visit = self._visit
+        if visit is None or visit.beside is not beside:
+            visit = self._visit = Visit(self._for_app, self.method, self.target, beside)
+        return visit
+
+    def value(self, name: bytes) -> bytes:
+        """Of the fields of that name, which is in lower case; empty without one."""
+        return b", ".join(values(self._for_app, name))
 
     def is_https(self, sender: Sender) -> bool:
         """Whether the client speaks TLS, as far as a trusted proxy tells."""
