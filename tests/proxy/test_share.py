@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 
     @property
     def pin(self) -> str:
-        found = re.findall(rb"\r\nSet-Cookie: slot-machine-share=([^;]*); Path=/;", self.reply)
+        found = re.findall(rb"\r\nSet-Cookie: slot-machine-share-0=([^;]*); Path=/;", self.reply)
         return found[0].decode() if found else ""
 
     @property
@@ -61,7 +61,7 @@ def asks(sides: Sides, fields: str = "", target: str = "/", method: str = "GET",
 
 
 def pinned(number: int, share_id: str = SHARE.share_id) -> str:
-    return f"Cookie: x=1; slot-machine-share={share_id}.{number}\r\n"
+    return f"Cookie: x=1; slot-machine-share-0={share_id}.{number}\r\n"
 
 
 def told(story: Callable[[], None]) -> None:
@@ -77,7 +77,7 @@ def test_1000_visitors_with_100_requests_each_at_10_percent() -> None:
         sides, beside = Sides(SHARE), 0
         for _ in range(1000):
             first = asks(sides, PAGE)
-            again = request.known[f"GET / HTTP/1.1\r\nHost: h\r\n{pinned(first.number)}\r\n".encode()].visit(SHARE)
+            again = request.known[f"GET / HTTP/1.1\r\nHost: h\r\n{pinned(first.number)}\r\n".encode()].visit(SHARE, 0)
             assert (again.number < SHARE.share) == (first.slot == "b")
             beside += 100 * (first.slot == "b")
         assert 8_000 <= beside <= 12_000
@@ -117,7 +117,7 @@ def test_the_cookie_is_for_all_paths_and_follows_links_from_elsewhere() -> None:
     def story() -> None:
         reply = asks(Sides(SHARE), PAGE, "/deep/page").reply
         number = Answer("", reply).number
-        line = f"Set-Cookie: slot-machine-share=5a5a5a5a.{number}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
+        line = f"Set-Cookie: slot-machine-share-0=5a5a5a5a.{number}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
         assert f"\r\n{line}\r\n".encode() in reply
         assert b"\r\nCache-Control: private\r\n" in reply
         behind_https = asks(Sides(SHARE, EDGE), PAGE + "X-Forwarded-Proto: https\r\n").reply
@@ -172,7 +172,7 @@ def test_addresses_of_ipv6_count_by_their_64_bits() -> None:
 @pytest.mark.parametrize("value", ["0badc0de.1", "5a5a5a5a", "5a5a5a5a.", "5a5a5a5a.99999", "5a5a5a5a.-1", "", "5.5.5"])
 def test_a_cookie_that_is_not_of_this_share_is_replaced(value: str) -> None:
     def story() -> None:
-        answer = asks(Sides(SHARE), f"{PAGE}Cookie: a=b; slot-machine-share={value}; c=d\r\n")
+        answer = asks(Sides(SHARE), f"{PAGE}Cookie: a=b; slot-machine-share-0={value}; c=d\r\n")
         assert answer.pin.startswith("5a5a5a5a.")
         assert (answer.number < 1000) == (answer.slot == "b")
 
@@ -180,20 +180,30 @@ def test_a_cookie_that_is_not_of_this_share_is_replaced(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["cookie: slot-machine-share=5a5a5a5a.7", "Cookie: a=b\r\nCookie: slot-machine-share=5a5a5a5a.7"]
+    "line", ["cookie: slot-machine-share-0=5a5a5a5a.7", "Cookie: a=b\r\nCookie: slot-machine-share-0=5a5a5a5a.7"]
 )
 def test_other_forms_of_the_cookie(line: str) -> None:
     told(lambda: check(asks(Sides(SHARE), f"{line}\r\nX-Last: 1\r\n"), "b", ""))
 
 
+def test_apps_on_other_ports_of_the_host_have_cookies_of_their_own() -> None:
+    def story() -> None:
+        answer = asks(Sides(SHARE), f"{PAGE}Cookie: slot-machine-share-8080=5a5a5a5a.1; slot-machine-share-00=x\r\n")
+        assert answer.pin != ""
+        held = asks(Sides(Beside(CANDIDATE)), f"{PAGE}Cookie: slot-machine-share-8080=5a5a5a5a.1\r\n")
+        assert held.reply == OK
+
+    told(story)
+
+
 @pytest.mark.parametrize(
-    "fields", ["X-Note: slot-machine-share=5a5a5a5a.7\r\n", "Referer: http://x/?slot-machine-share=5a5a5a5a.7\r\n"]
+    "fields", ["X-Note: slot-machine-share-0=5a5a5a5a.7\r\n", "Referer: http://x/?slot-machine-share-0=5a5a5a5a.7\r\n"]
 )
 def test_no_link_and_no_other_field_chooses_the_side(fields: str) -> None:
     def story() -> None:
         sides = Sides(NEARLY_ALL)
         sides.router.route(LIVE, beside=msgspec.structs.replace(SHARE, share=1))
-        assert {asks(sides, PAGE + fields, "/?slot-machine-share=5a5a5a5a.0").slot for _ in range(50)} == {"a"}
+        assert {asks(sides, PAGE + fields, "/?slot-machine-share-0=5a5a5a5a.0").slot for _ in range(50)} == {"a"}
 
     told(story)
 
@@ -252,7 +262,7 @@ def test_the_apps_own_cookie_decides_for_all_devices_of_a_user() -> None:
         sides = Sides(beside)
         for name in map(str, range(50)):
             found = {
-                asks(sides, f"{PAGE}Cookie: user={name}; slot-machine-share=5a5a5a5a.{n}\r\n").slot for n in (0, 9999)
+                asks(sides, f"{PAGE}Cookie: user={name}; slot-machine-share-0=5a5a5a5a.{n}\r\n").slot for n in (0, 9999)
             }
             assert len(found) == 1
         slots = {asks(sides, f"{PAGE}Cookie: user={n}\r\n").slot for n in range(50)}
@@ -261,7 +271,7 @@ def test_the_apps_own_cookie_decides_for_all_devices_of_a_user() -> None:
         assert asks(sides, f"{PAGE}Cookie: a=b\r\n").pin != ""
 
         sides.router.route(LIVE, beside=msgspec.structs.replace(beside, share=1))
-        assert asks(sides, "Cookie: user=ada; slot-machine-share=5a5a5a5a.9999\r\n").slot == "b"
+        assert asks(sides, "Cookie: user=ada; slot-machine-share-0=5a5a5a5a.9999\r\n").slot == "b"
         assert asks(sides, 'Cookie: a=b; user="eve"\r\n').slot == "b"
         assert asks(sides, "Cookie: user=adam\r\n").slot == "a"
 
@@ -299,7 +309,7 @@ def test_while_no_share_is_in_force_its_cookie_is_ended() -> None:
         sides = Sides(Beside(CANDIDATE, token="t"))
         answer = asks(sides, PAGE + pinned(1))
         assert answer.slot == "a"
-        assert b"\r\nSet-Cookie: slot-machine-share=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax\r\n" in answer.reply
+        assert b"\r\nSet-Cookie: slot-machine-share-0=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax\r\n" in answer.reply
         assert asks(sides, PAGE + pinned(1), reply=FOR_ALL).reply == FOR_ALL
         assert asks(sides, PAGE).reply == OK
 
@@ -335,7 +345,7 @@ class Claim:
         self.slots = slots
 
     def goes_beside(self, beside: Beside) -> bool:
-        return 0 <= self.head.visit(beside).number < beside.share
+        return 0 <= self.head.visit(beside, 0).number < beside.share
 
     def claimed(self, route: Route[Connection] | None) -> None:
         assert route

@@ -16,7 +16,10 @@ SHARE = Beside(CANDIDATE, share=5000, share_id="5a5a5a5a")
 HELD = Beside(CANDIDATE, token="t")
 WATCHED = Beside(CANDIDATE, stands_in=True)
 
-PIN_NEW, PIN_OLD = b"Cookie: slot-machine-share=5a5a5a5a.0\r\n\r\n", b"Cookie: slot-machine-share=5a5a5a5a.9999\r\n\r\n"
+PIN_NEW, PIN_OLD = (
+    b"Cookie: slot-machine-share-0=5a5a5a5a.0\r\n\r\n",
+    b"Cookie: slot-machine-share-0=5a5a5a5a.9999\r\n\r\n",
+)
 NEW, OLD = b"GET / HTTP/1.1\r\nHost: h\r\n" + PIN_NEW, b"GET / HTTP/1.1\r\nHost: h\r\n" + PIN_OLD
 FILE = b"GET /assets/app-0a1b2c3d.js?v=1 HTTP/1.1\r\nHost: h\r\n"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"

@@ -59,6 +59,7 @@ class Common(Protocol):
     access_log: AccessLog | None
     closing: bool
     visitors: Visitors
+    port: int
 
     def connect(self, pool: Pool[Connection], exchange: "Exchange", /) -> None:
         """Opens a connection for the exchange, and tells it the outcome."""
@@ -208,6 +209,10 @@ class Exchange:
     @property
     def visitors(self) -> Visitors:
         return self.client.shared.visitors
+
+    @property
+    def port(self) -> int:
+        return self.client.shared.port
 
     def waits(self) -> None:
         self.held = True

@@ -14,7 +14,7 @@ from slot_machine.proxy.heads.caching import Keeping
 from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.reply import Change, ReplyHead
 from slot_machine.proxy.heads.request import RequestHead
-from slot_machine.proxy.heads.visit import NUMBERS, PIN, number_of
+from slot_machine.proxy.heads.visit import NUMBERS, number_of, pin_name
 
 KEPT_S = 30 * 86_400
 """As long as the longest `hold_timeout_ms`, so that a visitor keeps the number until the share ends."""
@@ -80,11 +80,13 @@ class Missing:
 class Pin:
     """Gives the visitor's browser the number, unless it would be given to others as well."""
 
-    def __init__(self, number: int, share_id: str, head: RequestHead, sender: Sender, visitors: Visitors) -> None:
+    def __init__(
+        self, number: int, share_id: str, head: RequestHead, sender: Sender, visitors: Visitors, port: int
+    ) -> None:
         self.number = number
         self.share_id = share_id
         self._page = path_of(head) if _navigates(head) else b""
-        self._line = set_cookie(f"{share_id}.{number}", KEPT_S, secure=head.is_https(sender))
+        self._line = set_cookie(port, f"{share_id}.{number}", KEPT_S, secure=head.is_https(sender))
         self._visitors = visitors
 
     def change(self, head: ReplyHead) -> Change | None:
@@ -102,8 +104,8 @@ class Pin:
 class Unpin:
     """Ends the cookie of a share that is over."""
 
-    def __init__(self, *, secure: bool) -> None:
-        self._line = set_cookie("", 0, secure=secure)
+    def __init__(self, port: int, *, secure: bool) -> None:
+        self._line = set_cookie(port, "", 0, secure=secure)
 
     def change(self, head: ReplyHead) -> Change | None:
         return private_with(self._line, head) if head.status >= HTTPStatus.OK else None
@@ -134,10 +136,10 @@ def private_with(line: bytes, reply: ReplyHead) -> Change | None:
     return Change(line if kept is Keeping.NEVER else line + PRIVATE)
 
 
-def set_cookie(value: str, max_age_s: int, *, secure: bool) -> bytes:
+def set_cookie(port: int, value: str, max_age_s: int, *, secure: bool) -> bytes:
     only = b"; Secure" if secure else b""
     form = b"Set-Cookie: %b=%b; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%b\r\n"
-    return form % (PIN, value.encode(), max_age_s, only)
+    return form % (pin_name(port), value.encode(), max_age_s, only)
 
 
 def path_of(head: RequestHead) -> bytes:

@@ -24,6 +24,10 @@ class Asking(Protocol):
     @property
     def visitors(self) -> Visitors: ...
 
+    @property
+    def port(self) -> int:
+        """The public one."""
+
 
 class Routed(Protocol):
     """What is routed, as a router has it."""
@@ -44,13 +48,15 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
             return True
         if asking.listener == PREVIEW:
             return False
-    visit = asking.head.visit(beside)
+    visit = asking.head.latest_visit
+    if visit is None or visit.beside is not beside:
+        visit = asking.head.visit(beside, asking.port)
     number = visit.number
     if number == UNDECIDED:
         if beside.share:
             return _shared(asking, beside, digested=visit.digested) < beside.share
         if visit.stale and not visit.digested and may_pin(asking.head):
-            asking.rule = Unpin(secure=asking.head.is_https(asking.sender))
+            asking.rule = Unpin(asking.port, secure=asking.head.is_https(asking.sender))
             return False
     asking.rule = MISSING if visit.digested else None
     return UNDECIDED < number < beside.share
@@ -75,7 +81,7 @@ def _shared(asking: Asking, beside: Beside, *, digested: bool) -> int:
     if digested:
         asking.rule = MISSING
     elif may_pin(head):
-        asking.rule = Pin(number, beside.share_id, head, sender, asking.visitors)
+        asking.rule = Pin(number, beside.share_id, head, sender, asking.visitors, asking.port)
     else:
         asking.rule = None
     return number

@@ -154,17 +154,17 @@ class RequestHead:
     `plain`: the reply has a body if its fields say so, and it may be chunked. `repeatable`: it may be sent twice (RFC
     9110 section 9.2.2), and has no body. `size` is in bytes. `misnamed`: the number of fields dropped for their names.
     `anonymous`: a plain `GET` without a query, of which no field says who sends it. `tokens`: those of previews that it
-    came with, which are nowhere else in it; None for most.
+    came with, which are nowhere else in it; None for most. `latest_visit`: see `visit`.
     """
 
     __slots__ = (
         "_for_app",
         "_forwarded",
         "_logged",
-        "_visit",
         "anonymous",
         "http_1_1",
         "keep_alive",
+        "latest_visit",
         "meaning",
         "method",
         "misnamed",
@@ -183,7 +183,7 @@ class RequestHead:
         if line is None:
             raise _not_a_request_line(head)
         self.size = len(head)
-        self._visit: Visit | None = None
+        self.latest_visit: Visit | None = None
         self.method, self.target, minor = line.groups()
         block = head[line.end() :]
         meaning, self._forwarded, passed, self.misnamed, anonymous, mentions = _understood(block)
@@ -237,11 +237,10 @@ class RequestHead:
             self._logged = agent.decode("ascii", "backslashreplace"), referer.decode("ascii", "backslashreplace")
             return self._logged
 
-    def visit(self, beside: Beside) -> Visit:
-        visit = self._visit
-        if visit is None or visit.beside is not beside:
-            visit = self._visit = Visit(self._for_app, self.method, self.target, beside)
-        return visit
+    def visit(self, beside: Beside, port: int) -> Visit:
+        """`port` is the public one."""
+        self.latest_visit = Visit(self._for_app, self.method, self.target, beside, port)
+        return self.latest_visit
 
     def value(self, name: bytes) -> bytes:
         """Of the fields of that name, which is in lower case; empty without one."""

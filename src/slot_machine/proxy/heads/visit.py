@@ -10,9 +10,8 @@ from slot_machine.proxy.heads.fields import Cache
 
 NUMBERS = 10_000
 UNDECIDED = -1
-PIN = b"slot-machine-share"
-"""The cookie with a visitor's number: `slot-machine-share=ID.NUMBER`."""
-OF_PIN = re.compile(rb"(?:^|[; ])slot-machine-share=([^; ]*)")
+PIN = b"slot-machine-share-"
+"""The cookie with a visitor's number: `slot-machine-share-PORT=ID.NUMBER`. All ports of a host share its cookies."""
 NUMBER = re.compile(rb"[0-9]{1,4}")
 
 COOKIE = b"\r\nCookie: "
@@ -26,25 +25,21 @@ class Visit:
 
     __slots__ = ("beside", "digested", "number", "stale")
 
-    def __init__(self, lines: bytes, method: bytes, target: bytes, beside: Beside) -> None:
-        """`lines` are the request's for the app."""
+    def __init__(self, lines: bytes, method: bytes, target: bytes, beside: Beside, port: int) -> None:
+        """`lines` are the request's for the app, `port` is the public one."""
         self.beside = beside
         self.digested = _digested[target] and method in (b"GET", b"HEAD")
         self.number, self.stale = UNDECIDED, False
         cookies = cookie(lines) if PIN in lines or beside.cookie else b""
         if beside.share and beside.cookie and (value := _value(cookies, beside.cookie)):
             self.number = 0 if value in beside.cookie_values else number_of(beside.share_id, value)
-        elif PIN in cookies:
-            self.number = self._pinned(cookies)
+        elif PIN in cookies and (pins := _of_pin(port).findall(cookies)):
+            self.number = _pinned(pins, beside.share_id.encode())
             self.stale = self.number == UNDECIDED
 
-    def _pinned(self, cookies: bytes) -> int:
-        """By the first of these cookies that is of this share."""
-        for pin in OF_PIN.findall(cookies):
-            share_id, _, number = pin.partition(b".")
-            if share_id == self.beside.share_id.encode() and NUMBER.fullmatch(number):
-                return int(number)
-        return UNDECIDED
+
+def pin_name(port: int) -> bytes:
+    return b"%b%d" % (PIN, port)
 
 
 def cookie(lines: bytes) -> bytes:
@@ -65,6 +60,20 @@ def values(lines: bytes, name: bytes) -> list[bytes]:
 def number_of(share_id: str, text: str) -> int:
     """The same one in all workers, evenly spread, and another one in another share."""
     return Random(f"{share_id} {text}").randrange(NUMBERS)
+
+
+@lru_cache(16)
+def _of_pin(port: int) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:^|[; ])%b=([^; ]*)" % pin_name(port))
+
+
+def _pinned(pins: list[bytes], share_id: bytes) -> int:
+    """The number in the first one of this share."""
+    for pin in pins:
+        given, _, number = pin.partition(b".")
+        if given == share_id and NUMBER.fullmatch(number):
+            return int(number)
+    return UNDECIDED
 
 
 @lru_cache(16)
