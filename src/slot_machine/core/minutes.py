@@ -29,12 +29,14 @@ class Tally(msgspec.Struct, array_like=True):
     """Some requests: how many took how long, by bucket, without those that are empty; and how many of them failed.
 
     A request failed if it was answered 5xx, or if the app cut its reply short. `anonymous` ones are a `GET` without
-    query, cookie and authorisation, that was answered 2xx or 3xx.
+    query, cookie and authorisation, that was answered 2xx or 3xx. `again` ones are those of the errors whose visitor
+    had asked for the same path before, and had got nothing but errors for it since.
     """
 
     times: dict[int, int] = {}
     errors: int = 0
     anonymous: int = 0
+    again: int = 0
 
     @property
     def requests(self) -> int:
@@ -45,6 +47,7 @@ class Tally(msgspec.Struct, array_like=True):
             self.times[bucket] = self.times.get(bucket, 0) + number
         self.errors += other.errors
         self.anonymous += other.anonymous
+        self.again += other.again
 
     def percentile_s(self, percent: float) -> float:
         """The time that so many percent of the requests took at most: within its bucket, an estimate. 0 for none."""

@@ -1,0 +1,103 @@
+"""Decides whether clearly more requests of a new version fail: of one path, or of all. A test of proportions.
+
+It is asked again and again while the requests come. A test of the failures that have come so far is most extreme right
+after one of them, so what may happen by chance is divided among the numbers of failures: n of them get 1/(n (n + 1)).
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from slot_machine.core.minutes import Tally
+from slot_machine.core.proportions import chance_beyond, chance_of_more
+from slot_machine.core.side import ALL, Sample, Side
+
+CHANCE = 0.001
+"""Of 1,000 versions that are as good as the old one, at most so many are called worse by the test: all paths and all
+looks of a watch together. One half is for the paths, the other half for all requests."""
+LEAST_FAILURES = 4
+"""Fewer never decide: three unlucky visitors are no outage."""
+LEAST_LOOKS = 3
+"""The failures must have come in so many looks, so that one hiccup, however many requests it hits, does not decide."""
+CLEARLY = 2.0
+"""The share of failures must be so many times the old version's: with many requests, a test also finds differences
+that the time of day makes."""
+CLEARLY_MORE = 0.005
+"""As above: and higher by so much."""
+KNOWN = 20
+"""With fewer requests of the old version, and no failure, a path is compared with all that the old version served."""
+ASSUMED = Sample(100, 1)
+"""Is added to all that the old version served: one that had no requests has no share of failures."""
+
+
+class Stratum(NamedTuple):
+    """A path of the new version, and what it is compared with."""
+
+    path: str
+    new: Sample
+    old: Sample
+    unknown: bool = False
+    """It is compared with all that the old version served."""
+
+
+def what_fails(new: Side, old: Side) -> str:
+    """In words; empty if it is no more than of the old version, or if that may be chance."""
+    strata = list(_strata(new, old))
+    requests = sum(stratum.new.requests for stratum in strata)
+    for path, mine, its, _ in strata:
+        part = 0.5 / len(strata) + 0.5 * mine.requests / max(requests, 1)
+        if _is_more(new, path, mine, its.share) and chance_of_more(mine, its) <= _limit(mine.failures, part):
+            return f"{_in_words(mine)} for {path} failed; of the old version's, {_percent(its.share)}"
+    return _of_all(new, strata)
+
+
+def _of_all(new: Side, strata: list[Stratum]) -> str:
+    """Compared path by path, so that it is no failure if visitors ask for other pages than before."""
+    mine = _summed(stratum.new for stratum in strata)
+    pairs = [(stratum.new, stratum.old) for stratum in strata if not stratum.unknown]
+    if unknown := [stratum for stratum in strata if stratum.unknown]:
+        pairs.append((_summed(stratum.new for stratum in unknown), unknown[0].old))
+    trials, expected = 0, 0.0
+    for of_new, of_old in pairs:
+        both = _summed((of_new, of_old))
+        trials += min(of_new.requests, both.failures)
+        expected += of_new.requests * both.share
+    share = expected / max(mine.requests, 1)
+    if _is_more(new, ALL, mine, share) and chance_beyond(mine.failures, expected, trials) <= _limit(mine.failures, 1):
+        return f"{_in_words(mine)} failed; of the old version's requests for the same paths, {_percent(share)}"
+    return ""
+
+
+def _summed(samples: Iterable[Sample]) -> Sample:
+    requests, failures = map(sum, zip(Sample(0, 0), *samples, strict=True))
+    return Sample(requests, failures)
+
+
+def _strata(new: Side, old: Side) -> Iterator[Stratum]:
+    whole = _summed((Sample.of(old.total), ASSUMED))
+    for path, tally in new.paths.items():
+        mine, its, burst = Sample.of(tally), Sample.of(old.paths.get(path, Tally())), old.bursts.get(path, 1.0)
+        if its.requests < KNOWN and not its.failures:
+            yield Stratum(path, mine, whole, unknown=True)
+        else:
+            yield Stratum(path, mine.thinned(burst), its.thinned(burst))
+
+
+def _is_more(new: Side, path: str, mine: Sample, share: float) -> bool:
+    return (
+        mine.failures >= LEAST_FAILURES
+        and new.looks.get(path, LEAST_LOOKS) >= LEAST_LOOKS
+        and mine.share >= max(share * CLEARLY, share + CLEARLY_MORE)
+    )
+
+
+def _limit(failures: int, part: float) -> float:
+    """Of CHANCE: what this number of failures gets. All from LEAST_FAILURES on get `part` of one half together."""
+    return CHANCE / 2 * part * LEAST_FAILURES / (failures * (failures + 1))
+
+
+def _in_words(sample: Sample) -> str:
+    return f"{sample.failures} of {sample.requests} requests ({_percent(sample.share)})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
