@@ -239,11 +239,11 @@ def test_failing_checkout_is_found_in_seconds_and_an_equal_version_is_kept() -> 
 def test_table_has_the_numbers_of_both_in_80_columns() -> None:
     new = Side({"/checkout/" + "x" * 60: tally(50, 10), "/": tally(1234)}, crashes=("worker", "web", "scheduler"))
 
-    lines = columns(new, OLD).splitlines()
+    lines = list(columns(new, OLD))
     assert lines[0].split() == ["new", "old"]
     assert lines[1].split() == ["requests", "1,284", "5,500"]
     assert lines[2].split() == ["failed", "10", "of", "1,284", "5", "of", "5,500"]
     assert lines[3].split()[-4:] == ["10", "of", "50", "-"]
     assert lines[-1].split()[-1] == "-"
     assert max(map(len, lines)) <= 80
-    assert columns(Side(), Side())
+    assert list(columns(Side(), Side()))

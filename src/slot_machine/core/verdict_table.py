@@ -12,11 +12,10 @@ NUMBERS_WIDTH = 18
 """Of a column. With the names before them, both fit into 80 characters."""
 
 
-def columns(new: Side, old: Side) -> str:
-    """In lines of at most 80 characters, without an end of line after the last one."""
-    return "\n".join(
-        f"{name:<{LONGEST_PATH}}{one:>{NUMBERS_WIDTH}}{two:>{NUMBERS_WIDTH}}" for name, one, two in _rows(new, old)
-    )
+def columns(new: Side, old: Side) -> Iterator[str]:
+    """Lines of at most 80 characters."""
+    for name, one, two in _rows(new, old):
+        yield f"{name:<{LONGEST_PATH}}{one:>{NUMBERS_WIDTH}}{two:>{NUMBERS_WIDTH}}"
 
 
 def _rows(new: Side, old: Side) -> Iterator[tuple[str, str, str]]:
