@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from slot_machine.core.errors import GitFailed, GitTimedOut
@@ -83,21 +84,29 @@ class Git:
         config: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
         on_output: Callable[[bytes], None] | None = None,
+        silence_s: float = 0,
     ) -> tuple[int, str, str]:
-        """Like `commands.run`. `config` and `env` hold for this call and for what it starts."""
+        """Like `commands.run`. `config` and `env` hold for this call and for what it starts.
+
+        With `silence_s`, the limit is the time without a word of progress on stderr, and not the whole time.
+        """
         if not folder.is_dir():
             return 128, "", f"{folder} is not a folder"
         settings = [word for pair in (SETTINGS | dict(config or {})).items() for word in ("-c", "=".join(pair))]
         environment = of_commands() | TRUE_HISTORY | NO_QUESTIONS | {"LC_ALL": "C"} | dict(env or {})
+        limit_s = silence_s or self._limit_s
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._limit_s):
+            async with asyncio.timeout(limit_s) as limit:
                 # With `user`, git itself changes to the folder, with that user's rights.
                 cwd, place = (commands.ROOT, ["-C", str(folder)]) if rights.other() else (folder, [])
                 argv = ["git", *place, *settings, *args]
-                return await commands.run(argv, cwd, environment, owner(self._data), on_output)
+                heard = partial(_begin_again, loop, limit, limit_s) if silence_s else None
+                return await commands.run(argv, cwd, environment, owner(self._data), on_output, on_errors=heard)
         except TimeoutError:
             hint = "a remote, a filter or the disk did not answer"
-            raise GitTimedOut(f"git {args[0]} did not end within {self._limit_s:g} s", hint) from None
+            what = f"made no progress for {limit_s:g} s" if silence_s else f"did not end within {limit_s:g} s"
+            raise GitTimedOut(f"git {args[0]} {what}", hint) from None
         except FileNotFoundError:
             raise GitFailed("git is not installed", "install git") from None
 
@@ -125,6 +134,11 @@ class Git:
         if found := re.search(DUBIOUS, output):
             return _ownership(found[1])
         return next((hint for pattern, hint in hints.items() if re.search(pattern, output)), "")
+
+
+def _begin_again(loop: asyncio.AbstractEventLoop, limit: asyncio.Timeout, limit_s: float) -> None:
+    if not limit.expired():
+        limit.reschedule(loop.time() + limit_s)
 
 
 def _ownership(repository: str) -> str:

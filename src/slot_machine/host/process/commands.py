@@ -33,12 +33,13 @@ async def run(
     *,
     as_daemon: bool = False,
     given: bytes = b"",
+    on_errors: Callable[[], None] | None = None,
 ) -> tuple[int, str, str]:
     """Returns the exit code, stdout and the end of stderr. Kills the command if it is cancelled.
 
     `given` is what it reads from stdin. It has the rights of `user`, or those of the daemon with `as_daemon`. `owner`:
-    `containment.owner`. With `on_output`, stdout is passed to it and not returned. Raises OSError, also for more than
-    MOST_STDOUT bytes.
+    `containment.owner`. With `on_output`, stdout is passed to it and not returned. `on_errors` is called
+    whenever it prints to stderr. Raises OSError, also for more than MOST_STDOUT bytes.
     """
     out, err = bytearray(), bytearray()
 
@@ -51,6 +52,8 @@ async def run(
     def keep_end(piece: bytes) -> None:
         err.extend(piece)
         del err[:-MOST_STDERR]
+        if on_errors:
+            on_errors()
 
     with _pipe(on_output or keep) as stdout, _pipe(keep_end) as stderr, _file(given) as stdin:
         session = Session.start(

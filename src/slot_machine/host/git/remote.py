@@ -1,0 +1,116 @@
+"""The branch of a remote repository that is followed: fetched into a ref of ours. Nothing is ever pushed."""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from slot_machine.core.errors import GitFailed
+from slot_machine.host.git import gitdir
+from slot_machine.host.git.git import Git, without_password
+from slot_machine.host.git.worktrees import OWN_REFS
+from slot_machine.host.process.environment import of_commands
+from slot_machine.host.user import rights
+
+SILENCE_S = 120.0
+"""A fetch is ended when it shows no progress for so long. How long it takes as a whole is not limited."""
+
+FETCHED = f"{OWN_REFS}/follow"
+LEFT_OUT = f"{OWN_REFS}/left-out"
+"""Refs of ours: the commit at which the branch was, and the latest one that was left out."""
+
+FETCH = (
+    "fetch",
+    "--progress",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-recurse-submodules",
+    "--no-prune",
+    "--no-prune-tags",
+    # No ref of the operator is updated beside ours.
+    "--refmap=",
+    "--",
+)
+
+PROGRESS = re.compile(r"(remote: )?[A-Z]\w+( \w+)*: +(\d|done)|remote: (Enumerating|Total|Compressing) |\s*\Z")
+ADVICE = ("Please make sure you have the correct access rights", "and the repository exists.")
+
+AGENT = "SSH_AUTH_SOCK"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+
+
+class Hint(NamedTuple):
+    pattern: str
+    hint: str
+
+
+HINTS = (
+    Hint("Host key verification failed", "add the key of that host to the known_hosts of {user}: docs/follow.md"),
+    Hint("terminal prompts disabled", "git has no credentials for it: give {user} a credential helper, or use ssh"),
+    Hint("Authentication failed", "the credentials of {user} are not accepted: renew the token, or use ssh"),
+    Hint("couldn't find remote ref", "the remote has no such branch: set follow.branch, or push it"),
+    Hint("does not appear to be a git repository", "`git remote -v` lists the remotes: set follow.remote"),
+)
+
+
+class Remote:
+    """All calls raise GitFailed."""
+
+    def __init__(self, repo: Path, data: Path, remote: str, branch: str, silence_s: float = SILENCE_S) -> None:
+        self._repo = repo
+        self._git = Git(data)
+        self._remote = remote
+        self._branch = branch
+        self._silence_s = silence_s
+
+    async def tip(self) -> str:
+        """Fetches the branch, and returns the full hash of its commit."""
+        common = await self._git.run(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
+        gitdir.clear_stale_locks(Path(common.removesuffix("\n")) / OWN_REFS)
+        env = await self._git.remote_environment(self._repo)
+        argv = (*FETCH, self._remote, f"+refs/heads/{self._branch}:{FETCHED}")
+        own = {f"remote.{self._remote}.followRemoteHEAD": "never"} if NAME.fullmatch(self._remote) else {}
+        code, _, err = await self._git.attempt(self._repo, *argv, config=own, env=env, silence_s=self._silence_s)
+        if code:
+            raise _failure(err, code)
+        return (await self._git.run(self._repo, "rev-parse", "--verify", f"{FETCHED}^{{commit}}")).strip()
+
+    async def contains(self, commit: str, earlier: str) -> bool:
+        """Whether `earlier` is in the history of `commit`, or is it."""
+        code, _, err = await self._git.attempt(self._repo, "merge-base", "--is-ancestor", earlier, commit)
+        if code not in (0, 1):
+            raise self._git.failure("merge-base", code, err)
+        return code == 0
+
+    async def leave_out(self, commit: str) -> None:
+        """Notes it where it outlives the database."""
+        await self._git.run(self._repo, "update-ref", LEFT_OUT, commit)
+
+    async def left_out(self) -> str:
+        """The commit that was noted last; empty if there is none."""
+        code, commit, _ = await self._git.attempt(self._repo, "rev-parse", "--verify", "--quiet", LEFT_OUT)
+        return "" if code else commit.strip()
+
+
+def _failure(err: str, code: int) -> GitFailed:
+    """In one line, without the progress."""
+    lines = [line.strip() for line in without_password(err).splitlines() if not PROGRESS.match(line)]
+    lines = [line for line in lines if line not in ADVICE]
+    what = "; ".join(lines[-6:]) or f"exit code {code}"
+    return GitFailed(f"git fetch failed: {what}", _hint(err))
+
+
+def _hint(err: str) -> str:
+    env = of_commands()
+    user = env.get("USER") or f"user {os.geteuid()}"
+    if "Permission denied (publickey" in err:
+        return f"{_agent(env.get(AGENT, ''))}: give {user} a key that the remote accepts"
+    return next((hint.format(user=user) for pattern, hint in HINTS if pattern in err), "")
+
+
+def _agent(socket: str) -> str:
+    """What there is of an ssh agent."""
+    if not socket:
+        clean = ", which has a clean environment" if rights.other() else ""
+        return f"no ssh agent: {AGENT} is not set for git{clean}"
+    return f"the ssh agent at {socket} {'has no such key' if os.path.exists(socket) else 'is gone'}"

@@ -1,0 +1,209 @@
+"""The branch of a remote is fetched: with real git, over local paths, and with an ssh of the test's own."""
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from spec.orchestrator import environment
+
+from slot_machine.core.errors import GitFailed, GitTimedOut
+from slot_machine.host.git.remote import FETCHED, Remote
+from tests.repository import Repository
+
+DENIED = "git@example.com: Permission denied (publickey)."
+
+
+class Both:
+    """A remote, and a clone of it where somebody works."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "there").mkdir()
+        self.there = Repository(folder / "there")
+        self.first = self.there.commit({"app": "1"})
+        here = folder / "here"
+        subprocess.run(
+            ["git", "clone", "--quiet", str(self.there.path), str(here / "repo")], check=True, env=environment()
+        )
+        (here / "data").mkdir()
+        self.here = Repository(here, new=False)
+
+    def remote(self, remote: str = "origin", branch: str = "main", silence_s: float = 20) -> Remote:
+        return Remote(self.here.path, self.here.path.parent / "data", remote, branch, silence_s)
+
+    def tip(self, remote: str = "origin", branch: str = "main", silence_s: float = 20) -> str:
+        return asyncio.run(self.remote(remote, branch, silence_s).tip())
+
+
+@pytest.fixture
+def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Both:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return Both(tmp_path)
+
+
+def runs(pid: str) -> bool:
+    """A zombie does not run."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except FileNotFoundError:
+        return False
+
+
+def refs(repository: Repository) -> str:
+    return repository.git("for-each-ref")
+
+
+def ssh(both: Both, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
+    """In place of the system's. What it was called with is in the file that this returns."""
+    folder = both.here.path.parent / "bin"
+    folder.mkdir()
+    (folder / "ssh").write_text(f'#!/bin/sh\necho "$@" >> {folder}/asked\n{script}\n')
+    (folder / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    both.here.git("remote", "set-url", "origin", "git@example.com:shop.git")
+    return folder / "asked"
+
+
+def failure(both: Both, remote: str = "origin", branch: str = "main", silence_s: float = 20) -> GitFailed:
+    with pytest.raises(GitFailed) as caught:
+        both.tip(remote, branch, silence_s)
+    return caught.value
+
+
+def test_new_commit_is_fetched_and_no_ref_of_the_operator_moves(both: Both) -> None:
+    both.here.git("config", "fetch.prune", "true")
+    both.here.git("config", "remote.origin.tagOpt", "--tags")
+    before = refs(both.here)
+    new = both.there.commit({"app": "2"})
+    both.there.git("tag", "v2")
+
+    assert both.tip() == new
+    assert {line for line in refs(both.here).splitlines() if FETCHED not in line} == set(before.splitlines())
+    assert not (both.here.path / ".git" / "FETCH_HEAD").exists()
+    assert both.here.git("status", "--porcelain") == ""
+
+
+def test_remote_is_never_written_to(both: Both) -> None:
+    both.here.git("config", "remote.origin.mirror", "true")
+    both.here.git("tag", "of-mine")
+    before = refs(both.there)
+    for _ in range(5):
+        both.tip()
+
+    assert refs(both.there) == before
+
+
+def test_forced_push_is_seen_and_told_from_one_that_only_adds(both: Both) -> None:
+    new = both.there.commit({"app": "2"})
+    remote = both.remote()
+    assert both.tip() == new
+    assert asyncio.run(remote.contains(new, both.first))
+    both.there.git("reset", "--quiet", "--hard", both.first)
+    other = both.there.commit({"app": "3"})
+
+    assert both.tip() == other
+    assert not asyncio.run(remote.contains(other, new))
+    with pytest.raises(GitFailed):
+        asyncio.run(remote.contains(other, "0" * 40))
+
+
+def test_address_may_stand_in_the_place_of_a_name(both: Both) -> None:
+    new = both.there.commit({"app": "2"})
+
+    assert both.tip(str(both.there.path)) == new
+
+
+def test_bare_repository_without_a_commit_is_filled(both: Both, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "bare.git")], check=True)
+    remote = Remote(tmp_path / "bare.git", tmp_path / "here" / "data", str(both.there.path), "main")
+
+    assert asyncio.run(remote.tip()) == both.first
+
+
+def test_lock_that_a_killed_fetch_left_is_removed(both: Both) -> None:
+    lock = both.here.path / ".git" / f"{FETCHED}.lock"
+    lock.parent.mkdir()
+    lock.touch()
+
+    assert both.tip() == both.first
+
+
+def test_what_was_left_out_is_noted_in_the_repository(both: Both) -> None:
+    remote = both.remote()
+    assert asyncio.run(remote.left_out()) == ""
+    asyncio.run(remote.leave_out(both.first))
+
+    assert asyncio.run(both.remote().left_out()) == both.first
+
+
+@pytest.mark.parametrize(
+    ("remote", "branch", "what", "hint"),
+    [
+        ("origin", "gone", "couldn't find remote ref refs/heads/gone", "set follow.branch"),
+        ("nobody", "main", "does not appear to be a git repository", "set follow.remote"),
+    ],
+)
+def test_wrong_remote_or_branch_is_named(both: Both, remote: str, branch: str, what: str, hint: str) -> None:
+    error = failure(both, remote, branch)
+
+    assert what in str(error)
+    assert "\n" not in str(error)
+    assert "correct access rights" not in str(error)
+    assert hint in error.hint
+
+
+def test_ssh_asks_nobody_and_a_missing_agent_is_named(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ssh(both, monkeypatch, f"echo '{DENIED}' >&2; exit 255")
+    error = failure(both)
+
+    assert "-o BatchMode=yes" in asked.read_text()
+    assert DENIED in str(error)
+    assert "SSH_AUTH_SOCK is not set" in error.hint
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
+    assert "the ssh agent at /nowhere/agent is gone" in failure(both).hint
+
+
+def test_unknown_host_is_named(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh(both, monkeypatch, "echo 'Host key verification failed.' >&2; exit 255")
+
+    assert "known_hosts" in failure(both).hint
+
+
+def test_password_is_asked_of_nobody(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "1")
+    helper = both.here.path.parent / "helper"
+    helper.write_text('#!/bin/sh\necho "$GIT_TERMINAL_PROMPT" >&2\nexit 1\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(helper))
+    both.here.git("remote", "set-url", "origin", "git@example.com:shop.git")
+
+    assert "git fetch failed: 0; " in str(failure(both))
+
+
+def test_fetch_without_progress_is_ended_with_all_that_it_started(
+    both: Both, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ssh(both, monkeypatch, f"echo $$ > {tmp_path}/pid; exec sleep 600")
+    error = failure(both, silence_s=0.3)
+
+    assert isinstance(error, GitTimedOut)
+    assert "made no progress for 0.3 s" in str(error)
+    assert not runs((tmp_path / "pid").read_text().strip())
+
+
+def test_fetch_may_take_longer_than_the_limit_while_it_makes_progress(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both.there.commit({"app": "2"})
+    serve = f"git-upload-pack {both.there.path}"
+    ssh(both, monkeypatch, f"for i in 1 2 3 4 5 6 7 8; do sleep 0.1; echo . >&2; done; exec {serve}")
+
+    assert both.tip(silence_s=0.5) == both.there.git("rev-parse", "HEAD")
+
+
+def test_password_in_an_address_is_not_shown(both: Both) -> None:
+    error = failure(both, "http://ada:secret@127.0.0.1:1/shop.git")
+
+    assert "secret" not in f"{error} {error.hint}"
