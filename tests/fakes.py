@@ -19,6 +19,7 @@ from slot_machine.app.deployer import Deployer
 from slot_machine.app.notices import Notices
 from slot_machine.app.release import Release
 from slot_machine.app.run import Run
+from slot_machine.app.seams import Remote
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.config_file import parse
@@ -592,6 +593,7 @@ class Machine(NamedTuple):
         faults: Faults,
         config: Mapping[str, object],
         cron: Callable[[Store], Cron] = without_jobs,
+        remote: Remote | None = None,
     ) -> "Machine":
         parsed, _ = parse(json.dumps({"start_command": "app"} | dict(config)))
         store, traffic, trees = Database(faults, data / "state.db"), Traffic(faults), Trees(faults, data)
@@ -603,7 +605,7 @@ class Machine(NamedTuple):
         seams = (trees, store, custody, launcher, of_app, cron(store))
         told: list[Notice] = []
         notices = Notices("shop", {}, {"list": partial(_keep, told)}, tasks, lambda commit: store.described(commit)[0])
-        app = App(parsed.daemon, configurations, *seams, tasks, shell, no_facts, notices)
+        app = App(parsed.daemon, configurations, *seams, tasks, shell, no_facts, notices, remote=remote)
         return cls(faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer, told)
 
     @property

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from spec.waiting import wait_until
 from spec.web import Reply, call, exchange
 
 APP = Path(__file__).parent / "clients" / "sample_app.py"
-Value = str | int | list[str]
+Value = str | int | list[str] | Mapping[str, object]
 
 
 class Site:

@@ -155,6 +155,42 @@ def test_process_that_is_not_restarted_for_its_memory_any_more_is_named() -> Non
     assert "too large     worker: it takes 150 MB" in printed(LIVE | {"too_large": {"worker": "it takes 150 MB"}})
 
 
+FOLLOW: Json = {
+    "remote": "origin",
+    "branch": "main",
+    "commit": "c0ffee00" * 5,
+    "state": "live",
+    "reason": "which is live",
+    "looked_at": "2023-11-14T22:13:08Z",
+    "error": "",
+    "next_s": 48.0,
+}
+
+
+def test_branch_that_is_followed_is_shown_with_the_last_look() -> None:
+    assert (
+        "follows       main of origin, looked 12 s ago\n              main is at c0ffee00, which is live\n"
+        in printed(LIVE | {"follow": FOLLOW})
+    )
+    assert "follows" not in printed(LIVE | {"follow": ""})
+    never = printed(LIVE | {"follow": FOLLOW | {"commit": "", "looked_at": ""}})
+    assert "follows       main of origin, it has not looked yet\n" in never
+
+
+def test_commit_that_is_left_out_is_named_with_what_deploys_it() -> None:
+    left_out = FOLLOW | {"state": "left_out", "reason": "left out since the rollback"}
+    lines = printed(LIVE | {"follow": left_out})
+    assert "main is at c0ffee00, left out since the rollback\n" in lines
+    assert "`slot-machine deploy c0ffee00` deploys it all the same\n" in lines
+
+
+def test_look_that_failed_is_shown_with_its_error() -> None:
+    failed = FOLLOW | {"error": "git fetch failed: no route", "hint": "mend it"}
+    lines = " ".join(printed(LIVE | {"follow": failed}).split())
+    assert "the last look FAILED, and it looks again in 48 s: git fetch failed: no route mend it" in lines
+    assert max(map(len, printed(LIVE | {"follow": failed}).splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     ("seconds", "said", "in_short"),
     [

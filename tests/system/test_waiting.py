@@ -101,7 +101,7 @@ def test_deploy_from_inside_of_a_deploy_is_refused_at_once(site: Site) -> None:
     said, hook_said = site.folder / "said", site.folder / "hook-said"
     binary = site.orchestrator.binary
     hook = f"cd {site.repo} && {binary} deploy --wait >{hook_said} 2>&1"
-    site.start(setup_command=SETUP, hooks={"deploy_failed": hook})  # type: ignore[arg-type]
+    site.start(setup_command=SETUP, hooks={"deploy_failed": hook})
     for name in ("deploy --wait", "rollback", "restart"):
         setup = f"cd {site.repo} && {binary} {name} >{said} 2>&1; {binary} status >/dev/null; test $? -ne 1"
         site.commit(name, {"setup.sh": setup})

@@ -14,6 +14,7 @@ from slot_machine.app.custody import Custody
 from slot_machine.app.deliveries import Surroundings
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.failures import going_on
+from slot_machine.app.follow import Following
 from slot_machine.app.job_machine import JobMachine
 from slot_machine.app.job_run import Machine
 from slot_machine.app.job_runs import JobRuns
@@ -26,7 +27,7 @@ from slot_machine.app.one_offs import OneOffs
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.outages import Outages
 from slot_machine.app.recorder import Recorder
-from slot_machine.app.seams import Facts, Shell, Starter, Trees
+from slot_machine.app.seams import Facts, Remote, Shell, Starter, Trees
 from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
@@ -34,6 +35,8 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import timezone
+from slot_machine.host.git import remote as git_remote
+from slot_machine.host.git.git import without_password
 from slot_machine.host.process import containment, runtimes, session
 from slot_machine.host.process.commands import run_shell
 from slot_machine.host.process.containment import owner
@@ -74,8 +77,9 @@ class App:
         facts: Facts = runtimes.facts,
         notices: Notices = NOBODY,
         page: Path | None = None,
+        remote: Remote | None = None,
     ) -> None:
-        """`page` is what visitors see under maintenance."""
+        """`page` is what visitors see under maintenance. `remote` has the branch that is followed."""
         self._store = store
         self._launcher = launcher
         self._tasks = tasks
@@ -118,6 +122,9 @@ class App:
         self.maintenance = Maintenance(store, mode, page, worktrees.data)
         mode.start_under(self.maintenance.order)
         self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)
+        follow = config.follow
+        shown = without_password(follow.remote) if follow else ""
+        self.following = Following(follow, remote, self.deployer, store, shown) if follow and remote else None
 
     @classmethod
     def of(cls, options: Options, found: Found, tasks: asyncio.TaskGroup) -> Self:
@@ -138,6 +145,8 @@ class App:
         commits = Commits(worktrees, store)
         notices = notices_of(config, str(config.name), around, tasks, lambda commit: commits.known(commit).subject)
         page = options.config_file.parent / config.maintenance_page if config.maintenance_page else None
+        follow = config.follow
+        remote = git_remote.Remote(options.repo, options.data, follow.remote, follow.branch) if follow else None
         return cls(
             config,
             configurations,
@@ -150,6 +159,7 @@ class App:
             tasks,
             notices=notices,
             page=page,
+            remote=remote,
         )
 
     def start(self) -> "asyncio.Task[None]":
@@ -170,10 +180,15 @@ class App:
             self._keeping.append(self._tasks.create_task(task))
         self._keeping.append(self._tasks.create_task(room.keep_telling(self.deployer.lack, self.notices)))
         self.jobs.start(self._tasks)
-        return self.deployer.recover()
+        recovery = self.deployer.recover()
+        if self.following:
+            self.following.start(self._tasks)
+        return recovery
 
     async def stop(self) -> None:
         """Drains and stops the live version. Then no process of the app or of its traffic is left. Raises nothing."""
+        if self.following:
+            await self.following.stop()
         with going_on("cannot close the app's listeners"):
             await self.mode.close()
         await asyncio.gather(self.deployer.stop(), self.jobs.stop())
@@ -185,6 +200,8 @@ class App:
 
     async def let_go(self) -> None:
         """Leaves all processes to the next daemon. Raises nothing."""
+        if self.following:
+            await self.following.stop()
         await self.recorder.finish()
         await self.jobs.let_go()
         await self.deployer.let_go()

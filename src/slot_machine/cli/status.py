@@ -266,6 +266,23 @@ def _notices(status: Json) -> "list[str]":
     return [f"{text(one, 'target')} failed: {text(one, 'error')}" for one in entries(status, "notify") if one["error"]]
 
 
+def _follows(status: Json) -> "list[str]":
+    follow = status.get("follow")
+    if not isinstance(follow, dict):
+        return []
+    branch, commit = _name(follow, "branch"), text(follow, "commit")[:8]
+    seen = f"looked {ago(text(follow, 'looked_at'))}" if text(follow, "looked_at") else "it has not looked yet"
+    found = [f"{branch} of {_name(follow, 'remote')}, {seen}"]
+    if commit:
+        found.append(f"{branch} is at {commit}, {text(follow, 'reason')}")
+    if follow.get("state") in ("left_out", "not_forward"):
+        found.append(f"`slot-machine deploy {commit}` deploys it all the same")
+    if text(follow, "error"):
+        again = f", and it looks again in {span(number(follow, 'next_s'))}" if follow.get("next_s") else ""
+        found += [f"the last look FAILED{again}: {text(follow, 'error')}", *filter(None, [text(follow, "hint")])]
+    return found
+
+
 PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "app": _app,
     "live": _live,
@@ -283,6 +300,7 @@ PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "handover": _handover,
     "rollback to": _rollback,
     "last attempt": _last_attempt,
+    "follows": _follows,
     "jobs": _jobs,
     "shared": _shared,
     "notices": _notices,

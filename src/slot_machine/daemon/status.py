@@ -6,6 +6,7 @@ import msgspec
 
 from slot_machine import __version__
 from slot_machine.app.app import App
+from slot_machine.app.follow import FollowStatus
 from slot_machine.app.jobs import JobStatus
 from slot_machine.app.outages import Standing
 from slot_machine.app.outbox import Receiver
@@ -89,6 +90,8 @@ class Status(msgspec.Struct, kw_only=True):
     """What `deploy --hold` holds."""
     too_large: dict[str, str]
     """By the name of a run that takes more than `memory_max_mb` and is not restarted any more: why."""
+    follow: FollowStatus | Literal[""]
+    """What the latest look at the branch has found; empty if none is followed."""
 
 
 def gather(app: App, name: str, port: int, reloads: int) -> Status:
@@ -147,6 +150,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         maintenance=maintenance.status(app.maintenance),
         candidate=candidates.status(deployer.candidates),
         too_large=app.memory.given_up,
+        follow=app.following.overview() if app.following else "",
     )
 
 
