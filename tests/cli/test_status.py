@@ -184,6 +184,15 @@ def test_commit_that_is_left_out_is_named_with_what_deploys_it() -> None:
     assert "`slot-machine deploy c0ffee00` deploys it all the same\n" in lines
 
 
+def test_webhook_is_shown_with_its_last_call() -> None:
+    hook: Json = {"url": "http://shop:9300/hook", "accepted_at": "2023-11-14T22:13:08Z", "refused": 0, "error": ""}
+    assert "webhook       http://shop:9300/hook, called 12 s ago\n" in printed(LIVE | {"webhook": hook})
+    assert ", not called yet\n" in printed(LIVE | {"webhook": hook | {"accepted_at": ""}})
+    refused = {"refused": 2, "refused_at": "2023-11-14T22:13:18Z", "refused_why": "it has no proof"}
+    assert "2 refused, last 2.0 s ago: it has no proof\n" in printed(LIVE | {"webhook": hook | refused})
+    assert "FAILED, it does not listen: no secret\n" in printed(LIVE | {"webhook": hook | {"error": "no secret"}})
+
+
 def test_look_that_failed_is_shown_with_its_error() -> None:
     failed = FOLLOW | {"error": "git fetch failed: no route", "hint": "mend it"}
     lines = " ".join(printed(LIVE | {"follow": failed}).split())

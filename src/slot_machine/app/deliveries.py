@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.util
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ import msgspec
 
 from slot_machine.app.outbox import NotSent
 from slot_machine.core.defaults import ATTEMPT_VARIABLE
-from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.errors import EnvFileError, SlotMachineError
 from slot_machine.core.masking import Masking
 from slot_machine.core.model import SLOTS, Slot, Version
 from slot_machine.core.notice import Notice
@@ -101,18 +100,13 @@ class Address:
             raise NotDelivered(said.strip() or f"the delivery ended with {describe_exit(code)}")
 
     def _address(self) -> str:
-        """Raises NotDelivered, and what `env_file.read_env_file` raises."""
+        """Raises NotDelivered."""
         if not self.text.startswith("$"):
             return self.text
-        name, path = self.text[1:], self.around.env_file
         try:
-            variables = env_file.read_env_file(path) if path else {}
-        except (UnicodeDecodeError, env_file.BadLine):
-            raise NotDelivered(f"cannot read env_file {path}", "correct it") from None
-        address = variables.get(name) or os.environ.get(name, "")
-        if not address:
-            raise NotDelivered(f"{name} is set neither in env_file nor in the daemon's environment", "set it")
-        return address
+            return env_file.secret(self.text[1:], self.around.env_file)
+        except EnvFileError as error:
+            raise NotDelivered(str(error), error.hint) from None
 
 
 def label(number: int, text: str) -> str:

@@ -180,7 +180,7 @@ class Following:
             return self._deployer.operations.what_runs
         held = self._deployer.candidates.record
         if held and (held.state != "failed" or held.version.commit == tip):
-            return f"{short(held.version.commit)} is held"
+            return f"{short(held.version.commit)} is {held.state}"
         return ""
 
     async def _deploy(self, tip: str) -> None:

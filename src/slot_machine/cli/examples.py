@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "top": ("slot-machine top",),
     "uninstall": ("sudo slot-machine uninstall --name shop",),
     "version": ("slot-machine version",),
+    "webhook": ("slot-machine webhook",),
 }
 
 

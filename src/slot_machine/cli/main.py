@@ -41,6 +41,7 @@ COMMANDS = {
     "maintenance": "maintenance",
     "promote": "promote",
     "abort": "abort",
+    "webhook": "webhook",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 

@@ -11,7 +11,7 @@ from slot_machine.core.config import RECENT
 from slot_machine.core.config_file import parse, with_api_port, with_name
 from slot_machine.core.defaults import DATA_NAME
 from slot_machine.core.errors import ConfigError
-from slot_machine.daemon import configuration, reload
+from slot_machine.daemon import configuration, reload, webhook
 from slot_machine.daemon.run import run as run_daemon
 from slot_machine.host import timezone
 from slot_machine.host.files.regular import check_appendable
@@ -62,6 +62,8 @@ def run(options: Options, config_file: Path, *, only_check: bool) -> None:
         _check_access_log(options.config_file.parent / config.access_log, other_user)
     if only_check:
         reload.check_data_plane()
+        if config.webhook:
+            webhook.secret_of(options)
         print(json.dumps(reload.answer(options), indent=2), flush=True)
         return
     if other_user:

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 
-from slot_machine.cli import render, words
+from slot_machine.cli import followed, render, words
 from slot_machine.cli.client import Json
 from slot_machine.cli.words import ago, commit, entries, number, span, text, times, until
 from slot_machine.core.errors import SlotMachineError
@@ -266,23 +266,6 @@ def _notices(status: Json) -> "list[str]":
     return [f"{text(one, 'target')} failed: {text(one, 'error')}" for one in entries(status, "notify") if one["error"]]
 
 
-def _follows(status: Json) -> "list[str]":
-    follow = status.get("follow")
-    if not isinstance(follow, dict):
-        return []
-    branch, commit = _name(follow, "branch"), text(follow, "commit")[:8]
-    seen = f"looked {ago(text(follow, 'looked_at'))}" if text(follow, "looked_at") else "it has not looked yet"
-    found = [f"{branch} of {_name(follow, 'remote')}, {seen}"]
-    if commit:
-        found.append(f"{branch} is at {commit}, {text(follow, 'reason')}")
-    if follow.get("state") in ("left_out", "not_forward"):
-        found.append(f"`slot-machine deploy {commit}` deploys it all the same")
-    if text(follow, "error"):
-        again = f", and it looks again in {span(number(follow, 'next_s'))}" if follow.get("next_s") else ""
-        found += [f"the last look FAILED{again}: {text(follow, 'error')}", *filter(None, [text(follow, "hint")])]
-    return found
-
-
 PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "app": _app,
     "live": _live,
@@ -300,7 +283,8 @@ PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "handover": _handover,
     "rollback to": _rollback,
     "last attempt": _last_attempt,
-    "follows": _follows,
+    "follows": followed.branch,
+    "webhook": followed.webhook,
     "jobs": _jobs,
     "shared": _shared,
     "notices": _notices,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from socket import socket
@@ -62,6 +62,10 @@ class Request:
         """Raises HttpError for one that is too large, malformed, or too late."""
         return await self._connection.body()
 
+    async def read(self, take: Callable[[bytes], object], largest: int) -> None:
+        """Passes the body to `take`, piece by piece, and keeps nothing of it. Raises HttpError like `body`."""
+        await self._connection.read(take, largest)
+
     async def left(self) -> None:
         """Returns when the client has closed its side of the connection. Call `body` before."""
         await self._connection.left()
@@ -100,6 +104,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, site: Site, owner: Owner) -> None:
         self.answering = False
         self.served = False
+        self._awaits_body = False
         self._site = site
         self._owner = owner
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_HEAD - MOST_A_READ)
@@ -116,8 +121,8 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def makes_room(self) -> bool:
-        """Whether nothing is being answered, or the client does not read the answer."""
-        return not self.answering or not self._writable.is_set()
+        """Whether nothing is being answered, or the answer waits for the client, who sends slowly or does not read."""
+        return not self.answering or self._awaits_body or not self._writable.is_set()
 
     def abort(self) -> None:
         self._transport.abort()
@@ -201,19 +206,28 @@ class Connection(asyncio.BufferedProtocol):
 
     async def body(self) -> bytes:
         """Raises HttpError."""
-        body = b""
+        body = bytearray()
+        await self.read(body.extend, LARGEST_BODY)
+        return bytes(body)
+
+    async def read(self, take: Callable[[bytes], object], largest: int) -> None:
+        """Raises HttpError."""
+        size = 0
+        self._awaits_body = True
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
                 while not isinstance(event := await self._next_event(), h11.EndOfMessage):
                     if isinstance(event, h11.Data):
-                        body += event.data
-                    if len(body) > LARGEST_BODY:
-                        raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                        size += len(event.data)
+                        if size > largest:
+                            raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                        take(bytes(event.data))
         except TimeoutError:
             raise HttpError(HTTPStatus.REQUEST_TIMEOUT) from None
         except h11.RemoteProtocolError as error:
             raise HttpError(HTTPStatus(error.error_status_hint)) from None
-        return body
+        finally:
+            self._awaits_body = False
 
     async def left(self) -> None:
         # The end of a connection is noticed only by reading. A request that comes meanwhile stops that, and is kept.

@@ -39,6 +39,8 @@ class Handed(msgspec.Struct):
     """The lock of the data folder: no other daemon gets it during the reload. -1 if an older image is involved."""
     unix_fd: int = -1
     """The API's socket in the data folder. -1 if there is none, or if an older image is involved."""
+    webhook_fd: int = -1
+    """Where the webhook listens. -1 if there is none, or if an older image is involved."""
 
     @classmethod
     def inherited(cls) -> Self | None:
@@ -51,6 +53,9 @@ class Handed(msgspec.Struct):
 
     def unix_socket(self) -> socket.socket | None:
         return _own(self.unix_fd) if self.unix_fd >= 0 else None
+
+    def webhook_socket(self) -> socket.socket | None:
+        return _own(self.webhook_fd) if self.webhook_fd >= 0 else None
 
     def listeners(self) -> dict[str, socket.socket]:
         return {name: _own(fd) for name, fd in self.listener_fds.items()}
@@ -118,7 +123,7 @@ def _not_reloaded(reason: str) -> ConfigError:
 
 def again(handed: Handed) -> NoReturn:
     """Executes this process again, as the next image. Raises StartRefused."""
-    for fd in (handed.api_fd, handed.lock_fd, handed.unix_fd, *handed.listener_fds.values()):
+    for fd in (handed.api_fd, handed.lock_fd, handed.unix_fd, handed.webhook_fd, *handed.listener_fds.values()):
         if fd >= 0:
             os.set_inheritable(fd, True)
     os.environ[VARIABLE] = msgspec.json.encode(handed).decode()

@@ -31,6 +31,7 @@ from slot_machine.daemon import (
     stats,
     status,
     top,
+    webhook,
 )
 from slot_machine.daemon.api import Api
 from slot_machine.daemon.guard import Guard
@@ -38,6 +39,7 @@ from slot_machine.daemon.lock import locked
 from slot_machine.daemon.replies import viewed
 from slot_machine.daemon.server import Server
 from slot_machine.daemon.service import Manager, headline, longest_wait_s
+from slot_machine.daemon.webhook import Webhook
 from slot_machine.host import registry
 from slot_machine.host.network import api_socket, ports
 from slot_machine.host.process import containment
@@ -112,10 +114,13 @@ async def run(options: Options) -> reload.Handed | None:
         for listener in listeners.values():
             stack.enter_context(listener)
         reloads = before.reloads if before else 0
-        await _serve(options, found, listeners, api_sockets, reloads, ending, manager)
+        hook = webhook.opened(options, before.webhook_socket() if before else None, reloads=bool(before))
+        if hook and hook.listener:
+            stack.enter_context(hook.listener)
+        await _serve(options, found, listeners, api_sockets, hook, reloads, ending, manager)
         if "unix_fd" not in ending.hands:
             (options.data / api_socket.NAME).unlink(missing_ok=True)
-        handed = _handed(lock, api_sockets, listeners, reloads, ending.hands) if ending.reloads else None
+        handed = _handed(lock, api_sockets, listeners, hook, reloads, ending.hands) if ending.reloads else None
     if handed:
         await ending.hand_over()
     else:
@@ -127,6 +132,7 @@ def _handed(
     lock: int,
     api_sockets: Sequence[socket.socket],
     listeners: Mapping[str, socket.socket],
+    hook: Webhook | None,
     reloads: int,
     hands: frozenset[str],
 ) -> reload.Handed:
@@ -138,6 +144,7 @@ def _handed(
         reloads + 1,
         os.dup(lock) if "lock_fd" in hands else -1,
         unix[0] if unix else -1,
+        os.dup(hook.listener.fileno()) if hook and hook.listener and "webhook_fd" in hands else -1,
     )
 
 
@@ -146,6 +153,7 @@ async def _serve(
     found: Found,
     listeners: Mapping[str, socket.socket],
     api_sockets: Sequence[socket.socket],
+    hook: Webhook | None,
     reloads: int,
     ending: Ending,
     manager: Manager,
@@ -156,8 +164,11 @@ async def _serve(
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
         reload_now = partial(_reload, options, app.deployer.operations, ending, manager)
-        api = _api(options, app, entry, reloads, reload_now)
+        api = _api(options, app, entry, hook, reloads, reload_now)
         servers = [Server(listener, api) for listener in api_sockets]
+        if hook and hook.listener:
+            hook.following = app.following
+            servers.append(Server(hook.listener, hook, webhook.MOST_CONNECTIONS))
         manager.extend(longest_wait_s(app))
         recovery = app.start()
         end = tasks.create_task(ending.came.wait())
@@ -169,6 +180,8 @@ async def _serve(
             published = tasks.create_task(publication.keep(entry))
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
             _tell_ready(options, app, reloads, manager)
+            if hook and hook.listener:
+                log.info("webhook: %s; `slot-machine webhook` prints what a forge needs", hook.status.url)
         await end
         for task in filter(None, (on_signal, published)):
             task.cancel()
@@ -198,11 +211,18 @@ def _tell_ready(options: Options, app: App, reloads: int, manager: Manager) -> N
     log.info("ready: app on %s (%s), API on 127.0.0.1:%d", where, app.mode.name, config.api_port)
 
 
-def _api(options: Options, app: App, entry: Entry, reloads: int, reload_now: Callable[[], Awaitable[None]]) -> Api:
+def _api(
+    options: Options,
+    app: App,
+    entry: Entry,
+    hook: Webhook | None,
+    reloads: int,
+    reload_now: Callable[[], Awaitable[None]],
+) -> Api:
     guard = Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry)
     return Api(
         app.deployer,
-        lambda: status.gather(app, entry.name, entry.port, reloads),
+        lambda: status.gather(app, entry.name, entry.port, reloads, hook.status if hook else ""),
         lambda: metrics.render(entry.name, app.supervisor, app.jobs, app.mode),
         reload_now,
         partial(_renew, options, reload_now),

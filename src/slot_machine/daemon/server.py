@@ -25,12 +25,13 @@ class Server:
     """Serves `site` on a listening socket, which stays open.
 
     If all places are taken, a connection is closed for a new one: the oldest on which nothing is being answered, or
-    whose client does not read the answer.
+    whose client does not send the request's body or read the answer.
     """
 
-    def __init__(self, listener: socket.socket, site: Site) -> None:
+    def __init__(self, listener: socket.socket, site: Site, most: int = 0) -> None:
+        """At most `most` connections are open; 0 is MOST_CONNECTIONS."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = min(MOST_CONNECTIONS, int(files * LARGEST_PART))
+        self._most = min(most or MOST_CONNECTIONS, int(files * LARGEST_PART))
         self._listener = listener
         self._site = site
         self._loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ from slot_machine.daemon.candidates import CandidateStatus
 from slot_machine.daemon.maintenance import MaintenanceStatus
 from slot_machine.daemon.one_offs import OneOffStatus
 from slot_machine.daemon.side_status import RetiringStatus, SideStatus
+from slot_machine.daemon.webhook import WebhookStatus
 from slot_machine.host.process import usage
 from slot_machine.state.restarts import Exit, RestartCount
 
@@ -92,9 +93,10 @@ class Status(msgspec.Struct, kw_only=True):
     """By the name of a run that takes more than `memory_max_mb` and is not restarted any more: why."""
     follow: FollowStatus | Literal[""]
     """What the latest look at the branch has found; empty if none is followed."""
+    webhook: WebhookStatus | Literal[""]
 
 
-def gather(app: App, name: str, port: int, reloads: int) -> Status:
+def gather(app: App, name: str, port: int, reloads: int, webhook: WebhookStatus | Literal[""]) -> Status:
     deployer, supervisor, mode = app.deployer, app.supervisor, app.mode
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
@@ -151,6 +153,7 @@ def gather(app: App, name: str, port: int, reloads: int) -> Status:
         candidate=candidates.status(deployer.candidates),
         too_large=app.memory.given_up,
         follow=app.following.overview() if app.following else "",
+        webhook=webhook,
     )
 
 

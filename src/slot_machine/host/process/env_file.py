@@ -45,6 +45,19 @@ def read_env_file(path: Path) -> dict[str, str]:
     return {os.fsdecode(name.encode()): os.fsdecode(value.encode()) for name, value in found.items()}
 
 
+def secret(name: str, path: Path | None) -> str:
+    """A variable that our own work needs: of the file, else of the daemon's environment. Raises EnvFileError."""
+    try:
+        found = read_env_file(path) if path else {}
+    except (OSError, UnicodeDecodeError, BadLine) as error:
+        why = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise EnvFileError(f"cannot read env_file {path}{why}", "correct it") from None
+    value = found.get(name) or os.environ.get(name, "")
+    if not value.strip():
+        raise EnvFileError(f"{name} is set neither in env_file nor in the daemon's environment", "set it")
+    return value
+
+
 def decoded(content: bytes) -> str:
     """The text with its line ends as they are. Raises UnicodeDecodeError."""
     return content.decode()
