@@ -129,6 +129,13 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = ""
 
 
+class OwnCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A certificate that the operator has, as PEM files."""
+
+    cert: Annotated[str, Doc("file with the certificate and those of its issuers")]
+    key: Annotated[str, Doc("file with its private key")]
+
+
 class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How a version of the app is set up, started, checked and stopped.
 
@@ -440,6 +447,27 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(ge=0, le=LARGEST_PORT),
         Doc("the port of `webhook`; 0 is a free one on loopback, for a server in front of it"),
     ] = 0
+    domains: Annotated[
+        tuple[str, ...],
+        Doc(
+            "names under which the [edge](edge.md) serves the app over HTTPS. `port` then listens on loopback,"
+            " unless `bind` says otherwise",
+            default="none",
+        ),
+    ] = ()
+    redirects: Annotated[
+        dict[str, str],
+        Doc('names that lead to one of the `domains`, such as `{"www.example.com": "example.com"}`', default="none"),
+    ] = {}
+    tls: Annotated[
+        Literal["acme", "internal"] | OwnCertificate,
+        Doc(
+            'where certificates come from: `"acme"` gets and renews them, `"internal"` is an authority of the edge,'
+            ' for names that the internet can\'t see, and `{"cert": FILE, "key": FILE}` are your own, relative to this'
+            " file's folder"
+        ),
+    ] = "acme"
+    http3: Annotated[bool, Doc("whether the edge announces HTTP/3 for the `domains`")] = False
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:
@@ -461,6 +489,11 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def group_name(self) -> str:
         return _named(self.group)
+
+    @property
+    def address(self) -> str:
+        """On which the public port listens; empty for all addresses. Behind an edge, nobody may pass it by."""
+        return self.bind or ("127.0.0.1" if self.domains else "")
 
 
 class Config(NamedTuple):

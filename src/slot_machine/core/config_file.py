@@ -8,8 +8,10 @@ from typing import get_args
 
 import msgspec
 
+from slot_machine.core import domains
 from slot_machine.core.config import Config, DaemonConfig, EventName, Process, VersionConfig
 from slot_machine.core.defaults import FILE_NAME
+from slot_machine.core.domains import BadDomain
 from slot_machine.core.errors import ConfigError
 from slot_machine.core.schedule import BadSchedule, Schedule
 
@@ -141,6 +143,10 @@ def _check(config: Config, name: str) -> None:
 
 
 def _check_addresses(daemon: DaemonConfig, name: str) -> None:
+    try:
+        domains.check(daemon.domains, daemon.redirects)
+    except BadDomain as error:
+        raise ConfigError(f"{name}: {'domains' if not daemon.redirects else 'domains, redirects'}: {error}") from None
     for network in daemon.trusted_proxies:
         try:
             ipaddress.ip_network(network)
@@ -240,5 +246,5 @@ def _in_words(error: str) -> str:
 
 
 def _unknown(field: str, name: str) -> str:
-    near = difflib.get_close_matches(field, FIELDS, n=1, cutoff=0)
+    near = [name for name in FIELDS if name.startswith(f"{field}_")] or difflib.get_close_matches(field, FIELDS, 1, 0)
     return f"{name}: unknown field {field!r} is ignored; did you mean {near[0]!r}?"

@@ -41,7 +41,7 @@ def entry_of(options: Options) -> Entry:
         data=str(options.data),
         repo=str(options.repo),
         files=_files(options),
-        bind=daemon.bind,
+        bind=daemon.address,
         port=daemon.port,
         api_port=daemon.api_port,
         version=__version__,

@@ -207,7 +207,7 @@ def _tell_ready(options: Options, app: App, reloads: int, manager: Manager) -> N
     if reloads and app.deployer.env_changed:
         log.warning(KEEPS_ENVIRONMENT)
     config = options.config.daemon
-    where = f"{config.bind} port {config.port}" if config.bind else f"port {config.port}"
+    where = f"{config.address} port {config.port}" if config.address else f"port {config.port}"
     log.info("ready: app on %s (%s), API on 127.0.0.1:%d", where, app.mode.name, config.api_port)
 
 

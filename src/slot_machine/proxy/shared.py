@@ -75,8 +75,6 @@ class Shared:
         self.port = 0
         """The public one."""
         self.visitors = Visitors()
-        self.port = 0
-        """The public one."""
         self._opening: set[asyncio.Task[None]] = set()
         self.maintain(settings.maintenance)
 

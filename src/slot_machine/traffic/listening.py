@@ -30,7 +30,7 @@ def listeners(config: DaemonConfig, left: Sequence[Left]) -> dict[str, socket.so
             # socket.dup() would make the socket blocking, for the workers too.
             return {name: socket.socket(fileno=os.dup(listener.fileno())) for name, listener in listeners.items()}
     return {
-        name: ports.bind_public(port, config.bind) if name == PUBLIC else ports.bind_loopback(port)
+        name: ports.bind_public(port, config.address) if name == PUBLIC else ports.bind_loopback(port)
         for name, port in wanted.items()
     }
 
@@ -41,12 +41,12 @@ def warn_of_address(config: DaemonConfig, listeners: Mapping[str, socket.socket]
     A second socket could not be bound beside them.
     """
     public = listeners[PUBLIC]
-    if not ports.is_at(public, config.bind):
+    if not ports.is_at(public, config.address):
         log.error(
-            "port %d still listens on %s, not on %s as `bind` says: stop the daemon and start it again",
+            "port %d still listens on %s, not on %s: stop the daemon and start it again",
             config.port,
             public.getsockname()[0],
-            config.bind or "all interfaces",
+            config.address or "all interfaces",
         )
 
 
