@@ -320,6 +320,8 @@ def _lines(reply: Iterator[bytes], has: str) -> Iterator[Json]:
     """Yields the JSON objects of the body. Raises ConnectionResetError if the body ends before the reply."""
     answered = False
     for line in reply:
+        if not line.strip():
+            continue  # The daemon ended while nothing was printed, and it only kept the connection.
         value = json.loads(line)
         if isinstance(value, list):
             value = {"entries": value}

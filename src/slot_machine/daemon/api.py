@@ -42,6 +42,7 @@ from slot_machine.daemon.caller import Asked
 from slot_machine.daemon.connection import NO_FIELDS, HttpError, Request, Response
 from slot_machine.daemon.follower import Follower
 from slot_machine.daemon.guard import Guard
+from slot_machine.daemon.keepalive import kept_alive
 from slot_machine.daemon.replies import NO_ROUTES, Handler, Routes, decoded, in_json
 from slot_machine.daemon.status import Status
 
@@ -240,7 +241,7 @@ class Api:
 
         if body.wait and (operations := self._deployer.operations).busy:
             if NDJSON in request.first("accept"):
-                return Response(200, queue.stream(operations, request, _line, lambda: _followed(begin)), NDJSON)
+                return _stream(queue.stream(operations, request, _line, lambda: _followed(begin)))
             await queue.turn(operations, request)
         return await self._follow(request, begin)
 
@@ -284,7 +285,11 @@ class Api:
         task.add_done_callback(lambda _: follower.close())
         if not await follower.resolved():
             return _response(task.result())
-        return Response(200, _progress(follower, task), NDJSON)
+        return _stream(_progress(follower, task))
+
+
+def _stream(lines: AsyncGenerator[bytes, None]) -> Response:
+    return Response(200, kept_alive(lines), NDJSON)
 
 
 def _followed(begin: Callable[[Report], "asyncio.Task[Outcome]"]) -> AsyncGenerator[bytes, None]:
