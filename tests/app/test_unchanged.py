@@ -46,6 +46,20 @@ def test_nothing_is_done_and_nothing_is_in_the_history(tmp_path: Path, strategy:
     run(story())
 
 
+def test_commit_that_a_client_will_push_is_refused_without_an_entry_in_the_history(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES) as made:
+            await a_is_live(made)
+            attempts = len(made.store.attempts(99))
+            outcome = await made.deployer.deploy("nothing", "cli", ignored, Wishes(if_known=True))
+
+            assert isinstance(outcome, CommitNotFound)
+            assert len(made.store.attempts(99)) == attempts
+            assert isinstance(await made.deployer.deploy("b", "cli", ignored, Wishes(if_known=True)), Done)
+
+    run(story())
+
+
 def test_without_that_wish_a_deploy_is_a_deploy(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path) as made:

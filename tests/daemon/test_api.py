@@ -11,7 +11,7 @@ import pytest
 
 from slot_machine.app.attempt import Report
 from slot_machine.app.outcomes import PLAIN, Done, Outcome, Unchanged, Wishes
-from slot_machine.core.errors import CommitNotFound, Reloading
+from slot_machine.core.errors import CommitNotFound, Reloading, SlotMachineError
 from slot_machine.core.model import Printed, Progress, Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.daemon.api import NDJSON, Api
@@ -193,9 +193,10 @@ def test_wishes_of_a_deploy_are_passed_on() -> None:
     async def story() -> None:
         deployer = Deployer()
         deployer.outcome.set_result(Unchanged(Version("a", "c0ffee"), "decaf"))
-        for body in (BODY, b'{"commit": "HEAD", "setup": true}', b'{"commit": "HEAD", "if_changed": true}'):
+        for more in ("", ', "setup": true', ', "if_known": true', ', "if_changed": true'):
+            body = f'{{"commit": "HEAD"{more}}}'.encode()
             reply = await api_with(deployer).answer(asked("POST", "/deploy", body))
-        assert deployer.wishes == [Wishes(), Wishes(force_setup=True), Wishes(if_changed=True)]
+        assert deployer.wishes == [Wishes(), Wishes(force_setup=True), Wishes(if_known=True), Wishes(if_changed=True)]
         assert reply.status == 200
         assert isinstance(reply.body, bytes)
         assert json.loads(reply.body) == {
@@ -209,3 +210,15 @@ def test_wishes_of_a_deploy_are_passed_on() -> None:
         }
 
     asyncio.run(story())
+
+
+def test_reply_says_whether_the_commit_is_lacking() -> None:
+    async def story(error: SlotMachineError) -> object:
+        deployer = Deployer()
+        deployer.outcome.set_result(error)
+        reply = await api_with(deployer).answer(asked("POST", "/deploy", BODY))
+        assert isinstance(reply.body, bytes)
+        return json.loads(reply.body)["lacks_commit"]
+
+    assert asyncio.run(story(CommitNotFound("no commit"))) is True
+    assert asyncio.run(story(Reloading())) is False

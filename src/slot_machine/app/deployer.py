@@ -128,6 +128,8 @@ class Deployer:
             raise Impossible(f"no version can be held: {self._mode.no_hold}", "deploy without --hold")
 
         async def story() -> Done | Unchanged:
+            if wishes.if_known:
+                await self._found(self._worktrees.resolve(commitish))
             if wishes.if_changed and (live := await self._found(self._already_live.find(commitish))):
                 previous = self.state.previous
                 return Unchanged(live, previous.commit if previous else "")

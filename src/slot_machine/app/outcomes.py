@@ -28,12 +28,14 @@ class Wishes(NamedTuple):
     """`force_setup`: the setup is not skipped. `if_changed`: nothing is done if nothing would be different.
 
     `hold`: the candidate is held when it is healthy; `hold_after_release`: also if a release command ran before.
+    `if_known`: a commit that the repository lacks is refused before the attempt begins, so the history has no entry.
     """
 
     force_setup: bool = False
     if_changed: bool = False
     hold: bool = False
     hold_after_release: bool = False
+    if_known: bool = False
 
 
 PLAIN = Wishes()

@@ -104,6 +104,7 @@ class Client:
         wait: bool = False,
         hold: bool = False,
         hold_after_release: bool = False,
+        if_known: bool = False,
     ) -> Iterator[Json]:
         """Yields the progress; the last item is the reply. `ref` is the branch or tag that `commit` was found by.
 
@@ -119,6 +120,7 @@ class Client:
             "wait": wait,
             "hold": hold,
             "hold_after_release": hold_after_release,
+            "if_known": if_known,
         }
         return self._call("POST", "/deploy", wishes | _asked(by, message))
 

@@ -84,6 +84,7 @@ class DeployBody(Asked):
     if_changed: bool = False
     hold: bool = False
     hold_after_release: bool = False
+    if_known: bool = False
     wait: bool = False
     """Whether it waits until another deploy has ended."""
 
@@ -147,6 +148,8 @@ class ErrorReply(msgspec.Struct):
     hint: str
     output: list[str]
     warnings: tuple[str, ...] = ()
+    lacks_commit: bool = False
+    """Whether the repository does not have the commit that was asked for."""
 
 
 class Api:
@@ -233,7 +236,7 @@ class Api:
 
     async def _deploy(self, request: Request) -> Response:
         body = decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')
-        wishes = Wishes(body.setup, body.if_changed, body.hold, body.hold_after_release)
+        wishes = Wishes(body.setup, body.if_changed, body.hold, body.hold_after_release, body.if_known)
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
 
         def begin(report: Report) -> "asyncio.Task[Outcome]":
@@ -331,7 +334,8 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
         live = outcome.version
         return UnchangedReply(True, live.slot, live.commit, "", (), outcome.previous_commit)
     error = "\n".join([str(outcome), *(f"  | {line}" for line in outcome.output)])
-    return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output), outcome.warnings)
+    lacks = isinstance(outcome, CommitNotFound)
+    return ErrorReply(False, error, outcome.stage, outcome.hint, list(outcome.output), outcome.warnings, lacks)
 
 
 def _line(outcome: Outcome) -> bytes:

@@ -222,7 +222,7 @@ def _api(
     guard = Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry)
     return Api(
         app.deployer,
-        lambda: status.gather(app, entry.name, entry.port, reloads, hook.status if hook else ""),
+        lambda: status.gather(app, entry.name, entry.port, reloads, entry.repo, hook.status if hook else ""),
         lambda: metrics.render(entry.name, app.supervisor, app.jobs, app.mode),
         reload_now,
         partial(_renew, options, reload_now),

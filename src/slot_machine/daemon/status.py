@@ -1,5 +1,6 @@
 """What `GET /status` and `slot-machine status` tell."""
 
+import os
 from typing import Literal
 
 import msgspec
@@ -20,6 +21,7 @@ from slot_machine.daemon.one_offs import OneOffStatus
 from slot_machine.daemon.side_status import RetiringStatus, SideStatus
 from slot_machine.daemon.webhook import WebhookStatus
 from slot_machine.host.process import usage
+from slot_machine.host.user import account
 from slot_machine.state.restarts import Exit, RestartCount
 
 
@@ -94,9 +96,13 @@ class Status(msgspec.Struct, kw_only=True):
     follow: FollowStatus | Literal[""]
     """What the latest look at the branch has found; empty if none is followed."""
     webhook: WebhookStatus | Literal[""]
+    repo: str
+    """The path of the app's repository."""
+    repo_user: str
+    """Who owns it; empty if nobody can tell."""
 
 
-def gather(app: App, name: str, port: int, reloads: int, webhook: WebhookStatus | Literal[""]) -> Status:
+def gather(app: App, name: str, port: int, reloads: int, repo: str, webhook: WebhookStatus | Literal[""]) -> Status:
     deployer, supervisor, mode = app.deployer, app.supervisor, app.mode
     state = deployer.state
     live_slot, live_commit = _texts(state.live)
@@ -154,7 +160,16 @@ def gather(app: App, name: str, port: int, reloads: int, webhook: WebhookStatus 
         too_large=app.memory.given_up,
         follow=app.following.overview() if app.following else "",
         webhook=webhook,
+        repo=repo,
+        repo_user=_owner(repo),
     )
+
+
+def _owner(path: str) -> str:
+    try:
+        return account.name(os.stat(path).st_uid)
+    except OSError:
+        return ""
 
 
 def _members(release: Release | None) -> set[int]:
