@@ -3,6 +3,7 @@
 import os
 import sys
 
+from slot_machine.core.defaults import HOST_VARIABLE
 from slot_machine.host import printing
 
 
@@ -10,7 +11,7 @@ def main() -> None:
     """`status` must answer fast, so it goes without the library that the other commands are parsed by."""
     _open_standard_streams()
     printing.guard()
-    if sys.argv[1:] in (["status"], ["status", "--json"]):
+    if sys.argv[1:] in (["status"], ["status", "--json"]) and not os.environ.get(HOST_VARIABLE):
         from slot_machine.cli import status
 
         status.main(as_json="--json" in sys.argv)

@@ -18,8 +18,11 @@ HASH = "[0-9a-f]{40}|[0-9a-f]{64}"
 
 def uncommitted(user: str = "") -> list[str]:
     """Changed and new files of the repository that no commit has; empty if git can't or may not tell."""
-    if target.chosen() or _is_anothers(user):
-        return []
+    return [] if target.chosen() or _is_anothers(user) else changes()
+
+
+def changes() -> list[str]:
+    """As `uncommitted`, without regard to which app is meant and who asks."""
     try:
         found = _git("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=dirty", limit_s=STATUS_LIMIT_S)
     except GitFailed:
@@ -35,11 +38,18 @@ def resolved(commitish: str, user: str = "") -> str:
     configuration, nor under sudo, where git would trust the caller's repositories. In a git hook, the repository is
     that of the current folder too, not the one in the hook's environment. Raises CommitNotFound, GitFailed.
     """
-    if target.chosen() or commitish.startswith("-") or re.fullmatch(HASH, commitish) or _is_anothers(user):
+    if target.chosen() or _is_anothers(user):
         return commitish
-    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}")
-    if re.fullmatch(HASH, found.stdout.strip()):
-        return found.stdout.strip()
+    return found(commitish)
+
+
+def found(commitish: str) -> str:
+    """As `resolved`, without regard to which app is meant and who asks."""
+    if commitish.startswith("-") or re.fullmatch(HASH, commitish):
+        return commitish
+    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commitish}^{{commit}}").stdout.strip()
+    if re.fullmatch(HASH, commit):
+        return commit
     repository = _git("rev-parse", "--git-dir")
     if repository.returncode == 0:
         hint = "commit it or fetch it first; a full hash is looked for in the daemon's repository"
@@ -48,6 +58,20 @@ def resolved(commitish: str, user: str = "") -> str:
         return commitish
     hint = "mend that, or deploy a full hash, which is looked for in the daemon's repository"
     raise GitFailed(f"git can't read the repository of {Path.cwd()}: {repository.stderr.strip()}", hint)
+
+
+def branch() -> str:
+    """The one that is checked out; empty if there is none."""
+    return _git("symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip()
+
+
+def has(commit: str) -> bool:
+    """Whether the repository of the current folder has the commit with that hash."""
+    return _git("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
+
+
+def is_shallow() -> bool:
+    return _git("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
 
 
 def _is_anothers(user: str) -> bool:

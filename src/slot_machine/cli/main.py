@@ -8,6 +8,7 @@ import click
 
 from slot_machine import SPEC_VERSION, __version__
 from slot_machine.cli import app_option, examples, render
+from slot_machine.cli.remote import option
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
 
@@ -62,6 +63,7 @@ class Commands(click.Group):
         command = import_module(f"slot_machine.cli.commands.{COMMANDS[cmd_name]}").command
         assert isinstance(command, click.Command)
         app_option.give(cmd_name, command)
+        option.give(cmd_name, command)
         examples.give(cmd_name, command)
         return command
 
@@ -72,12 +74,13 @@ class Commands(click.Group):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f"did you mean `slot-machine {near[0]}`? " if near else ""
             raise WrongUsage(f"unknown command {args[0]!r}", f"{hint}`slot-machine --help` lists the commands", ctx)
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, option.redirected(ctx, name, command, rest) if name and command else command, rest
 
 
 @click.group(
     cls=Commands,
-    params=[app_option.option()],
+    params=[app_option.option(), *option.options()],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

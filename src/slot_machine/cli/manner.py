@@ -56,7 +56,7 @@ class Manner(NamedTuple):
         if not self.quiet and not self.stream:
             for warning in warnings:
                 printing.note(f"warning: {warning}")
-        reply = progress.follow(lines, self._view())
+        reply = progress.follow(lines, self.view())
         if warnings:
             earlier = reply.get("warnings", [])
             reply["warnings"] = [*warnings, *(earlier if isinstance(earlier, list) else ())]
@@ -68,7 +68,7 @@ class Manner(NamedTuple):
         if hint and not self.as_json and not self.quiet:
             printing.note(hint)
 
-    def _view(self) -> "progress.View | None":
+    def view(self) -> "progress.View | None":
         if self.stream:
             return progress.Lines()
         return progress.Nothing() if self.quiet else None

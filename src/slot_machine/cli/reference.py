@@ -15,7 +15,7 @@ import click
 from slot_machine.cli.main import COMMANDS, commands
 
 WIDTH = 100
-OF_ALL = {"app", "help"}
+OF_ALL = {"app", "help", "host", "stage"}
 HEADING = re.compile(r"^(## [^\n]*`\n)\n(?:```text\n(?:(?!```).*\n)*```\n\n)?", re.MULTILINE)
 
 

@@ -54,6 +54,14 @@ def configuration() -> str:
     return "" if chosen() or data else path
 
 
+def nearest_file() -> str:
+    """The path of slot-machine.json in this folder or the nearest parent; empty if there is none.
+
+    Raises ConfigError.
+    """
+    return _nearest()[0]
+
+
 def here() -> str:
     """The current folder. Raises ConfigError if it was removed, like the tree of an earlier version."""
     try:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple, get_args
 import msgspec
 
 from slot_machine.core.defaults import API_PORT, DATA_NAME, LARGEST_PORT
+from slot_machine.core.hosts import Servers
 
 DAY_MS = 86_400_000
 RECENT = "recent"
@@ -468,6 +469,12 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "acme"
     http3: Annotated[bool, Doc("whether the edge announces HTTP/3 for the `domains`")] = False
+    hosts: Annotated[
+        dict[str, Servers],
+        Doc(
+            "for `--to`, on your own computer: the servers of each stage. See [Hosts](remote.md#hosts)", default="none"
+        ),
+    ] = {}
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

@@ -8,7 +8,7 @@ from typing import get_args
 
 import msgspec
 
-from slot_machine.core import domains
+from slot_machine.core import domains, hosts
 from slot_machine.core.config import Config, DaemonConfig, EventName, Process, VersionConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.domains import BadDomain
@@ -147,6 +147,11 @@ def _check_addresses(daemon: DaemonConfig, name: str) -> None:
         domains.check(daemon.domains, daemon.redirects)
     except BadDomain as error:
         raise ConfigError(f"{name}: {'domains' if not daemon.redirects else 'domains, redirects'}: {error}") from None
+    for stage, servers in daemon.hosts.items():
+        try:
+            hosts.each(servers)
+        except ValueError as error:
+            raise ConfigError(f"{name}: hosts: {stage}: {error}") from None
     for network in daemon.trusted_proxies:
         try:
             ipaddress.ip_network(network)

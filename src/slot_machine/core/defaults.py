@@ -12,6 +12,8 @@ KEEPS_ENVIRONMENT = (
 
 APP_VARIABLE = "SLOT_MACHINE_APP"
 """The app that commands are about, as the option `-a` names it."""
+HOST_VARIABLE = "SLOT_MACHINE_HOST"
+"""The server on which commands run, as the option `--host` names it."""
 APP_FIELD = "Slot-Machine-App"
 """Field of a request to the API: JSON that says which app is meant."""
 

@@ -26,6 +26,7 @@ SlotMachineError
 │   └── Stopping              the daemon stops
 │       └── Reloading             the daemon reloads, and will answer in a moment
 ├── StageFailed           a deploy failed in one of its stages
+├── RemoteFailed          ssh can't reach a server, or slot-machine does not answer there as it should
 ├── EnvFileError          env_file can't be read, or can't hold what it was to hold; names no value
 ├── GitFailed             git exited with an error
 │   └── GitTimedOut           git did not exit in time
@@ -158,6 +159,10 @@ class StageFailed(SlotMachineError):
         super().__init__(message, hint)
         self.stage = stage
         self.output = output
+
+
+class RemoteFailed(SlotMachineError):
+    pass
 
 
 class EnvFileError(SlotMachineError):

@@ -3,6 +3,7 @@
 import click
 
 from slot_machine.cli import render
+from slot_machine.cli.client import Json
 from slot_machine.cli.manner import AttemptCommand, Manner
 from slot_machine.core.errors import SlotMachineError
 
@@ -20,13 +21,31 @@ SHOWN_FILES = 3
 @click.option(
     "--hold-after-release", is_flag=True, help="Also after a release_command: the live version works with its changes."
 )
+@click.option(
+    "--ref", "called", default="", metavar="NAME", help="By which branch or tag REF was found, for the history."
+)
+@click.option(
+    "--all-or-nothing", is_flag=True, help="With several servers: if one fails, roll back on those before it."
+)
+@click.option("--if-known", is_flag=True, hidden=True)
 @click.pass_obj
 def command(
-    manner: Manner, ref: str | None, setup: bool, force: bool, wait: bool, hold: bool, hold_after_release: bool
+    manner: Manner,
+    ref: str | None,
+    setup: bool,
+    force: bool,
+    wait: bool,
+    hold: bool,
+    hold_after_release: bool,
+    called: str,
+    all_or_nothing: bool,
+    if_known: bool,
 ) -> None:
     """Deploy REF (a branch, a tag or a hash), by default HEAD of the current folder's repository."""
     from slot_machine.cli import here
 
+    if all_or_nothing:
+        raise click.UsageError("--all-or-nothing is for several servers: name them by --to or --host")
     client, user = render.client(), render.user()
     try:
         resolved = here.resolved("HEAD" if ref is None else ref, user)
@@ -39,26 +58,34 @@ def command(
         if_changed=not setup and not force,
         by=manner.by,
         message=manner.message,
-        ref=ref or "",
+        ref=called or ref or "",
         wait=wait,
         hold=hold or hold_after_release,
         hold_after_release=hold_after_release,
+        if_known=if_known,
     )
     changed = here.uncommitted(user) if ref is None else []
-    reply = manner.follow(lines, [_uncommitted(changed)] if changed else [])
+    reply = manner.follow(lines, [uncommitted(changed)] if changed else [])
+    tell(manner, reply)
+
+
+def tell(manner: Manner, reply: Json) -> None:
+    """What a deploy that succeeded came to."""
+    hint = ""
     if reply.get("already_live"):
         hint = (
             "`slot-machine restart` starts it afresh, as after a change of env_file;\n`deploy --force` deploys it again"
         )
-        manner.tell(reply, f"already live: {reply['commit']} in slot {reply['slot']}", hint)
-        return
-    if reply.get("held"):
+    elif reply.get("held"):
         hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
-        manner.tell(reply, f"held {reply['commit']} in slot {reply['slot']}", hint)
-        return
-    manner.tell(reply, f"deployed {reply['commit']} to slot {reply['slot']}")
+    manner.tell(reply, in_words(reply), hint)
 
 
-def _uncommitted(names: list[str]) -> str:
+def in_words(reply: Json) -> str:
+    done = "already live:" if reply.get("already_live") else "held" if reply.get("held") else "deployed"
+    return f"{done} {reply['commit']} {'to' if done == 'deployed' else 'in'} slot {reply['slot']}"
+
+
+def uncommitted(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN_FILES} more" if len(names) > SHOWN_FILES else ""
     return f"not committed, so not deployed: {', '.join(names[:SHOWN_FILES])}{more}"
