@@ -1,8 +1,9 @@
 """What it costs a worker to count requests by path for `stats`: two workers, one of which does not.
 
-`python -m bench.by_path SETTINGS` is the worker that does not.
+`python -m bench.by_path FD` is the worker that does not.
 """
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import msgspec
 from demo.__main__ import free_port
 
 from bench.contenders import APP_CONF, Contender, listening, nginx
@@ -83,8 +83,10 @@ def worker(module: str, folder: Path, app_port: int) -> "tuple[subprocess.Popen[
         control.listen()
         fds = (listener.fileno(), control.fileno(), gauge.create())
         settings = Settings(listener_fds={PUBLIC: fds[0]}, control_fd=fds[1], gauge_fd=fds[2], upstream=upstream)
-        argv = [sys.executable, "-m", module, msgspec.json.encode(settings).decode(), "bench", "0"]
-        process = subprocess.Popen(argv, pass_fds=fds)
+        settings_fd = settings.passed()
+        argv = [sys.executable, "-m", module, str(settings_fd), "bench", "0"]
+        process = subprocess.Popen(argv, pass_fds=(*fds, settings_fd))
+        os.close(settings_fd)
         port = listener.getsockname()[1]
         assert listening(port)
         return process, port
@@ -110,4 +112,4 @@ def observe(
 
 if __name__ == "__main__":
     Observer.observe = observe  # type: ignore[method-assign]
-    serve(msgspec.json.decode(sys.argv[1], type=Settings))
+    serve(Settings.inherited(int(sys.argv[1])))

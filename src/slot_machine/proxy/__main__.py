@@ -1,4 +1,4 @@
-"""`python -m slot_machine.proxy SETTINGS APP NUMBER`: a worker. The daemon starts it."""
+"""`python -m slot_machine.proxy FD APP NUMBER`: a worker, with its settings in a file. The daemon starts it."""
 
 import asyncio
 import resource
@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 
-import msgspec
 import uvloop
 
 from slot_machine.host import printing
@@ -51,4 +50,4 @@ def main(settings: Settings) -> None:
 if __name__ == "__main__":
     printing.guard()
     title.show(sys.argv[2], f"proxy {sys.argv[3]}")
-    main(msgspec.json.decode(sys.argv[1], type=Settings))
+    main(Settings.inherited(int(sys.argv[1])))

@@ -4,6 +4,8 @@ The worker answers each `Request` with one `Reply` of the same `id`. Replies may
 answered when it is true, which may be never. Names on the wire stay, as a daemon adopts workers of earlier releases.
 """
 
+import os
+
 import msgspec
 
 from slot_machine.core.minutes import Minute
@@ -35,7 +37,7 @@ class Maintenance(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The only argument of a worker. It inherits the file descriptors; the sockets listen already."""
+    """What a worker is told at its start. It inherits the file descriptors; the sockets listen already."""
 
     version: str = ""
     """Of slot-machine: its code may change while a worker runs."""
@@ -59,6 +61,18 @@ class Settings(msgspec.Struct, frozen=True):
     minutes: bool = False
     """In an introduction: whether the worker knows `Take`. Those of earlier releases do not."""
     beside: Beside | None = None
+
+    def passed(self) -> int:
+        """A file descriptor to inherit. Arguments of a process are shown to all users, who must not get the token."""
+        fd = os.memfd_create("settings")
+        os.write(fd, msgspec.json.encode(self))
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
+    @classmethod
+    def inherited(cls, fd: int) -> "Settings":
+        with os.fdopen(fd, "rb") as file:
+            return msgspec.json.decode(file.read(), type=cls)
 
 
 class Route(msgspec.Struct, frozen=True, tag="route", omit_defaults=True):

@@ -117,7 +117,6 @@ class Worker:
         self._forget_gauge()
         self._gauge_fd = gauge.create()
         self._counts_minutes = True
-        number = self._path.stem.rpartition("-")[2]
         with listening(self._path) as control:
             settings = msgspec.structs.replace(
                 self._settings(),
@@ -125,17 +124,26 @@ class Worker:
                 gauge_fd=self._gauge_fd,
                 listener_fds={name: listener.fileno() for name, listener in self._listeners.items()},
             )
-            self._session = Session.start(
-                python.module("slot_machine.proxy", msgspec.json.encode(settings).decode(), self._app, number),
+            self._session = self._spawn(settings)
+        await self._connect()
+
+    def _spawn(self, settings: Settings) -> Session:
+        """Raises OSError."""
+        number = self._path.stem.rpartition("-")[2]
+        settings_fd = settings.passed()
+        try:
+            return Session.start(
+                python.module("slot_machine.proxy", str(settings_fd), self._app, number),
                 cwd=python.FOLDER,
                 env={**BUFFERS_KEPT, **environment.inherited()},
                 output=sys.stderr.fileno(),
                 owner=owner(self._path.parent),
-                pass_fds=(control.fileno(), self._gauge_fd, *settings.listener_fds.values()),
+                pass_fds=(settings_fd, settings.control_fd, settings.gauge_fd, *settings.listener_fds.values()),
                 contained=False,
                 as_daemon=True,
             )
-        await self._connect()
+        finally:
+            os.close(settings_fd)
 
     async def take_over(self, left: Left) -> None:
         """Uses a process that an earlier daemon started, instead of a new one."""
