@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import by_path, single
+from bench import by_path, share, single
 from bench.contenders import Contender, Site, contenders, missing
 from bench.load import KINDS, ROUNDS, SECONDS, UPLOADS, Row, measure
 
@@ -33,6 +33,8 @@ def main(slot_machine: str) -> None:
         lines += ["", *alone(site, ours, idle_mb)]
     show("counting by path ...")
     lines += ["", *counting(by_path.costs())]
+    show("share ...")
+    lines += ["", *sharing(share.costs())]
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text("\n".join(lines) + "\n")
     print(PAGE.read_text())
@@ -138,6 +140,23 @@ def counting(costs: list[by_path.Cost]) -> list[str]:
         "What `top` and `stats` cost a worker: its CPU time for a request, and that of one that counts by slot only.",
         f"The ratio is the median of the ratios of {by_path.PAIRS} pairs.",
         "",
+        *pairs(costs),
+    ]
+
+
+def sharing(costs: list[by_path.Cost]) -> list[str]:
+    return [
+        "## Share",
+        "",
+        "What `promote --share 50%` costs a worker: its CPU time for a request, and that of one without a share.",
+        f"The ratio is the median of the ratios of {by_path.PAIRS} pairs.",
+        "",
+        *pairs(costs),
+    ]
+
+
+def pairs(costs: list[by_path.Cost]) -> list[str]:
+    return [
         "| requests | CPU µs | without, CPU µs | CPU, ratio |",
         "| --- | ---: | ---: | ---: |",
         *(f"| {row.title} | {row.with_us:.1f} | {row.without_us:.1f} | {row.ratio:.3f} |" for row in costs),

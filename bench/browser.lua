@@ -1,7 +1,9 @@
 -- The request of a browser: always the same, or each time with a new target and cookie.
 -- A path that ends with a slash gets a new last part, any other one a new query.
+-- The third argument is another cookie, or "script" for a client that is no browser and keeps no cookies.
 local number = 0
 local distinct = false
+local more = ""
 
 function init(args)
   local headers = wrk.headers
@@ -14,6 +16,18 @@ function init(args)
   headers["Accept-Encoding"] = "gzip, deflate, br"
   headers["Accept-Language"] = "en-US,en;q=0.9"
   headers["Cookie"] = "session=6b1f0c2d9a8e7f6054433221100ffeed; theme=dark"
+  if args[3] == "script" then
+    for name in pairs(headers) do
+      if name ~= "Host" then
+        headers[name] = nil
+      end
+    end
+    headers["User-Agent"] = "script/1.0"
+    headers["Accept"] = "*/*"
+  elseif args[3] then
+    more = "; " .. args[3]
+    headers["Cookie"] = headers["Cookie"] .. more
+  end
   headers["Connection"] = args[1] == "close" and "close" or "keep-alive"
   distinct = args[2] == "distinct"
   fixed = wrk.format("GET")
@@ -24,7 +38,7 @@ function request()
     return fixed
   end
   number = number + 1
-  wrk.headers["Cookie"] = "session=" .. number .. "6b1f0c2d9a8e7f60; theme=dark"
+  wrk.headers["Cookie"] = "session=" .. number .. "6b1f0c2d9a8e7f60; theme=dark" .. more
   local new = wrk.path:sub(-1) == "/" and number or "?n=" .. number
   return wrk.format("GET", wrk.path .. new)
 end

@@ -19,7 +19,7 @@ from demo.__main__ import free_port
 
 from bench.contenders import APP_CONF, Contender, listening, nginx
 from bench.load import Kind, one
-from slot_machine.core.upstream import LATENCY_BOUNDS_S, PUBLIC, Address, Upstream
+from slot_machine.core.upstream import LATENCY_BOUNDS_S, PUBLIC, Address, Beside, Upstream
 from slot_machine.proxy import gauge
 from slot_machine.proxy.__main__ import main as serve
 from slot_machine.proxy.observer import Observer
@@ -48,7 +48,10 @@ def costs() -> list[Cost]:
 
 
 def cost(kind: Kind, counting: Contender, plain: Contender) -> Cost:
-    """Each pair begins with the other one, so that a slow phase of the machine affects both."""
+    """Of the first one in comparison with the other one.
+
+    Each pair begins with the other one, so that a slow phase of the machine affects both.
+    """
     pairs = []
     for number in range(PAIRS):
         order = (counting, plain) if number % 2 else (plain, counting)
@@ -75,14 +78,18 @@ def workers(folder: Path) -> Iterator[tuple[Contender, Contender]]:
             process.wait()
 
 
-def worker(module: str, folder: Path, app_port: int) -> "tuple[subprocess.Popen[bytes], int]":
+def worker(
+    module: str, folder: Path, app_port: int, beside: Beside | None = None
+) -> "tuple[subprocess.Popen[bytes], int]":
     upstream = Upstream(1, "a", {PUBLIC: Address("127.0.0.1", app_port)})
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener, socket.socket(socket.AF_UNIX) as control:
         listener.setblocking(False)
-        control.bind(str(folder / module))
+        control.bind(str(folder / (f"{module}-beside" if beside else module)))
         control.listen()
         fds = (listener.fileno(), control.fileno(), gauge.create())
-        settings = Settings(listener_fds={PUBLIC: fds[0]}, control_fd=fds[1], gauge_fd=fds[2], upstream=upstream)
+        settings = Settings(
+            listener_fds={PUBLIC: fds[0]}, control_fd=fds[1], gauge_fd=fds[2], upstream=upstream, beside=beside
+        )
         settings_fd = settings.passed()
         argv = [sys.executable, "-m", module, str(settings_fd), "bench", "0"]
         process = subprocess.Popen(argv, pass_fds=(*fds, settings_fd))

@@ -22,13 +22,15 @@ class Kind(NamedTuple):
     distinct: bool = False
     chunk_bytes: int = 0
     """If not 0, a request is an upload of 1 MB in chunks of this size."""
+    cookie: str = ""
+    """One more that is sent; `script` for a client that is no browser."""
 
     def script(self) -> list[str]:
         """The Lua file for wrk, and its arguments."""
         if self.chunk_bytes:
             return [str(FOLDER / "upload.lua"), str(self.chunk_bytes)]
         options = ["close" if self.close else "keep", "distinct" if self.distinct else "same"]
-        return [str(FOLDER / "browser.lua"), *options]
+        return [str(FOLDER / "browser.lua"), *options, *filter(None, [self.cookie])]
 
 
 KINDS = [

@@ -15,7 +15,7 @@ from slot_machine.proxy.heads import request
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.route import Route
 from slot_machine.proxy.server import DataPlaneServer
-from slot_machine.proxy.share import MOST_BARE, MOST_RECENT, Visitors
+from slot_machine.proxy.share import MOST_BARE, MOST_OFFERED, MOST_RECENT, Visitors
 from slot_machine.proxy.shared import Shared
 from slot_machine.proxy.wire import Settings
 from tests.proxy.in_memory import CANDIDATE, LIVE, Sides
@@ -244,6 +244,16 @@ def test_a_browser_that_keeps_no_cookie_goes_by_address() -> None:
     told(story)
 
 
+def test_a_client_that_keeps_no_cookies_is_offered_one_once() -> None:
+    def story() -> None:
+        sides = Sides(HALF)
+        first, *others = [asks(sides, "User-Agent: script\r\n", f"/{n}") for n in range(20)]
+        assert (first.number < 5000) == (first.slot == "b")
+        assert {(other.slot, other.reply) for other in others} == {(first.slot, OK)}
+
+    told(story)
+
+
 def test_parts_of_a_page_and_forms_of_other_sites_get_no_cookie() -> None:
     def story() -> None:
         sides = Sides(HALF)
@@ -251,7 +261,7 @@ def test_parts_of_a_page_and_forms_of_other_sites_get_no_cookie() -> None:
         assert asks(sides, "", "/app-0a1b2c3d.js").pin == ""
         assert asks(sides, CROSS_SITE + "Content-Length: 0\r\n", "/paid", "POST").pin == ""
         assert asks(sides, "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Dest: empty\r\n", "/api", "POST").pin != ""
-        assert asks(sides, "", "/api").pin != ""
+        assert asks(sides, "User-Agent: app\r\n", "/api").pin != ""
 
     told(story)
 
@@ -389,11 +399,12 @@ def test_a_worker_that_begins_during_a_share(holding: bool) -> None:
 def test_what_a_worker_remembers_is_bounded() -> None:
     def story() -> None:
         sides = Sides(HALF, EDGE)
-        for number in range(max(MOST_RECENT, MOST_BARE) + 10):
+        for number in range(max(MOST_RECENT, MOST_BARE, MOST_OFFERED) + 10):
             asks(sides, f"{PAGE}User-Agent: {number}\r\n", f"/{number}", reply=FOR_ALL)
+            asks(sides, f"User-Agent: script {number}\r\n")
         assert vars(Visitors()).keys() == vars(sides.visitors).keys()
         sizes = {name: len(value) for name, value in vars(sides.visitors).items()}
-        assert sizes == {"_share_id": 8, "_recent": MOST_RECENT, "_bare": MOST_BARE}
+        assert sizes == {"_share_id": 8, "_recent": MOST_RECENT, "_bare": MOST_BARE, "_offered": MOST_OFFERED}
 
     told(story)
 

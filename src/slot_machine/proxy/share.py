@@ -11,24 +11,23 @@ from time import monotonic
 from typing import TypeVar
 
 from slot_machine.proxy.heads.caching import Keeping
-from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.reply import Change, ReplyHead
-from slot_machine.proxy.heads.request import RequestHead
-from slot_machine.proxy.heads.visit import NUMBERS, number_of, pin_name
+from slot_machine.proxy.heads.visit import NUMBERS, Visit, number_of, pin_name
 
 KEPT_S = 30 * 86_400
 """As long as the longest `hold_timeout_ms`, so that a visitor keeps the number until the share ends."""
 RECENT_S = 10.0
 MOST_RECENT = 2000
 MOST_BARE = 1000
+MOST_OFFERED = 2000
 
-PAGES = frozenset((b"", b"document", b"empty", b"frame", b"iframe"))
-"""Values of Sec-Fetch-Dest: a page, or what a script asks for, but no part of a page."""
 PRIVATE = b"Cache-Control: private\r\n"
-SAFE = (b"GET", b"HEAD")
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+Client = tuple[str, bytes]
+"""Address and User-Agent."""
 
 
 class Visitors:
@@ -36,35 +35,43 @@ class Visitors:
 
     def __init__(self) -> None:
         self._share_id = ""
-        self._recent: dict[tuple[str, bytes], tuple[int, float]] = {}
+        self._recent: dict[Client, tuple[int, float]] = {}
         """The number that a client's latest page was given, and until when it counts for what the page consists of."""
         self._bare: dict[bytes, None] = {}
         """Paths of pages that shared caches may keep: they carry no cookie."""
+        self._offered: dict[Client, None] = {}
+        """They have been given the number of their address. It stays that, with the cookie and without."""
 
-    def number(self, head: RequestHead, sender: Sender, share_id: str) -> int:
-        """For a request that has none. A page's is drawn, unless its visitor would have another one on each page."""
+    def number(self, visit: Visit, address: str) -> tuple[int, bool]:
+        """For a request that has none; and whether its reply is to carry it.
+
+        A page's is drawn, unless its visitor would have another one on each page.
+        """
+        share_id = visit.beside.share_id
         if share_id != self._share_id:
             self._share_id = share_id
-            self._recent.clear()
-            self._bare.clear()
-        address, now_s = head.client(sender), monotonic()
-        client = address, head.value(b"user-agent")
-        if not _navigates(head):
-            number, until_s = self._recent.get(client, (0, 0.0))
-            return number if now_s < until_s else number_of(share_id, network(address))
-        if path_of(head) in self._bare or _refuses_cookies(head):
-            number = number_of(share_id, network(address))
+            for known in (self._recent, self._bare, self._offered):
+                known.clear()
+        client = address, visit.agent
+        if visit.page and not (visit.page in self._bare or visit.keeps_none):
+            number, offer = randrange(NUMBERS), True
+        elif not visit.page and client in self._recent and monotonic() < self._recent[client][1]:
+            return self._recent[client][0], visit.takes_pin
         else:
-            number = randrange(NUMBERS)
-        _remember(self._recent, client, (number, now_s + RECENT_S), MOST_RECENT)
-        return number
+            number = number_of(share_id, network(address))
+            offer = visit.takes_pin and (visit.page != b"" or client not in self._offered)
+            if offer:
+                _remember(self._offered, client, None, MOST_OFFERED)
+        if visit.page:
+            _remember(self._recent, client, (number, monotonic() + RECENT_S), MOST_RECENT)
+        return number, offer
 
-    def carries(self, path: bytes, *, cookie: bool) -> None:
+    def carries(self, page: bytes, *, cookie: bool) -> None:
         """Whether the page at this path could carry the cookie."""
         if cookie:
-            self._bare.pop(path, None)
+            self._bare.pop(page, None)
         else:
-            _remember(self._bare, path, None, MOST_BARE)
+            _remember(self._bare, page, None, MOST_BARE)
 
 
 class Missing:
@@ -80,13 +87,11 @@ class Missing:
 class Pin:
     """Gives the visitor's browser the number, unless it would be given to others as well."""
 
-    def __init__(
-        self, number: int, share_id: str, head: RequestHead, sender: Sender, visitors: Visitors, port: int
-    ) -> None:
+    def __init__(self, number: int, visit: Visit, visitors: Visitors, port: int, *, secure: bool) -> None:
         self.number = number
-        self.share_id = share_id
-        self._page = path_of(head) if _navigates(head) else b""
-        self._line = set_cookie(port, f"{share_id}.{number}", KEPT_S, secure=head.is_https(sender))
+        self.share_id = visit.beside.share_id
+        self._page = visit.page
+        self._line = set_cookie(port, f"{self.share_id}.{number}", KEPT_S, secure=secure)
         self._visitors = visitors
 
     def change(self, head: ReplyHead) -> Change | None:
@@ -117,16 +122,6 @@ class Unpin:
 MISSING = Missing()
 
 
-def may_pin(head: RequestHead) -> bool:
-    """Whether its reply may give its visitor a number: one that has another one would have sent that.
-
-    A request that another site's form sends has no cookie (SameSite=Lax). A part of a page might come before the page.
-    """
-    if head.method not in SAFE and head.value(b"sec-fetch-site") not in (b"same-origin", b"none"):
-        return False
-    return head.value(b"sec-fetch-dest") in PAGES
-
-
 def private_with(line: bytes, reply: ReplyHead) -> Change | None:
     """The reply with a Set-Cookie, and kept from shared caches; None if they are to have it."""
     kept = reply.keeping
@@ -142,34 +137,12 @@ def set_cookie(port: int, value: str, max_age_s: int, *, secure: bool) -> bytes:
     return form % (pin_name(port), value.encode(), max_age_s, only)
 
 
-def path_of(head: RequestHead) -> bytes:
-    return head.target.partition(b"?")[0]
-
-
 @lru_cache(4096)
 def network(address: str) -> str:
     """Of a visitor: a provider gives one a whole /64 of IPv6 (RFC 6177)."""
     if ":" not in address:
         return address
     return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
-
-
-def _navigates(head: RequestHead) -> bool:
-    """Whether a browser asks for a page to show. Older ones, and all of them without TLS, send no Sec-Fetch-Mode."""
-    if head.method != b"GET":
-        return False
-    mode = head.value(b"sec-fetch-mode")
-    return mode == b"navigate" if mode else b"text/html" in head.meaning.accept.lower()
-
-
-def _refuses_cookies(head: RequestHead) -> bool:
-    """Whether it follows a link of this site without any cookie."""
-    if head.value(b"cookie"):
-        return False
-    site, referer = head.value(b"sec-fetch-site"), head.value(b"referer")
-    if site:
-        return site == b"same-origin"
-    return referer.partition(b"//")[2].partition(b"/")[0] == head.meaning.host != b""
 
 
 def _remember(known: dict[K, V], key: K, value: V, most: int) -> None:

@@ -6,9 +6,9 @@ from slot_machine.core.upstream import INTERNAL, PREVIEW, Beside, Upstream
 from slot_machine.proxy import preview
 from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.request import RequestHead
-from slot_machine.proxy.heads.visit import UNDECIDED
+from slot_machine.proxy.heads.visit import UNDECIDED, Visit
 from slot_machine.proxy.rule import Rule
-from slot_machine.proxy.share import MISSING, Pin, Unpin, Visitors, may_pin
+from slot_machine.proxy.share import MISSING, Pin, Unpin, Visitors
 
 
 class Asking(Protocol):
@@ -52,13 +52,12 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
     if visit is None or visit.beside is not beside:
         visit = asking.head.visit(beside, asking.port)
     number = visit.number
-    if number == UNDECIDED:
-        if beside.share:
-            return _shared(asking, beside, digested=visit.digested) < beside.share
-        if visit.stale and not visit.digested and may_pin(asking.head):
-            asking.rule = Unpin(asking.port, secure=asking.head.is_https(asking.sender))
-            return False
-    asking.rule = MISSING if visit.digested else None
+    if number == UNDECIDED and beside.share:
+        return _undecided(asking, visit) < beside.share
+    if visit.stale and visit.takes_pin:
+        asking.rule = Unpin(asking.port, secure=asking.head.is_https(asking.sender))
+    else:
+        asking.rule = MISSING if visit.digested else None
     return UNDECIDED < number < beside.share
 
 
@@ -72,16 +71,15 @@ def stands_in(asking: Asking, upstream: Upstream, routed: Routed) -> bool:
     return beside.share > 0 and routed.upstream is not None and asking.rule is not preview.UNLISTED
 
 
-def _shared(asking: Asking, beside: Beside, *, digested: bool) -> int:
-    """The number of a visitor who brings none."""
-    head, sender, rule = asking.head, asking.sender, asking.rule
-    if isinstance(rule, Pin) and rule.share_id == beside.share_id:
+def _undecided(asking: Asking, visit: Visit) -> int:
+    """The number for a request that has none."""
+    rule = asking.rule
+    if isinstance(rule, Pin) and rule.share_id == visit.beside.share_id:
         return rule.number
-    number = asking.visitors.number(head, sender, beside.share_id)
-    if digested:
-        asking.rule = MISSING
-    elif may_pin(head):
-        asking.rule = Pin(number, beside.share_id, head, sender, asking.visitors, asking.port)
+    head, sender, visitors = asking.head, asking.sender, asking.visitors
+    number, offer = visitors.number(visit, head.client(sender))
+    if offer:
+        asking.rule = Pin(number, visit, visitors, asking.port, secure=head.is_https(sender))
     else:
-        asking.rule = None
+        asking.rule = MISSING if visit.digested else None
     return number

@@ -8,7 +8,7 @@ from slot_machine.core.upstream import Beside
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, MOST_HEAD_BYTES, Cache, Lines, ProtocolError, Values
 from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
 from slot_machine.proxy.heads.tokens import NAME, Tokens, mentioned, taken
-from slot_machine.proxy.heads.visit import Visit, values
+from slot_machine.proxy.heads.visit import Visit
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
@@ -241,10 +241,6 @@ class RequestHead:
         """`port` is the public one."""
         self.latest_visit = Visit(self._for_app, self.method, self.target, beside, port)
         return self.latest_visit
-
-    def value(self, name: bytes) -> bytes:
-        """Of the fields of that name, which is in lower case; empty without one."""
-        return b", ".join(values(self._for_app, name))
 
     def is_https(self, sender: Sender) -> bool:
         """Whether the client speaks TLS, as far as a trusted proxy tells."""

@@ -1,6 +1,7 @@
 """What a request says of its visitor to the rules for the version beside the live one."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
 
@@ -12,48 +13,83 @@ NUMBERS = 10_000
 UNDECIDED = -1
 PIN = b"slot-machine-share-"
 """The cookie with a visitor's number: `slot-machine-share-PORT=ID.NUMBER`. All ports of a host share its cookies."""
-NUMBER = re.compile(rb"[0-9]{1,4}")
 
-COOKIE = b"\r\nCookie: "
+COOKIE = b"cookie: "
+VALUE = re.compile(rb'"?([^;\r"]*)')
+NUMBER = re.compile(rb"[0-9]{1,4}")
+DOT, SLASH = b"./"
+
+PAGES = frozenset((b"", b"document", b"empty", b"frame", b"iframe"))
+"""Values of Sec-Fetch-Dest: a page, or what a script asks for, but no part of a page."""
+SAFE = (b"GET", b"HEAD")
 
 
 class Visit:
     """`number` is the visitor's, from 0 to 9999, as far as cookies tell, else UNDECIDED.
 
-    `stale`: it has a number of another share. `digested`: it asks for a file whose name bears a digest.
+    `stale`: there is a cookie with a number of another share. `digested`: a file is asked for whose name bears a
+    digest. The other ones are not known while there is a number. `page` is the path if a browser asks for a page to
+    show. `keeps_none`: it follows a link of this site without any cookie. `takes_pin`: the reply may give its visitor a
+    number, as one that has another one would have sent that.
     """
 
-    __slots__ = ("beside", "digested", "number", "stale")
+    __slots__ = ("agent", "beside", "digested", "keeps_none", "number", "page", "stale", "takes_pin")
+
+    agent: bytes
+    page: bytes
+    keeps_none: bool
+    takes_pin: bool
 
     def __init__(self, lines: bytes, method: bytes, target: bytes, beside: Beside, port: int) -> None:
         """`lines` are the request's for the app, `port` is the public one."""
         self.beside = beside
-        self.digested = _digested[target] and method in (b"GET", b"HEAD")
+        path = target.partition(b"?")[0]
+        self.digested = path.rfind(DOT) > path.rfind(SLASH) and method in SAFE and _digested[path]
         self.number, self.stale = UNDECIDED, False
-        cookies = cookie(lines) if PIN in lines or beside.cookie else b""
-        if beside.share and beside.cookie and (value := _value(cookies, beside.cookie)):
-            self.number = 0 if value in beside.cookie_values else number_of(beside.share_id, value)
-        elif PIN in cookies and (pins := _of_pin(port).findall(cookies)):
-            self.number = _pinned(pins, beside.share_id.encode())
-            self.stale = self.number == UNDECIDED
+        if beside.share and beside.cookie and (value := next(cookies(lines, beside.cookie.encode()), b"")):
+            name = value.decode("latin-1")
+            self.number = 0 if name in beside.cookie_values else number_of(beside.share_id, name)
+        elif PIN in lines:
+            for pin in cookies(lines, pin_name(port)):
+                self.stale = True
+                share_id, _, number = pin.partition(b".")
+                if share_id == beside.share_id.encode() and NUMBER.fullmatch(number):
+                    self.number, self.stale = int(number), False
+                    break
+        if self.number == UNDECIDED:
+            self._look_for_more(lines, method, path)
+
+    def _look_for_more(self, lines: bytes, method: bytes, path: bytes) -> None:
+        """A form of another site comes without cookies (SameSite=Lax). A part of a page may come before the page."""
+        site = value_of(lines, b"sec-fetch-site")
+        self.agent = value_of(lines, b"user-agent")
+        self.page = path if method == b"GET" and _navigates(lines) else b""
+        self.keeps_none = self.page != b"" and _is_inside(lines, site) and not value_of(lines, b"cookie")
+        safe = method in SAFE or site in (b"same-origin", b"none")
+        self.takes_pin = safe and not self.digested and value_of(lines, b"sec-fetch-dest") in PAGES
 
 
 def pin_name(port: int) -> bytes:
     return b"%b%d" % (PIN, port)
 
 
-def cookie(lines: bytes) -> bytes:
-    """The value of Cookie; empty without one."""
-    begin = lines.find(COOKIE)
-    if begin >= 0 and lines.find(COOKIE, begin + 1) < 0:
-        begin += len(COOKIE)
-        return lines[begin : lines.find(b"\r\n", begin)]
-    return b"; ".join(values(lines, b"cookie"))
+def cookies(lines: bytes, name: bytes) -> Iterator[bytes]:
+    """The values of the cookies of that name."""
+    name += b"="
+    at = lines.find(name)
+    while at >= 0:
+        begin = lines.rfind(b"\r\n", 0, at) + 2
+        if lines[begin : begin + len(COOKIE)].lower() == COOKIE and lines[at - 1] in b" ;":
+            value = VALUE.match(lines, at + len(name))
+            assert value
+            yield value[1].rstrip()
+        at = lines.find(name, at + 1)
 
 
-def values(lines: bytes, name: bytes) -> list[bytes]:
-    """The values of all fields of that name, which is in lower case."""
-    return _pattern(name).findall(lines)
+def value_of(lines: bytes, name: bytes) -> bytes:
+    """Of the first field of that name, which is in lower case; empty without one."""
+    found = _field(name).search(lines)
+    return found[1] if found else b""
 
 
 @lru_cache(4096)
@@ -63,36 +99,26 @@ def number_of(share_id: str, text: str) -> int:
 
 
 @lru_cache(16)
-def _of_pin(port: int) -> re.Pattern[bytes]:
-    return re.compile(rb"(?:^|[; ])%b=([^; ]*)" % pin_name(port))
-
-
-def _pinned(pins: list[bytes], share_id: bytes) -> int:
-    """The number in the first one of this share."""
-    for pin in pins:
-        given, _, number = pin.partition(b".")
-        if given == share_id and NUMBER.fullmatch(number):
-            return int(number)
-    return UNDECIDED
-
-
-@lru_cache(16)
-def _pattern(name: bytes) -> re.Pattern[bytes]:
+def _field(name: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"(?i)\r\n%b: ([^\r]*)" % re.escape(name))
 
 
-def _value(cookies: bytes, name: str) -> str:
-    """Of the first cookie of that name, without quotes."""
-    for pair in cookies.split(b";"):
-        given, _, value = pair.strip().partition(b"=")
-        if given == name.encode():
-            return value.strip(b'"').decode("latin-1")
-    return ""
+def _navigates(lines: bytes) -> bool:
+    """Older browsers, and all of them without TLS, send no Sec-Fetch-Mode."""
+    mode = value_of(lines, b"sec-fetch-mode")
+    return mode == b"navigate" if mode else b"text/html" in value_of(lines, b"accept").lower()
 
 
-def _is_digested(target: bytes) -> bool:
-    path = target.partition(b"?")[0].decode("latin-1").strip("/")
-    return "." in path.rpartition("/")[2] and is_digested(path)
+def _is_inside(lines: bytes, site: bytes) -> bool:
+    """Whether it was a link of this site. `site` is Sec-Fetch-Site."""
+    if site:
+        return site == b"same-origin"
+    host = value_of(lines, b"referer").partition(b"//")[2].partition(b"/")[0]
+    return host != b"" and host == value_of(lines, b"host")
+
+
+def _is_digested(path: bytes) -> bool:
+    return is_digested(path.decode("latin-1").strip("/"))
 
 
 _digested = Cache(_is_digested)
