@@ -33,6 +33,7 @@ from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import SideRun
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Beside, Counts, Upstream
+from slot_machine.core.verdict import Side
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.git.worktrees import Clearing, Protected
 from slot_machine.host.logs import SlotLog, SlotLogs
@@ -523,9 +524,13 @@ class Database(Store):
     def _set_seal(self) -> None:
         pass
 
-    def save_state(self, state: State) -> None:
+    def save_state(self, state: State, candidate: Candidate | None = None) -> None:
         self._faults.now("save state")
-        super().save_state(state)
+        super().save_state(state, candidate)
+
+    def end_watch(self) -> None:
+        self._faults.now("save the end of the watch")
+        super().end_watch()
 
     def save_candidate(self, candidate: Candidate) -> None:
         self._faults.now("save candidate")
@@ -570,6 +575,24 @@ def without_jobs(_: Store) -> Cron:
     return Cron(cast(job_run.Machine, None), UTC)
 
 
+class Evidence:
+    """What is known of a new version and of an old one; what tests set in it."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.of: list[tuple[Version, Version]] = []
+        self.new = Side()
+        self.old = Side()
+        self._faults = faults
+
+    def gather(self, new: Version, old: Version) -> "Evidence":
+        self.of.append((new, old))
+        return self
+
+    async def look(self) -> tuple[Side, Side]:
+        await self._faults.step("look")
+        return self.new, self.old
+
+
 class Machine(NamedTuple):
     """One app on it, wired as the daemon does that."""
 
@@ -584,6 +607,7 @@ class Machine(NamedTuple):
     supervisor: Supervisor
     deployer: Deployer
     told: list[Notice]
+    evidence: Evidence
 
     @classmethod
     def make(
@@ -605,8 +629,11 @@ class Machine(NamedTuple):
         seams = (trees, store, custody, launcher, of_app, cron(store))
         told: list[Notice] = []
         notices = Notices("shop", {}, {"list": partial(_keep, told)}, tasks, lambda commit: store.described(commit)[0])
-        app = App(parsed.daemon, configurations, *seams, tasks, shell, no_facts, notices, remote=remote)
-        return cls(faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer, told)
+        evidence = Evidence(faults)
+        around = (tasks, shell, no_facts, notices)
+        app = App(parsed.daemon, configurations, *seams, *around, remote=remote, gather=evidence.gather)
+        parts = (faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer)
+        return cls(*parts, told, evidence)
 
     @property
     def running(self) -> list[Run]:

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app import jobs
+from slot_machine.core import verdict
 from tests.app.job_stories import HOUR_S
+from tests.app.watch_stories import judge
 from tests.fakes import Database, Faults
 from tests.shop import Shop
 
@@ -37,3 +39,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 def days(monkeypatch: pytest.MonkeyPatch) -> None:
     """To look at the clock each second of a day takes seconds."""
     monkeypatch.setattr(jobs, "LOOK_S", HOUR_S)
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is worse is up to `watch_stories.judge`, which a few numbers satisfy."""
+    monkeypatch.setattr(verdict, "judge", judge)

@@ -336,14 +336,15 @@ def check_candidate(machine: Machine, where: str) -> set[int]:
     """What is held runs, is not live, and its deploy is `held`. Returns the ids of its runs."""
     candidate, release = machine.deployer.candidates.record, machine.deployer.candidates.release
     held = [attempt.id for attempt in machine.store.attempts(100) if attempt.result == "held"]
-    if not candidate or candidate.state == "failed":
+    assert not candidate or candidate.state != "watched", where
+    if not candidate or (candidate.state == "failed" and not candidate.runs_on):
         assert release is None, where
         return set()
     assert release, where
     assert release.version == candidate.version != machine.store.state().live, where
     assert release.running, where
     assert machine.traffic.routed != release.upstream, where
-    assert candidate.attempt in held, where
+    assert candidate.attempt in held or candidate.runs_on, where
     return {run.run_id for run in release.runs.values()}
 
 

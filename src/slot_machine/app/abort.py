@@ -1,4 +1,4 @@
-"""`abort`: whatever is on its way to a held candidate, or held, or being promoted and not live yet, is ended."""
+"""`abort`: whatever is on its way to a held candidate, or held, or promoted and not proven yet, is ended."""
 
 import sqlite3
 from typing import NamedTuple
@@ -24,7 +24,8 @@ async def abort(operations: Operations, candidates: Candidates, origin: Origin) 
     await begun()
     operations.check_open()
     attempt, cancelled = operations.running, None
-    if attempt and (attempt.holds or attempt.record.kind == "promote"):
+    watched = attempt is not None and attempt.fallback is not None
+    if attempt and (attempt.holds or attempt.record.kind == "promote" or watched):
         if attempt.record.kind == "promote" and attempt.phase is Phase.DRAIN:
             raise NothingHeld("too late to abort: the candidate is live", "`slot-machine rollback` goes back")
         try:
@@ -40,7 +41,7 @@ async def abort(operations: Operations, candidates: Candidates, origin: Origin) 
     if ended:
         return Aborted(ended.version.commit, ended.version.slot, ended.state)
     if cancelled:
-        return Aborted(cancelled.commit, cancelled.slot, "")
+        return Aborted(cancelled.commit, cancelled.slot, "watched" if watched else "")
     if attempt and attempt.record.kind == "promote" and attempt.phase is Phase.SUCCEEDED:
         raise NothingHeld("too late to abort: the candidate is live", "`slot-machine rollback` goes back")
     hint = "`slot-machine cancel` ends the deploy that runs" if operations.busy else "`slot-machine status` tells"

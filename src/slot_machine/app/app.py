@@ -19,6 +19,7 @@ from slot_machine.app.job_machine import JobMachine
 from slot_machine.app.job_run import Machine
 from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
+from slot_machine.app.judging import Gather, NoEvidence
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.maintenance import Maintenance
 from slot_machine.app.memory import MEMORY, MemoryWatch
@@ -78,6 +79,7 @@ class App:
         notices: Notices = NOBODY,
         page: Path | None = None,
         remote: Remote | None = None,
+        gather: Gather = NoEvidence,
     ) -> None:
         """`page` is what visitors see under maintenance. `remote` has the branch that is followed."""
         self._store = store
@@ -106,6 +108,7 @@ class App:
             tasks,
             notices,
             visits=self.recorder,
+            gather=gather,
             spare_tree=config.spare_tree,
             hold_timeout_s=config.hold_timeout_s,
         )

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -35,6 +35,16 @@ Warn = Callable[[str], None]
 """Takes a warning for an attempt, which may have ended."""
 
 
+class Fallback(Protocol):
+    """What a failure after the switch goes back to: the version that was live before."""
+
+    @property
+    def version(self) -> Version: ...
+
+    async def go(self) -> None:
+        """Makes it live again. Raises what it could not do; then the new version stays live."""
+
+
 class RunningAttempt:
     """Follows the table in `core.phases`. Each event ends a stage and begins the next one."""
 
@@ -50,6 +60,8 @@ class RunningAttempt:
         """Its candidate is to be held, not to go live."""
         self.hint = ""
         """What to try if it fails."""
+        self.fallback: Fallback | None = None
+        """While its version is watched."""
         self._store = store
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()

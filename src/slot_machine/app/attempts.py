@@ -59,6 +59,10 @@ class Attempts:
             return running.record
         return self._unsaved or next(iter(self._store.attempts(1, jobs=False, crashes=False)), None)
 
+    def runs(self, attempt_id: int) -> bool:
+        running = self._operations.running
+        return running is not None and running.record.id == attempt_id
+
     def history(self, limit: int, jobs: bool | None) -> list[Attempt]:
         """The latest first; `jobs`: only those of jobs, or only others."""
         return self._store.attempts(limit, jobs=jobs)
@@ -183,11 +187,13 @@ class Attempts:
         """Returns Cancelled if somebody cancelled the attempt, Stopping if the daemon ends it because it stops."""
         consequence = f"; {HALF_MIGRATED}" if attempt.phase is Phase.RELEASE else ""
         if not attempt.cancelled or self._operations.ending:
+            if attempt.phase is Phase.WATCH:
+                return Stopping("the daemon stops, so the watch ended; the new version stays", attempt.record.stage)
             return Stopping(f"the daemon stops, so this was abandoned{consequence}", attempt.record.stage)
         task = asyncio.current_task()
         assert task
         task.uncancel()
-        what_now = self._undo.what_now() + consequence
+        what_now = self._undo.what_now(attempt) + consequence
         return Cancelled(f"the {attempt.record.kind} was cancelled; {what_now}", attempt.record.stage)
 
 

@@ -60,8 +60,13 @@ class Candidates:
 
     @property
     def record(self) -> Candidate | None:
-        """One that does not run has failed, even if that could not be written down. Raises sqlite3.Error."""
+        """One that does not run has failed, even if that could not be written down. Raises sqlite3.Error.
+
+        None also for a version that is not watched any more, if that could not be written down.
+        """
         candidate = self._store.candidate()
+        if candidate and candidate.state == "watched" and not self._attempts.runs(candidate.attempt):
+            return None
         if candidate and candidate.state == "held" and not self.release:
             return candidate.failed("it does not run any more")
         return candidate
@@ -76,7 +81,7 @@ class Candidates:
     def check_held(self) -> Candidate:
         """Raises NothingHeld, Impossible for one that has failed, sqlite3.Error."""
         candidate = self.record
-        if not candidate:
+        if not candidate or candidate.state == "watched":
             raise NothingHeld("no candidate is held, so there is nothing to promote", "`deploy --hold` holds one")
         if candidate.state == "failed":
             what = f"the candidate {describe(candidate.version)} has failed ({candidate.error})"
@@ -102,6 +107,20 @@ class Candidates:
             raise
         self.release = None
 
+    def failed_one(self, version: Version, attempt: int, error: str) -> Candidate:
+        """Of a version that was taken back, and runs on for a look."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        return Candidate(version, attempt, now(), _now_s(), "failed", error, token=token, runs_on=True)
+
+    async def keep_failed(self, release: Release, candidate: Candidate) -> None:
+        """From here on, it is in its care, until it is aborted. The database knows it already."""
+        self._keep(release, candidate)
+        await self._offer(candidate)
+
+    def end_release(self, release: Release) -> None:
+        """In the background: one that is no candidate any more."""
+        self._ending[release] = self._tasks.create_task(self._stopped(release))
+
     async def end(self, result: Result, why: str) -> Candidate | None:
         """Ends it, whatever its state is, and waits for that. Returns it; None if there is none.
 
@@ -125,7 +144,7 @@ class Candidates:
     def wanted(self) -> Mapping[Version, TakesOver]:
         """What the recovery takes over, if it still runs. Raises sqlite3.Error."""
         candidate = self._store.candidate()
-        if not candidate or candidate.state != "held":
+        if not candidate or not (candidate.state == "held" or candidate.runs_on):
             return {}
         held = candidate
 
@@ -140,10 +159,12 @@ class Candidates:
 
     async def settle(self) -> None:
         """After the recovery: one that was not taken over has failed. Raises nothing."""
-        if not self.release:
-            await self._withdraw()
         with going_on("cannot tell what became of the held candidate"):
             candidate = self._store.candidate()
+            watched = candidate is not None and candidate.state == "watched"
+            if not self.release and not watched:
+                await self._withdraw()
+                candidate = self._store.candidate()
             if candidate and candidate.state == "held" and not self.release:
                 self._failed(candidate, "it did not run any more when the daemon started")
 
@@ -194,7 +215,12 @@ class Candidates:
         with going_on("cannot read what the held candidate printed last"):
             if lines := release.web.last_lines():
                 how += f"; the last line of its output: {lines[-1]}"
-        self._failed(candidate, f"it ended while it was held: {self._launcher.masking.text(how)}")
+        if candidate.runs_on:
+            log.error("%s, which was taken back, has ended: %s", describe(candidate.version), how)
+            how = candidate.error
+        else:
+            how = f"it ended while it was held: {self._launcher.masking.text(how)}"
+        self._failed(candidate, how)
 
     async def _exited(self, run: Run) -> str:
         while True:
@@ -227,7 +253,7 @@ class Candidates:
         self._unwatch()
         if release := self.release:
             self.release = None
-            self._ending[release] = self._tasks.create_task(self._stopped(release))
+            self.end_release(release)
 
     async def _offer(self, candidate: Candidate) -> None:
         """Lets it get the requests that it has a claim to. It is held without them if that fails."""

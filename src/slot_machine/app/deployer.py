@@ -13,7 +13,9 @@ from slot_machine.app.candidates import Candidates, check_can_hold
 from slot_machine.app.commits import Commits
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.failures import going_on
+from slot_machine.app.going_back import Parts
 from slot_machine.app.inspection import Inspection
+from slot_machine.app.judging import Gather
 from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.operations import Operations
 from slot_machine.app.outcomes import PLAIN, Done, Outcome, Unchanged, Wishes
@@ -21,7 +23,7 @@ from slot_machine.app.placing import Placing
 from slot_machine.app.preflight import Preflight
 from slot_machine.app.recovery import Recovery
 from slot_machine.app.rehearsal import Rehearsal, Visits
-from slot_machine.app.release import describe
+from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import retire
 from slot_machine.app.rollout import Rollout
 from slot_machine.app.seams import Starter, TrafficMode, Trees
@@ -29,6 +31,7 @@ from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.targets import Targets
 from slot_machine.app.undo import Undo
+from slot_machine.app.watching import Watching
 from slot_machine.core import own_limits
 from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, Stopping
 from slot_machine.core.model import State, Version
@@ -60,9 +63,11 @@ class Deployer:
         notices: Notices = NOBODY,
         *,
         visits: Visits,
+        gather: Gather,
         spare_tree: bool,
         hold_timeout_s: float,
     ) -> None:
+        self._tasks = tasks
         self._configurations = configurations
         self._worktrees = worktrees
         self._slots = slots
@@ -80,6 +85,8 @@ class Deployer:
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin
         self.rollout = Rollout(store, slots, launcher, mode, supervisor)
+        parts = Parts(store, slots, launcher, mode, supervisor, self.candidates, self.rollout)
+        self.watching = Watching(parts, gather)
         self._rehearsal = Rehearsal(launcher, supervisor, visits)
         self._placing = Placing(store, slots, preflight, spare_tree)
         self._targets = Targets(store, worktrees, configurations)
@@ -162,8 +169,14 @@ class Deployer:
     def promote(self, trigger: str, report: Report, origin: Origin = UNKNOWN) -> "asyncio.Task[Outcome]":
         """Makes the candidate live that is held. It is asked for its health once, and nothing is started.
 
+        During a watch, it ends that, and the new version is to stay.
+
         Like `deploy`. Raises Busy, Stopping, NothingHeld, Impossible for one that has failed.
         """
+        if self.operations.watches:
+            self.operations.check_open()
+            self.watching.keep(origin.who)
+            return self._tasks.create_task(self._kept())
         self.operations.check_free()
         version = self.candidates.check_held().version
 
@@ -175,12 +188,17 @@ class Deployer:
                 attempt.on(Event.PROMOTE, f"asking {describe(version)} once more")
                 async with self.candidates.taken() as candidate:
                     await self.rollout.check_health(candidate)
-                    old = await self.rollout.promote(attempt, candidate)
-                await self.rollout.finish(attempt, before, old)
+                    old = await self._switch(attempt, before, candidate)
+                await self._watch_and_finish(attempt, before, candidate, old)
                 commit = before.live.commit if before.live else ""
                 return Done("promote", version, commit, attempt.record.requests, attempt.warnings)
 
         return self.operations.begin(story())
+
+    async def _kept(self) -> Outcome:
+        outcome = await self.operations.outcome()
+        assert isinstance(outcome, Outcome)
+        return outcome._replace(kind="promote") if isinstance(outcome, Done) else outcome
 
     async def abort(self, origin: Origin = UNKNOWN) -> Aborted:
         """Raises NothingHeld, Stopping, StageFailed."""
@@ -345,7 +363,19 @@ class Deployer:
         live = before.live
         candidate = await self.rollout.bring_up(attempt, event, version, live)
         await self._rehearsal.run(attempt, candidate)
-        old = await self.rollout.promote(attempt, candidate)
-        await self.rollout.finish(attempt, before, old)
+        old = await self._switch(attempt, before, candidate)
+        await self._watch_and_finish(attempt, before, candidate, old)
         commit = live.commit if live else ""
         return Done(attempt.record.kind, version, commit, attempt.record.requests, attempt.warnings)
+
+    async def _switch(self, attempt: RunningAttempt, before: State, candidate: Release) -> Release | None:
+        watched = self.watching.wanted(attempt, candidate.version, before.live)
+        return await self.rollout.promote(attempt, candidate, watched=watched)
+
+    async def _watch_and_finish(
+        self, attempt: RunningAttempt, before: State, release: Release, old: Release | None
+    ) -> None:
+        if self.watching.wanted(attempt, release.version, before.live):
+            since_s = asyncio.get_running_loop().time()
+            await self.watching.run(attempt, before, release.version, old, since_s)
+        await self.rollout.finish(attempt, before, old)

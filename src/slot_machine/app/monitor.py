@@ -45,6 +45,11 @@ class Monitor:
             return f"started again after it had ended, less than {SETTLED_AFTER_S:g} s ago"
         return self._sick
 
+    @property
+    def failing(self) -> str:
+        """Why it is not healthy, if it has failed its health check several times in a row."""
+        return self._sick if self._in_a_row >= FAILURES_IN_A_ROW else ""
+
     def proven(self) -> None:
         """Another release went live; its health was proven right before."""
         self._crashed = False

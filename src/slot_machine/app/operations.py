@@ -13,6 +13,8 @@ from slot_machine.core.phases import HALF_MIGRATED, TABLE, Event, Phase
 
 T = TypeVar("T")
 
+END_WATCH = "`slot-machine promote` ends the watch and keeps the new version, `slot-machine abort` goes back"
+
 
 class Operations:
     """`running` is the attempt of the operation that runs, once it has begun one."""
@@ -35,6 +37,8 @@ class Operations:
         self.check_open()
         if self.busy:
             hint = "wait until it has ended, such as by `deploy --wait`, or end it with `slot-machine cancel`"
+            if self.watches:
+                hint = f"{END_WATCH}; `deploy --wait` waits"
             raise Busy(f"another deploy runs ({self.what_runs})", hint)
 
     def check_open(self) -> None:
@@ -45,6 +49,11 @@ class Operations:
     @property
     def busy(self) -> bool:
         return self._task is not None and not self._task.done()
+
+    @property
+    def watches(self) -> bool:
+        """Whether what runs has switched, and watches the new version."""
+        return self.busy and self.running is not None and self.running.phase is Phase.WATCH
 
     @property
     def what_runs(self) -> str:
@@ -91,6 +100,11 @@ class Operations:
         self._refusal = refusal
         if self._waiting and not self._waiting.done():
             self._waiting.set_result(_not_begun(refusal))
+
+    async def outcome(self) -> object:
+        """Of the operation that runs. It goes on if the caller is cancelled."""
+        assert self._task
+        return await asyncio.shield(self._task)
 
     async def idle(self) -> None:
         """Waits for the end of the operation that runs now."""

@@ -1,5 +1,6 @@
 """The steps that make a version live, one by one: `bring_up`, `promote`, `retire`. An operation composes them."""
 
+import asyncio
 from dataclasses import dataclass
 
 from slot_machine.app import rehearsal
@@ -12,6 +13,7 @@ from slot_machine.app.seams import Starter, TrafficMode
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import release_of
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.core.candidate import Candidate
 from slot_machine.core.errors import KeeperGone, StageFailed, Unsteerable
 from slot_machine.core.model import State, Version
 from slot_machine.core.phases import Event, Phase
@@ -64,8 +66,10 @@ class Rollout:
             )
             raise StageFailed(Phase.HEALTH, what, hint="it is held on; `slot-machine abort` ends it")
 
-    async def promote(self, attempt: RunningAttempt, candidate: Release) -> Release | None:
+    async def promote(self, attempt: RunningAttempt, candidate: Release, *, watched: bool = False) -> Release | None:
         """Makes a candidate live and saves that. Returns the release it replaced, if that still runs.
+
+        `watched`: also saves that it is watched, so that the next daemon goes on with that.
 
         If anything fails, the traffic goes back to the old release, and the candidate is stopped: what is live must be
         what the saved state says.
@@ -81,7 +85,8 @@ class Rollout:
             attempt.count(await self._mode.traffic.route(candidate.upstream))
             state = self._store.state()
             if candidate.version != state.live:  # A restart changes nothing of the state.
-                self._store.save_state(state.promoted(candidate.version, now()))
+                row = watched_row(attempt, candidate.version, state) if watched else None
+                self._store.save_state(state.promoted(candidate.version, now()), row)
         except BaseException:
             try:
                 if routed:
@@ -95,8 +100,9 @@ class Rollout:
         return old
 
     async def finish(self, attempt: RunningAttempt, before: State, old: Release | None) -> None:
-        """After the switch from the state `before`, in which `old` was live."""
-        attempt.on(Event.SWITCHED, f"{describe(old.version)}" if old else "nothing to drain")
+        """After the switch from the state `before`, in which `old` was live, and after the watch."""
+        event = Event.WATCHED if attempt.phase is Phase.WATCH else Event.SWITCHED
+        attempt.on(event, f"{describe(old.version)}" if old else "nothing to drain")
         if old:
             await self.retire(attempt, old)
         with going_on("cannot see to what the app wrote into its tree"):
@@ -152,6 +158,11 @@ class Rollout:
         attempt.summarize(_retired_in_words(retired, budget_s))
         if survivors := old.survivors:
             attempt.warn(f"cannot end {', '.join(survivors)}: {SURVIVES}")
+
+
+def watched_row(attempt: RunningAttempt, version: Version, before: State) -> Candidate:
+    since_s = asyncio.get_running_loop().time()
+    return Candidate(version, attempt.record.id, now(), since_s, "watched", before=before)
 
 
 def longest_hold_s(old: Version, new: Version) -> float:

@@ -87,17 +87,28 @@ class Supervisor:
             restarts[parts(watch.name)[0]] += watch.restarts
         return restarts
 
-    def watch(self, release: Release, attempt: int) -> None:
-        """From here on, `release` is the live one. The side runs of the one before retire, and then its own begin."""
+    def watch(self, release: Release, attempt: int, *, routed: bool = True) -> None:
+        """From here on, `release` is the live one. The side runs of the one before retire, and then its own begin.
+
+        If its requests are not `routed` to it yet, that is tried again.
+        """
+        self._replaced(attempt, routed=routed)
+        self.monitor.proven()
+        self._keep(release)
+
+    async def start_again(self, version: Version, attempt: int) -> None:
+        """After a `pause`: makes a version live that does not run any more. Raises nothing: it is tried again."""
+        self._replaced(attempt, routed=True)
+        await self.resume(version)
+
+    def _replaced(self, attempt: int, *, routed: bool) -> None:
         self.switches += 1
         self._earlier_restarts = self.all_restarts
         self._attempt = attempt
         self._retire_side_runs()
         self.outages.replaced()
-        self.web.begin()
+        self.web.begin(routed=routed)
         self.watches = {WEB: self.web}
-        self.monitor.proven()
-        self._keep(release)
 
     async def take_over(self, release: Release) -> None:
         """Goes on with what an earlier daemon made live."""

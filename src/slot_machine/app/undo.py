@@ -38,8 +38,10 @@ class Undo:
             log_failure("cannot bring back what was live", failure)
             await self._undo_without_state(attempt)
 
-    def what_now(self) -> str:
+    def what_now(self, attempt: RunningAttempt) -> str:
         """What becomes of the version that was live, in words."""
+        if attempt.fallback:
+            return f"back to {describe(attempt.fallback.version)}"
         live = self._live()
         if not live:
             return "nothing was live before"
@@ -53,13 +55,15 @@ class Undo:
         if attempt.phase is Phase.IDLE and event is Event.FAIL:
             attempt.on(Event.REUSE)
         attempt.summarize(str(error))
-        attempt.on(event, self.what_now())
+        attempt.on(event, self.what_now(attempt))
         if attempt.phase in RESTORING:
             await self._restore(attempt)
             attempt.on(Event.RESTORED)
 
     async def _restore(self, attempt: RunningAttempt) -> None:
         """A recovery tries again by itself."""
+        if attempt.fallback:
+            await attempt.fallback.go()
         live = self._live()
         if live and attempt.record.kind != "recovery" and not self._supervisor.watching:
             await self._supervisor.resume(live)

@@ -119,11 +119,11 @@ class WebWatch(Watch):
         self._on_restart = on_restart
         self._routed = True
 
-    def begin(self) -> None:
-        """Another release went live, and new requests go to it already."""
+    def begin(self, *, routed: bool) -> None:
+        """Another release went live. `routed`: new requests go to it already."""
         self.restarts = 0
         self.last_exit = ""
-        self._routed = True
+        self._routed = routed
 
     async def route(self, release: Release) -> None:
         self._routed = False

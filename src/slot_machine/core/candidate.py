@@ -1,13 +1,13 @@
-"""A candidate that stays a candidate: it runs in the idle slot, and waits until somebody promotes or aborts it."""
+"""A candidate that waits until somebody promotes or aborts it, or a version that is live and watched."""
 
 from typing import Literal
 
 import msgspec
 
-from slot_machine.core.model import Version
+from slot_machine.core.model import State, Version
 from slot_machine.core.upstream import Beside, Upstream
 
-CandidateState = Literal["held", "failed"]
+CandidateState = Literal["held", "sharing", "watched", "failed"]
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -28,6 +28,10 @@ class Candidate(msgspec.Struct, frozen=True):
     share: int = 0
     """Of 10,000 visitors, so many get it."""
     share_id: str = ""
+    before: State | None = None
+    """Of one that is watched: the state before it was live, to which a return leads."""
+    runs_on: bool = False
+    """Of one that has failed: it runs on for a look."""
 
     def beside(self, upstream: Upstream) -> Beside:
         """`upstream` is that of its web run."""
@@ -35,4 +39,4 @@ class Candidate(msgspec.Struct, frozen=True):
         return Beside(upstream, self.token, self.share, self.share_id, config.share_cookie, config.share_cookie_values)
 
     def failed(self, error: str) -> "Candidate":
-        return msgspec.structs.replace(self, state="failed", error=error)
+        return msgspec.structs.replace(self, state="failed", error=error, runs_on=False)

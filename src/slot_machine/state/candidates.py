@@ -8,9 +8,13 @@ from slot_machine.core.phases import Phase
 from slot_machine.state.database import Database, twice_on_a_full_disk
 from slot_machine.state.schema import transaction
 
+WATCHED = "json_extract(candidate, '$.state') = 'watched'"
+
 
 class Candidates(Database):
     """There is one at most. It is gone once its version is live, in the transaction that makes that so.
+
+    A live version that is watched has a row, too, until the watch is over.
 
     Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses.
     """
@@ -38,6 +42,12 @@ class Candidates(Database):
                 (result, error, Phase.HELD, candidate.attempt),
             )
 
+    @twice_on_a_full_disk
+    def end_watch(self) -> None:
+        """The version that was watched stays live."""
+        with transaction(self._db):
+            self._db.execute(f"DELETE FROM candidates WHERE {WATCHED}")
+
     def _put(self, candidate: Candidate | None) -> None:
         self._db.execute("DELETE FROM candidates")
         if candidate:
@@ -53,3 +63,9 @@ class Candidates(Database):
             f" AND id = (SELECT json_extract(candidate, '$.attempt') FROM candidates {live})"
         )
         self._db.execute(f"DELETE FROM candidates {live}")
+
+    def _replace_watched(self, candidate: Candidate | None) -> None:
+        """Within the same transaction."""
+        self._db.execute(f"DELETE FROM candidates WHERE {WATCHED}")
+        if candidate:
+            self._put(candidate)

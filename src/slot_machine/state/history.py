@@ -150,12 +150,17 @@ class History(Database):
 
     @twice_on_a_full_disk
     def interrupt_unfinished(self) -> None:
-        """Marks the attempts that an earlier daemon did not finish, but not the runs of jobs, which may go on."""
+        """Marks the attempts that an earlier daemon did not finish.
+
+        Not the runs of jobs, which may go on, and not one whose version is watched.
+        """
         self._db.execute(
             "UPDATE attempts SET result = 'interrupted',"
             " error = CASE kind WHEN 'crash' THEN error || '; ' ELSE '' END || 'the daemon ended'"
             " || CASE stage WHEN ? THEN ? ELSE '' END"
-            " WHERE result = 'running' AND id NOT IN (SELECT attempt FROM job_runs)",
+            " WHERE result = 'running' AND id NOT IN (SELECT attempt FROM job_runs) AND id NOT IN"
+            " (SELECT json_extract(candidate, '$.attempt') FROM candidates"
+            "  WHERE json_extract(candidate, '$.state') = 'watched')",
             (Phase.RELEASE, f"; {HALF_MIGRATED}"),
         )
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from slot_machine.core.candidate import Candidate
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import NOT_CONFIGURED, SLOTS, Contents, Made, Running, State, Version
 from slot_machine.core.shared_paths import SharedPath
@@ -47,7 +48,8 @@ class Store(History, Outputs, Restarts, Setups, OneOffs, Maintenances, Candidate
         return State(_version(row[:3], live_config), _version(row[3:6], previous_config), time)
 
     @twice_on_a_full_disk
-    def save_state(self, state: State) -> None:
+    def save_state(self, state: State, candidate: Candidate | None = None) -> None:
+        """`candidate` is in place of a watched one, or of one that is live by this."""
         with self._sealed():
             self._db.execute(
                 f"UPDATE state SET ({STATE_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -60,6 +62,7 @@ class Store(History, Outputs, Restarts, Setups, OneOffs, Maintenances, Candidate
                 ),
             )
             self._promote_live_candidate()
+            self._replace_watched(candidate)
             prepared = "SELECT tree FROM made, state WHERE begun_ns AND tree IN (live_tree, previous_tree)"
             # Their sizes were measured when a failed deploy, or an earlier version, had filled them.
             self._db.execute(f"DELETE FROM sizes WHERE tree IN ({prepared})")

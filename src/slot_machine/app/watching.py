@@ -1,0 +1,155 @@
+"""The watch after a switch: the old version stays ready, and a new one that is clearly worse is taken back."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.clock import age_s
+from slot_machine.app.failures import going_on
+from slot_machine.app.going_back import GoingBack, Parts
+from slot_machine.app.judging import Gather, Judging
+from slot_machine.app.release import Release, describe
+from slot_machine.core.errors import StageFailed
+from slot_machine.core.model import State, Version
+from slot_machine.core.phases import Event, Phase
+from slot_machine.core.side_runs import parts as parts_of
+from slot_machine.core.verdict import Side, Verdict
+from slot_machine.core.verdict_table import columns
+
+RECENT_CRASH_S = 900.0
+"""A process of the old version that crashed so short a time ago is no reason to go back when it does so again."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Watching:
+    """`judging` is that of the watch that runs."""
+
+    _parts: Parts
+    _gather: Gather
+    judging: Judging | None = None
+    _kept_by: str = ""
+
+    def wanted(self, attempt: RunningAttempt, version: Version, live: Version | None) -> bool:
+        """Only what was deployed is watched, and only if there is a version to go back to."""
+        return attempt.record.kind in ("deploy", "promote") and version.config.watch_ms > 0 and live is not None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.judging.verdict if self.judging else None
+
+    def keep(self, who: str) -> None:
+        """Ends the watch that runs: the new version is to stay."""
+        if self.judging:
+            self._kept_by = who or "somebody"
+            self.judging.enough()
+
+    async def run(
+        self,
+        attempt: RunningAttempt,
+        before: State,
+        new: Version,
+        old: Release | None,
+        since_s: float,
+        began: Callable[[], None] = lambda: None,
+    ) -> None:
+        """After the switch, which was at `since_s` by the loop's clock. Returns when the new version is to stay.
+
+        `began` is called when nothing can prevent the watch any more. Raises StageFailed for a version that is clearly
+        worse, unless only a warning is wanted.
+        """
+        assert before.live
+        config, back = new.config, GoingBack(self._parts, attempt, before, new, old)
+        if attempt.phase is not Phase.WATCH:
+            attempt.on(Event.WATCH, self._plan(new, back))
+        attempt.fallback = back
+        try:
+            await back.stand_by()
+            if config.watch_action == "warn":
+                # It is not taken back, so it is started again.
+                self._parts.supervisor.monitor.deploying = False
+            judging = self.judging = self._judging(attempt, new, back.version)
+            began()
+            await self._until_over(attempt, judging, since_s + config.watch_s, back)
+            await back.leave()
+        except asyncio.CancelledError:
+            if not attempt.cancelled:
+                back.give_up()
+            attempt.record.verdict = "cancelled" if attempt.cancelled else "the daemon stopped before its end"
+            raise
+        finally:
+            self.judging, self._kept_by = None, ""
+            self._parts.supervisor.outages.on_end = lambda *_: None
+        attempt.fallback = None
+
+    async def _until_over(self, attempt: RunningAttempt, judging: Judging, until_s: float, back: GoingBack) -> None:
+        worse = await judging.until_worse(until_s)
+        verdict, only_warns = judging.verdict, back.new.config.watch_action == "warn"
+        if worse and only_warns:
+            attempt.warn(f"the new version is worse, and stays live (watch_action: warn): {verdict.why}")
+            await judging.until_worse(until_s, decides=False)
+        for warning in judging.verdict.warnings:
+            attempt.warn(warning)
+        tell(attempt, *judging.sides)
+        kept = f"; kept by {self._kept_by} before the end" if self._kept_by else ""
+        attempt.record.verdict = in_words(verdict) + kept
+        attempt.summarize(attempt.record.verdict)
+        if worse and not only_warns:
+            raise self._taken_back(verdict, back)
+
+    def _taken_back(self, verdict: Verdict, back: GoingBack) -> StageFailed:
+        slot, release = back.new.slot, self._parts.supervisor.release
+        if back.new.config.watch_action == "hold":
+            back.keeps = f"taken back: {verdict.why}"
+        lines: tuple[str, ...] = ()
+        with going_on("cannot read the last lines of the output"):
+            if release and release.runs and release.version == back.new:
+                lines = release.web.last_lines()
+        masked = tuple(map(self._parts.launcher.masking.text, lines))
+        what = f"{describe(back.new)} is worse than {describe(back.version)}, so it was taken back: {verdict.why}"
+        hint = f"`slot-machine logs --slot {slot}` shows what it printed"
+        return StageFailed(Phase.WATCH, what, masked, hint)
+
+    def _judging(self, attempt: RunningAttempt, new: Version, old: Version) -> Judging:
+        judging = Judging(
+            self._gather(new, old),
+            same_minutes=False,
+            failing=lambda: self._parts.supervisor.monitor.failing,
+            known_crashes=self._crashed_before(old),
+            tell=lambda *sides: tell(attempt, *sides),
+        )
+
+        def ended(run: str, version: Version, how: str) -> None:
+            if version == new:
+                judging.crashed(parts_of(run)[0], how)
+
+        self._parts.supervisor.outages.on_end = ended
+        return judging
+
+    def _crashed_before(self, old: Version) -> frozenset[str]:
+        with going_on("cannot tell what of the old version has crashed"):
+            exits = self._parts.store.exits()
+            return frozenset(
+                parts_of(end.process)[0]
+                for end in exits
+                if (end.commit, end.slot) == (old.commit, old.slot) and age_s(end.at) < RECENT_CRASH_S
+            )
+        return frozenset()
+
+    def _plan(self, new: Version, back: GoingBack) -> str:
+        ready = f"{describe(back.version)} {'stays ready' if back.old else 'is started again if need be'}"
+        return f"for {new.config.watch_s:g} s; {ready}"
+
+
+def in_words(verdict: Verdict) -> str:
+    if not verdict.why:
+        return verdict.word
+    return f"{verdict.word}: {verdict.why}" if verdict.word == "worse" else f"{verdict.word} ({verdict.why})"
+
+
+def tell(attempt: RunningAttempt, new: Side, old: Side) -> None:
+    """In two columns."""
+    attempt.printed("".join(f"{line}\n" for line in columns(new, old)).encode())
