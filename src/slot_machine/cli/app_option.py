@@ -11,6 +11,7 @@ OF_NO_APP = (
     "after-stop",
     "completion",
     "doctor",
+    "edge",
     "help",
     "init",
     "install",

@@ -43,6 +43,7 @@ COMMANDS = {
     "promote": "promote",
     "abort": "abort",
     "webhook": "webhook",
+    "edge": "edge",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 

@@ -34,6 +34,8 @@ SlotMachineError
 ├── DataPlaneGone         a worker has exited, or its control connection is closed
 ├── ServiceFailed         systemd refused a unit, or a command about it
 ├── KeeperGone            the keeper has exited, or its control connection is closed
+├── EdgeRefused           the edge does not serve what a daemon or a person asked for
+├── EdgeGone              no edge runs on this machine, or it does not answer
 └── Unsteerable           two versions can't be bound to the port at the same time
 
 The API maps an error to a status. The command line maps it to an exit code and a `hint:` line.
@@ -198,4 +200,12 @@ class Unsteerable(SlotMachineError):
 
 
 class ServiceFailed(SlotMachineError):
+    pass
+
+
+class EdgeRefused(SlotMachineError):
+    pass
+
+
+class EdgeGone(SlotMachineError):
     pass

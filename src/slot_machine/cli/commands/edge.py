@@ -1,0 +1,93 @@
+"""`edge`: HTTPS for the domains of all apps of this machine."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from slot_machine.host import printing
+
+WRONG = ("failed", "overdue")
+in_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+config = click.option("--config", type=click.Path(path_type=Path), help="Default: /etc/slot-machine/edge.json.")
+
+
+@click.group("edge")
+def command() -> None:
+    """Serve the domains of all apps of this machine over HTTPS."""
+
+
+@command.command("start")
+@config
+def start(config: Path | None) -> None:
+    """Run the edge in the foreground: Traefik, with the routes and certificates that the apps need."""
+    # As in the daemon: nothing here needs TLS, which is Traefik's business.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    import asyncio
+
+    from slot_machine.edge import run, settings
+
+    printing.log_to_stderr("edge")
+    asyncio.run(run.run(settings.read(settings.file_of(config), required=config is not None)))
+
+
+@command.command("status")
+@in_json
+def status(as_json: bool) -> None:
+    """Show all domains, their apps and certificates. Root sees those of all users. Exits with 3 if one is wrong."""
+    _show("status", as_json=as_json)
+
+
+@command.command("check")
+@in_json
+def check(as_json: bool) -> None:
+    """Look at once whether the domains that wait lead here, and show what is in the way."""
+    _show("probe", as_json=as_json)
+
+
+@command.command("install")
+@config
+def install(config: Path | None) -> None:
+    """Let systemd run the edge, now and from each boot on."""
+    from slot_machine.cli.service import edge_unit
+    from slot_machine.edge import settings
+
+    edge_unit.install(settings.read(settings.file_of(config), required=config is not None), config)
+
+
+@command.command("remove")
+@click.argument("domain")
+def remove(domain: str) -> None:
+    """Take DOMAIN, and all other domains of its app, from the edge."""
+    from slot_machine.edge import link
+    from slot_machine.edge.wire import Request
+
+    link.ask(Request(op="remove", domain=domain))
+    printing.result(f"removed {domain}")
+
+
+@command.command("upgrade")
+def upgrade() -> None:
+    """Put the Traefik that is installed now in the place of the running one, without closing a port."""
+    from slot_machine.edge import link
+    from slot_machine.edge.wire import Request
+
+    reply = link.ask(Request(op="renew"))
+    printing.result(f"Traefik {reply.traefik} serves")
+
+
+def _show(op: str, *, as_json: bool) -> None:
+    import msgspec
+
+    from slot_machine.cli import edge_status
+    from slot_machine.edge import link
+    from slot_machine.edge.wire import Request
+
+    reply = link.ask(msgspec.convert({"op": op}, Request))
+    if as_json:
+        printing.result(msgspec.json.encode({"success": True, "apps": reply.apps, "traefik": reply.traefik}).decode())
+    else:
+        for line in edge_status.lines(reply):
+            printing.result(line)
+    if any(domain.state in WRONG for app in reply.apps for domain in app.domains):
+        raise SystemExit(3)

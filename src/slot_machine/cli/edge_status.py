@@ -1,0 +1,34 @@
+"""What `edge status` says, and what `status` says of an app's domains."""
+
+from collections.abc import Iterator
+
+from slot_machine.cli.words import columns, cut, until, wrap
+from slot_machine.edge.wire import AppStatus, DomainStatus, Reply
+
+WORDS = {
+    "waiting": "waits",
+    "ordering": "its certificate is ordered",
+    "failed": "FAILED",
+    "valid": "certificate valid",
+    "overdue": "CERTIFICATE NOT RENEWED",
+}
+
+
+def lines(reply: Reply) -> Iterator[str]:
+    yield f"edge      Traefik {reply.traefik} serves" if reply.traefik else "edge      Traefik does not run"
+    if not reply.apps:
+        yield "no app has domains here"
+    for app in reply.apps:
+        yield cut(f"{app.app}, port {app.port}, of {app.user}, {app.data}", columns())
+        yield from of_app(app)
+
+
+def of_app(app: AppStatus) -> Iterator[str]:
+    for domain in app.domains:
+        yield cut(f"  https://{domain.domain}  {state(domain)}", columns())
+        if domain.detail:
+            yield from (f"    {line}" for line in wrap(domain.detail, columns() - 4))
+
+
+def state(domain: DomainStatus) -> str:
+    return f"{WORDS[domain.state]}{f', ends {until(domain.expires)}' if domain.expires else ''}"

@@ -1,0 +1,162 @@
+"""Traefik's dynamic configuration: one file for each app, and one of the edge itself. Pure.
+
+Nothing is ever pasted into a text: names have passed `core.domains`, and the files are serialised.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from slot_machine.edge.settings import EdgeSettings
+from slot_machine.edge.static import ADMIN, HTTP, HTTPS, resolver_of
+from slot_machine.edge.wire import Wish
+
+SECRET_FIELD = "X-Slot-Machine-Edge"
+TOKEN_FIELD = "X-Slot-Machine-Token"
+PROBE = "/.well-known/slot-machine-edge/"
+HIGH = 1_000_000
+"""Priority of a route that goes before those of apps."""
+
+IDLE = "30s"
+"""Well below the 75 s after which the proxy closes an idle connection: a POST must not meet a closing one."""
+
+INTERMEDIATE = (
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+)
+"""Those of Mozilla's intermediate profile that Go has. Go chooses those of TLS 1.3 itself."""
+
+Objects = dict[str, object]
+
+
+class Routes(NamedTuple):
+    """The file of an app. Traefik must know all `routers` before it counts as served."""
+
+    text: bytes
+    routers: tuple[str, ...]
+
+
+def key_of(uid: int, data: str) -> str:
+    """Of an app: its files are named by it."""
+    return hashlib.sha256(f"{uid}:{data}".encode()).hexdigest()[:16]
+
+
+def file_of(key: str) -> str:
+    return f"app-{key}.yml"
+
+
+def own(settings: EdgeSettings, token: str) -> Routes:
+    """What the edge itself answers: Traefik's API to who has the token, and the probe by which it finds itself."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    probe = f"probe-{digest[:8]}"
+    routers: Objects = {
+        f"admin-{digest[:8]}": {
+            "entryPoints": [ADMIN],
+            "rule": f"Header(`{TOKEN_FIELD}`, `{token}`)",
+            "service": "api@internal",
+        },
+        probe: {
+            "entryPoints": [HTTP],
+            "rule": f"Path(`{PROBE}{digest}`)",
+            "priority": HIGH,
+            "middlewares": ["probe"],
+            "service": "noop@internal",
+        },
+    }
+    answer = {"regex": ".*", "replacement": f"https://edge.invalid/{digest}"}
+    https = {"scheme": "https", "permanent": True, "port": str(settings.https_port)}
+    text = {
+        "http": {
+            "routers": routers,
+            "middlewares": {"https": {"redirectScheme": https}, "probe": {"redirectRegex": answer}},
+            "serversTransports": {
+                "app": {
+                    "maxIdleConnsPerHost": 512,
+                    "forwardingTimeouts": {
+                        "dialTimeout": "10s",
+                        "responseHeaderTimeout": "0s",
+                        "idleConnTimeout": IDLE,
+                    },
+                }
+            },
+        },
+        "tls": {
+            "options": {
+                "default": {"minVersion": "VersionTLS12", "cipherSuites": list(INTERMEDIATE), "sniStrict": True},
+            }
+        },
+    }
+    return Routes(msgspec.json.encode(text), tuple(routers))
+
+
+def probe_path(token: str) -> tuple[str, str]:
+    """What is asked for on the HTTP port, and what the answer's Location ends with if this edge gave it."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return PROBE + digest, digest
+
+
+def of_app(settings: EdgeSettings, key: str, wish: Wish, may_order: Callable[[str], bool]) -> Routes:
+    """`may_order`: whether a certificate for that name may be ordered, or is there already."""
+    content = msgspec.json.encode([wish, [may_order(name) for name in wish.names], settings.https_port])
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    routers: Objects = {}
+    middlewares: Objects = {f"{key}-in": {"headers": {"customRequestHeaders": _added(wish)}}}
+    for number, name in enumerate(wish.names):
+        target = wish.redirects.get(name, "")
+        tls: Objects = {}
+        if wish.tls == "acme" and may_order(name):
+            tls = {"certResolver": resolver_of(settings.acme_ca), "domains": [{"main": name}]}
+        moved = f"{key}-to-{number}"
+        if target:
+            middlewares[moved] = {"redirectRegex": _redirect(settings, target)}
+        inside = moved if target else f"{key}-in"
+        secure = {
+            "entryPoints": [HTTPS],
+            "rule": f"Host(`{name}`)",
+            "middlewares": [inside],
+            "service": key,
+            "tls": tls,
+        }
+        plain = {
+            "entryPoints": [HTTP],
+            "rule": f"Host(`{name}`)",
+            "middlewares": [moved if target else "https"],
+            "service": "noop@internal",
+        }
+        routers[f"{key}-{digest}-{number}-https"], routers[f"{key}-{digest}-{number}-http"] = secure, plain
+    service = {
+        "loadBalancer": {
+            "servers": [{"url": f"http://127.0.0.1:{wish.port}"}],
+            "serversTransport": "app",
+            "responseForwarding": {"flushInterval": "-1ms"},
+        }
+    }
+    http = {"routers": routers, "middlewares": middlewares, "services": {key: service}}
+    text: Objects = {"http": http}
+    if wish.tls != "acme":
+        text["tls"] = {"certificates": [{"certFile": wish.cert, "keyFile": wish.key}]}
+    return Routes(msgspec.json.encode(text), tuple(routers))
+
+
+def _added(wish: Wish) -> dict[str, str]:
+    """Fields of each request to the app. An empty one is removed: a stranger's ids end here."""
+    added = {"X-Request-Id": ""}
+    if wish.secret:
+        added[SECRET_FIELD] = wish.secret
+    return added
+
+
+def _redirect(settings: EdgeSettings, target: str) -> Objects:
+    port = "" if settings.https_port == 443 else f":{settings.https_port}"
+    return {"regex": "^https?://[^/]+(.*)$", "replacement": f"https://{target}{port}${{1}}", "permanent": True}
+
+
+TEMPLATE = re.compile(rb"\{\{")
+"""Traefik takes its files for templates, in which this begins a command."""

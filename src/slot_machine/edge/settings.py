@@ -1,0 +1,97 @@
+"""The fields of `edge.json`."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from slot_machine.core.defaults import LARGEST_PORT
+from slot_machine.core.errors import ConfigError
+from slot_machine.host.files.regular import open_regular
+
+NAME = "edge.json"
+OF_MACHINE = Path("/etc/slot-machine") / NAME
+STATE_OF_MACHINE = Path("/var/lib/slot-machine-edge")
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PORT)]
+Challenge = Literal["tls-alpn-01", "http-01"]
+
+
+class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Paths are relative to the folder of the file. An empty `bind` is all addresses, an empty `state` the default."""
+
+    http_port: Port = 80
+    https_port: Port = 443
+    bind: str = ""
+    state: str = ""
+    acme_email: Annotated[str, msgspec.Meta(pattern=r"^([^@\s]+@[^@\s]+)?\Z", max_length=200)] = ""
+    acme_ca: Annotated[str, msgspec.Meta(pattern=r"^https://[!-z~]+\Z", max_length=300)] = LETS_ENCRYPT
+    acme_ca_roots: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    acme_challenge: Challenge = "tls-alpn-01"
+
+
+def file_of(given: Path | None) -> Path:
+    """The file that is read: the given one, that of the machine, else that of the user."""
+    if given:
+        return given
+    return OF_MACHINE if os.geteuid() == 0 or OF_MACHINE.exists() else _of_user("XDG_CONFIG_HOME", ".config") / NAME
+
+
+def default_state() -> Path:
+    return STATE_OF_MACHINE if os.geteuid() == 0 else _of_user("XDG_STATE_HOME", ".local/state") / "edge"
+
+
+def read(file: Path, *, required: bool) -> EdgeSettings:
+    """All paths absolute. Without the file the defaults hold, unless it is `required`. Raises ConfigError."""
+    try:
+        with os.fdopen(open_regular(file), "rb") as stream:
+            text = stream.read()
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"there is no {file}") from None
+        text = b"{}"
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+    return parse(text, file)
+
+
+def parse(text: bytes, file: Path) -> EdgeSettings:
+    """Raises ConfigError, in one line."""
+    try:
+        given = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        settings = msgspec.json.decode(text, type=EdgeSettings)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file.name}: {error}") from None
+    if unknown := sorted(given.keys() - set(EdgeSettings.__struct_fields__)):
+        raise ConfigError(
+            f"{file.name}: unknown field {unknown[0]!r}; there are {', '.join(EdgeSettings.__struct_fields__)}"
+        )
+    if settings.http_port == settings.https_port:
+        raise ConfigError(f"{file.name}: http_port and https_port are the same")
+    _check_addresses(settings, file.name)
+    folder = file.resolve().parent
+    roots = str(folder / settings.acme_ca_roots) if settings.acme_ca_roots else ""
+    state = str(folder / settings.state) if settings.state else str(default_state())
+    return msgspec.structs.replace(settings, state=state, acme_ca_roots=roots)
+
+
+def _check_addresses(settings: EdgeSettings, name: str) -> None:
+    for network in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f'{name}: trusted_proxies: {error}: write a network such as "10.0.0.0/8"') from None
+    if settings.bind:
+        try:
+            ipaddress.ip_address(settings.bind)
+        except ValueError as error:
+            raise ConfigError(f'{name}: bind: {error}: write an address such as "192.0.2.1"') from None
+
+
+def _of_user(variable: str, folder: str) -> Path:
+    given = os.environ.get(variable, "")
+    return (Path(given) if given.startswith("/") else Path.home() / folder) / "slot-machine"

@@ -1,0 +1,174 @@
+"""The process of Traefik: started, replaced without closing a listening socket, started again when it dies."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from slot_machine.core import backoff
+from slot_machine.edge.binary import Traefik
+from slot_machine.edge.static import ADMIN
+from slot_machine.host.network import ports
+from slot_machine.host.process import python
+
+STOP_LIMIT_S = 10.0
+LONGEST_LINE = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+class Line(msgspec.Struct):
+    """Of Traefik's log."""
+
+    level: str = ""
+    message: str = ""
+    error: str = ""
+    domains: tuple[str, ...] = ()
+
+
+class Runner:
+    """`sockets` are open as long as the edge is, whatever Traefik does.
+
+    Each process has its own socket for Traefik's API, so that it is known which one answers.
+    """
+
+    def __init__(self, sockets: Mapping[str, socket.socket]) -> None:
+        self._sockets = sockets
+        self.admin_port = 0
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._old: set[asyncio.subprocess.Process] = set()
+        self._process: asyncio.subprocess.Process | None = None
+        self._said: Callable[[Line], None] = lambda _: None
+        self._command: list[str] = []
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self, traefik: Traefik, configuration: Path, said: Callable[[Line], None]) -> None:
+        """`said` gets each warning and error of Traefik's log. Raises OSError."""
+        self._said = said
+        self._command = [str(traefik.path), f"--configFile={configuration}"]
+        self._process = await self._launch()
+        self._keep_running()
+
+    async def replace(self, traefik: Traefik, configuration: Path, ready: Callable[[], Awaitable[str]]) -> str:
+        """Two run at once until the new one is `ready`, which returns why it is not. Then the old one takes its leave.
+
+        It goes on with its open connections for the grace time of its configuration. Raises OSError.
+        """
+        old, command, port = self._process, self._command, self.admin_port
+        self._command = [str(traefik.path), f"--configFile={configuration}"]
+        self._process = await self._launch()
+        reason = await ready()
+        if reason or not self.running:
+            new, self._process, self._command, self.admin_port = self._process, old, command, port
+            await self._end(new)
+            return reason or "the new Traefik ended at once"
+        self._keep_running()
+        if old and old.returncode is None:
+            self._retire(old)
+        return ""
+
+    def _keep_running(self) -> None:
+        if self._keeping:
+            self._keeping.cancel()
+        self._keeping = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Ends all, after `STOP_LIMIT_S` at the latest."""
+        if self._keeping:
+            self._keeping.cancel()
+        await asyncio.gather(*(self._end(process) for process in (self._process, *self._old) if process))
+        for task in self._retiring:
+            task.cancel()
+
+    async def _launch(self) -> asyncio.subprocess.Process:
+        with ports.bind_loopback(0) as admin:
+            admin.listen()
+            sockets = {**self._sockets, ADMIN: admin}
+            fds = [f"{name}={listener.fileno()}" for name, listener in sockets.items()]
+            process = await asyncio.create_subprocess_exec(
+                *python.module("slot_machine.edge.launch", *fds, "--", *self._command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=[listener.fileno() for listener in sockets.values()],
+                cwd=python.FOLDER,
+                start_new_session=True,
+                limit=LONGEST_LINE,
+            )
+            self.admin_port = admin.getsockname()[1]
+        reading = asyncio.get_running_loop().create_task(self._read(process))
+        self._retiring.add(reading)
+        reading.add_done_callback(self._retiring.discard)
+        return process
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout
+        while True:
+            try:
+                text = await process.stdout.readline()
+            except ValueError:  # A line that is too long.
+                continue
+            if not text:
+                return
+            try:
+                line = msgspec.json.decode(text, type=Line)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                line = Line("error", text.decode(errors="replace").strip())
+            if line.level in ("warn", "error", "fatal", "panic"):
+                self._said(line)
+
+    async def _keep(self) -> None:
+        delay_s = 0.0
+        while True:
+            process = self._process
+            assert process
+            started_s = time.monotonic()
+            code = await process.wait()
+            if process is not self._process:
+                return  # It is being replaced.
+            delay_s = backoff.next_delay_s(delay_s, time.monotonic() - started_s)
+            log.error("Traefik ended with %s; it is started again in %g s", _how(code), delay_s)
+            await asyncio.sleep(delay_s)
+            if process is self._process:
+                with contextlib.suppress(OSError):
+                    self._process = await self._launch()
+
+    def _retire(self, process: asyncio.subprocess.Process) -> None:
+        self._old.add(process)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        task = asyncio.get_running_loop().create_task(self._gone(process))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _gone(self, process: asyncio.subprocess.Process) -> None:
+        await process.wait()
+        self._old.discard(process)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if process not in self._old:
+                process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
