@@ -44,6 +44,7 @@ from slot_machine.state.history import UnderWay
 from slot_machine.state.schema import SCHEMA
 from slot_machine.state.store import Role, Store
 from slot_machine.traffic import mode as modes
+from tests.push_fakes import Branches
 
 T = TypeVar("T")
 
@@ -631,7 +632,15 @@ class Machine(NamedTuple):
         notices = Notices("shop", {}, {"list": partial(_keep, told)}, tasks, lambda commit: store.described(commit)[0])
         evidence = Evidence(faults)
         around = (tasks, shell, no_facts, notices)
-        app = App(parsed.daemon, configurations, *seams, *around, remote=remote, gather=evidence.gather)
+        app = App(
+            parsed.daemon,
+            configurations,
+            *seams,
+            *around,
+            remote=remote,
+            gather=evidence.gather,
+            branches=Branches(faults),
+        )
         parts = (faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer)
         return cls(*parts, told, evidence)
 

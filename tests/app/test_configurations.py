@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,8 @@ def test_the_file_may_have_another_path(tmp_path: Path) -> None:
 
     assert config.start_command == "theirs"
     assert warning == (
-        "deploy/app.json of aaaaaaaa: port differs from the daemon's configuration, where such fields belong:"
-        " set them there"
+        "deploy/app.json of aaaaaaaa: port differs from the daemon's configuration, where such fields belong,"
+        " so ignored: set them there"
     )
 
 
@@ -141,3 +142,36 @@ def test_an_invalid_file_leaves_the_live_version_alone(tmp_path: Path) -> None:
             assert (attempt.commit, attempt.stage, attempt.result) == (COMMITS["b"], "resolve", "failed")
 
     run(story())
+
+
+def test_what_only_the_owner_of_the_machine_may_set_is_ignored_by_name(tmp_path: Path) -> None:
+    """A pushed commit can't choose the user, the commands of hooks, or files outside of its tree."""
+    theirs = {
+        "user": "root",
+        "hooks": {"crashed": "touch /tmp/owned"},
+        "notify": ["https://example.com/collect"],
+        "data": "/etc",
+        "env_file": "/etc/shadow",
+        "access_log": "/etc/passwd",
+        "domains": ["bank.example.com"],
+        "webhook": {"path": "/hook", "secret_env": "HOOK_SECRET"},
+    }
+    config, warnings = of({"start_command": "theirs"} | theirs, tmp_path, own_path="", app_config="slot-machine.json")
+
+    assert config == VersionConfig(start_command="theirs")
+    for field in theirs:
+        assert re.search(rf"\b{field}\b.*ignored", "\n".join(warnings)), field
+
+
+def test_a_commit_without_the_file_that_the_daemon_relies_on_is_refused(tmp_path: Path) -> None:
+    own, _ = parse('{"app_config": "slot-machine.json"}')
+    trees = Trees(Faults(), tmp_path)
+    with pytest.raises(StageFailed, match="commit aaaaaaaa has no slot-machine") as refused:
+        asyncio.run(Configurations(trees, own, "", "slot-machine.json", True).of(COMMIT))
+    assert refused.value.stage == Phase.RESOLVE
+    assert "slot-machine init" in refused.value.hint
+
+
+def test_a_commit_can_t_do_without_a_start_command(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="start_command is empty"):
+        of({"app_config": "other.json"}, tmp_path, own_path="", app_config="slot-machine.json")

@@ -27,6 +27,8 @@ from slot_machine.app.notices import NOBODY, Notices, notices_of
 from slot_machine.app.one_offs import OneOffs
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.outages import Outages
+from slot_machine.app.push_branch import Branches, PushBranch
+from slot_machine.app.pushes import Pushes
 from slot_machine.app.recorder import Recorder
 from slot_machine.app.seams import Facts, Remote, Shell, Starter, Trees
 from slot_machine.app.setups import Setups
@@ -36,6 +38,7 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import timezone
+from slot_machine.host.git import branches as git_branches
 from slot_machine.host.git import remote as git_remote
 from slot_machine.host.git.git import without_password
 from slot_machine.host.process import containment, runtimes, session
@@ -80,6 +83,8 @@ class App:
         page: Path | None = None,
         remote: Remote | None = None,
         gather: Gather = NoEvidence,
+        *,
+        branches: Branches,
     ) -> None:
         """`page` is what visitors see under maintenance. `remote` has the branch that is followed."""
         self._store = store
@@ -124,6 +129,9 @@ class App:
         self.occupancy.ask(candidates.ending_in_tree, candidates.emptied)
         self.maintenance = Maintenance(store, mode, page, worktrees.data)
         mode.start_under(self.maintenance.order)
+        self.branch = PushBranch(store, branches, self._latest)
+        slots.on_link, slots.followed = self.branch.look, self.branch.follow
+        self.pushes = Pushes(self.deployer, self.branch, tasks)
         self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)
         follow = config.follow
         shown = without_password(follow.remote) if follow else ""
@@ -163,6 +171,7 @@ class App:
             notices=notices,
             page=page,
             remote=remote,
+            branches=git_branches.Branches(options.repo, options.data, config.push_branch),
         )
 
     def start(self) -> "asyncio.Task[None]":
@@ -178,6 +187,7 @@ class App:
             commits.learn(shown),
             self.recorder.keep(),
             self.memory.keep(),
+            self.branch.keep(),
         )
         for task in keeping:
             self._keeping.append(self._tasks.create_task(task))
@@ -218,6 +228,12 @@ class App:
         outcome = await asyncio.shield(self.deployer.restart(MEMORY, lambda _: None, [why], cause=MEMORY))
         if isinstance(outcome, SlotMachineError):
             log.error("the restart for its memory failed: %s", outcome)
+
+    def _latest(self) -> str:
+        """The latest attempt, in words."""
+        last = self.deployer.attempts.last
+        who = f" by {last.who}" if last and last.who else ""
+        return f"{last.kind} {last.id}{who}" if last else ""
 
     def _end_tasks(self) -> None:
         for task in self._keeping:

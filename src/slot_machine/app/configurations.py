@@ -6,7 +6,7 @@ import msgspec
 
 from slot_machine.app.seams import Trees
 from slot_machine.core.config import FIXED, RECENT, Config, DaemonConfig, VersionConfig
-from slot_machine.core.config_file import parse
+from slot_machine.core.config_file import NO_START_COMMAND, parse
 from slot_machine.core.errors import ConfigError, StageFailed
 from slot_machine.core.model import short
 from slot_machine.core.phases import Phase
@@ -30,7 +30,7 @@ class Configurations:
         path = self._app_config or self._own_path
         text = await self._trees.file_at(commit, path) if path else None
         if text is None:
-            return self._own.version, []
+            return self._own_version(commit), []
         name = f"{path} of {short(commit)}"
         try:
             config, warnings = parse(text, name)
@@ -42,7 +42,18 @@ class Configurations:
             warnings.append(f"{name}: {self._advice(differ)}")
         return config.version, warnings
 
+    def _own_version(self, commit: str) -> VersionConfig:
+        """Raises StageFailed."""
+        own = self._own.version
+        if not own.start_command:
+            what = f"commit {short(commit)} has no {self._app_config}, and the daemon's file has no start_command"
+            hint = "run `slot-machine init` in your working copy, commit what it writes, and deploy that commit"
+            raise StageFailed(Phase.RESOLVE, what, hint=hint)
+        return own
+
     def _check(self, version: VersionConfig, name: str) -> None:
+        if not version.start_command.strip():
+            raise ConfigError(f"{name}: {NO_START_COMMAND}")
         if version.strategy == "replace" and not self._has_proxy:
             raise ConfigError(
                 f'{name}: strategy "replace" needs the proxy, which holds the requests',
@@ -63,7 +74,7 @@ class Configurations:
     def _advice(self, fields: list[str]) -> str:
         names = f"{', '.join(fields)} {'differs' if len(fields) == 1 else 'differ'}"
         if self._app_config:
-            return f"{names} from the daemon's configuration, where such fields belong: set them there"
+            return f"{names} from the daemon's configuration, where such fields belong, so ignored: set them there"
         if fixed := [field for field in fields if field in FIXED]:
             return f"{names} from what the daemon runs with: stop and start it, which applies {', '.join(fixed)}"
         return f"{names} from what the daemon runs with: `slot-machine reload` applies the file's"

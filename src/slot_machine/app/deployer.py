@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from slot_machine.app.abort import Aborted, abort
@@ -46,6 +46,10 @@ SCHEDULERS_RUN = (
 )
 
 T = TypeVar("T")
+
+
+async def agreed() -> None:
+    """Refuses nothing."""
 
 
 class Deployer:
@@ -127,9 +131,18 @@ class Deployer:
         return self._slots.shared_in_words(live) if live else {}
 
     def deploy(
-        self, commitish: str, trigger: str, report: Report, wishes: Wishes = PLAIN, origin: Origin = UNKNOWN
+        self,
+        commitish: str,
+        trigger: str,
+        report: Report,
+        wishes: Wishes = PLAIN,
+        origin: Origin = UNKNOWN,
+        check: Callable[[], Awaitable[None]] = agreed,
     ) -> "asyncio.Task[Outcome]":
-        """Raises Busy, Stopping, Impossible. The task returns what came of it."""
+        """Raises Busy, Stopping, Impossible. The task returns what came of it.
+
+        `check` may refuse it, while nothing else can begin or switch.
+        """
         self.operations.check_free()
         if wishes.hold and self._mode.no_hold:
             raise Impossible(f"no version can be held: {self._mode.no_hold}", "deploy without --hold")
@@ -137,6 +150,7 @@ class Deployer:
         async def story() -> Done | Unchanged:
             if wishes.if_known:
                 await self._found(self._worktrees.resolve(commitish))
+            await self._found(check())
             if wishes.if_changed and (live := await self._found(self._already_live.find(commitish))):
                 previous = self.state.previous
                 return Unchanged(live, previous.commit if previous else "")
@@ -313,7 +327,7 @@ class Deployer:
         await self._supervisor.let_go()
         self._inspection.cancel()
 
-    async def _found(self, finding: Coroutine[None, None, T]) -> T:
+    async def _found(self, finding: Awaitable[T]) -> T:
         """What is looked for before the attempt begins. Raises Stopping if the daemon stops meanwhile."""
         try:
             return await finding

@@ -36,7 +36,7 @@ class Operations:
         """Raises Busy, Stopping."""
         self.check_open()
         if self.busy:
-            hint = "wait until it has ended, such as by `deploy --wait`, or end it with `slot-machine cancel`"
+            hint = "wait for it, such as by `deploy --wait` or `git push -o wait`, or end it with `slot-machine cancel`"
             if self.watches:
                 hint = f"{END_WATCH}; `deploy --wait` waits"
             raise Busy(f"another deploy runs ({self.what_runs})", hint)
@@ -59,7 +59,11 @@ class Operations:
     def what_runs(self) -> str:
         """In words, while it is `busy`."""
         running = self.running.record if self.running else None
-        return f"{running.kind} of {short(running.commit) or '...'}, stage {running.stage}" if running else "deploy"
+        if not running:
+            return "deploy"
+        who = f" by {running.who}" if running.who else ""
+        what = f"{running.kind} of {short(running.commit) or '...'}{who}, stage {running.stage}"
+        return f"{what}, since {running.started_at[11:19]} UTC"
 
     async def turn(self, left: "asyncio.Future[None]") -> None:
         """Waits until no operation runs, while the client that asked is there: `left` is done when it is not.

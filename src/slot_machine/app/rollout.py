@@ -107,6 +107,8 @@ class Rollout:
             await self.retire(attempt, old)
         with going_on("cannot see to what the app wrote into its tree"):
             await self._slots.left(attempt, before)
+        with going_on("cannot let the branch follow what is live, which is tried again"):
+            await self._slots.followed()
         attempt.on(Event.DRAINED)
 
     async def stop_side_runs(self, attempt: RunningAttempt) -> None:

@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from slot_machine.app.assets import Assets
@@ -28,6 +29,10 @@ from slot_machine.state.store import Store
 log = logging.getLogger(__name__)
 
 
+async def nothing() -> None:
+    pass
+
+
 class Slots:
     def __init__(
         self, worktrees: Trees, store: Store, commands: StageCommands, setups: Setups, custody: Custody
@@ -40,6 +45,10 @@ class Slots:
         self._shared = SharedData(worktrees, store, custody)
         self.occupancy = Occupancy()
         self.assets = Assets(worktrees, store)
+        self.on_link: Callable[[], None] = lambda: None
+        """Called when the links follow the state, which may have changed."""
+        self.followed: Callable[[], Awaitable[None]] = nothing
+        """Waits until what else follows the state does so. Raises GitFailed, OSError, sqlite3.Error."""
 
     def holds(self, version: Version) -> bool:
         """Whether its tree was prepared for it, and not for another version since."""
@@ -201,6 +210,7 @@ class Slots:
 
     def link(self) -> None:
         """Sets the symlinks, which are for people, and the file that names the live slot. Raises nothing."""
+        self.on_link()
         data = self._worktrees.data
         try:
             state = self._store.state()

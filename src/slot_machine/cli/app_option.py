@@ -17,6 +17,7 @@ OF_NO_APP = (
     "install",
     "list",
     "ls",
+    "receive",
     "start",
     "uninstall",
     "version",

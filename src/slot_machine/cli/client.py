@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from slot_machine import __version__
 from slot_machine.core.defaults import APP_FIELD
@@ -123,6 +123,13 @@ class Client:
             "if_known": if_known,
         }
         return self._call("POST", "/deploy", wishes | _asked(by, message))
+
+    def push(
+        self, updates: Sequence[Json], *, by: str = "", wait: bool = False, atomic: bool = False
+    ) -> Iterator[Json]:
+        """`updates` has `ref`, `old` and `new`. Yields the progress; the last item is the reply."""
+        body: Json = {"updates": list(updates), "wait": wait, "atomic": atomic}
+        return self._call("POST", "/push", body | _asked(by, ""))
 
     def rollback(self, to: str = "", *, by: str = "", message: str = "") -> Iterator[Json]:
         return self._call("POST", "/rollback", {"to": to} | _asked(by, message))

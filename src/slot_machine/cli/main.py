@@ -44,6 +44,7 @@ COMMANDS = {
     "abort": "abort",
     "webhook": "webhook",
     "edge": "edge",
+    "receive": "receive",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 

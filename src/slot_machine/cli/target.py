@@ -28,8 +28,11 @@ def client() -> Client:
     if data:
         port = _port_of_lock(data) or (_api_port(_config(path), path) if path else API_PORT)
         return Client(port, data, name=os.path.basename(os.path.dirname(data)))
-    if not path:
-        return _outside()
+    return of_file(path) if path else _outside()
+
+
+def of_file(path: str) -> Client:
+    """The daemon with that configuration file. Raises ConfigError."""
     config, folder = _config(path), os.path.dirname(os.path.realpath(path))
     data = os.path.join(os.path.dirname(path), str(config.get("data") or DATA_NAME))
     called = str(config.get("name") or "")

@@ -475,6 +475,14 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
             "for `--to`, on your own computer: the servers of each stage. See [Hosts](remote.md#hosts)", default="none"
         ),
     ] = {}
+    push_branch: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^([A-Za-z0-9_][!-~]*)?\Z", max_length=200),
+        Doc(
+            "the branch whose pushes are deployed, where `init --push` has set that up. See [push.md](push.md)",
+            default="that of the repository's `HEAD`",
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

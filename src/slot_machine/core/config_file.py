@@ -20,12 +20,15 @@ FIELDS = VersionConfig.__struct_fields__ + DaemonConfig.__struct_fields__
 WRITTEN = {"start_command", "health_endpoint", "health_timeout_ms", "drain_timeout_ms", "port", "api_port"}
 """The fields that `init` writes even if they have their defaults."""
 
+NO_START_COMMAND = 'start_command is empty: fill in how to start the app, for example "node server.js"'
+
 PATTERNS = {
     "health_endpoint": "expected a path that begins with / and has no spaces",
     "rehearse": "expected a path that begins with / and has no spaces",
     "health_status": 'expected a status or a range, such as 200 or "200-399"',
     "health_host": "expected a host name, without spaces",
     "processes": "expected names of a-z, 0-9, - and _ that begin with a letter",
+    "push_branch": "expected the name of a branch, such as main, without refs/heads/",
     "cron": "expected names of a-z, 0-9, - and _ that begin with a letter",
     "follow.remote": "expected the name or the address of a remote, such as origin",
     "follow.branch": "expected the name of a branch, such as main",
@@ -39,9 +42,12 @@ PATTERNS = {
 def parse(text: bytes | str, name: str = FILE_NAME) -> tuple[Config, list[str]]:
     """Returns the configuration and its warnings.
 
-    Raises ConfigError, in one line that starts with `name`.
+    With `app_config` it need not have a `start_command`, as each commit brings its own. Raises ConfigError, in one line
+    that starts with `name`.
     """
     raw = _object(text, name)
+    if raw.get("app_config"):
+        raw = {"start_command": ""} | raw
     try:
         config = Config(msgspec.convert(raw, VersionConfig), msgspec.convert(raw, DaemonConfig))
     except msgspec.ValidationError as error:
@@ -118,6 +124,8 @@ def _object(text: bytes | str, name: str) -> dict[str, object]:
 
 def _check(config: Config, name: str) -> None:
     version, daemon = config
+    if not version.start_command.strip() and not daemon.app_config:
+        raise ConfigError(f"{name}: {NO_START_COMMAND}")
     _check_version(version, name)
     if daemon.app_config:
         _parts("app_config", daemon.app_config, name)
@@ -187,8 +195,6 @@ def _without_effect(config: Config, name: str) -> list[str]:
 
 
 def _check_version(version: VersionConfig, name: str) -> None:
-    if not version.start_command.strip():
-        raise ConfigError(f'{name}: start_command is empty: fill in how to start the app, for example "node server.js"')
     if "web" in version.processes:
         raise ConfigError(f"{name}: processes: the web process is start_command, so no other one is called web")
     for process, worker in version.workers.items():

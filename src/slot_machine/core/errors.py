@@ -23,6 +23,7 @@ SlotMachineError
 │   ├── NothingHeld           no candidate is held, to promote or to abort
 │   ├── Impossible            it can't be done in this traffic mode, or with this configuration
 │   ├── NothingLive           there is no version to run a command in
+│   ├── PushRefused           a push may not change its branch in this way
 │   └── Stopping              the daemon stops
 │       └── Reloading             the daemon reloads, and will answer in a moment
 ├── StageFailed           a deploy failed in one of its stages
@@ -142,6 +143,10 @@ class NothingLive(Refused):
 
 
 class NoSuchAttempt(Refused):
+    pass
+
+
+class PushRefused(Refused):
     pass
 
 

@@ -28,6 +28,7 @@ from slot_machine.core.errors import (
     NothingToRestart,
     NothingToRollBackTo,
     Overtaken,
+    PushRefused,
     Reloading,
     SlotMachineError,
     StageFailed,
@@ -62,6 +63,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     Cancelled: 409,
     Busy: 409,
     Overtaken: 409,
+    PushRefused: 409,
     Nested: 409,
     WrongApp: 421,
     NeverLive: 422,
@@ -319,10 +321,10 @@ def _response(outcome: Outcome) -> Response:
         fields["Retry-After"] = "1"
     if isinstance(outcome, Unauthorized):
         fields["WWW-Authenticate"] = "Bearer"
-    return in_json(_body(outcome), status, fields)
+    return in_json(body_of(outcome), status, fields)
 
 
-def _body(outcome: Outcome) -> Reply | ErrorReply:
+def body_of(outcome: Outcome) -> Reply | ErrorReply:
     if isinstance(outcome, Done):
         version = outcome.version
         if outcome.kind == "deploy":
@@ -339,4 +341,4 @@ def _body(outcome: Outcome) -> Reply | ErrorReply:
 
 
 def _line(outcome: Outcome) -> bytes:
-    return msgspec.json.encode(_body(outcome)) + b"\n"
+    return msgspec.json.encode(body_of(outcome)) + b"\n"
