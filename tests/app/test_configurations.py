@@ -155,6 +155,7 @@ def test_what_only_the_owner_of_the_machine_may_set_is_ignored_by_name(tmp_path:
         "access_log": "/etc/passwd",
         "domains": ["bank.example.com"],
         "webhook": {"path": "/hook", "secret_env": "HOOK_SECRET"},
+        "webhook_port": 1,
     }
     config, warnings = of({"start_command": "theirs"} | theirs, tmp_path, own_path="", app_config="slot-machine.json")
 

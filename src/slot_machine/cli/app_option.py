@@ -15,6 +15,7 @@ OF_NO_APP = (
     "help",
     "init",
     "install",
+    "key-session",
     "list",
     "ls",
     "receive",

@@ -45,6 +45,8 @@ COMMANDS = {
     "webhook": "webhook",
     "edge": "edge",
     "receive": "receive",
+    "keys": "keys",
+    "key-session": "key_session",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 
