@@ -132,6 +132,8 @@ def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str
         ),
         ('{"start_command": "x", "strategy": "yolo"}', "strategy"),
         ('{"start_command": "x", "port": 9100}', "api_port 9100 is also the app's port"),
+        ('{"start_command": "x", "preview_port": 3000}', "preview_port 3000 is also port, internal_port or api_port"),
+        ('{"start_command": "x", "preview_port": 9100}', "preview_port 9100 is also port, internal_port or api_port"),
         ('{"start_command": "x\\u0000"}', "NUL"),
         ('{"start_command": "x", "log_max_mb": -1}', "log_max_mb: expected `int` >= 0"),
         ('{"start_command": "x", "log_keep": 0}', "log_keep: expected `int` >= 1"),

@@ -24,7 +24,7 @@ from slot_machine.core.masking import Masking
 from slot_machine.core.model import WEB, Running, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import SideRun
-from slot_machine.core.upstream import INTERNAL, PUBLIC, Address, Upstream
+from slot_machine.core.upstream import INTERNAL, PREVIEW, PUBLIC, Address, Upstream
 from slot_machine.host.git import trees
 from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.network import health, probe
@@ -249,7 +249,8 @@ class Launcher:
         return self._data / trees.name(version.tree) / version.config.root
 
     def _boot(self, run: Run, slot_log: SlotLog, env: Mapping[str, str]) -> Boot:
-        our_ports = frozenset({self._config.port, self._config.internal_port, self._config.api_port})
+        config = self._config
+        our_ports = frozenset({config.port, config.internal_port, config.api_port, config.preview_port} - {0})
         return Boot(run, slot_log, self._folder(run.version), env, our_ports)
 
     async def _become_healthy(self, run: Run, start: Start, boot: Boot) -> None:
@@ -266,7 +267,8 @@ class Launcher:
             raise boot.unhealthy(error, question) from None
         internal = Address(hosts[start.internal_port], start.internal_port)
         public = Address(hosts[start.required_port], start.port)
-        run.upstream = Upstream(start.run_id, run.version.slot, {PUBLIC: public, INTERNAL: internal}, question.endpoint)
+        addresses = {PUBLIC: public, INTERNAL: internal, PREVIEW: public}
+        run.upstream = Upstream(start.run_id, run.version.slot, addresses, question.endpoint)
         _save(run, Phase.HEALTH)
 
 
@@ -287,7 +289,7 @@ def _foreign(release: Release) -> Foreign | None:
     """Another program's socket where a release that has been healthy should listen."""
     assert release.upstream is not None
     try:
-        for address in release.upstream.addresses.values():
+        for address in dict.fromkeys(release.upstream.addresses.values()):
             release.web.listeners.at(address.host, address.port)
     except Foreign as foreign:
         return foreign

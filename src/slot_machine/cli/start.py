@@ -39,6 +39,11 @@ def options(
             "bind needs the proxy: with --no-proxy the app itself listens",
             "leave out --no-proxy, or leave out bind and tell the app where to listen",
         )
+    if not proxy and config.daemon.preview_port:
+        raise ConfigError(
+            "preview_port needs the proxy: with --no-proxy no version can be held",
+            "leave out --no-proxy, or leave out preview_port",
+        )
     if not proxy and config.version.rehearse == RECENT:
         raise ConfigError(
             f'rehearse "{RECENT}" needs the proxy, which counts the requests',

@@ -131,6 +131,9 @@ def _check(config: Config, name: str) -> None:
         _parts("app_config", daemon.app_config, name)
     if daemon.api_port in (daemon.port, daemon.internal_port):
         raise ConfigError(f"{name}: api_port {daemon.api_port} is also the app's port: give one of them another number")
+    if daemon.preview_port in (daemon.port, daemon.internal_port, daemon.api_port):
+        what = f"preview_port {daemon.preview_port} is also port, internal_port or api_port"
+        raise ConfigError(f"{name}: {what}: give one of them another number")
     _check_addresses(daemon, name)
     _check_webhook(daemon, name)
     if daemon.name and not daemon.name.isprintable():

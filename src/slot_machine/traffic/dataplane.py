@@ -14,7 +14,7 @@ import msgspec
 
 from slot_machine.core.errors import StartRefused
 from slot_machine.core.minutes import Minute
-from slot_machine.core.upstream import Beside, Counts, Target, Totals, Upstream
+from slot_machine.core.upstream import PREVIEW, Beside, Counts, Target, Totals, Upstream
 from slot_machine.host.network import ports
 from slot_machine.proxy.wire import (
     Close,
@@ -126,6 +126,9 @@ class DataPlane:
     async def route(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]] | None = None) -> Counts:
         """`targets`: by listener, those that get its requests in place of `upstream`."""
         own = {listener: tuple(shares) for listener, shares in (targets or {}).items()}
+        if PREVIEW in self._listeners:
+            # The live version gets none of its requests.
+            own[PREVIEW] = ()
         beside = self._routed.beside
         if upstream and beside and beside.upstream.run_id == upstream.run_id:
             beside = None

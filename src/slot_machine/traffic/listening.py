@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slot_machine import __version__
 from slot_machine.core.config import DaemonConfig
-from slot_machine.core.upstream import INTERNAL, PUBLIC
+from slot_machine.core.upstream import INTERNAL, PREVIEW, PUBLIC
 from slot_machine.host.network import ports
 from slot_machine.proxy.wire import Limits, Settings
 from slot_machine.traffic.worker import Left
@@ -24,11 +24,19 @@ def listeners(config: DaemonConfig, left: Sequence[Left]) -> dict[str, socket.so
     wanted = {PUBLIC: config.port}
     if config.internal_port != config.port:
         wanted[INTERNAL] = config.internal_port
+    if config.preview_port:
+        wanted[PREVIEW] = config.preview_port
     for found in left:
-        listeners = found.introduction.listeners
-        if {name: listener.getsockname()[1] for name, listener in listeners.items()} == wanted:
+        given = found.introduction.listeners
+        same = {name: listener for name, listener in given.items() if listener.getsockname()[1] == wanted.get(name)}
+        if wanted.keys() - same.keys() <= {PREVIEW} >= given.keys() - same.keys():
             # socket.dup() would make the socket blocking, for the workers too.
-            return {name: socket.socket(fileno=os.dup(listener.fileno())) for name, listener in listeners.items()}
+            taken = {name: socket.socket(fileno=os.dup(listener.fileno())) for name, listener in same.items()}
+            return taken | _bound({name: port for name, port in wanted.items() if name not in same}, config)
+    return _bound(wanted, config)
+
+
+def _bound(wanted: Mapping[str, int], config: DaemonConfig) -> dict[str, socket.socket]:
     return {
         name: ports.bind_public(port, config.address) if name == PUBLIC else ports.bind_loopback(port)
         for name, port in wanted.items()
@@ -40,6 +48,8 @@ def warn_of_address(config: DaemonConfig, listeners: Mapping[str, socket.socket]
 
     A second socket could not be bound beside them.
     """
+    if config.preview_port and PREVIEW not in listeners:
+        log.error("preview_port %d is not in use yet: stop the daemon and start it again", config.preview_port)
     public = listeners[PUBLIC]
     if not ports.is_at(public, config.address):
         log.error(

@@ -80,7 +80,7 @@ class Proxy(Mode):
 
     def start(self, run_id: int) -> Start:
         config = self._config
-        taken = {config.port, config.internal_port, config.api_port}
+        taken = {config.port, config.internal_port, config.api_port, config.preview_port}
         port = ports.fresh(taken)
         separate = config.internal_port != config.port
         return Start(run_id, port, ports.fresh({port, *taken}) if separate else port, required_port=port)

@@ -99,7 +99,7 @@ def _service(wishes: Wishes, options: Options, systemd: Systemd) -> Service:
             f"warning: the service ends when {owner.name} logs out, and starts only at the next login;"
             f" `loginctl enable-linger {owner.name}` keeps it running"
         )
-    ports = (daemon.port, *([daemon.internal_port] if daemon.internal_port else []))
+    ports = (daemon.port, *filter(None, (daemon.internal_port, daemon.preview_port)))
     path = place.path_for(owner, program)
     name = _name(wishes.name, daemon.name or folder.name, options.data, systemd)
     subgroups = systemd.version >= FIRST_WITH_SUBGROUPS
