@@ -11,8 +11,9 @@ from slot_machine.app.outcomes import Done, Wishes
 from slot_machine.core.errors import Cancelled, Impossible, NothingHeld, SlotMachineError
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import side_runs
+from slot_machine.core.upstream import Beside
 from slot_machine.host.network.probe import Answer
-from tests.app.hold_stories import abort, b_has_failed, b_is_held, hold, promote, take_over
+from tests.app.hold_stories import abort, b_has_failed, b_is_held, crash_of_the_candidate, hold, promote, take_over
 from tests.app.stories import ALL_COMMANDS, WITHOUT_PROBES, check_rest, deploy, machine
 from tests.fakes import COMMITS, Machine, run, until
 
@@ -217,5 +218,44 @@ def test_cancelled_promotion_can_be_repeated(tmp_path: Path) -> None:
             made.launcher.hangs = False
             assert isinstance(await promote(made), Done)
             check_rest(made, "")
+
+    run(story())
+
+
+def offered(made: Machine) -> Beside | None:
+    return made.traffic.beside
+
+
+@pytest.mark.parametrize(
+    ("config", "address"),
+    [
+        ({}, "http://localhost:3000"),
+        ({"port": 8080}, "http://localhost:8080"),
+        ({"public_url": "https://shop.example.com/"}, "https://shop.example.com"),
+    ],
+)
+def test_the_link_of_its_preview_is_known_for_as_long_as_it_runs(
+    tmp_path: Path, config: dict[str, object], address: str
+) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | config) as made:
+            candidates = made.deployer.candidates
+            assert candidates.preview_url == ""
+            await b_is_held(made)
+            link = candidates.preview_url
+            beside = made.traffic.beside
+            assert beside
+            assert link == f"{address}/?slot-machine-preview={beside.token}"
+            await take_over(made)
+            assert candidates.preview_url == link
+            assert isinstance(await abort(made), Aborted)
+            assert candidates.preview_url == ""
+            assert offered(made) is None
+            again = await hold(made)
+            assert isinstance(again, Done)
+            assert again.preview_url == candidates.preview_url != link
+            await crash_of_the_candidate(made)
+            assert candidates.preview_url == ""
+            assert offered(made) is None
 
     run(story())

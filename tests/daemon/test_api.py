@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import h11
+import msgspec
 import pytest
 
 from slot_machine.app.attempt import Report
@@ -15,6 +16,7 @@ from slot_machine.core.errors import CommitNotFound, Reloading, SlotMachineError
 from slot_machine.core.model import Printed, Progress, Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.daemon.api import NDJSON, Api
+from slot_machine.daemon.candidates import CandidateStatus
 from slot_machine.daemon.connection import Connection, Request, Response
 from slot_machine.daemon.guard import Guard
 
@@ -222,3 +224,23 @@ def test_reply_says_whether_the_commit_is_lacking() -> None:
 
     assert asyncio.run(story(CommitNotFound("no commit"))) is True
     assert asyncio.run(story(Reloading())) is False
+
+
+@pytest.mark.parametrize(
+    ("authenticates", "fields", "told"),
+    [(True, {}, ""), (True, {"Authorization": "Bearer x"}, ""), (False, {}, "link")],
+)
+def test_the_link_of_a_preview_is_told_to_those_who_may_change_things(
+    authenticates: bool, fields: dict[str, str], told: str
+) -> None:
+    class Told(msgspec.Struct):
+        candidate: CandidateStatus
+
+    unused: Any = None
+    status: Any = lambda: Told(CandidateStatus(preview_url="link"))  # noqa: E731
+    guard = Guard(Path("/nowhere"), authenticates=authenticates)
+    reply = asyncio.run(
+        Api(unused, status, unused, unused, unused, guard).answer(asked("GET", "/status", b"", **fields))
+    )
+    assert isinstance(reply.body, bytes)
+    assert json.loads(reply.body)["candidate"]["preview_url"] == told

@@ -19,6 +19,7 @@ from slot_machine.core.candidate import Candidate
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import Impossible, NothingHeld
 from slot_machine.core.model import Result, Version
+from slot_machine.core.preview import link
 from slot_machine.state.store import Store
 from slot_machine.traffic.protocol import Traffic
 
@@ -45,8 +46,9 @@ class Candidates:
         attempts: Attempts,
         tasks: asyncio.TaskGroup,
         timeout_s: float,
+        address: str,
     ) -> None:
-        """It is aborted when it was held for `timeout_s`."""
+        """It is aborted when it was held for `timeout_s`. `address` is the one that visitors use."""
         self.release: Release | None = None
         """While it is held or being promoted."""
         self._store = store
@@ -55,6 +57,7 @@ class Candidates:
         self._attempts = attempts
         self._tasks = tasks
         self._timeout_s = timeout_s
+        self._address = address
         self._watching: asyncio.Task[None] | None = None
         self._ending: dict[Release, asyncio.Task[None]] = {}
 
@@ -71,12 +74,22 @@ class Candidates:
             return candidate.failed("it does not run any more")
         return candidate
 
-    async def hold(self, release: Release, attempt: int) -> None:
-        """From here on, the release is in its care. Raises sqlite3.Error; then it is not."""
+    @property
+    def preview_url(self) -> str:
+        """A secret: who has it gets the candidate. Empty while there is none. Raises sqlite3.Error."""
+        candidate, release = self.record, self.release
+        return link(self._address, candidate.token) if candidate and candidate.token and release else ""
+
+    async def hold(self, release: Release, attempt: int) -> str:
+        """From here on, the release is in its care. Returns the preview's link.
+
+        Raises sqlite3.Error; then it is not in its care.
+        """
         candidate = Candidate(release.version, attempt, now(), _now_s(), token=secrets.token_urlsafe(TOKEN_BYTES))
         self._store.save_candidate(candidate)
         self._keep(release, candidate)
         await self._offer(candidate)
+        return link(self._address, candidate.token)
 
     def check_held(self) -> Candidate:
         """Raises NothingHeld, Impossible for one that has failed, sqlite3.Error."""

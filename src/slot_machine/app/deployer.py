@@ -70,6 +70,7 @@ class Deployer:
         gather: Gather,
         spare_tree: bool,
         hold_timeout_s: float,
+        address: str = "",
     ) -> None:
         self._tasks = tasks
         self._configurations = configurations
@@ -84,7 +85,7 @@ class Deployer:
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo, launcher.masking, notices)
-        self.candidates = Candidates(store, launcher, mode.traffic, self.attempts, tasks, hold_timeout_s)
+        self.candidates = Candidates(store, launcher, mode.traffic, self.attempts, tasks, hold_timeout_s, address)
         supervisor.warn = self.attempts.warn
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin
@@ -364,13 +365,13 @@ class Deployer:
         candidate = await self.rollout.bring_up(attempt, event, version, live)
         await self._rehearsal.run(attempt, candidate)
         try:
-            await self.candidates.hold(candidate, attempt.record.id)
+            url = await self.candidates.hold(candidate, attempt.record.id)
         except BaseException:
             await candidate.stop(version.config.drain_timeout_s / 2)
             raise
         attempt.warn(SCHEDULERS_RUN)
         attempt.on(Event.HOLD)
-        return Done("deploy", version, live.commit if live else "", "", attempt.warnings, held=True)
+        return Done("deploy", version, live.commit if live else "", "", attempt.warnings, held=True, preview_url=url)
 
     async def _go_live(self, attempt: RunningAttempt, event: Event, version: Version) -> Done:
         before = self.state

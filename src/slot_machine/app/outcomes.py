@@ -15,6 +15,7 @@ class Done(NamedTuple):
     warnings: tuple[str, ...] = ()
     held: bool = False
     """The version is not live: it waits for `promote`."""
+    preview_url: str = ""
 
 
 class Unchanged(NamedTuple):

@@ -6,7 +6,7 @@ import time
 
 from slot_machine.cli import followed, render, words
 from slot_machine.cli.client import Json
-from slot_machine.cli.words import ago, commit, entries, number, span, text, times, until
+from slot_machine.cli.words import PREVIEW, ago, commit, entries, number, span, text, times, until
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
 
@@ -130,8 +130,9 @@ def _candidate(status: Json) -> "list[str]":
     what = f"{text(candidate, 'commit')[:8]} in slot {text(candidate, 'slot')}"
     if candidate["state"] == "failed":
         return [f"{what} FAILED: {text(candidate, 'error')}", "`slot-machine abort` ends it"]
+    preview = [f"preview: {link}", PREVIEW] if (link := text(candidate, "preview_url")) else []
     hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
-    return [f"{what} {candidate['state']}, begun {ago(text(candidate, 'since'))}", hint]
+    return [f"{what} {candidate['state']}, begun {ago(text(candidate, 'since'))}", *preview, hint]
 
 
 def _slot(status: Json) -> "list[str]":

@@ -14,6 +14,8 @@ NARROWEST = 40
 LABEL = 14
 """The width of the names at the beginning of lines."""
 
+PREVIEW = "a browser that opens this link gets the version at every address of the app"
+
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 

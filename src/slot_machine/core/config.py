@@ -493,6 +493,11 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.health_interval_ms / 1000
 
     @property
+    def address(self) -> str:
+        """At which visitors reach the app, without a slash at the end."""
+        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+
+    @property
     def hold_timeout_s(self) -> float:
         return self.hold_timeout_ms / 1000
 

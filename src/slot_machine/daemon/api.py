@@ -129,6 +129,7 @@ class UnchangedReply(DeployReply):
 class HeldReply(DeployReply):
     """The commit is not live: it waits for `POST /promote`."""
 
+    preview_url: str
     held: bool = True
 
 
@@ -224,8 +225,11 @@ class Api:
     async def _ready(self, _: Request) -> Response:
         return Response(200, b"slot-machine is ready\n", "text/plain; charset=utf-8")
 
-    async def _get_status(self, _: Request) -> Response:
-        return in_json(self._status(), 200)
+    async def _get_status(self, request: Request) -> Response:
+        status = self._status()
+        if status.candidate.preview_url and not await self._guard.may_change(request):
+            status.candidate.preview_url = ""
+        return in_json(status, 200)
 
     async def _get_metrics(self, _: Request) -> Response:
         return Response(200, await self._measure(), metrics.CONTENT_TYPE)
@@ -329,8 +333,10 @@ def body_of(outcome: Outcome) -> Reply | ErrorReply:
         version = outcome.version
         if outcome.kind == "deploy":
             previous = outcome.previous_commit
-            reply = HeldReply if outcome.held else DeployReply
-            return reply(True, version.slot, version.commit, outcome.requests, outcome.warnings, previous)
+            reply = DeployReply(True, version.slot, version.commit, outcome.requests, outcome.warnings, previous)
+            return (
+                HeldReply(**msgspec.structs.asdict(reply), preview_url=outcome.preview_url) if outcome.held else reply
+            )
         return Reply(True, version.slot, version.commit, outcome.requests, outcome.warnings)
     if isinstance(outcome, Unchanged):
         live = outcome.version

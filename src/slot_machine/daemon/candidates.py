@@ -14,7 +14,10 @@ from slot_machine.daemon.replies import Routes, decoded, in_json
 
 
 class CandidateStatus(msgspec.Struct, kw_only=True):
-    """All are empty if there is none. `since` is RFC 3339 in UTC; `error` says why it failed."""
+    """All are empty if there is none. `since` is RFC 3339 in UTC; `error` says why it failed.
+
+    `preview_url` is told only to those who may change things.
+    """
 
     slot: str = ""
     commit: str = ""
@@ -55,5 +58,6 @@ def status(candidates: Candidates) -> CandidateStatus:
         commit=version.commit,
         state=candidate.state,
         since=candidate.since,
+        preview_url=candidates.preview_url,
         error=candidate.error,
     )

@@ -47,12 +47,16 @@ class Guard:
         refuse_web_pages(request)
         if self._entry and not _came_by_file(request):
             publication.check_meant(request, self._entry)
-        if request.method not in HARMLESS and self._authenticates and not await self._is_known(request):
+        if request.method not in HARMLESS and not await self.may_change(request):
             raise Unauthorized(
                 f"only {self._users} may change anything here, and clients that send the API's token",
                 f"run slot-machine as {self._users}; other clients send `Authorization: Bearer TOKEN`, with the token"
                 f" in {self._data / token.NAME}",
             )
+
+    async def may_change(self, request: Request) -> bool:
+        """Whether its caller may change things. Others may read, but get no secret."""
+        return not self._authenticates or await self._is_known(request)
 
     def is_of(self, data: str) -> bool:
         """Whether that is the data folder of this daemon."""

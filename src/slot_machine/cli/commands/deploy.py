@@ -5,6 +5,7 @@ import click
 from slot_machine.cli import render
 from slot_machine.cli.client import Json
 from slot_machine.cli.manner import AttemptCommand, Manner
+from slot_machine.cli.words import PREVIEW
 from slot_machine.core.errors import SlotMachineError
 
 SHOWN_FILES = 3
@@ -78,6 +79,8 @@ def tell(manner: Manner, reply: Json) -> None:
         )
     elif reply.get("held"):
         hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
+        if link := reply.get("preview_url"):
+            hint = f"preview: {link}\n{PREVIEW}\n{hint}"
     manner.tell(reply, in_words(reply), hint)
 
 

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-NAME = b"slot-machine-preview"
-"""Of the parameter in a link, of the cookie, where the public port follows, and of the field for scripts."""
+from slot_machine.core import preview
+
+NAME = preview.NAME.encode()
 
 
 def _in_any_form(name: bytes) -> bytes:
