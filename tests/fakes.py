@@ -358,6 +358,8 @@ class Traffic:
         self.busy = False
         """Requests are in flight and do not end."""
         self.history: list[Upstream | None] = []
+        self.counted = Counts()
+        """Of the next upstreams that are forgotten."""
         self._faults = faults
 
     async def route(self, upstream: Upstream | None) -> Counts:
@@ -389,9 +391,11 @@ class Traffic:
     async def unwind(self, _: Upstream, over_s: float) -> None:
         await self._faults.step(f"unwind over {over_s}")
 
-    async def forget(self, _: Upstream) -> Counts:
+    async def forget(self, upstream: Upstream) -> Counts:
         await self._faults.step("forget")
-        return Counts()
+        if self.beside and self.beside.upstream == upstream:
+            self.beside = None
+        return self.counted
 
     async def keep(self) -> None:
         self.keeps = True

@@ -24,6 +24,17 @@ async def promote(machine: Machine) -> Outcome:
         return refused
 
 
+async def share(machine: Machine, part: int = 1000) -> Outcome:
+    try:
+        return await machine.deployer.share(part, "cli", ignored)
+    except SlotMachineError as refused:
+        return refused
+
+
+async def larger_share(machine: Machine) -> Outcome:
+    return await share(machine, 5000)
+
+
 async def abort(machine: Machine) -> Aborted | SlotMachineError:
     try:
         return await machine.deployer.abort(Origin("ada", "it is blue"))
@@ -42,6 +53,18 @@ async def b_is_held(machine: Machine) -> None:
 async def b_is_held_beside_side_runs(machine: Machine) -> None:
     await side_runs_are_live(machine)
     assert isinstance(await hold(machine), Done)
+
+
+async def b_has_a_share(machine: Machine) -> None:
+    """While `a` is live."""
+    await b_is_held(machine)
+    assert isinstance(await share(machine), Done)
+
+
+async def c_has_a_share(machine: Machine) -> None:
+    """While `b` is live, after `a`."""
+    await c_is_held(machine)
+    assert isinstance(await share(machine), Done)
 
 
 async def b_has_failed(machine: Machine) -> None:
@@ -108,4 +131,11 @@ HOLD_STORIES: dict[str, tuple[Story, Story]] = {
     "restart": (b_is_held, restart),
     "take-over": (b_is_held, take_over),
     "take-over of one that has ended": (b_is_held, take_over_of_one_that_has_ended),
+    "share": (b_is_held, share),
+    "larger share": (b_has_a_share, larger_share),
+    "promote after a share": (b_has_a_share, promote),
+    "abort of a share": (b_has_a_share, abort),
+    "crash in a share": (b_has_a_share, crash_of_the_candidate),
+    "take-over in a share": (b_has_a_share, take_over),
+    "take-over of one that has ended in a share": (b_has_a_share, take_over_of_one_that_has_ended),
 }

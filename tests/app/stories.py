@@ -336,10 +336,13 @@ def check_candidate(machine: Machine, where: str) -> set[int]:
     """What is held runs, is not live, and its deploy is `held`. Returns the ids of its runs."""
     candidate, release = machine.deployer.candidates.record, machine.deployer.candidates.release
     held = [attempt.id for attempt in machine.store.attempts(100) if attempt.result == "held"]
+    beside = machine.traffic.beside
     assert not candidate or candidate.state != "watched", where
     if not candidate or (candidate.state == "failed" and not candidate.runs_on):
         assert release is None, where
+        assert not beside or not beside.share, where
         return set()
+    assert (beside.share if beside else 0) == candidate.share, where
     assert release, where
     assert release.version == candidate.version != machine.store.state().live, where
     assert release.running, where

@@ -13,9 +13,12 @@ from slot_machine.core.model import Attempt, short
 from tests.app.hold_stories import (
     HOLD,
     abort,
+    c_has_a_share,
     c_is_held,
     crash_of_the_candidate,
+    larger_share,
     promote,
+    share,
 )
 from tests.app.stories import (
     WITHOUT_PROBES,
@@ -47,6 +50,8 @@ COMMANDS: dict[str, Command] = {
     "deploy": lambda made: answer(lambda: made.deployer.deploy("d", "cli", ignored)),
     "deploy --hold": lambda made: answer(lambda: made.deployer.deploy("d", "cli", ignored, HOLD)),
     "promote": promote,
+    "promote --share": share,
+    "promote --share, larger": larger_share,
     "abort": abort,
     "rollback": rollback,
     "restart": lambda made: answer(lambda: made.deployer.restart("cli", ignored)),
@@ -69,6 +74,20 @@ async def one_is_on_its_way(made: Machine) -> None:
     made.shell.works_s = 60
     begun(made, made.deployer.deploy("c", "cli", ignored, HOLD))
     await setup_runs(made)
+
+
+async def half_of_the_visitors_get_one(made: Machine) -> None:
+    await c_has_a_share(made)
+    assert isinstance(await larger_share(made), Done)
+
+
+async def one_is_to_get_a_share(made: Machine) -> None:
+    """And is asked for its health."""
+    await c_is_held(made)
+    made.launcher.hangs = True
+    made.faults.names.clear()
+    begun(made, made.deployer.share(1000, "cli", ignored))
+    await reached(made, "probe")
 
 
 async def one_is_being_promoted(made: Machine) -> None:
@@ -112,6 +131,9 @@ STATES: dict[str, Callable[[Machine], Awaitable[None]]] = {
     "on its way": one_is_on_its_way,
     "held": c_is_held,
     "failed": one_has_failed,
+    "sharing": c_has_a_share,
+    "sharing a half": half_of_the_visitors_get_one,
+    "asked before its share": one_is_to_get_a_share,
     "being promoted": one_is_being_promoted,
     "promoted, drains": one_has_been_promoted,
 }
@@ -121,6 +143,8 @@ TABLE: dict[str, dict[str, tuple[type[object], str, str]]] = {
         "deploy": (Done, "d", ""),
         "deploy --hold": (Done, "b", "d held"),
         "promote": (NothingHeld, "b", ""),
+        "promote --share": (NothingHeld, "b", ""),
+        "promote --share, larger": (NothingHeld, "b", ""),
         "abort": (NothingHeld, "b", ""),
         "rollback": (Done, "a", ""),
         "restart": (Done, "b", ""),
@@ -130,6 +154,8 @@ TABLE: dict[str, dict[str, tuple[type[object], str, str]]] = {
         "deploy": (Busy, "b", "c held"),
         "deploy --hold": (Busy, "b", "c held"),
         "promote": (Busy, "b", "c held"),
+        "promote --share": (Busy, "b", "c held"),
+        "promote --share, larger": (Busy, "b", "c held"),
         "abort": (Aborted, "b", ""),
         "rollback": (Busy, "b", "c held"),
         "restart": (Busy, "b", "c held"),
@@ -139,6 +165,8 @@ TABLE: dict[str, dict[str, tuple[type[object], str, str]]] = {
         "deploy": (Done, "d", ""),
         "deploy --hold": (Done, "b", "d held"),
         "promote": (Done, "c", ""),
+        "promote --share": (Done, "b", "c sharing 10%"),
+        "promote --share, larger": (Done, "b", "c sharing 50%"),
         "abort": (Aborted, "b", ""),
         "rollback": (Done, "a", ""),
         "restart": (Done, "b", ""),
@@ -148,15 +176,52 @@ TABLE: dict[str, dict[str, tuple[type[object], str, str]]] = {
         "deploy": (Done, "d", ""),
         "deploy --hold": (Done, "b", "d held"),
         "promote": (Impossible, "b", "c failed"),
+        "promote --share": (Impossible, "b", "c failed"),
+        "promote --share, larger": (Impossible, "b", "c failed"),
         "abort": (Aborted, "b", ""),
         "rollback": (Done, "a", ""),
         "restart": (Done, "b", ""),
         "cancel": (NothingToCancel, "b", "c failed"),
     },
+    "sharing": {
+        "deploy": (Done, "d", ""),
+        "deploy --hold": (Done, "b", "d held"),
+        "promote": (Done, "c", ""),
+        "promote --share": (Done, "b", "c sharing 10%"),
+        "promote --share, larger": (Done, "b", "c sharing 50%"),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Done, "a", ""),
+        "restart": (Done, "b", ""),
+        "cancel": (NothingToCancel, "b", "c sharing 10%"),
+    },
+    "sharing a half": {
+        "deploy": (Done, "d", ""),
+        "deploy --hold": (Done, "b", "d held"),
+        "promote": (Done, "c", ""),
+        "promote --share": (Impossible, "b", "c sharing 50%"),
+        "promote --share, larger": (Done, "b", "c sharing 50%"),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Done, "a", ""),
+        "restart": (Done, "b", ""),
+        "cancel": (NothingToCancel, "b", "c sharing 50%"),
+    },
+    "asked before its share": {
+        "deploy": (Busy, "b", "c sharing 10%"),
+        "deploy --hold": (Busy, "b", "c sharing 10%"),
+        "promote": (Busy, "b", "c sharing 10%"),
+        "promote --share": (Busy, "b", "c sharing 10%"),
+        "promote --share, larger": (Busy, "b", "c sharing 10%"),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Busy, "b", "c sharing 10%"),
+        "restart": (Busy, "b", "c sharing 10%"),
+        "cancel": (Attempt, "b", "c held"),
+    },
     "being promoted": {
         "deploy": (Busy, "c", ""),
         "deploy --hold": (Busy, "c", ""),
         "promote": (Busy, "c", ""),
+        "promote --share": (Busy, "c", ""),
+        "promote --share, larger": (Busy, "c", ""),
         "abort": (Aborted, "b", ""),
         "rollback": (Busy, "c", ""),
         "restart": (Busy, "c", ""),
@@ -166,6 +231,8 @@ TABLE: dict[str, dict[str, tuple[type[object], str, str]]] = {
         "deploy": (Busy, "c", ""),
         "deploy --hold": (Busy, "c", ""),
         "promote": (Busy, "c", ""),
+        "promote --share": (Busy, "c", ""),
+        "promote --share, larger": (Busy, "c", ""),
         "abort": (NothingHeld, "c", ""),
         "rollback": (Busy, "c", ""),
         "restart": (Busy, "c", ""),
@@ -201,6 +268,7 @@ def test_cell(tmp_path: Path, state: str, command: str) -> None:
             assert now.commit == COMMITS[live]
             candidate = made.deployer.candidates.record
             found = f"{short(candidate.version.commit)[0]} {candidate.state}" if candidate else ""
+            found += f" {candidate.percent:g}%" if candidate and candidate.share else ""
             assert found == held
 
     run(story())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from slot_machine.core.backoff import next_delay_s
 from slot_machine.core.phases import TABLE, Event, IllegalTransition, Phase, after, diagram
 
-ENDS = {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.INTERRUPTED, Phase.HELD}
+ENDS = {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.INTERRUPTED, Phase.HELD, Phase.SHARED}
 
 
 @given(st.lists(st.sampled_from(Event), max_size=12))
@@ -48,7 +48,7 @@ def test_cancel_is_possible_up_to_the_switch_and_in_a_watch() -> None:
 
 
 def test_stages_have_their_public_names() -> None:
-    assert [phase.stage for phase in Phase][1:14] == [
+    assert [phase.stage for phase in Phase][1:15] == [
         "resolve",
         "checkout",
         "setup",
@@ -60,6 +60,7 @@ def test_stages_have_their_public_names() -> None:
         "rehearse",
         "held",
         "switch",
+        "shared",
         "watch",
         "drain",
     ]

@@ -116,7 +116,7 @@ class App:
             gather=gather,
             spare_tree=config.spare_tree,
             hold_timeout_s=config.hold_timeout_s,
-            address=config.address,
+            address=config.url,
         )
         self.memory = MemoryWatch(config, self.supervisor, self._restart_for_memory)
         runs = JobRuns(cron.machine, store, tasks, launcher.masking, notices)

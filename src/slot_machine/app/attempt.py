@@ -24,6 +24,7 @@ RESULTS: dict[Phase, Result] = {
     Phase.CANCELLED: "cancelled",
     Phase.INTERRUPTED: "interrupted",
     Phase.HELD: "held",
+    Phase.SHARED: "shared",
 }
 
 LONGEST_ERROR = 4096

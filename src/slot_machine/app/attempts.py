@@ -21,6 +21,7 @@ from slot_machine.core.masking import Masking
 from slot_machine.core.model import Attempt, Kind, Result, Version, short
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import HALF_MIGRATED, Phase
+from slot_machine.core.upstream import Counts
 from slot_machine.state.history import KEPT_ATTEMPTS
 from slot_machine.state.store import Store
 
@@ -30,6 +31,7 @@ ENDS: dict[Result, str] = {
     "cancelled": "was cancelled",
     "interrupted": "was interrupted",
     "held": "was held",
+    "shared": "got a share",
 }
 
 GO_LIVE: tuple[Kind, ...] = ("deploy", "rollback", "recovery", "promote")
@@ -155,6 +157,12 @@ class Attempts:
             record = self.find(candidate.attempt)
             if record and record.result == result:
                 self._notices.ended(record)
+
+    def count(self, attempt_id: int, counts: Counts | None) -> None:
+        """What became of the requests of a candidate that ended. Raises nothing."""
+        with going_on("cannot write down what became of the requests of a candidate"):
+            if counts and counts != Counts():
+                self._store.count(attempt_id, counts)
 
     def _of_live(self) -> int:
         """0 if the history does not have it any more."""

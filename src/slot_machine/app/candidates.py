@@ -24,7 +24,9 @@ from slot_machine.state.store import Store
 from slot_machine.traffic.protocol import Traffic
 
 RETRY_S = 1.0
+WITHDRAWALS = 3
 TOKEN_BYTES = 18
+SHARE_ID_BYTES = 4
 
 TakesOver = Callable[[Release], Awaitable[None]]
 """Goes on with a release that an earlier daemon left running."""
@@ -58,6 +60,7 @@ class Candidates:
         self._tasks = tasks
         self._timeout_s = timeout_s
         self._address = address
+        self._deployed_by = 0
         self._watching: asyncio.Task[None] | None = None
         self._ending: dict[Release, asyncio.Task[None]] = {}
 
@@ -70,7 +73,7 @@ class Candidates:
         candidate = self._store.candidate()
         if candidate and candidate.state == "watched" and not self._attempts.runs(candidate.attempt):
             return None
-        if candidate and candidate.state == "held" and not self.release:
+        if candidate and candidate.waits and not self.release:
             return candidate.failed("it does not run any more")
         return candidate
 
@@ -100,6 +103,34 @@ class Candidates:
             what = f"the candidate {describe(candidate.version)} has failed ({candidate.error})"
             raise Impossible(f"{what}, so it can't be promoted", "`slot-machine abort` ends it; then deploy again")
         return candidate
+
+    def running(self) -> Release:
+        """The release of the one that waits. Raises NothingHeld, Impossible, sqlite3.Error."""
+        self.check_held()
+        assert self.release
+        return self.release
+
+    async def share(self, share: int) -> None:
+        """From here on, so many of 10,000 visitors get it. If that fails, it is as before.
+
+        Raises NothingHeld, Impossible, sqlite3.Error.
+        """
+        before, release = self.check_held(), self.running()
+        share_id = before.share_id or secrets.token_hex(SHARE_ID_BYTES)
+        shared = before.shared(share, share_id, now(), _now_s())
+        self._store.save_candidate(shared)
+        try:
+            if release.upstream:
+                await self._traffic.offer(shared.beside(release.upstream))
+        except BaseException:
+            if self._store.candidate() == shared:
+                self._store.save_candidate(before)
+                await self._offer(before)
+            raise
+        if self.release is not release:
+            self.check_held()
+        self._unwatch()
+        self._keep(release, shared)
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[Release]:
@@ -151,13 +182,18 @@ class Candidates:
         """For an attempt that needs its slot: it is ended, and that is said. Raises sqlite3.Error."""
         if candidate := self.record:
             version = describe(candidate.version)
-            attempt.warn(f"ends the candidate {version}, which was {candidate.state} and never live")
+            was = (
+                f"had {candidate.percent:g}% of the visitors and was"
+                if candidate.share
+                else f"was {candidate.state} and"
+            )
+            attempt.warn(f"ends the candidate {version}, which {was} never live")
         await self.end("cancelled", f"ended for {attempt.record.kind} {attempt.record.id}")
 
     def wanted(self) -> Mapping[Version, TakesOver]:
         """What the recovery takes over, if it still runs. Raises sqlite3.Error."""
         candidate = self._store.candidate()
-        if not candidate or not (candidate.state == "held" or candidate.runs_on):
+        if not candidate or not (candidate.waits or candidate.runs_on):
             return {}
         held = candidate
 
@@ -178,7 +214,7 @@ class Candidates:
             if not self.release and not watched:
                 await self._withdraw()
                 candidate = self._store.candidate()
-            if candidate and candidate.state == "held" and not self.release:
+            if candidate and candidate.waits and not self.release:
                 self._failed(candidate, "it did not run any more when the daemon started")
 
     def let_go(self) -> None:
@@ -189,7 +225,7 @@ class Candidates:
         """When the daemon ends. One that has failed stays to be aborted. Raises nothing."""
         with going_on("cannot write down that the held candidate is ended"):
             candidate = self._store.candidate()
-            if candidate and candidate.state == "held":
+            if candidate and candidate.waits:
                 self._attempts.end_candidate(candidate, "interrupted", "the daemon stopped while it was held")
         self._stop()
         await self._gone()
@@ -209,6 +245,7 @@ class Candidates:
 
     def _keep(self, release: Release, candidate: Candidate) -> None:
         self.release = release
+        self._deployed_by = candidate.attempt
         self._watching = self._tasks.create_task(self._watch(release, candidate))
 
     def _unwatch(self) -> None:
@@ -275,17 +312,23 @@ class Candidates:
                 await self._traffic.offer(candidate.beside(release.upstream))
 
     async def _withdraw(self) -> None:
-        with going_on("cannot tell the data plane that there is no candidate any more"):
-            await self._traffic.offer(None)
+        for _ in range(WITHDRAWALS):
+            with going_on("cannot tell the data plane that there is no candidate any more"):
+                await self._traffic.offer(None)
+                return
+            await asyncio.sleep(RETRY_S)
 
     async def _stopped(self, release: Release) -> None:
         try:
             await self._withdraw()
             with going_on(f"cannot end {describe(release.version)}"):
                 if release.upstream and release.running:
-                    await retire(self._traffic, release, release.version.config.drain_timeout_s)
+                    retired = await retire(self._traffic, release, release.version.config.drain_timeout_s)
+                    self._attempts.count(self._deployed_by, retired.counts)
                 else:
                     await release.stop(release.version.config.drain_timeout_s / 2)
+                    if release.upstream:
+                        await self._traffic.forget(release.upstream)
             if survivors := release.survivors:
                 log.error("cannot end %s", ", ".join(survivors))
         finally:

@@ -27,13 +27,14 @@ from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import retire
 from slot_machine.app.rollout import Rollout
 from slot_machine.app.seams import Starter, TrafficMode, Trees
+from slot_machine.app.sharing import Sharing
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.targets import Targets
 from slot_machine.app.undo import Undo
 from slot_machine.app.watching import Watching
 from slot_machine.core import own_limits
-from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, Stopping
+from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, SlotMachineError, Stopping
 from slot_machine.core.model import State, Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import Event, Phase
@@ -92,6 +93,7 @@ class Deployer:
         self.rollout = Rollout(store, slots, launcher, mode, supervisor)
         parts = Parts(store, slots, launcher, mode, supervisor, self.candidates, self.rollout)
         self.watching = Watching(parts, gather)
+        self._sharing = Sharing(store, mode, self.attempts, self.candidates, self.rollout, commits)
         self._rehearsal = Rehearsal(launcher, supervisor, visits)
         self._placing = Placing(store, slots, preflight, spare_tree)
         self._targets = Targets(store, worktrees, configurations)
@@ -214,6 +216,17 @@ class Deployer:
         outcome = await self.operations.outcome()
         assert isinstance(outcome, Outcome)
         return outcome._replace(kind="promote") if isinstance(outcome, Done) else outcome
+
+    def share(
+        self, share: int, trigger: str, report: Report, origin: Origin = UNKNOWN
+    ) -> "asyncio.Task[Done | SlotMachineError]":
+        """Lets `share` of 10,000 visitors have the candidate, which stays one.
+
+        Like `promote`. Raises Impossible also for a share that is smaller than before.
+        """
+        self.operations.check_free()
+        self._sharing.check(share)
+        return self.operations.begin(self._sharing.share(share, trigger, report, origin))
 
     async def abort(self, origin: Origin = UNKNOWN) -> Aborted:
         """Raises NothingHeld, Stopping, StageFailed."""

@@ -16,6 +16,8 @@ class Done(NamedTuple):
     held: bool = False
     """The version is not live: it waits for `promote`."""
     preview_url: str = ""
+    share: int = 0
+    """Of 10,000 visitors, so many get the version, which is not live."""
 
 
 class Unchanged(NamedTuple):

@@ -91,6 +91,8 @@ class Rollout:
             try:
                 if routed:
                     await self._mode.traffic.route(old.upstream if old else None)
+                else:
+                    await self._mode.traffic.offer(None)
             finally:
                 await candidate.stop(candidate.version.config.drain_timeout_s / 2)
             raise

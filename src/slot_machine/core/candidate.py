@@ -9,12 +9,15 @@ from slot_machine.core.upstream import Beside, Upstream
 
 CandidateState = Literal["held", "sharing", "watched", "failed"]
 
+WHOLE = 10_000
+"""All visitors. A share is a part of these."""
+
 
 class Candidate(msgspec.Struct, frozen=True):
     """`attempt` is the id of the deploy that started it. `error` says why it failed.
 
-    `since` is RFC 3339 in UTC. `since_s` is the same moment by the monotonic clock, which all daemons share until the
-    machine boots again.
+    `since` is RFC 3339 in UTC: since then it is held, or has its share. `since_s` is the same moment by the monotonic
+    clock, which all daemons share until the machine boots again.
     """
 
     version: Version
@@ -38,5 +41,19 @@ class Candidate(msgspec.Struct, frozen=True):
         config = self.version.config
         return Beside(upstream, self.token, self.share, self.share_id, config.share_cookie, config.share_cookie_values)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is to run: it is held, or has a share."""
+        return self.state in ("held", "sharing")
+
+    @property
+    def percent(self) -> float:
+        return self.share * 100 / WHOLE
+
+    def shared(self, share: int, share_id: str, since: str, since_s: float) -> "Candidate":
+        return msgspec.structs.replace(
+            self, state="sharing", share=share, share_id=share_id, since=since, since_s=since_s
+        )
+
     def failed(self, error: str) -> "Candidate":
-        return msgspec.structs.replace(self, state="failed", error=error, runs_on=False)
+        return msgspec.structs.replace(self, state="failed", error=error, share=0, share_id="", runs_on=False)

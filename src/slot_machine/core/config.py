@@ -493,7 +493,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.health_interval_ms / 1000
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         """At which visitors reach the app, without a slash at the end."""
         return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
 

@@ -11,7 +11,7 @@ from slot_machine.core.upstream import Counts, Upstream
 
 Slot = Literal["a", "b"]
 Kind = Literal["deploy", "rollback", "recovery", "job", "restart", "crash", "promote"]
-Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted", "missed", "held"]
+Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted", "missed", "held", "shared"]
 
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 TREES = (1, 2, 3)
@@ -205,6 +205,8 @@ class Attempt(msgspec.Struct, kw_only=True):
     """For how long the port answered 503 because of it."""
     verdict: str = ""
     """What the watch of the version came to; empty if it was not watched."""
+    share: float = 0.0
+    """Of a `promote`: so many per cent of the visitors were to get the version; 0 for all of them."""
 
     @property
     def went_live(self) -> bool:

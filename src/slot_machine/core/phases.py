@@ -23,6 +23,8 @@ class Phase(StrEnum):
     HELD = "held"
     """The end of a deploy whose candidate is to wait. `promote`, an attempt of its own, goes on from there."""
     SWITCH = "switch"
+    SHARED = "shared"
+    """The end of a `promote --share`. The candidate waits on."""
     WATCH = "watch"
     """The new version is live, and the old one runs on, ready to be live again. Only with `watch_ms`."""
     DRAIN = "drain"
@@ -68,6 +70,8 @@ class Event(StrEnum):
     """The candidate is healthy, and is to wait."""
     PROMOTE = "promote"
     """A held candidate is asked for its health once more, and then made live."""
+    SHARE = "share"
+    """The candidate gets a part of the visitors."""
     SWITCHED = "switched"
     WATCH = "watch"
     WATCHED = "watched"
@@ -159,6 +163,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
     Phase.SWITCH: {
         Event.SWITCHED: Phase.DRAIN,
         Event.WATCH: Phase.WATCH,
+        Event.SHARE: Phase.SHARED,
         Event.FAIL: Phase.RESTORE,
         Event.ABANDON: Phase.INTERRUPTED,
     },
@@ -172,6 +177,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
     Phase.RESTORE: {Event.RESTORED: Phase.FAILED, Event.ABANDON: Phase.INTERRUPTED},
     Phase.CANCELLING: {Event.RESTORED: Phase.CANCELLED, Event.ABANDON: Phase.INTERRUPTED},
     Phase.HELD: {},
+    Phase.SHARED: {},
     Phase.SUCCEEDED: {},
     Phase.FAILED: {},
     Phase.CANCELLED: {},

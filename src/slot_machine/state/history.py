@@ -7,6 +7,7 @@ import msgspec
 
 from slot_machine.core.model import Attempt, Version
 from slot_machine.core.phases import HALF_MIGRATED, Phase
+from slot_machine.core.upstream import Counts
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.database import Database, twice_on_a_full_disk
 from slot_machine.state.schema import transaction
@@ -117,7 +118,7 @@ class History(Database):
             self._db.execute(
                 "UPDATE attempts SET commit_hash = ?, slot = ?, stage = ?, result = ?, error = ?, seconds = ?,"
                 " stage_seconds = ?, requests = ?, warnings = ?, config = ?, ref = ?, subject = ?, author = ?,"
-                " cause = ?, away_s = ?, verdict = ? WHERE id = ?",
+                " cause = ?, away_s = ?, verdict = ?, share = ? WHERE id = ?",
                 (
                     attempt.commit,
                     attempt.slot,
@@ -135,6 +136,7 @@ class History(Database):
                     attempt.cause,
                     attempt.away_s,
                     attempt.verdict,
+                    attempt.share,
                     attempt.id,
                 ),
             )
@@ -146,6 +148,13 @@ class History(Database):
         """To an attempt that has ended. Does nothing if the history does not have it any more."""
         self._db.execute(
             "UPDATE attempts SET warnings = json_insert(warnings, '$[#]', ?) WHERE id = ?", (words, attempt_id)
+        )
+
+    @twice_on_a_full_disk
+    def count(self, attempt_id: int, counts: Counts) -> None:
+        """What became of the requests of an attempt that has ended."""
+        self._db.execute(
+            "UPDATE attempts SET requests = ? WHERE id = ?", (msgspec.json.encode(counts).decode(), attempt_id)
         )
 
     @twice_on_a_full_disk

@@ -65,7 +65,8 @@ CREATE TABLE attempts (
     author TEXT NOT NULL DEFAULT '',
     cause TEXT NOT NULL DEFAULT '',
     away_s REAL NOT NULL DEFAULT 0,
-    verdict TEXT NOT NULL DEFAULT ''
+    verdict TEXT NOT NULL DEFAULT '',
+    share REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE jobs (name TEXT PRIMARY KEY, schedule TEXT NOT NULL, handled_until TEXT NOT NULL) STRICT;
 CREATE TABLE job_runs (attempt INTEGER PRIMARY KEY, under_way TEXT NOT NULL) STRICT;
@@ -196,7 +197,8 @@ CREATE TABLE exits (
     lines TEXT NOT NULL
 ) STRICT;
 CREATE TABLE candidates (candidate TEXT NOT NULL) STRICT""",
-    7: "ALTER TABLE attempts ADD COLUMN verdict TEXT NOT NULL DEFAULT ''",
+    7: """ALTER TABLE attempts ADD COLUMN verdict TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN share REAL NOT NULL DEFAULT 0""",
 }
 """By schema, the statements that make it the next one."""
 

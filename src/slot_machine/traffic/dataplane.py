@@ -163,6 +163,9 @@ class DataPlane:
         await self._each(Unwind(upstream.run_id, over_s))
 
     async def forget(self, upstream: Upstream) -> Counts | None:
+        beside = self._routed.beside
+        if beside and beside.upstream.run_id == upstream.run_id:
+            self._routed = msgspec.structs.replace(self._routed, beside=None)
         replies = await self._each(Forget(upstream.run_id))
         return _sum(reply.counts for reply in replies) if replies else None
 
