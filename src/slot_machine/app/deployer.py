@@ -34,7 +34,7 @@ from slot_machine.app.targets import Targets
 from slot_machine.app.undo import Undo
 from slot_machine.app.watching import Watching
 from slot_machine.core import own_limits
-from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, SlotMachineError, Stopping
+from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, Stopping
 from slot_machine.core.model import State, Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import Event, Phase
@@ -217,9 +217,7 @@ class Deployer:
         assert isinstance(outcome, Outcome)
         return outcome._replace(kind="promote") if isinstance(outcome, Done) else outcome
 
-    def share(
-        self, share: int, trigger: str, report: Report, origin: Origin = UNKNOWN
-    ) -> "asyncio.Task[Done | SlotMachineError]":
+    def share(self, share: int, trigger: str, report: Report, origin: Origin = UNKNOWN) -> "asyncio.Task[Outcome]":
         """Lets `share` of 10,000 visitors have the candidate, which stays one.
 
         Like `promote`. Raises Impossible also for a share that is smaller than before.

@@ -6,7 +6,7 @@ from slot_machine.app.attempt import Report
 from slot_machine.app.attempts import Attempts
 from slot_machine.app.candidates import Candidates
 from slot_machine.app.commits import Commits
-from slot_machine.app.outcomes import Done
+from slot_machine.app.outcomes import Done, Outcome
 from slot_machine.app.release import describe
 from slot_machine.app.rollout import Rollout
 from slot_machine.app.seams import TrafficMode
@@ -42,7 +42,7 @@ class Sharing:
             raise Impossible(what, "`slot-machine abort` sends all of them back; then hold the version again")
         return candidate
 
-    async def share(self, share: int, trigger: str, report: Report, origin: Origin) -> Done:
+    async def share(self, share: int, trigger: str, report: Report, origin: Origin) -> Outcome:
         """It is asked for its health before. Raises SlotMachineError."""
         version = self.check(share).version
         async with self._attempts.begin("promote", trigger, report, origin) as attempt:

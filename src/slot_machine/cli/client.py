@@ -138,8 +138,9 @@ class Client:
         """If slot-machine.json has changed, the daemon reloads first."""
         return self._call("POST", "/restart", _asked(by, message))
 
-    def promote(self, *, by: str = "", message: str = "") -> Iterator[Json]:
-        return self._call("POST", "/promote", _asked(by, message))
+    def promote(self, share: float = 100, *, by: str = "", message: str = "") -> Iterator[Json]:
+        """`share` is in per cent of the visitors."""
+        return self._call("POST", "/promote", {"share": share} | _asked(by, message))
 
     def abort(self, *, by: str = "", message: str = "") -> Json:
         *_, last = self._call("POST", "/abort", _asked(by, message))

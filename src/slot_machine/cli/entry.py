@@ -50,6 +50,8 @@ def _result(entry: Json) -> str:
         return f"ok, {span(number(entry, 'seconds'))}"
     if result == "held":
         return result
+    if result == "shared":
+        return f"ok, {number(entry, 'share'):g}%"
     if result == "running":
         return f"runs: {stage}" if stage else "runs"
     return f"{result}: {stage}" if stage else result
@@ -94,11 +96,15 @@ def _fields(entry: Json) -> "Iterator[tuple[str, list[str]]]":
 
 def _outcome(entry: Json) -> str:
     result, stage = text(entry, "result"), text(entry, "stage")
-    said = f"{result} in stage {stage}" if stage and result not in ("succeeded", "running", "held") else result
+    said = (
+        f"{result} in stage {stage}" if stage and result not in ("succeeded", "running", "held", "shared") else result
+    )
     if result == "running" and stage:
         said = f"runs, in stage {stage}"
     if entry.get("kind") == "crash":
         said = CRASHES.get(result, result)
+    if share := number(entry, "share"):
+        said += f": {share:g}% of the visitors"
     if away_s := number(entry, "away_s"):
         said += f"; the port answered 503 for {span(away_s)}"
     return said

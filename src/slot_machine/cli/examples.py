@@ -42,7 +42,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "maintenance on": ("slot-machine maintenance on --message 'Back at 10:00.'",),
     "notify": ("slot-machine notify test",),
     "notify test": ("slot-machine notify test",),
-    "promote": ("slot-machine promote",),
+    "promote": ("slot-machine promote", "slot-machine promote --share 10%"),
     "reload": ("slot-machine reload", "slot-machine reload --all"),
     "restart": ("slot-machine restart --message 'a new certificate'",),
     "rollback": ("slot-machine rollback", "slot-machine rollback 1a2b3c4d", "slot-machine rollback 17"),

@@ -37,6 +37,7 @@ class Figures(msgspec.Struct, kw_only=True):
 class Mark(msgspec.Struct):
     kind: str
     commit: str
+    share: float = 0.0
 
 
 class Quarter(Figures):
@@ -104,7 +105,9 @@ def _by_quarter(quarters: Sequence[Quarter]) -> Iterator[str]:
 def _marks(quarter: Quarter) -> str:
     if len(quarter.marks) > 1:
         return f"{len(quarter.marks)} switches"
-    return "".join(f"{mark.kind} {short(mark.commit)}" for mark in quarter.marks)
+    return "".join(
+        f"{f'share {mark.share:g}%' if mark.share else mark.kind} {short(mark.commit)}" for mark in quarter.marks
+    )
 
 
 def _paths(title: str, paths: Sequence[PathFigures], width: int) -> Iterator[str]:

@@ -132,7 +132,8 @@ def _candidate(status: Json) -> "list[str]":
         return [f"{what} FAILED: {text(candidate, 'error')}", "`slot-machine abort` ends it"]
     preview = [f"preview: {link}", PREVIEW] if (link := text(candidate, "preview_url")) else []
     hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
-    return [f"{what} {candidate['state']}, begun {ago(text(candidate, 'since'))}", *preview, hint]
+    share = f" with {number(candidate, 'share'):g}% of the visitors" if number(candidate, "share") else ""
+    return [f"{what} {candidate['state']}{share}, begun {ago(text(candidate, 'since'))}", *preview, hint]
 
 
 def _slot(status: Json) -> "list[str]":

@@ -11,6 +11,7 @@ import msgspec
 from slot_machine.app.attempt import Report
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.outcomes import Done, Outcome, Unchanged, Wishes
+from slot_machine.core.candidate import WHOLE
 from slot_machine.core.errors import (
     BadRequest,
     Busy,
@@ -92,9 +93,9 @@ class DeployBody(Asked):
 
 
 class PromoteBody(Asked):
-    """All visitors get the candidate."""
+    """`share`: so many per cent of the visitors get the candidate; it is live if all of them do."""
 
-    share: Annotated[int, msgspec.Meta(ge=100, le=100)] = 100
+    share: Annotated[float, msgspec.Meta(ge=0.01, le=100)] = 100
 
 
 class RollbackBody(Asked):
@@ -131,6 +132,12 @@ class HeldReply(DeployReply):
 
     preview_url: str
     held: bool = True
+
+
+class SharedReply(Reply):
+    """The commit is not live: `share` per cent of the visitors get it."""
+
+    share: float
 
 
 class CancelReply(msgspec.Struct):
@@ -257,7 +264,14 @@ class Api:
     async def _promote(self, request: Request) -> Response:
         body = decoded(await request.body() or b"{}", PromoteBody, '{"by": "somebody"}')
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
-        return await self._follow(request, lambda report: self._deployer.promote(trigger, report, origin))
+        share = round(body.share * WHOLE / 100)
+
+        def begin(report: Report) -> "asyncio.Task[Outcome]":
+            if share == WHOLE:
+                return self._deployer.promote(trigger, report, origin)
+            return self._deployer.share(share, trigger, report, origin)
+
+        return await self._follow(request, begin)
 
     async def _rollback(self, request: Request) -> Response:
         body = decoded(await request.body() or b"{}", RollbackBody, '{"to": "12"}')
@@ -337,6 +351,9 @@ def body_of(outcome: Outcome) -> Reply | ErrorReply:
             return (
                 HeldReply(**msgspec.structs.asdict(reply), preview_url=outcome.preview_url) if outcome.held else reply
             )
+        if outcome.share:
+            percent = outcome.share * 100 / WHOLE
+            return SharedReply(True, version.slot, version.commit, "", outcome.warnings, percent)
         return Reply(True, version.slot, version.commit, outcome.requests, outcome.warnings)
     if isinstance(outcome, Unchanged):
         live = outcome.version

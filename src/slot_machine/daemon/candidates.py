@@ -25,6 +25,7 @@ class CandidateStatus(msgspec.Struct, kw_only=True):
     since: str = ""
     preview_url: str = ""
     share: float = 0
+    """In per cent of the visitors."""
     verdict: str = ""
     numbers: dict[str, float] = {}
     error: str = ""
@@ -59,5 +60,6 @@ def status(candidates: Candidates) -> CandidateStatus:
         state=candidate.state,
         since=candidate.since,
         preview_url=candidates.preview_url,
+        share=candidate.percent,
         error=candidate.error,
     )

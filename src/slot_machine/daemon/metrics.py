@@ -4,14 +4,18 @@ https://prometheus.io/docs/instrumenting/exposition_formats
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import accumulate
 from typing import Literal
 
+from slot_machine.app.candidates import Candidates
 from slot_machine.app.jobs import Jobs
 from slot_machine.app.run import Run
 from slot_machine.app.side_watch import SideWatch
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.core.candidate import WHOLE
 from slot_machine.core.model import WEB
 from slot_machine.core.upstream import LATENCY_BOUNDS_S
 from slot_machine.daemon import side_status
@@ -29,11 +33,11 @@ BUCKETS = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_S), "+Inf"]
 ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
-async def render(app: str, supervisor: Supervisor, jobs: Jobs, mode: Mode) -> bytes:
+async def render(app: str, supervisor: Supervisor, candidates: Candidates, jobs: Jobs, mode: Mode) -> bytes:
     """Counters begin at 0 with the daemon, those of requests with their data-plane process. `app` is a label of all."""
     measured = await mode.measure()
     of_requests = _requests(measured) if measured else ()
-    metrics = [*_processes(supervisor, measured or NOTHING), *_jobs(jobs), *of_requests]
+    metrics = [*_processes(supervisor, measured or NOTHING), _share(candidates), *_jobs(jobs), *of_requests]
     return "".join(f"{line}\n" for metric in metrics for line in metric.lines_of(app)).encode()
 
 
@@ -91,6 +95,14 @@ def _processes(supervisor: Supervisor, measured: Measured) -> Iterator[Metric]:
         running.add(sum(run.running for run in runs), name=name)
     yield running
     yield Metric("gauge", "side_runs_retiring", "Those of earlier versions", len(supervisor.retirees.runs))
+
+
+def _share(candidates: Candidates) -> Metric:
+    share = Metric("gauge", "share", "The part of the visitors that the version in this slot gets beside the live one")
+    with suppress(sqlite3.Error):
+        if (candidate := candidates.record) and candidate.share:
+            share.add(candidate.share / WHOLE, slot=candidate.version.slot)
+    return share
 
 
 def _side_runs(supervisor: Supervisor) -> list[tuple[str, list[Run]]]:

@@ -224,7 +224,7 @@ def _api(
     return Api(
         app.deployer,
         lambda: status.gather(app, entry.name, entry.port, reloads, entry.repo, hook.status if hook else ""),
-        lambda: metrics.render(entry.name, app.supervisor, app.jobs, app.mode),
+        lambda: metrics.render(entry.name, app.supervisor, app.deployer.candidates, app.jobs, app.mode),
         reload_now,
         partial(_renew, options, reload_now),
         guard,

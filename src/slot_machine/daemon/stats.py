@@ -53,6 +53,8 @@ class Mark(msgspec.Struct):
     kind: str
     commit: str
     slot: str
+    share: float = 0.0
+    """In per cent, of an attempt that gave the version a part of the visitors."""
 
 
 class QuarterFigures(Figures):
@@ -133,11 +135,11 @@ def _summed(rows: Iterable[tuple[Key, Tally]]) -> dict[Key, Tally]:
 def _marks(attempts: Iterable[Attempt], since: datetime) -> Iterator[Mark]:
     """The first one first."""
     for attempt in reversed(list(attempts)):
-        if attempt.kind in MARKED and (attempt.result == "succeeded" or attempt.kind == "crash"):
+        if attempt.kind in MARKED and (attempt.result in ("succeeded", "shared") or attempt.kind == "crash"):
             before_drain_s = attempt.seconds - attempt.stage_seconds.get(Phase.DRAIN, 0.0)
             at = datetime.fromisoformat(attempt.started_at) + timedelta(seconds=before_drain_s)
             if at >= since:
-                yield Mark(rfc3339(at), attempt.id, attempt.kind, attempt.commit, attempt.slot)
+                yield Mark(rfc3339(at), attempt.id, attempt.kind, attempt.commit, attempt.slot, attempt.share)
 
 
 def _first_minute(text: str, now: datetime) -> int:

@@ -1,14 +1,45 @@
 """`promote`."""
 
+import re
+
 import click
 
 from slot_machine.cli import render
 from slot_machine.cli.manner import AttemptCommand, Manner
 
+PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) *%?", re.ASCII)
+
+
+class Share(click.ParamType):  # type: ignore[type-arg]  # Older ones take none.
+    """In per cent, more than 0 and at most 100."""
+
+    name = "share"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        found = PERCENT.fullmatch(str(value))
+        share = float(found[1]) if found else 0.0
+        if not 0 < share <= 100:
+            self.fail(f"{value!r} is no share of the visitors, such as 10% or 2.5%", param, ctx)
+        return share
+
 
 @click.command("promote", cls=AttemptCommand)
+@click.option(
+    "--share", type=Share(), default=100.0, metavar="PERCENT", help="Only for so many of the visitors, such as 10%."
+)
 @click.pass_obj
-def command(manner: Manner) -> None:
-    """Make the version live that `deploy --hold` holds."""
-    reply = manner.follow(render.client().promote(by=manner.by, message=manner.message))
-    manner.tell(reply, f"promoted {reply['commit']} in slot {reply['slot']}")
+def command(manner: Manner, share: float) -> None:
+    """Make the version live that `deploy --hold` holds.
+
+    With --share, a part of the visitors get it, and the rest of them get the live version. A visitor stays on a side; a
+    larger share moves visitors only to the new version. The version goes on to be held: promote it for all, or abort
+    it.
+    """
+    reply = manner.follow(render.client().promote(share, by=manner.by, message=manner.message))
+    if reply.get("share"):
+        hint = "`slot-machine promote` makes it live, `slot-machine abort` sends all visitors back"
+        manner.tell(reply, f"{reply['share']:g}% of the visitors get {reply['commit']} in slot {reply['slot']}", hint)
+    else:
+        manner.tell(reply, f"promoted {reply['commit']} in slot {reply['slot']}")
