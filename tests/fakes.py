@@ -88,11 +88,22 @@ class Faults:
         self.at = at
         self.strike = strike
         self.names: list[str] = []
+        self.dead = asyncio.Event()
+        """Set when all that a killed daemon did is over."""
+        self.killed = False
+
+    def kill(self) -> None:
+        """Each step stands still from now on, as if its daemon had been killed."""
+        self.killed = True
+        self.at = 0
 
     async def step(self, name: str) -> None:
         await asyncio.sleep(0)
         self.now(name)
         await asyncio.sleep(0)
+        if self.killed:
+            await self.dead.wait()
+            raise asyncio.CancelledError
 
     def now(self, name: str) -> None:
         self.names.append(name)
@@ -114,11 +125,11 @@ class Processes:
         self.killed_for_memory = 0
         self.works_s = 0.0
         """So long it goes on after a stop signal."""
-        self._faults = faults
+        self.faults = faults
         self._ended = asyncio.Event()
 
     async def exited(self) -> int:
-        await self._faults.step("exited")
+        await self.faults.step("exited")
         await self._ended.wait()
         assert self.exit_code is not None
         return self.exit_code
@@ -131,23 +142,23 @@ class Processes:
 
     async def stop(self, grace_s: float) -> bool:
         self.grace_s = grace_s
-        await self._faults.step("stop")
+        await self.faults.step("stop")
         self.end(-15)
         return False
 
     def ask(self, signum: signal.Signals) -> None:
-        self._faults.now("ask")
+        self.faults.now("ask")
         self.signals.append(signum.name)
 
     async def end_within(self, grace_s: float) -> bool:
         self.grace_s = grace_s
-        await self._faults.step("end within")
+        await self.faults.step("end within")
         await asyncio.sleep(min(self.works_s, grace_s))
         self.end(-15 if self.works_s <= grace_s else -9)
         return self.works_s > grace_s
 
     async def kill(self) -> None:
-        await self._faults.step("kill")
+        await self.faults.step("kill")
         self.end(-9)
 
     def reap(self) -> None:
@@ -201,6 +212,8 @@ class Launcher:
 
     async def start_side_run(self, release: Release, side: SideRun) -> Run:
         self._faults.now("start side run")
+        if self._faults.killed:
+            raise asyncio.CancelledError
         if self.side_failures:
             raise self.side_failures.pop(0)
         run = self.process(release.version, release.release_id, side.run)
@@ -236,6 +249,10 @@ class Launcher:
             for row in self._store.processes()
             if row.running and (row.running.retiring is not None) == retiring
         ]
+
+    def continue_after(self, earlier: "Launcher") -> None:
+        """No id is used twice."""
+        self._run_ids = earlier._run_ids
 
     def process(self, version: Version, release_id: int = 0, name: str = WEB) -> Run:
         run_id = next(self._run_ids)
@@ -520,6 +537,9 @@ class Database(Store):
         super().__init__(db, path)
         self.unreadable: sqlite3.Error | None = None
         self._faults = faults
+
+    def copy_to(self, other: "Database") -> None:
+        self._db.backup(other._db)
 
     def state(self) -> State:
         if self.unreadable:

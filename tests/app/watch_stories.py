@@ -1,16 +1,18 @@
 """What can happen to a version that is watched after its switch, told on a machine in memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from slot_machine.app.outcomes import Outcome
+from slot_machine.app.release import releases_of
 from slot_machine.core.minutes import Tally
 from slot_machine.core.model import WEB
-from slot_machine.core.phases import Phase
 from slot_machine.core.verdict import Side, Verdict
 from tests.app.hold_stories import abort, b_is_held, promote
-from tests.app.stories import Story, a_is_live, b_is_live, deploy, side_runs_are_live
-from tests.fakes import Machine, processes_of, until
+from tests.app.stories import Story, a_is_live, b_is_live, deploy, machine, side_runs_are_live
+from tests.fakes import Faults, Machine, processes_of, until
 
 GOOD = Side({"/checkout": Tally({20: 2000}, 0)})
 BAD = Side({"/checkout": Tally({20: 300}, 90)}, {"/checkout": 60})
@@ -142,6 +144,24 @@ async def worse(machine: Machine, story: Callable[[Machine], Awaitable[Outcome]]
     return await story(machine)
 
 
-def stage_of(machine: Machine) -> Phase | None:
-    running = machine.deployer.operations.running
-    return running.phase if running else None
+@asynccontextmanager
+async def killed(
+    before: Machine, data: Path, config: Mapping[str, object], faults: Faults | None = None
+) -> AsyncIterator[Machine]:
+    """The daemon of one machine is killed. The next one has its database and its processes, and has not begun yet."""
+    before.faults.kill()
+    try:
+        async with machine(data, config, faults) as made:
+            before.store.copy_to(made.store)
+            made.store.interrupt_unfinished()
+            made.launcher.started += before.launcher.started
+            for run in made.launcher.started:
+                processes_of(run).faults = made.faults
+            made.launcher.continue_after(before.launcher)
+            made.launcher.left = releases_of(made.launcher.adopted())
+            made.launcher.left_to_end = made.launcher.adopted(retiring=True)
+            made.traffic.routed, made.traffic.beside = before.traffic.routed, before.traffic.beside
+            made.trees.heads.update(before.trees.heads)
+            yield made
+    finally:
+        before.faults.dead.set()

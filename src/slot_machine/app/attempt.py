@@ -50,9 +50,9 @@ class RunningAttempt:
     """Follows the table in `core.phases`. Each event ends a stage and begins the next one."""
 
     def __init__(self, record: Attempt, store: Store, report: Report, masking: Masking = NOTHING_HIDDEN) -> None:
-        """`masking` hides values in all that it tells and keeps."""
+        """`masking` hides values in all that it tells and keeps. A record with an id is in the history already."""
         record.message = masking.text(record.message)
-        self.record = store.begin(record)
+        self.record = record if record.id else store.begin(record)
         self.phase = Phase.IDLE
         self.version: Version | None = None
         self.cancelled = False
@@ -75,6 +75,14 @@ class RunningAttempt:
     @property
     def warnings(self) -> tuple[str, ...]:
         return self.record.warnings
+
+    def reopen(self, version: Version, since_s: float) -> None:
+        """An earlier daemon was killed in its watch, which began at `since_s` by the monotonic clock."""
+        self.version, self.phase = version, Phase.WATCH
+        self._stage_began_s = since_s
+        self._began_s = since_s - sum(self.record.stage_seconds.values())
+        for stage, text in self._store.output(self.record.id).items():
+            self._output.add(stage, text.encode())
 
     def aim(self, version: Version) -> None:
         self.version = version

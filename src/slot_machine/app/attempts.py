@@ -99,7 +99,21 @@ class Attempts:
         self._save_unsaved()
         who, message, ref = origin
         record = Attempt(id=0, kind=kind, trigger=trigger, started_at=now(), who=who, message=message, ref=ref)
-        attempt = RunningAttempt(record, self._store, report, self._masking)
+        async with self._running(RunningAttempt(record, self._store, report, self._masking)) as attempt:
+            yield attempt
+
+    @asynccontextmanager
+    async def reopen(self, candidate: Candidate) -> AsyncIterator[RunningAttempt]:
+        """Goes on with the attempt whose version is watched, as `begin` does. Raises sqlite3.Error."""
+        record = self.find(candidate.attempt)
+        assert record
+        attempt = RunningAttempt(record, self._store, lambda _: None, self._masking)
+        attempt.reopen(candidate.version, candidate.since_s)
+        async with self._running(attempt):
+            yield attempt
+
+    @asynccontextmanager
+    async def _running(self, attempt: RunningAttempt) -> AsyncIterator[RunningAttempt]:
         self._operations.running = attempt
         self._supervisor.monitor.deploying = True
         error: SlotMachineError | None = None

@@ -32,7 +32,7 @@ from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.targets import Targets
 from slot_machine.app.undo import Undo
-from slot_machine.app.watching import Watching
+from slot_machine.app.watching import Left, Watching
 from slot_machine.core import own_limits
 from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, Stopping
 from slot_machine.core.model import State, Version
@@ -110,6 +110,7 @@ class Deployer:
             self.rollout,
             self.commits,
             self.candidates,
+            self.watching,
         )
 
     @property
@@ -304,8 +305,17 @@ class Deployer:
         return release.web.env_digest != self._launcher.env_file_digest()
 
     def recover(self) -> "asyncio.Task[None]":
-        """When the daemon starts. The task ends when the live version serves, or is being tried again."""
-        return self.operations.begin_unanswered(self.recovery.recover())
+        """When the daemon starts. The task ends when the live version serves, or is being tried again.
+
+        A watch that an earlier daemon began goes on after that.
+        """
+
+        async def story() -> None:
+            await self.recovery.recover()
+            if left := self.watching.left:
+                self.operations.begin(self._watch_on(left))
+
+        return self.operations.begin_unanswered(story())
 
     async def stop(self) -> None:
         """Breaks off the operation that runs, unless it has switched; then drains and stops the live version."""
@@ -405,3 +415,11 @@ class Deployer:
             since_s = asyncio.get_running_loop().time()
             await self.watching.run(attempt, before, release.version, old, since_s)
         await self.rollout.finish(attempt, before, old)
+
+    async def _watch_on(self, left: Left) -> Done:
+        before = left.before
+        async with self.attempts.reopen(left.candidate) as attempt:
+            await self.watching.go_on(attempt, left)
+            await self.rollout.finish(attempt, before, left.old)
+            commit = before.live.commit if before.live else ""
+            return Done(attempt.record.kind, left.candidate.version, commit, "", attempt.warnings)

@@ -98,9 +98,9 @@ class GoingBack:
 
     async def _switch(self, old: Release) -> None:
         parts, traffic = self.parts, self.parts.mode.traffic
-        routed, bad = False, await parts.supervisor.pause()
-        ended = parts.supervisor.release if not bad else None
+        routed, new = False, parts.supervisor.release
         try:
+            bad = await parts.supervisor.pause()
             with going_on(f"cannot route to {describe(old.version)}, trying again"):
                 self.attempt.count(await traffic.route(old.upstream))
                 routed = True
@@ -108,7 +108,7 @@ class GoingBack:
             parts.store.save_state(self.before, failed)
         except BaseException:
             try:
-                await traffic.route(bad.upstream if bad else None)
+                await traffic.route(new.upstream if new and new.running else None)
             finally:
                 if old is not self.old:
                     await old.stop(old.version.config.drain_timeout_s / 2)
@@ -120,9 +120,9 @@ class GoingBack:
             await parts.candidates.keep_failed(bad, failed)
         elif bad:
             await self._end(bad)
-        elif ended and ended.upstream:
+        elif new and new.upstream:
             with going_on("cannot tell the data plane that the new version has ended"):
-                await traffic.forget(ended.upstream)
+                await traffic.forget(new.upstream)
 
     async def _start_again(self) -> None:
         """Where the two can't run at once, or neither runs."""

@@ -66,8 +66,12 @@ class Judging:
     def crashed(self, process: str, how: str) -> None:
         """Of the new version."""
         if process not in self._known_crashes:
-            self._crashes.setdefault(process, how)
-            self._sooner.set()
+            self.gone(process, how)
+
+    def gone(self, process: str, how: str) -> None:
+        """As `crashed`, whatever is known of the old version."""
+        self._crashes.setdefault(process, how)
+        self._sooner.set()
 
     def enough(self) -> None:
         """Ends the watch at once: the version is to stay."""

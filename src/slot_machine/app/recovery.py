@@ -18,6 +18,7 @@ from slot_machine.app.rollout import Rollout, longest_hold_s
 from slot_machine.app.seams import Starter
 from slot_machine.app.slots import Slots
 from slot_machine.app.supervisor import Supervisor
+from slot_machine.app.watching import Watching
 from slot_machine.core.errors import Stopping
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event
@@ -40,6 +41,7 @@ class Recovery:
     _rollout: Rollout
     _commits: Commits
     _candidates: Candidates
+    _watching: Watching
 
     async def recover(self) -> None:
         """Raises nothing: what fails is tried again by the supervisor."""
@@ -48,9 +50,9 @@ class Recovery:
         self._slots.link()
         with going_on("cannot take over what an earlier daemon left"):
             self._preflight.measure_unknown()
-            await self.take_over(live, self._candidates.wanted())
+            await self.take_over(live, {**self._candidates.wanted(), **self._watching.find_left(live)})
         await self._candidates.settle()
-        if live and not self._supervisor.watching:
+        if live and not self._supervisor.watching and not self._watching.goes_back:
             await self._bring_back(live)
 
     async def take_over(self, live: Version | None, others: Mapping[Version, TakesOver]) -> None:

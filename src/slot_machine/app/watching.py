@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from slot_machine.app.attempt import RunningAttempt
+from slot_machine.app.candidates import TakesOver
 from slot_machine.app.clock import age_s
 from slot_machine.app.failures import going_on
 from slot_machine.app.going_back import GoingBack, Parts
 from slot_machine.app.judging import Gather, Judging
 from slot_machine.app.release import Release, describe
+from slot_machine.core.candidate import Candidate
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import State, Version
+from slot_machine.core.model import WEB, State, Version
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.side_runs import parts as parts_of
 from slot_machine.core.verdict import Side, Verdict
@@ -25,12 +27,22 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
+class Left:
+    """A watch that an earlier daemon has begun. `old` is the release that stays ready, if it still runs."""
+
+    candidate: Candidate
+    before: State
+    old: Release | None = None
+
+
+@dataclass
 class Watching:
-    """`judging` is that of the watch that runs."""
+    """`judging` is that of the watch that runs. `left` is what `find_left` has found."""
 
     _parts: Parts
     _gather: Gather
     judging: Judging | None = None
+    left: Left | None = None
     _kept_by: str = ""
 
     def wanted(self, attempt: RunningAttempt, version: Version, live: Version | None) -> bool:
@@ -85,6 +97,42 @@ class Watching:
             self._parts.supervisor.outages.on_end = lambda *_: None
         attempt.fallback = None
 
+    def find_left(self, live: Version | None) -> Mapping[Version, TakesOver]:
+        """What the recovery takes over, if it still runs, so that `go_on` can be called. Raises sqlite3.Error."""
+        store = self._parts.store
+        candidate = store.candidate()
+        if not candidate or candidate.state != "watched":
+            return {}
+        record = store.attempt(candidate.attempt)
+        if not candidate.before or candidate.version != live or not record or record.result != "running":
+            store.end_watch()
+            return {}
+        left = self.left = Left(candidate, candidate.before)
+
+        async def take_over(release: Release) -> None:
+            left.old = release
+
+        return {left.before.live: take_over} if left.before.live else {}
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether the new version need not be started again if it has ended: `go_on` will go back."""
+        left = self.left
+        return left is not None and left.old is not None and left.candidate.version.config.watch_action != "warn"
+
+    async def go_on(self, attempt: RunningAttempt, left: Left) -> None:
+        """As `run`."""
+        self.left = None
+        new, before = left.candidate.version, left.before
+        assert before.live
+        if left.old or new.config.strategy == "replace":
+            await self.run(attempt, before, new, left.old, left.candidate.since_s)
+            return
+        attempt.record.verdict = "the daemon was killed before its end"
+        ended = f"{describe(before.live)}, which stayed ready, does not run any more since the daemon was killed"
+        attempt.warn(f"{ended}, so {describe(new)} is watched no longer, and stays live")
+        await GoingBack(self._parts, attempt, before, new, None).leave()
+
     async def _until_over(self, attempt: RunningAttempt, judging: Judging, until_s: float, back: GoingBack) -> None:
         worse = await judging.until_worse(until_s)
         verdict, only_warns = judging.verdict, back.new.config.watch_action == "warn"
@@ -127,6 +175,8 @@ class Watching:
                 judging.crashed(parts_of(run)[0], how)
 
         self._parts.supervisor.outages.on_end = ended
+        if not self._parts.supervisor.running:
+            judging.gone(WEB, "it did not run any more when the daemon started")
         return judging
 
     def _crashed_before(self, old: Version) -> frozenset[str]:
