@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.app.outcomes import Done
+from slot_machine.app.outcomes import Done, Wishes
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.errors import Busy, Cancelled, StageFailed
 from slot_machine.core.verdict import Side
@@ -48,8 +48,10 @@ def test_a_version_that_nobody_asked_for_anything_stays_and_did_not_pass(tmp_pat
     async def story() -> None:
         async with machine(tmp_path, WATCHED) as made:
             await a_is_live(made)
-            done = await deploy(made, "b")
+            told: list[object] = []
+            done = await made.deployer.deploy("b", "cli", told.append)
             assert isinstance(done, Done)
+            assert "twice that while both run, 4 s after the switch" in str(told)
             last = made.deployer.attempts.last
             assert last
             assert (last.result, last.verdict) == ("succeeded", "not enough requests (0 of 50)")
@@ -278,6 +280,24 @@ def test_abort_and_cancel_go_back_at_once(tmp_path: Path, ends: str) -> None:
             assert cancelled.stage == "watch"
             assert made.deployer.candidates.record is None
             check_rest(made, "")
+
+    run(story())
+
+
+def test_who_detaches_is_answered_at_the_switch(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED | {"watch_ms": 600_000}) as made:
+            await a_is_live(made)
+            began_s = asyncio.get_running_loop().time()
+            done = await made.deployer.deploy("b", "cli", ignored, Wishes(detach=True))
+            assert isinstance(done, Done)
+            assert (done.watched, done.version.commit, done.previous_commit) == (True, COMMITS["b"], COMMITS["a"])
+            assert asyncio.get_running_loop().time() - began_s < 1
+            assert made.deployer.operations.watches
+            await abort(made)
+            made.launcher.failures.append(StageFailed("health", "it answered 500"))
+            failed = await made.deployer.deploy("c", "cli", ignored, Wishes(detach=True))
+            assert isinstance(failed, StageFailed)
 
     run(story())
 

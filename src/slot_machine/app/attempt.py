@@ -1,5 +1,6 @@
 """One deploy, rollback or recovery while it runs: its phase, its progress, its entry in the history."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from slot_machine.app.failures import going_on
+from slot_machine.app.outcomes import Outcome
 from slot_machine.core.kept_output import KeptOutput
 from slot_machine.core.masking import NOTHING_HIDDEN, MaskedStream, Masking
 from slot_machine.core.model import NOT_CONFIGURED, Attempt, Printed, Progress, Result, Version
@@ -63,6 +65,8 @@ class RunningAttempt:
         """What to try if it fails."""
         self.fallback: Fallback | None = None
         """While its version is watched."""
+        self.early: asyncio.Future[Outcome] | None = None
+        """For whoever asked for it, and does not wait for the end of a watch."""
         self._store = store
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()

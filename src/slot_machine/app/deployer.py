@@ -150,6 +150,7 @@ class Deployer:
         self.operations.check_free()
         if wishes.hold and self._mode.no_hold:
             raise Impossible(f"no version can be held: {self._mode.no_hold}", "deploy without --hold")
+        early = _early(wanted=wishes.detach)
 
         async def story() -> Done | Unchanged:
             if wishes.if_known:
@@ -159,7 +160,7 @@ class Deployer:
                 previous = self.state.previous
                 return Unchanged(live, previous.commit if previous else "")
             async with self.attempts.begin("deploy", trigger, report, origin) as attempt:
-                attempt.holds = wishes.hold
+                attempt.holds, attempt.early = wishes.hold, early
                 attempt.on(Event.DEPLOY, commitish)
                 state = self.state
                 commit = await self._worktrees.resolve(commitish)
@@ -182,9 +183,11 @@ class Deployer:
                 event = await self.rollout.run_release_command(attempt, version)
                 return await (self._hold if wishes.hold else self._go_live)(attempt, event, version)
 
-        return self.operations.begin(story())
+        return self._answered(self.operations.begin(story()), early)
 
-    def promote(self, trigger: str, report: Report, origin: Origin = UNKNOWN) -> "asyncio.Task[Outcome]":
+    def promote(
+        self, trigger: str, report: Report, origin: Origin = UNKNOWN, *, detach: bool = False
+    ) -> "asyncio.Task[Outcome]":
         """Makes the candidate live that is held. It is asked for its health once, and nothing is started.
 
         During a watch, it ends that, and the new version is to stay.
@@ -196,22 +199,20 @@ class Deployer:
             self.watching.keep(origin.who)
             return self._tasks.create_task(self._kept())
         self.operations.check_free()
-        version = self.candidates.check_held().version
+        version, early = self.candidates.check_held().version, _early(wanted=detach)
 
         async def story() -> Done:
             async with self.attempts.begin("promote", trigger, report, origin) as attempt:
-                before = self.state
+                before, attempt.early = self.state, early
                 attempt.describe(self.commits.known(version.commit))
                 attempt.aim(version)
                 attempt.on(Event.PROMOTE, f"asking {describe(version)} once more")
                 async with self.candidates.taken() as candidate:
                     await self.rollout.check_health(candidate)
                     old = await self._switch(attempt, before, candidate)
-                await self._watch_and_finish(attempt, before, candidate, old)
-                commit = before.live.commit if before.live else ""
-                return Done("promote", version, commit, attempt.record.requests, attempt.warnings)
+                return await self._watch_and_finish(attempt, before, candidate.version, old)
 
-        return self.operations.begin(story())
+        return self._answered(self.operations.begin(story()), early)
 
     async def _kept(self) -> Outcome:
         outcome = await self.operations.outcome()
@@ -375,9 +376,13 @@ class Deployer:
 
     async def _check_memory(self, attempt: RunningAttempt, version: Version) -> None:
         """Warns if two versions at once may not fit into memory."""
-        live = self._supervisor.release
+        live, watch_s = self._supervisor.release, version.config.watch_s
         if not live or not self._supervisor.running or await self._mode.reason_to_stop_first(version):
             return
+        if self.watching.wanted(attempt, version, live.version):
+            attempt.output(
+                f"{self._preflight.memory_of(live)}; twice that while both run, {watch_s:g} s after the switch"
+            )
         if warning := self._preflight.memory_warning(live):
             attempt.warn(warning)
 
@@ -400,21 +405,43 @@ class Deployer:
         candidate = await self.rollout.bring_up(attempt, event, version, live)
         await self._rehearsal.run(attempt, candidate)
         old = await self._switch(attempt, before, candidate)
-        await self._watch_and_finish(attempt, before, candidate, old)
-        commit = live.commit if live else ""
-        return Done(attempt.record.kind, version, commit, attempt.record.requests, attempt.warnings)
+        return await self._watch_and_finish(attempt, before, candidate.version, old)
 
     async def _switch(self, attempt: RunningAttempt, before: State, candidate: Release) -> Release | None:
         watched = self.watching.wanted(attempt, candidate.version, before.live)
         return await self.rollout.promote(attempt, candidate, watched=watched)
 
     async def _watch_and_finish(
-        self, attempt: RunningAttempt, before: State, release: Release, old: Release | None
-    ) -> None:
-        if self.watching.wanted(attempt, release.version, before.live):
+        self, attempt: RunningAttempt, before: State, version: Version, old: Release | None
+    ) -> Done:
+        commit = before.live.commit if before.live else ""
+
+        def done(*, watched: bool = False) -> Done:
+            record = attempt.record
+            return Done(record.kind, version, commit, record.requests, attempt.warnings, watched=watched)
+
+        def began() -> None:
+            if attempt.early:
+                attempt.early.set_result(done(watched=True))
+
+        if self.watching.wanted(attempt, version, before.live):
             since_s = asyncio.get_running_loop().time()
-            await self.watching.run(attempt, before, release.version, old, since_s)
+            await self.watching.run(attempt, before, version, old, since_s, began)
         await self.rollout.finish(attempt, before, old)
+        return done()
+
+    def _answered(
+        self, task: "asyncio.Task[Outcome]", early: "asyncio.Future[Outcome] | None"
+    ) -> "asyncio.Task[Outcome]":
+        """A task that also ends with `early`."""
+        if early is None:
+            return task
+
+        async def first() -> Outcome:
+            await asyncio.wait([task, early], return_when=asyncio.FIRST_COMPLETED)
+            return early.result() if early.done() else task.result()
+
+        return self._tasks.create_task(first())
 
     async def _watch_on(self, left: Left) -> Done:
         before = left.before
@@ -423,3 +450,7 @@ class Deployer:
             await self.rollout.finish(attempt, before, left.old)
             commit = before.live.commit if before.live else ""
             return Done(attempt.record.kind, left.candidate.version, commit, "", attempt.warnings)
+
+
+def _early(*, wanted: bool) -> "asyncio.Future[Outcome] | None":
+    return asyncio.get_running_loop().create_future() if wanted else None

@@ -18,6 +18,8 @@ class Done(NamedTuple):
     preview_url: str = ""
     share: int = 0
     """Of 10,000 visitors, so many get the version, which is not live."""
+    watched: bool = False
+    """It is live, and the watch goes on."""
 
 
 class Unchanged(NamedTuple):
@@ -32,6 +34,7 @@ class Wishes(NamedTuple):
 
     `hold`: the candidate is held when it is healthy; `hold_after_release`: also if a release command ran before.
     `if_known`: a commit that the repository lacks is refused before the attempt begins, so the history has no entry.
+    `detach`: a version that is watched is answered for at the switch.
     """
 
     force_setup: bool = False
@@ -39,6 +42,7 @@ class Wishes(NamedTuple):
     hold: bool = False
     hold_after_release: bool = False
     if_known: bool = False
+    detach: bool = False
 
 
 PLAIN = Wishes()

@@ -77,6 +77,10 @@ class Preflight:
             return ""
         return f"the app takes {megabytes(used)} of memory, and {megabytes(available)} are left for a second one"
 
+    def memory_of(self, live: Release) -> str:
+        """In words."""
+        return f"the app takes {megabytes(sum(map(capacity.proportional_bytes, live.members())))} of memory"
+
     def measure(self, tree: int) -> None:
         """Later, in the background."""
         self._due.add(tree)

@@ -105,6 +105,7 @@ class Client:
         hold: bool = False,
         hold_after_release: bool = False,
         if_known: bool = False,
+        detach: bool = False,
     ) -> Iterator[Json]:
         """Yields the progress; the last item is the reply. `ref` is the branch or tag that `commit` was found by.
 
@@ -121,6 +122,7 @@ class Client:
             "hold": hold,
             "hold_after_release": hold_after_release,
             "if_known": if_known,
+            "detach": detach,
         }
         return self._call("POST", "/deploy", wishes | _asked(by, message))
 
@@ -138,9 +140,9 @@ class Client:
         """If slot-machine.json has changed, the daemon reloads first."""
         return self._call("POST", "/restart", _asked(by, message))
 
-    def promote(self, share: float = 100, *, by: str = "", message: str = "") -> Iterator[Json]:
+    def promote(self, share: float = 100, *, by: str = "", message: str = "", detach: bool = False) -> Iterator[Json]:
         """`share` is in per cent of the visitors."""
-        return self._call("POST", "/promote", {"share": share} | _asked(by, message))
+        return self._call("POST", "/promote", {"share": share, "detach": detach} | _asked(by, message))
 
     def abort(self, *, by: str = "", message: str = "") -> Json:
         *_, last = self._call("POST", "/abort", _asked(by, message))

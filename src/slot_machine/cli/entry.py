@@ -58,11 +58,13 @@ def _result(entry: Json) -> str:
 
 
 def _what(entry: Json) -> str:
-    """The error if there is one, else what the commit is called."""
+    """The error if there is one, else what the watch came to, and what the commit is called."""
     if error := text(entry, "error"):
         return error
     if job := text(entry, "job"):
         return job
+    if verdict := text(entry, "verdict"):
+        return f"{verdict}: {text(entry, 'subject')}"
     ref, subject = text(entry, "ref"), text(entry, "subject")
     return f"{ref}: {subject}" if ref and subject else ref or subject
 
@@ -89,6 +91,7 @@ def _fields(entry: Json) -> "Iterator[tuple[str, list[str]]]":
     yield "started", [f"{_local(started)}, {ago(started)}"]
     yield "took", [_durations(entry)]
     yield "requests", [_requests(entry)]
+    yield "verdict", [text(entry, "verdict")]
     yield "error", str(entry.get("error", "")).splitlines()
     warnings = entry.get("warnings")
     yield "warnings", [" ".join(str(warning).split()) for warning in warnings] if isinstance(warnings, list) else []

@@ -39,6 +39,9 @@ OPTIONS = (
 )
 
 
+WATCH_GOES_ON = "the watch goes on: `slot-machine status` and `slot-machine show` tell what comes of it"
+
+
 class Manner(NamedTuple):
     """The values of these options."""
 

@@ -130,6 +130,9 @@ def _candidate(status: Json) -> "list[str]":
     what = f"{text(candidate, 'commit')[:8]} in slot {text(candidate, 'slot')}"
     if candidate["state"] == "failed":
         return [f"{what} FAILED: {text(candidate, 'error')}", "`slot-machine abort` ends it"]
+    if candidate["state"] == "watched":
+        so_far = f"{what} is live and watched, since {ago(text(candidate, 'since'))}: {text(candidate, 'verdict')}"
+        return [so_far, "`slot-machine promote` keeps it, `slot-machine abort` goes back"]
     preview = [f"preview: {link}", PREVIEW] if (link := text(candidate, "preview_url")) else []
     hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
     share = f" with {number(candidate, 'share'):g}% of the visitors" if number(candidate, "share") else ""

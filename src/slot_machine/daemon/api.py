@@ -90,12 +90,15 @@ class DeployBody(Asked):
     if_known: bool = False
     wait: bool = False
     """Whether it waits until another deploy has ended."""
+    detach: bool = False
 
 
 class PromoteBody(Asked):
     """`share`: so many per cent of the visitors get the candidate; it is live if all of them do."""
 
     share: Annotated[float, msgspec.Meta(ge=0.01, le=100)] = 100
+    detach: bool = False
+    """Whether the answer comes at the switch, if the version is watched then."""
 
 
 class RollbackBody(Asked):
@@ -138,6 +141,12 @@ class SharedReply(Reply):
     """The commit is not live: `share` per cent of the visitors get it."""
 
     share: float
+
+
+class WatchedReply(DeployReply):
+    """The commit is live, and the watch goes on."""
+
+    watched: bool = True
 
 
 class CancelReply(msgspec.Struct):
@@ -249,7 +258,9 @@ class Api:
 
     async def _deploy(self, request: Request) -> Response:
         body = decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')
-        wishes = Wishes(body.setup, body.if_changed, body.hold, body.hold_after_release, body.if_known)
+        wishes = Wishes(
+            body.setup, body.if_changed, body.hold, body.hold_after_release, body.if_known, detach=body.detach
+        )
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
 
         def begin(report: Report) -> "asyncio.Task[Outcome]":
@@ -268,7 +279,7 @@ class Api:
 
         def begin(report: Report) -> "asyncio.Task[Outcome]":
             if share == WHOLE:
-                return self._deployer.promote(trigger, report, origin)
+                return self._deployer.promote(trigger, report, origin, detach=body.detach)
             return self._deployer.share(share, trigger, report, origin)
 
         return await self._follow(request, begin)
@@ -345,12 +356,14 @@ def _response(outcome: Outcome) -> Response:
 def body_of(outcome: Outcome) -> Reply | ErrorReply:
     if isinstance(outcome, Done):
         version = outcome.version
-        if outcome.kind == "deploy":
+        if outcome.kind == "deploy" or outcome.watched:
             previous = outcome.previous_commit
             reply = DeployReply(True, version.slot, version.commit, outcome.requests, outcome.warnings, previous)
-            return (
-                HeldReply(**msgspec.structs.asdict(reply), preview_url=outcome.preview_url) if outcome.held else reply
-            )
+            if outcome.watched:
+                return WatchedReply(**msgspec.structs.asdict(reply))
+            if outcome.held:
+                return HeldReply(**msgspec.structs.asdict(reply), preview_url=outcome.preview_url)
+            return reply
         if outcome.share:
             percent = outcome.share * 100 / WHOLE
             return SharedReply(True, version.slot, version.commit, "", outcome.warnings, percent)

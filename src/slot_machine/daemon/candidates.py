@@ -1,4 +1,4 @@
-"""`POST /abort`, and what the status says of a held candidate."""
+"""`POST /abort`, and what the status says of a candidate, or of a version that is watched."""
 
 from typing import Literal
 
@@ -6,6 +6,7 @@ import msgspec
 
 from slot_machine.app.candidates import Candidates
 from slot_machine.app.deployer import Deployer
+from slot_machine.app.watching import Watching, in_words
 from slot_machine.core.candidate import CandidateState
 from slot_machine.daemon.caller import Asked
 from slot_machine.daemon.connection import Request, Response
@@ -49,12 +50,12 @@ def routes(deployer: Deployer, guard: Guard) -> Routes:
     return {"/abort": ("POST", abort)}
 
 
-def status(candidates: Candidates) -> CandidateStatus:
+def status(candidates: Candidates, watching: Watching) -> CandidateStatus:
     candidate = candidates.record
     if not candidate:
         return CandidateStatus()
     version = candidate.version
-    return CandidateStatus(
+    found = CandidateStatus(
         slot=version.slot,
         commit=version.commit,
         state=candidate.state,
@@ -63,3 +64,7 @@ def status(candidates: Candidates) -> CandidateStatus:
         share=candidate.percent,
         error=candidate.error,
     )
+    verdict = watching.verdict
+    if candidate.state == "watched" and verdict:
+        return msgspec.structs.replace(found, share=100, verdict=in_words(verdict), numbers=verdict.numbers)
+    return found

@@ -90,7 +90,7 @@ class Status(msgspec.Struct, kw_only=True):
     maintenance: MaintenanceStatus | Literal[""]
     """Empty if there is none."""
     candidate: CandidateStatus
-    """What `deploy --hold` holds."""
+    """What `deploy --hold` holds, or the live version while it is watched."""
     too_large: dict[str, str]
     """By the name of a run that takes more than `memory_max_mb` and is not restarted any more: why."""
     follow: FollowStatus | Literal[""]
@@ -156,7 +156,7 @@ def gather(app: App, name: str, port: int, reloads: int, repo: str, webhook: Web
         cpu_percent=app.cpu.percent(members),
         env_changed=deployer.env_changed,
         maintenance=maintenance.status(app.maintenance),
-        candidate=candidates.status(deployer.candidates),
+        candidate=candidates.status(deployer.candidates, deployer.watching),
         too_large=app.memory.given_up,
         follow=app.following.overview() if app.following else "",
         webhook=webhook,

@@ -4,7 +4,7 @@ import click
 
 from slot_machine.cli import render
 from slot_machine.cli.client import Json
-from slot_machine.cli.manner import AttemptCommand, Manner
+from slot_machine.cli.manner import WATCH_GOES_ON, AttemptCommand, Manner
 from slot_machine.cli.words import PREVIEW
 from slot_machine.core.errors import SlotMachineError
 
@@ -29,6 +29,7 @@ SHOWN_FILES = 3
     "--all-or-nothing", is_flag=True, help="With several servers: if one fails, roll back on those before it."
 )
 @click.option("--if-known", is_flag=True, hidden=True)
+@click.option("--detach", is_flag=True, help="Return at the switch, if the version is watched after it.")
 @click.pass_obj
 def command(
     manner: Manner,
@@ -41,6 +42,7 @@ def command(
     called: str,
     all_or_nothing: bool,
     if_known: bool,
+    detach: bool,
 ) -> None:
     """Deploy REF (a branch, a tag or a hash), by default HEAD of the current folder's repository."""
     from slot_machine.cli import here
@@ -64,6 +66,7 @@ def command(
         hold=hold or hold_after_release,
         hold_after_release=hold_after_release,
         if_known=if_known,
+        detach=detach,
     )
     changed = here.uncommitted(user) if ref is None else []
     reply = manner.follow(lines, [uncommitted(changed)] if changed else [])
@@ -81,6 +84,8 @@ def tell(manner: Manner, reply: Json) -> None:
         hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
         if link := reply.get("preview_url"):
             hint = f"preview: {link}\n{PREVIEW}\n{hint}"
+    elif reply.get("watched"):
+        hint = WATCH_GOES_ON
     manner.tell(reply, in_words(reply), hint)
 
 

@@ -5,7 +5,7 @@ import re
 import click
 
 from slot_machine.cli import render
-from slot_machine.cli.manner import AttemptCommand, Manner
+from slot_machine.cli.manner import WATCH_GOES_ON, AttemptCommand, Manner
 
 PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) *%?", re.ASCII)
 
@@ -29,17 +29,19 @@ class Share(click.ParamType):  # type: ignore[type-arg]  # Older ones take none.
 @click.option(
     "--share", type=Share(), default=100.0, metavar="PERCENT", help="Only for so many of the visitors, such as 10%."
 )
+@click.option("--detach", is_flag=True, help="Return at the switch, if the version is watched after it.")
 @click.pass_obj
-def command(manner: Manner, share: float) -> None:
-    """Make the version live that `deploy --hold` holds.
+def command(manner: Manner, share: float, detach: bool) -> None:
+    """Make the version live that `deploy --hold` holds; or end a watch, so that the new version stays.
 
     With --share, a part of the visitors get it, and the rest of them get the live version. A visitor stays on a side; a
     larger share moves visitors only to the new version. The version goes on to be held: promote it for all, or abort
     it.
     """
-    reply = manner.follow(render.client().promote(share, by=manner.by, message=manner.message))
+    reply = manner.follow(render.client().promote(share, by=manner.by, message=manner.message, detach=detach))
     if reply.get("share"):
         hint = "`slot-machine promote` makes it live, `slot-machine abort` sends all visitors back"
         manner.tell(reply, f"{reply['share']:g}% of the visitors get {reply['commit']} in slot {reply['slot']}", hint)
     else:
-        manner.tell(reply, f"promoted {reply['commit']} in slot {reply['slot']}")
+        hint = WATCH_GOES_ON if reply.get("watched") else ""
+        manner.tell(reply, f"promoted {reply['commit']} in slot {reply['slot']}", hint)
