@@ -56,7 +56,7 @@ class Beside(msgspec.Struct, frozen=True, omit_defaults=True):
     cookie_values: tuple[str, ...] = ()
     """Visitors with one of these go there."""
     stands_in: bool = False
-    """Whether it gets requests that the live upstream does not take."""
+    """Whether it gets requests that the live upstream does not take, and all of them while nothing is live."""
 
 
 class Counts(msgspec.Struct):

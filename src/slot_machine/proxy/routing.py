@@ -38,7 +38,7 @@ class Router(Generic[L]):
     @property
     def upstream(self) -> Upstream | None:
         """Where new requests go from listeners without targets of their own."""
-        return self._others[0].upstream if self._others else None
+        return self._upstream
 
     def route(
         self,
@@ -133,9 +133,8 @@ class Router(Generic[L]):
         if not route:
             return Counts()
         if route in self._live:
-            others = _without(run_id, self._others)
             self._send(
-                others[0].upstream if others else None,
+                self._upstream if self._upstream and self._upstream.run_id != run_id else None,
                 {listener: _without(run_id, targets) for listener, targets in self.targets.items()},
                 self.beside if self.beside and self.beside.upstream.run_id != run_id else None,
             )
@@ -174,6 +173,9 @@ class Router(Generic[L]):
         """From now on, new requests go there."""
         self.targets = targets
         self.beside = beside
+        self._upstream = upstream
+        if not upstream and beside and beside.stands_in:
+            upstream = beside.upstream
         self._others: Sequence[Target] = (Target(upstream),) if upstream else ()
         live = {self._route_to(target.upstream) for some in (self._others, *targets.values()) for target in some}
         if beside:
