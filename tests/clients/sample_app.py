@@ -75,6 +75,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/crash":
+            os._exit(7)
         if self.path == "/slow":
             time.sleep(0.4)
         self.reply(200, BEHAVIOUR["version"])

@@ -103,7 +103,8 @@ class RunningAttempt:
         """Goes to the next phase. `message` says what is done there. Raises IllegalTransition."""
         phase = after(self.phase, event)
         if self.phase is not Phase.IDLE:
-            self._close_stage("failed" if event in (Event.FAIL, Event.CANCEL, Event.ABANDON) else "finished")
+            broken_off = event in (Event.FAIL, Event.CANCEL, Event.ABANDON) and phase is not Phase.SUCCEEDED
+            self._close_stage("failed" if broken_off else "finished")
         self.phase = phase
         if phase in RESULTS:
             return
