@@ -107,7 +107,7 @@ def observe(
     bytes_in: int,
     bytes_out: int,
     anonymous: bool = False,  # noqa: ARG001
-) -> None:
+) -> bool:
     """As `Observer.observe`, without paths."""
     totals = self.totals
     totals.by_class[status // 100] += 1
@@ -115,6 +115,7 @@ def observe(
     totals.seconds += seconds
     totals.bytes_in += bytes_in
     totals.bytes_out += bytes_out
+    return False
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ from spec.waiting import wait_until
 from slot_machine.core.minutes import NOT_FOUND, OTHER, Minute, Tally
 from slot_machine.core.upstream import CUT, Totals
 from slot_machine.host.network.control_socket import LONGEST_LINE_BYTES
+from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.observer import MOST_CACHED, MOST_MINUTES, MOST_PATHS, Observer, Observers
 from slot_machine.proxy.paths import MOST_SHOWN, in_words, pattern
 from slot_machine.proxy.remote import decode
+from slot_machine.proxy.retries import MOST, Retries
 from slot_machine.proxy.wire import Measure, Reply, Take
 from tests.proxy.conftest import Plane
 from tests.proxy.talk import GET, answered, served, websocket
@@ -53,9 +55,53 @@ def test_errors_are_those_of_the_app_and_a_query_is_no_part_of_a_path() -> None:
     observer = Observer()
     for target, status in ((b"/a?x=1", 200), (b"/a?x=2", 500), (b"/a", 503), (b"/a", 400), (b"/a", CUT)):
         observer.observe(target, status, 0.01, 0, 0)
-    observer.cut_short(b"/a")
+    observer.cut_short(b"/a", 1)
 
     assert tallies(observer) == {"/a": (5, 3)}
+
+
+def test_errors_of_a_visitor_who_asks_again_are_told_apart_until_one_is_answered() -> None:
+    observer = Observer()
+
+    def ask(target: bytes, status: int, visitor: int) -> None:
+        if observer.observe(target, status, 0.01, 0, 0):
+            observer.visited(target, status, visitor)
+
+    for _ in range(3):
+        ask(b"/orders/17?x", 500, 1)
+    ask(b"/orders/17", 500, 2)
+    ask(b"/orders/18", 500, 1)
+    ask(b"/orders/17", CUT, 1)
+    ask(b"/orders/17", 500, 1)
+    ask(b"/orders/17", 200, 2)
+    assert (observer.take()["/orders/:id"].errors, observer.take()) == (6, {})
+    ask(b"/orders/17", 200, 1)
+    ask(b"/orders/17", 500, 1)
+    observer.cut_short(b"/orders/17", 1)
+
+    assert observer.take()["/orders/:id"] == Tally({20: 2}, 2, again=1)
+
+
+def test_number_of_remembered_visitors_is_bounded() -> None:
+    retries = Retries()
+    for visitor in range(MOST):
+        assert not retries.failed(b"/", visitor)
+    assert retries.failed(b"/", 0)
+
+    assert not retries.failed(b"/a", 0)
+    assert sum(map(len, retries.by_path.values())) == 1
+    retries.answered(b"/a", 0)
+    assert not retries.by_path
+
+
+def test_visitors_are_told_apart_by_address_program_and_cookies() -> None:
+    def visitor(address: str, fields: str) -> int:
+        head = RequestHead(f"GET /a HTTP/1.1\r\nHost: shop\r\n{fields}\r\n".encode())
+        return head.visitor(Sender(address.encode(), lambda _: address))
+
+    kinds = [("1", ""), ("2", ""), ("1", "User-Agent: curl\r\n"), ("1", "Cookie: a=b\r\n"), ("1", "cookie: a=c\r\n")]
+    assert len({visitor(*kind) for kind in kinds}) == len(kinds)
+    assert all(visitor(*kind) == visitor(*kind) for kind in kinds)
 
 
 def test_anonymous_requests_that_were_served_are_counted_beside_the_others() -> None:
@@ -135,6 +181,23 @@ def test_totals_stay_when_a_minute_is_over() -> None:
     assert observer.measured() == before
     assert (before.latency[0], before.latency[-1], sum(before.latency), sum(before.times)) == (1, 1, 2, 2)
     assert (before.errors, before.bytes_in, before.bytes_out) == (1, 20, 40)
+
+
+def test_part_of_a_minute_is_taken_once_and_what_is_known_of_its_paths_stays() -> None:
+    observers = Observers()
+    observers.tick(60_000)
+    observer = observers.of("a")
+    for _ in range(2):
+        observer.observe(b"/a", 500, 0.001, 0, 0)
+        observer.observe(b"/b/1", 200, 0.001, 0, 0)
+        observers.end_part()
+        assert observers.take() == Minute(1000, "a", {"/a": Tally({10: 1}, 1), "/b/:id": Tally({10: 1})})
+        assert (len(observer._by_target), len(observer._by_parent)) == (1, 1)
+    observers.tick(60_060)
+
+    assert observers.take() is None
+    assert (sum(observer.measured().times), observer.measured().errors) == (4, 2)
+    assert not observer._by_path
 
 
 def test_minute_ends_with_the_clock_and_waits_for_the_daemon() -> None:

@@ -1,14 +1,11 @@
 """A version that is watched after its switch, with a real app: it stays, or the old one is live again."""
 
-import json
 import shlex
-import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from collections.abc import Iterator
 
-import pytest
 from demo.load import Load
 from spec.waiting import wait_until
 from spec.web import Reply, exchange

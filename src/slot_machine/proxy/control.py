@@ -82,7 +82,7 @@ class ControlConnection(asyncio.Protocol):
     def _taken(self, *, current: bool) -> Minute | None:
         observers = self._server.shared.router.observers
         if current:
-            observers.end_minute()
+            observers.end_part()
         return observers.take()
 
     def _introduce(self, request_id: int) -> None:

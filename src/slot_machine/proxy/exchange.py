@@ -426,7 +426,7 @@ class Exchange:
         self._drop_app()
         self._end(monotonic(), finished=False, whole=False)
         if self.route:
-            self.route.observer.cut_short(self.head.target)
+            self.route.observer.cut_short(self.head.target, self.head.visitor(self.client.sender))
         if self.head.http_1_1:
             self.client.transport.abort()
         else:
@@ -454,7 +454,8 @@ class Exchange:
             observer.totals.observe(status, seconds, self.received, self.sent)
         else:
             head = self.head
-            observer.observe(head.target, status, seconds, self.received, self.sent, head.anonymous)
+            if observer.observe(head.target, status, seconds, self.received, self.sent, head.anonymous):
+                observer.visited(head.target, status, head.visitor(self.client.sender))
         if self.head.misnamed:
             observer.totals.misnamed_fields += self.head.misnamed
         if shared.access_log is not None:

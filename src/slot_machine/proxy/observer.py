@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from time import time
 
 from slot_machine.core.minutes import BOUNDS_S, BUCKETS, COARSE, NOT_FOUND, OTHER, Minute, Tally, coarse, sparse
-from slot_machine.core.upstream import Totals
+from slot_machine.core.upstream import CUT, Totals
 from slot_machine.proxy import paths
+from slot_machine.proxy.retries import Retries
 
 NO_SLOT = ""
 """Stands for the slot of requests that reached none."""
@@ -21,8 +22,11 @@ MOST_MINUTES = 90
 
 ERRORS = BUCKETS
 ANONYMOUS = BUCKETS + 1
-NUMBERS = BUCKETS + 2
-"""In a list of numbers by bucket: the places of the numbers of errors and of anonymous requests; its length."""
+AGAIN = BUCKETS + 2
+NUMBERS = BUCKETS + 3
+"""In a list of numbers by bucket: the places of the numbers of errors, of anonymous requests and of errors of visitors
+who asked again; its length."""
+NOTHING = [0] * NUMBERS
 FIRST_SERVED, LAST_SERVED = 200, 399
 FIRST_ERROR = 500
 FILE_NOT_FOUND = 404
@@ -31,7 +35,7 @@ FILE_NOT_FOUND = 404
 class Observer:
     """Counts the requests of one slot. `totals` lacks the times and errors of the current minute."""
 
-    __slots__ = ("_by_parent", "_by_path", "_by_target", "totals")
+    __slots__ = ("_by_parent", "_by_path", "_by_target", "_retries", "totals")
 
     def __init__(self) -> None:
         self.totals = Totals()
@@ -39,11 +43,15 @@ class Observer:
         self._by_target: dict[bytes, list[int]] = {}
         self._by_parent: dict[bytes, list[int]] = {}
         """The numbers of paths that end with a number, by what stands before that."""
+        self._retries = Retries()
 
     def observe(
         self, target: bytes, status: int, seconds: float, bytes_in: int, bytes_out: int, anonymous: bool = False
-    ) -> None:
-        """A request is over. It costs one lookup more than to count without paths. `status` may be CUT."""
+    ) -> bool:
+        """A request is over. It costs one lookup more than to count without paths. `status` may be CUT.
+
+        Returns whether `visited` must be called, because the request failed or others for its path did.
+        """
         totals = self.totals
         totals.by_class[status // 100] += 1
         totals.seconds += seconds
@@ -55,8 +63,17 @@ class Observer:
         numbers[bisect_left(BOUNDS_S, seconds)] += 1
         if status >= FIRST_ERROR:
             numbers[ERRORS] += 1
-        elif anonymous and FIRST_SERVED <= status <= LAST_SERVED:
+            return True
+        if anonymous and FIRST_SERVED <= status <= LAST_SERVED:
             numbers[ANONYMOUS] += 1
+        return bool(self._retries.by_path)
+
+    def visited(self, target: bytes, status: int, visitor: int) -> None:
+        """Tells whose request that was."""
+        if status >= FIRST_ERROR:
+            self._failed(target, status, visitor)
+        elif status != CUT:
+            self._retries.answered(_path(target), visitor)
 
     def stream_begins(self, target: bytes, status: int, seconds: float) -> None:
         """Of a WebSocket or an event stream, the time to the reply's head is what counts. It may last for hours."""
@@ -65,9 +82,10 @@ class Observer:
         # The coarse histogram has it once, with its whole time: `Totals.observe` adds that at its end.
         self.totals.latency[COARSE[bucket]] -= 1
 
-    def cut_short(self, target: bytes) -> None:
+    def cut_short(self, target: bytes, visitor: int) -> None:
         """The app ended in the midst of a reply."""
-        self._numbers_of(target, 0)[ERRORS] += 1
+        self._numbers_of(target, CUT)[ERRORS] += 1
+        self._failed(target, CUT, visitor)
 
     def measured(self) -> Totals:
         return self.totals + _totals_of(self._by_path.values())
@@ -76,16 +94,24 @@ class Observer:
         """What was counted in the minute that ends now, by path."""
         by_path, self._by_path, self._by_target, self._by_parent = self._by_path, {}, {}, {}
         self.totals += _totals_of(by_path.values())
-        tallies: dict[str, Tally] = {}
-        for path, numbers in by_path.items():
-            words = path if isinstance(path, str) else paths.in_words(path)
-            tallies.setdefault(words, Tally({})).add(_tally_of(numbers))
+        return _by_words(by_path)
+
+    def take_up_to_now(self) -> dict[str, Tally]:
+        """In the midst of a minute: what is known of its paths stays, so that its next requests cost no more."""
+        self.totals += _totals_of(self._by_path.values())
+        tallies = _by_words(self._by_path)
+        for numbers in self._by_path.values():
+            numbers[:] = NOTHING
         return tallies
+
+    def _failed(self, target: bytes, status: int, visitor: int) -> None:
+        if self._retries.failed(_path(target), visitor):
+            self._numbers_of(target, status)[AGAIN] += 1
 
     def _numbers_of(self, target: bytes, status: int) -> list[int]:
         if status == FILE_NOT_FOUND:
             return self._numbers_at(NOT_FOUND)
-        path = target.partition(b"?")[0] if b"?" in target else target
+        path = _path(target)
         parent, _, last = path.rpartition(b"/")
         known, key = (self._by_parent, parent) if last.isdigit() else (self._by_target, path)
         numbers = known.get(key)
@@ -128,20 +154,38 @@ class Observers:
             self._minute = minute
 
     def end_minute(self) -> None:
-        for slot, observer in self.of_slot.items():
-            if tallies := observer.take():
-                self._over.append(Minute(self._minute, slot, tallies))
+        self._keep({slot: observer.take() for slot, observer in self.of_slot.items()})
+
+    def end_part(self) -> None:
+        """What was counted of the current minute up to now is a minute of its own, which has the same number."""
+        self._keep({slot: observer.take_up_to_now() for slot, observer in self.of_slot.items()})
 
     def take(self) -> Minute | None:
         """The oldest that is over."""
         return self._over.popleft() if self._over else None
 
+    def _keep(self, taken: dict[str, dict[str, Tally]]) -> None:
+        self._over.extend(Minute(self._minute, slot, tallies) for slot, tallies in taken.items() if tallies)
+
+
+def _path(target: bytes) -> bytes:
+    return target.partition(b"?")[0] if b"?" in target else target
+
+
+def _by_words(by_path: dict[str | bytes, list[int]]) -> dict[str, Tally]:
+    tallies: dict[str, Tally] = {}
+    for path, numbers in by_path.items():
+        if numbers != NOTHING:
+            words = path if isinstance(path, str) else paths.in_words(path)
+            tallies.setdefault(words, Tally({})).add(_tally_of(numbers))
+    return tallies
+
 
 def _tally_of(numbers: list[int]) -> Tally:
-    return Tally(sparse(numbers[:BUCKETS]), numbers[ERRORS], numbers[ANONYMOUS])
+    return Tally(sparse(numbers[:BUCKETS]), numbers[ERRORS], numbers[ANONYMOUS], numbers[AGAIN])
 
 
 def _totals_of(counted: Iterable[list[int]]) -> Totals:
-    summed = [sum(numbers) for numbers in zip([0] * NUMBERS, *counted, strict=True)]
+    summed = [sum(numbers) for numbers in zip(NOTHING, *counted, strict=True)]
     times = summed[:BUCKETS]
     return Totals(latency=coarse(sparse(times)), times=times, errors=summed[ERRORS])

@@ -28,6 +28,7 @@ IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 
 CREDENTIALS = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"x-api-key", b"x-auth-token"))
 
+COOKIES = re.compile(rb"(?i)\r\ncookie: [^\r]*")
 LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
 
 MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
@@ -249,6 +250,10 @@ class RequestHead:
     def client(self, sender: Sender) -> str:
         """The address that the request came from in the first place, as far as trusted proxies tell."""
         return sender.client(self._forwarded)
+
+    def visitor(self, sender: Sender) -> int:
+        """The same for two requests of one visitor, as far as can be told: by address, program and cookies."""
+        return hash((self.client(sender), self.logged()[0], *COOKIES.findall(self._for_app)))
 
     def _take_unusual_target(self) -> bytes:
         """Handles targets that do not begin with a slash (RFC 9112 section 3.2). Returns the host in it, empty if none.
