@@ -3,6 +3,7 @@
 import math
 import random
 from bisect import bisect_left
+from functools import partial
 from itertools import combinations
 
 import pytest
@@ -165,13 +166,15 @@ def test_difference_that_is_small_is_not_clear_however_sure_it_is() -> None:
 
 
 def test_slower_version_is_a_warning_only_and_only_where_that_can_be_told() -> None:
-    old, slow = Side({"/": tally(1000)}), Side({"/": tally(200, bucket=SLOW)})
+    """When it is warm; in a share, compared with the same minutes of the old one."""
+    cold = Side({"/": tally(200, bucket=SLOW)})
     warm = Side({"/": tally(200, bucket=SLOW)}, warm=tally(LEAST_TIMES, bucket=SLOW))
+    old = Side({"/": tally(1000)}, warm=tally(LEAST_TIMES, bucket=SLOW))
 
-    assert verdict(slow, old).warnings == ()
-    for found in (verdict(slow, old, same_minutes=True), verdict(warm, old)):
-        assert found.word == "better"
-        assert found.warnings == ("100 % of the requests took more than 1.25 ms; of the old version's, 0 % did",)
+    assert verdict(cold, old).warnings == verdict(warm, old, same_minutes=True).warnings == ()
+    found = verdict(warm, old)
+    assert found.word == "better"
+    assert found.warnings == ("100 % of the requests took more than 1.25 ms; of the old version's, 0 % did",)
 
 
 # Series that were published because a rank test had passed them.
@@ -188,8 +191,8 @@ def test_slow_part_is_told_whatever_the_ranks_of_all_times_say(series: tuple[lis
     """Each value is in milliseconds, and that of 20 requests."""
     new, old = (_times([value for value in values for _ in range(20)]) for values in series)
 
-    assert verdict(Side({"/": new}), Side({"/": old}), same_minutes=True).warnings
-    assert not verdict(Side({"/": old}), Side({"/": old}), same_minutes=True).warnings
+    assert verdict(Side(warm=new), Side(warm=old), same_minutes=True).warnings
+    assert not verdict(Side(warm=old), Side(warm=old), same_minutes=True).warnings
 
 
 @pytest.mark.parametrize("series", [SOME_HUNDREDFOLD, A_THIRD_HUNDREDFOLD])
@@ -226,13 +229,17 @@ def test_bound_for_a_sum_is_the_binomial_one() -> None:
     assert chance_of_more(Sample(10**6, 10**5), Sample(10**6, 10)) == 0.0
 
 
+def failing(checkout: float, path: str, second: int) -> float:  # noqa: ARG001
+    return checkout if path == "/checkout" else 0.01
+
+
 def test_failing_checkout_is_found_in_seconds_and_an_equal_version_is_kept() -> None:
     """A few of each; `test_watches.py` has hundreds."""
     for seed in range(5):
         rng = random.Random(seed)
-        old = history(rng, TEN_PATHS, lambda *_: 0.01, 5).side()
-        bad = watched(rng, TEN_PATHS, lambda path, _: 0.2 if path == "/checkout" else 0.01, 50, old, 30)
-        good = watched(rng, TEN_PATHS, lambda *_: 0.01, 50, old, 30)
+        old = history(rng, TEN_PATHS, partial(failing, 0.01), 5).side()
+        bad = watched(rng, TEN_PATHS, partial(failing, 0.2), 50, old, 30)
+        good = watched(rng, TEN_PATHS, partial(failing, 0.01), 50, old, 30)
         assert (bad.verdict.word, good.verdict.word) == ("worse", "better")
 
 

@@ -98,6 +98,9 @@ class App:
         commits = Commits(worktrees, store)
         outages = Outages(store, commits, launcher.masking)
         self.supervisor = Supervisor(config, launcher, mode.traffic, outages, tasks, notices)
+        self.supervisor.on_switch = self.recorder.live
+        if (state := store.state()).live and state.last_deploy_time:
+            self.recorder.live(state.live, datetime.fromisoformat(state.last_deploy_time).timestamp())
         commands = StageCommands(store, launcher, worktrees.data, shell)
         setups = Setups(worktrees, store, launcher, commands, facts)
         slots = Slots(worktrees, store, commands, setups, custody)

@@ -11,7 +11,7 @@ from slot_machine.core.minutes import Tally
 from slot_machine.core.proportions import chance_beyond, chance_of_more
 from slot_machine.core.side import ALL, Sample, Side
 
-CHANCE = 0.001
+CHANCE = 0.002
 """Of 1,000 versions that are as good as the old one, at most so many are called worse by the test: all paths and all
 looks of a watch together. One half is for the paths, the other half for all requests."""
 LEAST_FAILURES = 4

@@ -1,7 +1,7 @@
 """The requests of one minute: how long they took, as a histogram, and how many failed, by path."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -68,6 +68,19 @@ class Minute(msgspec.Struct):
     minute: int
     slot: str
     paths: dict[str, Tally]
+
+
+ByMinute = dict[tuple[int, str], Minute]
+"""By the minute and the slot."""
+
+
+def merge(into: ByMinute, minutes: Iterable[Minute]) -> None:
+    """Adds what several workers counted, or one in parts of a minute. The tallies of `minutes` stay as they are."""
+    for counted in minutes:
+        key = counted.minute, counted.slot
+        paths = into.setdefault(key, Minute(*key, {})).paths
+        for path, tally in counted.paths.items():
+            paths.setdefault(path, Tally({})).add(tally)
 
 
 def sparse(numbers: Sequence[int]) -> dict[int, int]:

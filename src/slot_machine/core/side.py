@@ -24,7 +24,7 @@ class Side(msgspec.Struct, frozen=True):
     bursts: dict[str, float] = {}
     """By path, how many failures come together: their variance by that of independent ones. Missing: 1."""
     warm: Tally = msgspec.field(default_factory=Tally)
-    """All requests since the version was warm."""
+    """All requests since the version was warm; of the old one in a share, those of the same minutes."""
     seconds: float = 0.0
     """In which the requests came."""
     quiet_s: float = 0.0

@@ -51,12 +51,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judge(new: Side, old: Side, *, same_minutes: bool) -> Verdict:
-    """`same_minutes`: both sides served in the same minutes, so that their latency can be compared from the start."""
+    """`same_minutes`: both sides serve, so that the latency of the same minutes can be compared."""
     total, old_total = new.total, old.total
     counted = Sample.of(total).requests
     needed = _needed(new, counted)
     numbers = {"needed": float(needed), **_numbers("", new, total), **_numbers("old_", old, old_total)}
-    warnings = _slower(total if same_minutes else new.warm, old_total)
+    warnings = _slower(new.warm, old.warm if same_minutes else old_total)
     if why := _crashed(new, old) or _in_a_row(new, old, total, old_total) or what_fails(new, old):
         return Verdict("worse", why, numbers, warnings)
     if counted < needed:
