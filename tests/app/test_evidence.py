@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from slot_machine.app.evidence import WARM_S, Evidence
 from slot_machine.app.recorder import LAST_MINUTES, Recorder
 from slot_machine.core.failing import KNOWN
 from slot_machine.core.minutes import Minute, Tally
-from slot_machine.core.model import Version
+from slot_machine.core.model import State, Version, rfc3339
 from slot_machine.core.side import ALL, Side
 from slot_machine.core.verdict import judge
 from slot_machine.proxy.observer import Observers
@@ -27,7 +28,12 @@ PATHS = [b"/", b"/cart", b"/checkout", b"/search", b"/about"]
 def told(folder: Path, story: Story, workers: int = 1, *, reads: bool = False) -> None:
     """`reads`: a file is read or written, which the loop whose time costs nothing can't wait for."""
     made = Workers(workers)
-    (asyncio.run if reads else run)(story(made, Recorder(made, Stats(folder / NAME))))
+    (asyncio.run if reads else run)(story(made, Recorder(made, Stats(folder / NAME), lambda: made.state)))
+
+
+def live(commit: str, ago_s: float = 0.0) -> State:
+    since = datetime.now(UTC) - timedelta(seconds=ago_s)
+    return State(Version("a", commit * 40), None, rfc3339(since))
 
 
 def requests(side: Side) -> dict[str, tuple[int, int]]:
@@ -106,7 +112,8 @@ def test_minute_that_the_recorder_writes_down_meanwhile_is_part_of_it_and_of_the
 
 def test_file_that_fails_ends_no_watch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story(workers: Workers, recorder: Recorder) -> None:
-        recorder.live(Version("a", "1" * 40), since_s=0)
+        workers.state = live("1", ago_s=3600)
+        await recorder.look()
         evidence = Evidence(recorder, "b", "a")
         await evidence.look()
         workers.ask("b", b"/")
@@ -136,12 +143,12 @@ def test_old_version_has_its_last_minutes_and_none_of_another_version_in_its_slo
     async def story(workers: Workers, recorder: Recorder) -> None:
         workers.ask("a", b"/", 500)
         await recorder.look()
-        recorder.live(Version("a", "1" * 40))
+        workers.state = live("1")
         for _ in range(LAST_MINUTES + 5):
             workers.ask("a", b"/")
             await recorder.look()
             await asyncio.sleep(60)
-        recorder.live(Version("a", "1" * 40))  # It was restarted.
+        workers.state = live("1")  # It was restarted.
         _, old = await Evidence(recorder, "b", "a").look()
         assert requests(old) == {"/": (LAST_MINUTES, 0)}
 
@@ -156,11 +163,11 @@ def test_path_without_a_request_in_the_last_minutes_has_its_last_hour_since_the_
 
     async def story(workers: Workers, recorder: Recorder) -> None:
         recorder.stats.add([before, since])
-        recorder.live(Version("a", "1" * 40), since_s=time.time() - 40 * 60)
+        workers.state = live("1", ago_s=40 * 60)
         workers.ask("a", b"/cart")
         _, old = await Evidence(recorder, "b", "a").look()
         assert requests(old) == {"/report": (3, 3), "/cart": (1, 0)}
-        recorder.live(Version("a", "2" * 40), since_s=time.time() - 60)
+        workers.state = live("2", ago_s=60)
         _, old = await Evidence(recorder, "b", "a").look()
         assert requests(old) == {}
 

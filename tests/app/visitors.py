@@ -8,6 +8,7 @@ from pathlib import Path
 from slot_machine.app.evidence import Evidence
 from slot_machine.app.recorder import Recorder
 from slot_machine.core.minutes import Minute
+from slot_machine.core.model import State
 from slot_machine.core.verdict import Verdict, judge
 from slot_machine.proxy.observer import Observers
 from slot_machine.state.stats import NAME, Stats
@@ -17,11 +18,12 @@ BEGAN_S = 60_000_000.0
 
 
 class Workers:
-    """`asked` has an entry for each look; an exception in `answers` is raised by the next one."""
+    """An exception in `answers` is raised by the next look. `state` says what is live."""
 
     def __init__(self, number: int = 1) -> None:
         self.observers = [Observers() for _ in range(number)]
         self.answers: list[Exception] = []
+        self.state = State()
 
     async def take_minutes(self, *, current: bool) -> list[Minute]:
         if self.answers:

@@ -92,15 +92,12 @@ class App:
         self._tasks = tasks
         self._keeping: list[asyncio.Task[None]] = []
         self.mode = mode
-        self.recorder = Recorder(mode, Stats(worktrees.data / stats.NAME))
+        self.recorder = Recorder(mode, Stats(worktrees.data / stats.NAME), store.state)
         self.cpu = Cpu()
         self.notices = notices
         commits = Commits(worktrees, store)
         outages = Outages(store, commits, launcher.masking)
         self.supervisor = Supervisor(config, launcher, mode.traffic, outages, tasks, notices)
-        self.supervisor.on_switch = self.recorder.live
-        if (state := store.state()).live and state.last_deploy_time:
-            self.recorder.live(state.live, datetime.fromisoformat(state.last_deploy_time).timestamp())
         commands = StageCommands(store, launcher, worktrees.data, shell)
         setups = Setups(worktrees, store, launcher, commands, facts)
         slots = Slots(worktrees, store, commands, setups, custody)

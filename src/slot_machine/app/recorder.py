@@ -4,12 +4,13 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Protocol
 from weakref import WeakSet
 
 from slot_machine.core.minutes import ByMinute, Minute, merge
-from slot_machine.core.model import Version
+from slot_machine.core.model import State, Version
 from slot_machine.state.stats import Stats
 
 LATER_S = 1.0
@@ -41,23 +42,17 @@ class Recorder:
     the slots now. `live_since` has the minute since 1970 in which the version in a slot went live.
     """
 
-    def __init__(self, workers: Workers, stats: Stats) -> None:
+    def __init__(self, workers: Workers, stats: Stats, state: Callable[[], State] = State) -> None:
+        """`state` is asked what is live; it may raise sqlite3.Error."""
         self.stats = stats
         self.listeners: WeakSet[Listener] = WeakSet()
         self.recent_minutes: ByMinute = {}
         self.live_since: dict[str, float] = {}
+        self._state = state
         self._workers = workers
         self._unwritten: ByMinute = {}
         self._versions: dict[str, Version] = {}
         self._failure = ""
-
-    def live(self, version: Version, since_s: float | None = None) -> None:
-        """It is live, from now on or since then. What was counted of another version in its slot counts no more."""
-        self.live_since[version.slot] = (time.time() if since_s is None else since_s) / 60
-        if self._versions.get(version.slot) != version:
-            self._versions[version.slot] = version
-            for key in [key for key in self.recent_minutes if key[1] == version.slot]:
-                del self.recent_minutes[key]
 
     async def look(self) -> None:
         """Takes what was counted up to now. It is written down with its minute. Raises nothing."""
@@ -66,8 +61,8 @@ class Recorder:
     async def keep(self) -> None:
         """Runs until cancelled."""
         while True:
-            await asyncio.sleep(60 - time.time() % 60 + LATER_S)
             await self._record(self._write(current=False))
+            await asyncio.sleep(60 - time.time() % 60 + LATER_S)
 
     async def finish(self) -> None:
         """Writes the minute that has begun, too. Raises nothing."""
@@ -93,12 +88,22 @@ class Recorder:
     async def _take(self, *, current: bool) -> None:
         minutes = await self._workers.take_minutes(current=current)
         merge(self._unwritten, minutes)
+        for listener in list(self.listeners):
+            listener.counted(minutes)
+        self._learn_what_is_live()
         merge(self.recent_minutes, (minute for minute in minutes if minute.slot))
         newest = max((minute for minute, _ in self.recent_minutes), default=0)
         for key in [key for key in self.recent_minutes if key[0] <= newest - LAST_MINUTES]:
             del self.recent_minutes[key]
-        for listener in list(self.listeners):
-            listener.counted(minutes)
+
+    def _learn_what_is_live(self) -> None:
+        """What was counted of another version in its slot counts no more."""
+        state = self._state()
+        if (version := state.live) and state.last_deploy_time and self._versions.get(version.slot) != version:
+            self._versions[version.slot] = version
+            self.live_since[version.slot] = datetime.fromisoformat(state.last_deploy_time).timestamp() / 60
+            for key in [key for key in self.recent_minutes if key[1] == version.slot]:
+                del self.recent_minutes[key]
 
     async def _record(self, work: Awaitable[None]) -> None:
         """An error is logged when it is another one than before: a full disk may stay full for long."""

@@ -28,8 +28,7 @@ class Supervisor:
 
     Any failure is logged and tried again. `all_restarts` and `switches` count since the daemon began. `warn` is called
     with the id of an attempt, and with what its version's side runs did wrong, during the attempt or later.
-    `on_restart` is called with the version and that id when its web run was started again and serves, `on_switch` with
-    the version that is live from now on.
+    `on_restart` is called with the version and that id when its web run was started again and serves.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class Supervisor:
         self.watches: dict[str, Watch] = {WEB: self.web}
         self.warn: Callable[[int, str], None] = lambda _, words: log.warning("%s", words)
         self.on_restart: Callable[[Version, int], None] = lambda _, __: None
-        self.on_switch: Callable[[Version], None] = lambda _: None
         self.retirees = Retirees(tasks, self._warn_of)
         self.release: Release | None = None
         self.switches = 0
@@ -105,7 +103,6 @@ class Supervisor:
 
     def _replaced(self, attempt: int, *, routed: bool) -> None:
         self.switches += 1
-        self.on_switch(release.version)
         self._earlier_restarts = self.all_restarts
         self._attempt = attempt
         self._retire_side_runs()
