@@ -42,3 +42,10 @@ def test_calls_and_refusals_are_told() -> None:
     words = " ".join(printed(hook).split())
     assert "it does not listen: cannot listen on port 9300 the last one" in words
     assert "ago: x-gitlab-token does not match the secret" in words
+
+
+def test_what_is_doubtful_about_an_address_is_told() -> None:
+    assert list(forges.doubts(HOOK)) == []
+    assert list(forges.doubts(HOOK | {"url": "http://shop.example.com:9300/hook"})) == [forges.IN_CLEAR]
+    own, _ = forges.doubts(HOOK | {"url": "http://vm:9300/hook"})
+    assert "vm is this machine's own name" in own

@@ -7,6 +7,10 @@ from slot_machine.cli.client import Json
 from slot_machine.cli.words import ago, text
 
 JSON = "application/json"
+IN_CLEAR = (
+    "warning: over http, the token that GitLab and curl send can be read on the way. GitHub, Gitea and Forgejo send a"
+    " signature. `domain` in `webhook` is for a server with HTTPS in front"
+)
 
 
 def lines(hook: Json) -> Iterator[str]:
@@ -51,3 +55,13 @@ def calls(hook: Json) -> Iterator[str]:
     yield f"the last one {ago(accepted)}" if accepted else "none yet"
     if hook.get("refused"):
         yield f"{hook['refused']} refused, the last one {ago(text(hook, 'refused_at'))}: {text(hook, 'refused_why')}"
+
+
+def doubts(hook: Json) -> Iterator[str]:
+    """Why the forge may not reach the address, and what is not safe about it."""
+    scheme, _, rest = text(hook, "url").partition("://")
+    host = rest.partition("/")[0].rpartition(":")[0]
+    if scheme == "http":
+        if "." not in host and ":" not in host:
+            yield f"warning: {host} is this machine's own name. If the forge knows another one, set public_url"
+        yield IN_CLEAR

@@ -53,7 +53,7 @@ def secret_of(options: Options) -> bytes:
     try:
         found = env_file.secret(hook.secret_env, path)
     except EnvFileError as error:
-        hint = f"{error.hint}: a long random value, such as that of `openssl rand -hex 32`; the forge gets the same"
+        hint = f"`openssl rand -hex 32 | slot-machine env set {hook.secret_env}` sets one; the forge gets the same"
         raise ConfigError(f"the webhook has no secret: {error}", hint) from None
     if len(found) < SHORT:
         log.warning("the webhook's secret %s is shorter than %d characters: take a longer one", hook.secret_env, SHORT)

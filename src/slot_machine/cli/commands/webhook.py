@@ -8,11 +8,6 @@ from slot_machine.cli import forges, render
 from slot_machine.core.errors import ConfigError
 from slot_machine.host import printing
 
-IN_CLEAR = (
-    "warning: over http, the token that GitLab and curl send can be read on the way. GitHub, Gitea and Forgejo send a"
-    " signature. `domain` in `webhook` is for a server with HTTPS in front"
-)
-
 
 @click.command("webhook")
 @click.option("--json", "as_json", is_flag=True, help="Print the webhook's fields of the status as JSON.")
@@ -28,5 +23,5 @@ def command(as_json: bool) -> None:
         return
     for line in forges.lines(hook):
         printing.result(line)
-    if str(hook.get("url")).startswith("http:"):
-        printing.note(IN_CLEAR)
+    for line in forges.doubts(hook):
+        printing.note(line)
