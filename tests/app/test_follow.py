@@ -227,7 +227,14 @@ def test_commit_that_was_rolled_back_is_left_out_by_the_next_daemon_and_by_a_reb
             await rollback(made.machine)
             await made.following.stop()
             async with asyncio.TaskGroup() as tasks:
-                again = Following(Follow(every_s=EVERY_S), remote, made.machine.deployer, made.machine.store, "origin")
+                again = Following(
+                    Follow(every_s=EVERY_S),
+                    remote,
+                    made.machine.deployer,
+                    made.machine.store,
+                    made.machine.app.notices,
+                    "origin",
+                )
                 again.start(tasks)
                 await made.looks(3)
                 await again.stop()
@@ -330,6 +337,8 @@ def test_remote_that_fails_is_asked_less_often_and_the_error_is_told(tmp_path: P
             waits = [round(gap) for gap in gaps if gap > EVERY_S / 2]
             assert waits[:5] == [60, 60, 120, 240, 480]
             assert max(waits) == LONGEST_LOOK_S
+            told = [notice for notice in made.machine.told if notice.event == "follow_failed"]
+            assert [notice.error for notice in told] == ["git fetch failed: no route; mend it"]
             assert (status.error, status.failures) == ("", 0)
 
     run(story())

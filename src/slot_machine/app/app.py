@@ -136,7 +136,7 @@ class App:
         self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)
         follow = config.follow
         shown = without_password(follow.remote) if follow else ""
-        self.following = Following(follow, remote, self.deployer, store, shown) if follow and remote else None
+        self.following = Following(follow, remote, self.deployer, store, notices, shown) if follow and remote else None
 
     @classmethod
     def of(cls, options: Options, found: Found, tasks: asyncio.TaskGroup) -> Self:

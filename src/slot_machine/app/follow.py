@@ -10,6 +10,7 @@ import msgspec
 from slot_machine.app.clock import now
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.failures import going_on, in_words
+from slot_machine.app.notices import Notices
 from slot_machine.app.outcomes import PLAIN
 from slot_machine.app.seams import Remote
 from slot_machine.core import config
@@ -21,6 +22,9 @@ from slot_machine.state.store import Store
 
 GAP_S = 1.0
 """Between two looks, however many calls of the webhook come."""
+
+TOLD_AFTER = 5
+"""So many looks in a row have to fail until a notice tells it, once."""
 
 MOST_ATTEMPTS = 200
 """So many of the history are asked about a commit."""
@@ -55,13 +59,22 @@ class FollowStatus(msgspec.Struct):
 class Following:
     """`status` says what the last look has found. No clock is asked but that of the event loop."""
 
-    def __init__(self, follow: config.Follow, remote: Remote, deployer: Deployer, store: Store, shown: str) -> None:
+    def __init__(
+        self,
+        follow: config.Follow,
+        remote: Remote,
+        deployer: Deployer,
+        store: Store,
+        notices: Notices,
+        shown: str,
+    ) -> None:
         """`shown` is what people see of the remote's address."""
         self.status = FollowStatus(shown, follow.branch, follow.every_s, follow.force)
         self._follow = follow
         self._remote = remote
         self._deployer = deployer
         self._store = store
+        self._notices = notices
         self._asked = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
         self._turn_comes = False
@@ -120,6 +133,8 @@ class Following:
         status.looked_at, status.failures = now(), status.failures + 1
         if status.error != before:
             log.error("cannot look at %s of %s: %s", status.branch, status.remote, in_words(error))
+        if status.failures == TOLD_AFTER:
+            self._notices.follow_failed(in_words(error))
         return wait_s(self._follow.every_s, status.failures, LONGEST_LOOK_S)
 
     async def _decide(self, tip: str) -> float:

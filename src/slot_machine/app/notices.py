@@ -90,6 +90,9 @@ class Notices:
     def disk_low(self, lack: str) -> None:
         self._tell(self._notice("disk_low", error=lack))
 
+    def follow_failed(self, error: str) -> None:
+        self._tell(self._notice("follow_failed", error=error))
+
     async def test(self) -> list[Receiver]:
         """Tells the addresses, once each, and returns what came of it."""
         notice = self._notice("test")

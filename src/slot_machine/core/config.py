@@ -35,6 +35,7 @@ EventName = Literal[
     "recovered",
     "job_failed",
     "disk_low",
+    "follow_failed",
 ]
 """What hooks and notices tell."""
 Branch = Annotated[

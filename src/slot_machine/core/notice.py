@@ -16,6 +16,7 @@ IN_WORDS: dict[str, str] = {
     "recovered": "is healthy again",
     "job_failed": "a job failed",
     "disk_low": "there is no room for another deploy",
+    "follow_failed": "the branch that is followed can't be fetched",
     "test": "this is a test",
 }
 
