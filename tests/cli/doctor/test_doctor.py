@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from spec.ports import free_port
 
-from slot_machine.cli.doctor import app, examine, machine, unit
+from slot_machine.cli.doctor import app, examine, follow, machine, unit
 from slot_machine.cli.doctor.finding import Finding, Subject
 from slot_machine.cli.service import place, start_options, systemd
 from slot_machine.cli.service.unit import Service, text_of
@@ -25,6 +25,7 @@ from slot_machine.host.network import ports
 from slot_machine.host.process import containment
 from slot_machine.host.user import rights
 
+GIT = ("git", "-c", "user.name=ada", "-c", "user.email=ada@example.com")
 Checked = Callable[..., list[Finding]]
 
 
@@ -187,6 +188,30 @@ def test_lock_of_a_daemon_that_was_killed_is_free(shop: Shop) -> None:
     shop.data.mkdir()
     (shop.data / "daemon.lock").write_text("1\n9100\n")
     assert shop.only(app.daemon)[0] == "note"
+
+
+def test_branch_that_is_followed(shop: Shop) -> None:
+    assert shop.found(follow.followed) == []
+    shop.configure(follow={"remote": "."})
+    level, text, hint = shop.only(follow.followed)
+    assert (level, text) == ("wrong", "git ls-remote failed: couldn't find remote ref refs/heads/main")
+    assert "set follow.branch" in hint
+    subprocess.run(["git", "-C", shop.folder, "symbolic-ref", "HEAD", "refs/heads/main"], check=True)
+    subprocess.run([*GIT, "-C", shop.folder, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    level, text, _ = shop.only(follow.followed)
+    assert (level, text[:16]) == ("ok", "main of . is at ")
+    shop.configure(follow={"remote": "nowhere"})
+    assert shop.only(follow.followed)[0] == "wrong"
+
+
+def test_webhook_without_a_secret(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shop.found(follow.hooked) == []
+    shop.configure(follow={}, webhook={"secret_env": "HOOK_SECRET"}, webhook_port=free_port())
+    level, text, hint = shop.only(follow.hooked)
+    assert (level, text[:27]) == ("wrong", "the webhook has no secret: ")
+    assert "slot-machine env set HOOK_SECRET" in hint
+    monkeypatch.setenv("HOOK_SECRET", "0123456789abcdef")
+    assert shop.only(follow.hooked)[0] == "ok"
 
 
 @pytest.mark.parametrize(

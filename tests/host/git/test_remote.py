@@ -203,6 +203,26 @@ def test_fetch_may_take_longer_than_the_limit_while_it_makes_progress(
     assert both.tip(silence_s=0.5) == both.there.git("rev-parse", "HEAD")
 
 
+def test_remote_is_asked_to_show_its_progress(both: Both, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    both.there.commit({"app": "2"})
+    ssh(both, monkeypatch, f"tee {tmp_path}/said | git-upload-pack {both.there.path}")
+    both.tip()
+
+    said = (tmp_path / "said").read_bytes()
+    assert b"command=fetch" in said
+    assert b"no-progress" not in said
+
+
+def test_branch_is_asked_for_without_a_fetch(both: Both) -> None:
+    new = both.there.commit({"app": "2"})
+    before = refs(both.here)
+
+    assert asyncio.run(both.remote().ask()) == new
+    assert refs(both.here) == before
+    with pytest.raises(GitFailed, match="couldn't find remote ref refs/heads/gone"):
+        asyncio.run(both.remote(branch="gone").ask())
+
+
 def test_password_in_an_address_is_not_shown(both: Both) -> None:
     error = failure(both, "http://ada:secret@127.0.0.1:1/shop.git")
 

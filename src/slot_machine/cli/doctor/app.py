@@ -59,7 +59,8 @@ def used_ports(subject: Subject) -> Iterator[Finding]:
     elif holder:
         yield ok("ports", f"the daemon has {config.port} and {config.api_port}")
     else:
-        every = dict.fromkeys((config.port, config.internal_port, config.api_port, config.preview_port))
+        wanted = (config.port, config.internal_port, config.api_port, config.preview_port, config.webhook_port)
+        every = dict.fromkeys(wanted)
         yield from (_port(port) for port in every if port)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from slot_machine.app.opening import Options
 from slot_machine.cli.client import Json
-from slot_machine.cli.doctor import app, machine, unit
+from slot_machine.cli.doctor import app, follow, machine, unit
 from slot_machine.cli.doctor.finding import AS_ANOTHER, Finding, Subject, note, ok, refused, wrong
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.daemon.lock import locked_by
@@ -27,6 +27,8 @@ CHECKS: tuple[Check, ...] = (
     app.used_ports,
     app.env_file,
     unit.unit,
+    follow.followed,
+    follow.hooked,
 )
 WITHOUT_APP = (machine.kernel, machine.clock, machine.limits)
 INDENT = 20

@@ -72,8 +72,17 @@ class Remote:
         own = {f"remote.{self._remote}.followRemoteHEAD": "never"} if NAME.fullmatch(self._remote) else {}
         code, _, err = await self._git.attempt(self._repo, *argv, config=own, env=env, silence_s=self._silence_s)
         if code:
-            raise _failure(err, code)
+            raise _failure("fetch", err, code)
         return (await self._git.run(self._repo, "rev-parse", "--verify", f"{FETCHED}^{{commit}}")).strip()
+
+    async def ask(self) -> str:
+        """The commit at which the branch is, without fetching it."""
+        env = await self._git.remote_environment(self._repo)
+        argv = ("ls-remote", "--", self._remote, f"refs/heads/{self._branch}")
+        code, out, err = await self._git.attempt(self._repo, *argv, env=env, silence_s=self._silence_s)
+        if code or not out:
+            raise _failure("ls-remote", err or f"couldn't find remote ref refs/heads/{self._branch}", code)
+        return out.split()[0]
 
     async def contains(self, commit: str, earlier: str) -> bool:
         """Whether `earlier` is in the history of `commit`, or is it."""
@@ -92,12 +101,12 @@ class Remote:
         return "" if code else commit.strip()
 
 
-def _failure(err: str, code: int) -> GitFailed:
+def _failure(command: str, err: str, code: int) -> GitFailed:
     """In one line, without the progress."""
     lines = [line.strip() for line in without_password(err).splitlines() if not PROGRESS.match(line)]
     lines = [line for line in lines if line not in ADVICE]
     what = "; ".join(lines[-6:]) or f"exit code {code}"
-    return GitFailed(f"git fetch failed: {what}", _hint(err))
+    return GitFailed(f"git {command} failed: {what}", _hint(err))
 
 
 def _hint(err: str) -> str:
