@@ -58,7 +58,14 @@ TAKEN_BACK = {
         "since its promote failed in the stage watch",
     ),
     "failed long ago": ([deploy(NEW, "failed", "watch"), entry("restart", OLD)], "since its deploy failed in the"),
-    "killed in release": ([deploy(NEW, "interrupted", "release")], "since its deploy failed in the stage release"),
+    "killed in release": (
+        [deploy(NEW, "interrupted", "release")],
+        "since its deploy was interrupted in the stage release",
+    ),
+    "held until the daemon ended": (
+        [deploy(NEW, "interrupted", "held", "cli")],
+        "since its deploy was interrupted in the stage held",
+    ),
     "cancelled": ([deploy(NEW, "cancelled", "build")], "since its deploy was cancelled"),
     "killed again and again": (
         [deploy(NEW, "interrupted", "health")] * MOST_INTERRUPTED,

@@ -11,6 +11,10 @@ FOLLOW = "follow"
 AGAIN = ("", "resolve", "checkout", "setup", "build")
 """A deploy that failed in one of these stages is tried again: the network or the machine may be the reason."""
 
+NOT_ALONE = ("release", "held")
+"""A deploy that was interrupted in one of these is not begun again: the database may be half migrated, or somebody
+wanted to look at the version first."""
+
 MOST_INTERRUPTED = 3
 """A commit whose deploys are interrupted so often may be what ends the daemon."""
 
@@ -45,14 +49,15 @@ def past_of(commit: str, state: State, attempts: Sequence[Attempt]) -> Past:
             return Past(_since(replaced), tries)
         elif attempt.kind not in ("deploy", "promote"):
             continue
-        elif attempt.result == "interrupted" and attempt.stage != "release":
+        elif attempt.result == "interrupted" and attempt.stage not in NOT_ALONE:
             interrupted, tries = interrupted + 1, tries + 1
             if interrupted >= MOST_INTERRUPTED:
                 return Past(f"as {interrupted} deploys of it were interrupted", tries)
         elif attempt.result == "failed" and attempt.stage in AGAIN and attempt.kind == "deploy":
             tries += 1
         elif attempt.result in ("failed", "interrupted"):
-            return Past(f"since its {attempt.kind} failed in the stage {attempt.stage}", tries)
+            how = "failed" if attempt.result == "failed" else "was interrupted"
+            return Past(f"since its {attempt.kind} {how} in the stage {attempt.stage}", tries)
         elif attempt.result == "cancelled":
             return Past(f"since its {attempt.kind} was cancelled", tries)
     if not tries and state.previous and state.previous.commit == commit:
