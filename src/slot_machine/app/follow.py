@@ -208,7 +208,7 @@ class Following:
             self._turn_comes = True
             return
         await asyncio.wait([task])
-        outcome = task.result()
+        outcome = Stopping() if task.cancelled() else task.result()
         if isinstance(outcome, Stopping):
             raise outcome
         if isinstance(outcome, SlotMachineError):

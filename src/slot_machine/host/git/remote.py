@@ -62,11 +62,13 @@ class Remote:
         self._remote = remote
         self._branch = branch
         self._silence_s = silence_s
+        self._common = ""
 
     async def tip(self) -> str:
         """Fetches the branch, and returns the full hash of its commit."""
-        common = await self._git.run(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
-        gitdir.clear_stale_locks(Path(common.removesuffix("\n")) / OWN_REFS)
+        if not self._common:
+            self._common = await self._git.run(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
+        gitdir.clear_stale_locks(Path(self._common.removesuffix("\n")) / OWN_REFS)
         env = await self._git.remote_environment(self._repo)
         argv = (*FETCH, self._remote, f"+refs/heads/{self._branch}:{FETCHED}")
         own = {f"remote.{self._remote}.followRemoteHEAD": "never"} if NAME.fullmatch(self._remote) else {}
