@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import click
 
-from slot_machine.cli import progress, render
+from slot_machine.cli import hangup, progress, render
 from slot_machine.cli.client import Json
 from slot_machine.core.origin import LONGEST_MESSAGE, LONGEST_NAME
 from slot_machine.host import printing
@@ -56,6 +56,7 @@ class Manner(NamedTuple):
 
         `warnings` are those of the command itself.
         """
+        hangup.watch()
         if not self.quiet and not self.stream:
             for warning in warnings:
                 printing.note(f"warning: {warning}")
