@@ -70,7 +70,9 @@ class Servers:
         """With a repository of its own, which is empty."""
         self.add(host, APP)
         folder = self.folder / host
-        subprocess.run(["git", "init", "--quiet", "--bare", folder / "repo.git"], env=environment(), check=True)
+        repo = folder / "repo.git"
+        subprocess.run(["git", "init", "--quiet", "--bare", repo], env=environment(), check=True)
+        subprocess.run(["git", "-C", repo, "config", "transfer.hideRefs", "refs/slot-machine"], check=True)
         for name, text in {"previous": "c0ffee", "more": "", "back": '{"success": true}', "lacks": LACKS}.items():
             (folder / name).write_text(text)
 

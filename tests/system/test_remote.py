@@ -62,7 +62,7 @@ def test_deploy_pushes_what_the_server_lacks(site: Site, laptop: Path, sshd: Ssh
     assert (done.returncode, done.stdout) == (0, f"deployed {two} to slot a\n"), done.stderr
     assert site.serving() == "two"
     assert site.git("rev-parse", "main") == before
-    assert site.git("for-each-ref", "--format=%(refname)", "refs/slot-machine/pushed").endswith(two)
+    assert site.git("for-each-ref", "--format=%(refname)", "refs/slot-machine-pushed").endswith(two)
     (attempt,) = site.history()
     assert (attempt["ref"], attempt["message"], attempt["result"]) == ("main", "it's new", "succeeded")
 

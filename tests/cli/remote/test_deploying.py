@@ -28,7 +28,7 @@ def test_commit_that_the_server_lacks_is_pushed_to_no_branch(
     out, err = capfd.readouterr()
     assert out == f"deployed {commit} to slot a\n"
     assert err.startswith(f"pushing {commit[:8]} to x\n")
-    assert refs(servers, "x") == [f"refs/slot-machine/pushed/{commit}"]
+    assert refs(servers, "x") == [f"refs/slot-machine-pushed/{commit}"]
     words = f"[--json][--stream][--if-known][--by={who.who()}][--ref=main][--][{commit}]"
     assert servers.asked("x") == [f"[deploy]{words}", "[status][--json]", f"[deploy]{words}"]
 

@@ -14,8 +14,11 @@ from slot_machine.core.git_variables import unbound
 from slot_machine.core.hosts import Server
 from slot_machine.host import printing
 
-REFS = "refs/slot-machine/pushed"
-"""One ref for each commit: no branch moves, and a later rollback finds the commit."""
+REFS = "refs/slot-machine-pushed"
+"""One ref for each commit: no branch moves, and a later rollback finds the commit.
+
+Not below refs/slot-machine, where the server's own refs may be hidden from pushes (`transfer.hideRefs`).
+"""
 ROOT = "root"
 
 
@@ -28,7 +31,7 @@ def push(server: Server, commit: str, *, quiet: bool) -> None:
     # The hooks of the repository here run, as for any push: that of Git LFS uploads files.
     argv = [
         *("git", "push", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"),
-        "--progress" if sys.stderr.isatty() and not quiet else "--quiet",
+        *(("--quiet", "--progress") if sys.stderr.isatty() and not quiet else ("--quiet",)),
         *([f"--receive-pack={program}"] if program else []),
         *("--", server.url(repo), f"{commit}:{REFS}/{commit}"),
     ]

@@ -108,7 +108,9 @@ def begun(
 ) -> Iterator[Session]:
     """Raises RemoteFailed. What ssh itself has to say goes to a file, and what the command says to stderr."""
     with tempfile.NamedTemporaryFile("r", prefix="slot-machine-ssh-", errors="replace") as log:
-        argv = [*program(), "-E", log.name, "-t" if terminal else "-T", "--", server.host, quoted(words)]
+        # With a terminal, ssh says at the end that the connection is closed, unless it is told to be quieter.
+        how = ("-t", "-o", "LogLevel=ERROR") if terminal else ("-T",)
+        argv = [*program(), "-E", log.name, *how, "--", server.host, quoted(words)]
         try:
             process = subprocess.Popen(argv, stdin=stdin, stdout=stdout)
         except FileNotFoundError:
