@@ -71,7 +71,7 @@ class Servers:
         self.add(host, APP)
         folder = self.folder / host
         repo = folder / "repo.git"
-        subprocess.run(["git", "init", "--quiet", "--bare", repo], env=environment(), check=True)
+        subprocess.run(["git", "init", "--quiet", "--bare", "--template=", repo], env=environment(), check=True)
         subprocess.run(["git", "-C", repo, "config", "transfer.hideRefs", "refs/slot-machine"], check=True)
         for name, text in {"previous": "c0ffee", "more": "", "back": '{"success": true}', "lacks": LACKS}.items():
             (folder / name).write_text(text)

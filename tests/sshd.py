@@ -13,6 +13,9 @@ from spec.orchestrator import environment, find
 from spec.ports import free_port, is_free
 from spec.waiting import wait_until
 
+from slot_machine.cli.remote import ssh
+from slot_machine.core.hosts import Server
+
 SSHD = Path("/usr/sbin/sshd")
 RUN = Path("/run/sshd")
 """Where sshd of root separates its privileges."""
@@ -118,10 +121,8 @@ class Sshd:
 
     def forget(self) -> None:
         """Ends the connections that ssh keeps."""
-        from slot_machine.cli.remote import ssh
-
         for host in ("server", "far", "stranger"):
-            argv = [self.folder / "bin" / "ssh", *ssh.program()[1:], "-O", "exit", host]
+            argv = [self.folder / "bin" / "ssh", *ssh.program(Server(host))[1:], "-O", "exit", host]
             subprocess.run(argv, env=self.environment, capture_output=True, check=False)
 
 

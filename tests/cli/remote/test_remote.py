@@ -95,11 +95,10 @@ SAID = {
 
 
 @pytest.mark.parametrize("said", SAID)
-@pytest.mark.parametrize("command", ["status", "run", "history"])
-def test_failure_of_ssh_says_what_to_do(said: str, command: str, servers: Servers, capfd: Output) -> None:
+def test_failure_of_ssh_says_what_to_do(said: str, servers: Servers, capfd: Output) -> None:
     servers.refuse("x", f"Warning: Permanently added nothing.\n{said}\n")
 
-    assert servers.run("--host", "x", command) == 1
+    assert servers.run("--host", "x", "status") == 1
     error, hint = capfd.readouterr().err.splitlines()
     assert error.startswith("error: ")
     assert said.splitlines()[-1] in error
@@ -138,7 +137,8 @@ def test_server_without_slot_machine(servers: Servers, capfd: Output) -> None:
 def test_command_that_run_does_not_find_is_no_missing_slot_machine(servers: Servers, capfd: Output) -> None:
     servers.add("x", 'test "$1" = version || exit 127')
 
-    assert servers.run("--host", "x", "run", "nothing") == 127
+    assert servers.run("--host", "x", "-a", "shop", "run", "nothing") == 127
+    assert servers.asked("x")[-1] == "[version]"
     assert "has no slot-machine" not in capfd.readouterr().err
 
 
@@ -190,3 +190,13 @@ def test_host_keys_are_always_checked(servers: Servers) -> None:
     assert "StrictHostKeyChecking" not in call
     assert "UserKnownHostsFile" not in call
     assert "ServerAliveInterval=15" in call
+
+
+def test_two_names_of_a_server_share_no_connection(servers: Servers) -> None:
+    """They may have different keys, and a key may be restricted."""
+    servers.add("x", "exit 0")
+    for host in ("x", "me@x", "x"):
+        servers.run("--host", host, "status")
+
+    paths = [word for call in servers.calls() for word in call.split() if word.startswith("ControlPath=")]
+    assert paths[0] == paths[2] != paths[1]

@@ -22,7 +22,9 @@ def test_own_file_comes_before_that_of_the_project(servers: Servers, tmp_path: P
     assert servers.run("--to", "staging", "status") == 0
     assert servers.asked("theirs") == []
     assert servers.asked("mine") == ["[status]"]
-    assert servers.asked("staging") == ["[-a][shop][status]"]
+    assert servers.run("--to", "staging", "version") == 0
+    assert servers.run("--to", "staging", "-a", "other", "history") == 0
+    assert servers.asked("staging") == ["[-a][shop][status]", "[version]", "[-a][other][history]"]
 
 
 def test_program_is_called_by_its_path(servers: Servers) -> None:

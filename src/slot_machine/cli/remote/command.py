@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from slot_machine.cli import target
+from slot_machine.cli import app_option, target
 from slot_machine.cli.remote import option, stages
 from slot_machine.core.defaults import HOST_VARIABLE
 from slot_machine.core.hosts import Server
@@ -70,10 +70,14 @@ def made(ctx: click.Context, name: str, command: click.Command, args: Sequence[s
         return command
     if name in option.LOCAL:
         raise click.UsageError(f"`{name}` works on this machine only, so it takes no server", ctx)
-    app = options.get("app") or target.chosen()
-    if isinstance(app, str) and app:
-        servers = tuple(Server(server.host, app, server.program) for server in servers)
+    servers = tuple(_about(server, name, str(options.get("app") or target.chosen())) for server in servers)
     return RemoteCommand(Call(tuple(parts), tuple(words), options, servers))
+
+
+def _about(server: Server, name: str, app: str) -> Server:
+    """`app` comes before that of the configuration. Some commands are about no app."""
+    about = "" if name in app_option.OF_NO_APP else app or server.app
+    return Server(server.host, about, server.program)
 
 
 def spoken(server: Server, *words: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def push(server: Server, commit: str, *, quiet: bool) -> None:
         *([f"--receive-pack={program}"] if program else []),
         *("--", server.url(repo), f"{commit}:{REFS}/{commit}"),
     ]
-    env = unbound(os.environ) | {"GIT_SSH_COMMAND": shlex.join(ssh.program()), "GIT_SSH_VARIANT": "ssh"}
+    env = unbound(os.environ) | {"GIT_SSH_COMMAND": shlex.join(ssh.program(server)), "GIT_SSH_VARIANT": "ssh"}
     # What git prints goes to stderr: stdout is for the result.
     done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), check=False)
     if done.returncode:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from slot_machine.cli.remote import failure, ssh
-from slot_machine.cli.remote.command import Call, spoken
+from slot_machine.cli.remote.command import Call
 from slot_machine.core.errors import RemoteFailed
 from slot_machine.core.hosts import Server
 from slot_machine.host import printing
@@ -33,8 +33,10 @@ def run(call: Call) -> int:
 
 def check_program(server: Server, code: int) -> None:
     """Raises RemoteFailed if a command ended with that code because the server has no slot-machine."""
-    if code == failure.NOT_FOUND and ssh.captured(server, spoken(server, "version"))[0] == failure.NOT_FOUND:
-        raise failure.missing(server)
+    if code == failure.NOT_FOUND:
+        code, _ = ssh.captured(server, (server.program, "version"), ssh.NOWHERE)
+        if code == failure.NOT_FOUND:
+            raise failure.missing(server)
 
 
 def _through(call: Call, server: Server) -> int:

@@ -4,6 +4,7 @@ One connection serves all commands of a minute: each ssh finds the socket of the
 ssh_config(5)).
 """
 
+import hashlib
 import os
 import re
 import shlex
@@ -24,9 +25,10 @@ ALIVE_S, MOST_UNANSWERED = 15, 4
 CONNECT_S = 20
 PERSIST_S = 60
 END_S = 10.0
-LONGEST_FOLDER = 48
-"""The path of a socket has at most 107 bytes (unix(7)); ssh adds 41, and 17 more while it makes the socket."""
-NO_INPUT, PIPE = subprocess.DEVNULL, subprocess.PIPE
+LONGEST_FOLDER = 40
+"""The path of a socket has at most 107 bytes (unix(7)); its name has 50, and 17 more while ssh makes the socket."""
+NO_INPUT = NOWHERE = subprocess.DEVNULL
+PIPE = subprocess.PIPE
 FAILED = 255
 """The exit code of ssh itself. A command may have it, too."""
 NO_ERROR = re.compile(r"(Warning: .*|(Shared c|C)onnection to \S+ closed\.)\r?")
@@ -41,10 +43,13 @@ def quoted(words: Sequence[str]) -> str:
     return " ".join(shlex.quote(word).replace("\\", TIDY_BACKSLASH) for word in words)
 
 
-def program() -> list[str]:
-    """ssh with our options. These come first, so they count more than those of the configuration (ssh_config(5))."""
-    folder = _folder()
-    kept = {"ControlMaster": "auto", "ControlPath": f"{folder}/%C", "ControlPersist": str(PERSIST_S)}
+def program(server: Server) -> list[str]:
+    """ssh with our options. These come first, so they count more than those of the configuration (ssh_config(5)).
+
+    Two names for one server have a connection each, since they may have different keys.
+    """
+    folder, name = _folder(), hashlib.sha256(server.host.encode()).hexdigest()[:8]
+    kept = {"ControlMaster": "auto", "ControlPath": f"{folder}/%C-{name}", "ControlPersist": str(PERSIST_S)}
     settings = (kept if folder else {"ControlMaster": "no", "ControlPath": "none"}) | {
         "ServerAliveInterval": str(ALIVE_S),
         "ServerAliveCountMax": str(MOST_UNANSWERED),
@@ -63,9 +68,9 @@ def through(server: Server, words: Sequence[str], *, terminal: bool, reads: bool
         return session.end()
 
 
-def captured(server: Server, words: Sequence[str]) -> tuple[int, str]:
+def captured(server: Server, words: Sequence[str], stderr: int | None = None) -> tuple[int, str]:
     """The exit code, and what it prints to stdout. Raises RemoteFailed."""
-    with begun(server, words, NO_INPUT, PIPE) as session:
+    with begun(server, words, NO_INPUT, PIPE, stderr) as session:
         text = "".join(session.lines())
         return session.end(), text
 
@@ -104,15 +109,21 @@ class Session:
 
 @contextmanager
 def begun(
-    server: Server, words: Sequence[str], stdin: int | None, stdout: int | None, *, terminal: bool = False
+    server: Server,
+    words: Sequence[str],
+    stdin: int | None,
+    stdout: int | None,
+    stderr: int | None = None,
+    *,
+    terminal: bool = False,
 ) -> Iterator[Session]:
     """Raises RemoteFailed. What ssh itself has to say goes to a file, and what the command says to stderr."""
     with tempfile.NamedTemporaryFile("r", prefix="slot-machine-ssh-", errors="replace") as log:
         # With a terminal, ssh says at the end that the connection is closed, unless it is told to be quieter.
         how = ("-t", "-o", "LogLevel=ERROR") if terminal else ("-T",)
-        argv = [*program(), "-E", log.name, *how, "--", server.host, quoted(words)]
+        argv = [*program(server), "-E", log.name, *how, "--", server.host, quoted(words)]
         try:
-            process = subprocess.Popen(argv, stdin=stdin, stdout=stdout)
+            process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr)
         except FileNotFoundError:
             raise RemoteFailed("ssh is not installed here", "install OpenSSH's client") from None
         session = Session(server, process, log)
@@ -134,7 +145,7 @@ def _is_connected(server: Server) -> bool:
     """Whether the connection lives. One that is not kept says why it ended, so it is not asked for here."""
     if not _folder():
         return True
-    done = subprocess.run([*program(), "-O", "check", "--", server.host], capture_output=True, check=False)
+    done = subprocess.run([*program(server), "-O", "check", "--", server.host], capture_output=True, check=False)
     return done.returncode == 0
 
 
