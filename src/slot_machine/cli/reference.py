@@ -15,7 +15,7 @@ import click
 from slot_machine.cli.main import COMMANDS, commands
 
 WIDTH = 100
-OF_ALL = {"app", "help", "host", "stage"}
+OF_ALL = {"app", "help", "on_hosts", "on_stage"}
 HEADING = re.compile(r"^(## [^\n]*`\n)\n(?:```text\n(?:(?!```).*\n)*```\n\n)?", re.MULTILINE)
 
 

@@ -42,6 +42,14 @@ def test_commit_that_the_server_has_is_not_pushed(repository: Repository, server
     assert "start        1.50 s  here" in capfd.readouterr().err
 
 
+def test_daemon_that_does_not_say_what_it_lacks(repository: Repository, servers: Servers) -> None:
+    """It was not reloaded since the upgrade."""
+    (servers.folder / "x" / "lacks").write_text('{"success": false, "stage": "resolve", "error": "no commit"}\n')
+
+    assert servers.run("--host", "x", "deploy") == 0
+    assert refs(servers, "x") == [f"refs/slot-machine-pushed/{head(repository)}"]
+
+
 @pytest.mark.usefixtures("repository")
 def test_push_uses_the_same_connection(servers: Servers) -> None:
     assert servers.run("--host", "me@x", "deploy") == 0

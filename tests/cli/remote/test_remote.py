@@ -4,8 +4,10 @@ import json
 import os
 from pathlib import Path
 
+import click
 import pytest
 
+from slot_machine.cli.main import commands
 from tests.servers import Servers
 
 Output = pytest.CaptureFixture[str]
@@ -179,7 +181,7 @@ def test_server_of_another_version_is_named(servers: Servers, capfd: Output) -> 
     servers.add("x", "echo 'error: no such option' >&2; exit 2")
 
     assert servers.run("--host", "x", "history") == 2
-    assert "it may be older than this one" in capfd.readouterr().err
+    assert "it may be older than" in capfd.readouterr().err
 
 
 def test_host_keys_are_always_checked(servers: Servers) -> None:
@@ -200,3 +202,37 @@ def test_two_names_of_a_server_share_no_connection(servers: Servers) -> None:
 
     paths = [word for call in servers.calls() for word in call.split() if word.startswith("ControlPath=")]
     assert paths[0] == paths[2] != paths[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "has_one"),
+    [
+        ("run", True),
+        ("exec ls", True),
+        ("top", True),
+        ("logs -f", True),
+        ("status --watch", True),
+        ("env edit", True),
+        ("top --once", False),
+        ("logs", False),
+        ("status", False),
+    ],
+)
+def test_what_goes_on_has_a_terminal(
+    command: str, servers: Servers, monkeypatch: pytest.MonkeyPatch, *, has_one: bool
+) -> None:
+    servers.add("x", "exit 0")
+    monkeypatch.setattr("os.isatty", lambda _: True)
+
+    assert servers.run("--host", "x", *command.split()) == 0
+    (call,) = servers.calls()
+    assert (" -t " in call, " -T " in call) == (has_one, not has_one)
+
+
+@pytest.mark.usefixtures("servers")
+def test_names_of_stages_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "project" / "slot-machine.json").write_text('{"hosts": {"production": "x", "staging": "y"}}')
+    ctx = click.Context(commands)
+    option = next(param for param in commands.params if param.name == "on_stage")
+
+    assert [item.value for item in option.shell_complete(ctx, "prod")] == ["production"]

@@ -51,6 +51,16 @@ def test_several_servers_have_one_document(servers: Servers, capfd: Output) -> N
 
 
 @pytest.mark.usefixtures("repository")
+def test_events_say_which_server_they_are_of(servers: Servers, capfd: Output) -> None:
+    assert servers.run(*EACH, "deploy", "--json", "--stream") == 0
+    *events, last = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(event["host"], event["event"]) for event in events] == [
+        (host, event) for host in "xyz" for event in ("started", "finished")
+    ]
+    assert [one["host"] for one in last["hosts"]] == ["x", "y", "z"]
+
+
+@pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize(
     ("more", "asked"),
     [

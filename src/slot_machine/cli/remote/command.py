@@ -12,7 +12,7 @@ from slot_machine.cli.remote import option, stages
 from slot_machine.core.defaults import HOST_VARIABLE
 from slot_machine.core.hosts import Server
 
-OURS = ("app", "host", "stage", "all_or_nothing")
+OURS = ("app", "on_hosts", "on_stage", "all_or_nothing")
 """Options that no server gets as they are."""
 
 HELP = "help"
@@ -87,9 +87,9 @@ def spoken(server: Server, *words: str) -> tuple[str, ...]:
 
 def _servers(ctx: click.Context, options: Options) -> tuple[Server, ...]:
     """Raises UsageError, ConfigError."""
-    after = options.get("host")
+    after = options.get("on_hosts")
     hosts = [*ctx.meta.get(option.HOSTS, ()), *(after if isinstance(after, list | tuple) else ())]
-    stage = options.get("stage", ctx.meta.get(option.STAGE))
+    stage = options.get("on_stage", ctx.meta.get(option.STAGE))
     if hosts and stage is not None:
         raise click.UsageError("--host and --to both name servers: use one of them", ctx)
     if stage is not None:

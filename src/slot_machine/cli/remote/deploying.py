@@ -71,7 +71,8 @@ def _wanted(call: Call, manner: Manner) -> Wanted:
 def _deploy(server: Server, wanted: Wanted, manner: Manner, view: View | None) -> Json:
     """Returns the reply. Raises SlotMachineError."""
     reply = _asked(server, wanted.words, view)
-    if reply.get("lacks_commit") and here.has(wanted.commit):
+    # A daemon that was not reloaded since its upgrade does not say what it lacks.
+    if reply.get("lacks_commit", reply.get("stage") == "resolve") and here.has(wanted.commit):
         push.push(server, wanted.commit, quiet=manner.quiet)
         reply = _asked(server, wanted.words, view)
     earlier = reply.get("warnings")

@@ -58,5 +58,5 @@ def missing(server: Server) -> RemoteFailed:
 def outdated(server: Server, said: str = "") -> RemoteFailed:
     return RemoteFailed(
         f"slot-machine on {server.host} did not understand this{f': {said}' if said else ''}",
-        f"it may be older than this one, which is {__version__}: `slot-machine --host {server.host} version` tells",
+        f"it may be older than {__version__} here: upgrade it, then `slot-machine --host {server.host} reload`",
     )

@@ -21,7 +21,7 @@ HOSTS, STAGE = "slot_machine.hosts", "slot_machine.stage"
 def options() -> list[click.Option]:
     return [
         click.Option(
-            ["--host"],
+            ["--host", "on_hosts"],
             metavar="[USER@]HOST",
             multiple=True,
             expose_value=False,
@@ -29,7 +29,7 @@ def options() -> list[click.Option]:
             help="Run the command on that server, over ssh. May be repeated.",
         ),
         click.Option(
-            ["--to", "stage"],
+            ["--to", "on_stage"],
             metavar="STAGE",
             expose_value=False,
             callback=_stage,
@@ -41,9 +41,10 @@ def options() -> list[click.Option]:
 
 def give(name: str, command: click.Command) -> None:
     """Gives the options to a command and to those below it, once."""
-    if name in LOCAL or any(given.name == "stage" for given in command.params):
+    if name in LOCAL:
         return
-    command.params += options()
+    taken = {word for param in command.params for word in param.opts}
+    command.params += [option for option in options() if not taken.intersection(option.opts)]
     if isinstance(command, click.Group):
         for below in command.commands.values():
             give("", below)
