@@ -184,6 +184,12 @@ def test_server_of_another_version_is_named(servers: Servers, capfd: Output) -> 
     assert "it may be older than" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("words", ["history -n many", "deploy --stream", "rollback a b", "nothing", "logs --slot c"])
+def test_wrong_usage_is_told_here(words: str, servers: Servers) -> None:
+    assert servers.run("--host", "x", *words.split()) == 2
+    assert servers.calls() == []
+
+
 def test_host_keys_are_always_checked(servers: Servers) -> None:
     servers.add("x", "exit 0")
     servers.run("--host", "x", "status")

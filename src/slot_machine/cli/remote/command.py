@@ -70,6 +70,9 @@ def made(ctx: click.Context, name: str, command: click.Command, args: Sequence[s
         return command
     if name in option.LOCAL:
         raise click.UsageError(f"`{name}` works on this machine only, so it takes no server", ctx)
+    command.make_context(name, list(args), ctx)  # Wrong values are told here.
+    if options.get("stream") and not options.get("as_json"):
+        raise click.UsageError("--stream goes with --json", ctx)
     servers = tuple(_about(server, name, str(options.get("app") or target.chosen())) for server in servers)
     return RemoteCommand(Call(tuple(parts), tuple(words), options, servers))
 
