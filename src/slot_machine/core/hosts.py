@@ -13,6 +13,8 @@ DESTINATION = re.compile(rf"({USER}@)?({HOST}|{IPV6})|ssh://({USER}@)?({HOST}|\[
 """No option of ssh, and no character that a shell in a ProxyCommand would obey (CVE-2023-51385)."""
 SCHEME = "ssh://"
 PROGRAM = "slot-machine"
+PATH = re.compile(rf"(/([^\x00-\x1f\x7f]*/)?)?{PROGRAM}")
+"""No other program: the field may be in a file of somebody else's commit."""
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,16 +40,12 @@ Servers = str | Server | Annotated[tuple[str | Server, ...], msgspec.Meta(min_le
 
 
 def each(servers: Servers) -> tuple[Server, ...]:
-    """Raises ValueError for what is no plain name of a server, and for a program that ssh would take for an option."""
+    """Raises ValueError for what is no plain name of a server, and for another program."""
     listed = servers if isinstance(servers, tuple) else (servers,)
     found = tuple(one if isinstance(one, Server) else Server(one) for one in listed)
     for server in found:
         if not DESTINATION.fullmatch(server.host):
             raise ValueError(f"{server.host!r} is no server: write user@host, host, or ssh://user@host:port")
-        if (
-            not server.program.isprintable()
-            or server.program.strip() != server.program
-            or server.program[:1] in ("", "-")
-        ):
-            raise ValueError(f"{server.program!r} is no path of slot-machine")
+        if not PATH.fullmatch(server.program):
+            raise ValueError(f"program: {server.program!r} is no absolute path that ends with /{PROGRAM}")
     return found

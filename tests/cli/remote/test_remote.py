@@ -92,6 +92,8 @@ SAID = {
     "No ED25519 host key is known for x\nHost key verification failed.": "connect once by `ssh x`",
     "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.": "find out why",
     "x: Permission denied (publickey).": "it takes none of your keys",
+    "Received disconnect from x port 22:2: Too many authentication failures": "name one key for it",
+    "~/.ssh/config: line 1: Bad configuration option: hots": "`ssh x` may tell more",
     "Timeout, server x not responding.": "what the daemon has begun goes on",
 }
 

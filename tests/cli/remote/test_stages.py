@@ -29,8 +29,8 @@ def test_own_file_comes_before_that_of_the_project(servers: Servers, tmp_path: P
 
 def test_program_is_called_by_its_path(servers: Servers) -> None:
     servers.add("x", "exit 0")
-    (servers.folder / "x" / "bin" / "slot-machine").rename(servers.folder / "x" / "slot machine")
-    server = {"host": "x", "program": str(servers.folder / "x" / "slot machine")}
+    (servers.folder / "x" / "bin").rename(servers.folder / "x" / "its programs")
+    server = {"host": "x", "program": str(servers.folder / "x" / "its programs" / "slot-machine")}
     Path("slot-machine.json").write_text(json.dumps({"hosts": {"production": server}}))
 
     assert servers.run("status", "--to", "production") == 0
@@ -44,7 +44,8 @@ def test_program_is_called_by_its_path(servers: Servers) -> None:
         ('{"hosts": {"staging": "x"}}', "there are: staging"),
         ('{"hosts": {"production": []}}', "length >= 1"),
         ('{"hosts": {"production": {"hosst": "x"}}}', "hosst"),
-        ('{"hosts": {"production": {"host": "x", "program": "-x"}}}', "no path of slot-machine"),
+        ('{"hosts": {"production": {"host": "x", "program": "-x/slot-machine"}}}', "is no absolute path"),
+        ('{"hosts": {"production": {"host": "x", "program": "/sbin/reboot"}}}', "is no absolute path"),
         ("[", "is not a JSON object"),
     ],
 )

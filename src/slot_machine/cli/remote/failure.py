@@ -24,8 +24,10 @@ HINTS = (
     ("timed out", "nothing answers there: check the address, the firewall and the network"),
     ("No route to host", "check the address and the network"),
     ("Could not resolve hostname", "check the name, and `Host` in ~/.ssh/config"),
+    ("Too many authentication failures", "name one key for it: IdentityFile and IdentitiesOnly in ~/.ssh/config"),
 )
 """What ssh says, and what to do."""
+LOST = ("closed by", "reset by", "Broken pipe", "not responding")
 
 
 def of_ssh(server: Server, said: Sequence[str]) -> RemoteFailed:
@@ -34,6 +36,8 @@ def of_ssh(server: Server, said: Sequence[str]) -> RemoteFailed:
         if any(sign in line for line in said):
             why = next(line for line in reversed(said) if line)
             return RemoteFailed(f"cannot connect to {server.host}: {why}", hint.format(host=server.host))
+    if said and not any(sign in line for line in said for sign in LOST):
+        return RemoteFailed(f"ssh to {server.host} failed: {said[-1]}", f"`ssh {server.host}` may tell more")
     why = f": {said[-1]}" if said else ""
     return RemoteFailed(
         f"the connection to {server.host} was lost{why}",

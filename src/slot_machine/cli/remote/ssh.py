@@ -118,7 +118,7 @@ def begun(
     terminal: bool = False,
 ) -> Iterator[Session]:
     """Raises RemoteFailed. What ssh itself has to say goes to a file, and what the command says to stderr."""
-    with tempfile.NamedTemporaryFile("r", prefix="slot-machine-ssh-", errors="replace") as log:
+    with _log() as log:
         # With a terminal, ssh says at the end that the connection is closed, unless it is told to be quieter.
         how = ("-t", "-o", "LogLevel=ERROR") if terminal else ("-T",)
         argv = [*program(server), "-E", log.name, *how, "--", server.host, quoted(words)]
@@ -133,6 +133,14 @@ def begun(
             if process.stdout:
                 process.stdout.close()
             session.stop()
+
+
+def _log() -> "IO[str]":
+    """Raises RemoteFailed."""
+    try:
+        return tempfile.NamedTemporaryFile("r", prefix="slot-machine-ssh-", errors="replace")
+    except OSError as error:
+        raise RemoteFailed(f"cannot write a temporary file: {error.strerror or error}") from None
 
 
 def login_user(server: Server) -> str:
