@@ -3,7 +3,10 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +24,7 @@ FIELD = "Slot-Machine-Preview"
 OF_ANOTHER_USER = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 
 
-def begin(site: Site, **config: str | int) -> None:
+def begin(site: Site, **config: str | int | list[str]) -> None:
     """`good` is live."""
     site.start(access_log="access.log", **config)
     commit = site.commit("good", APP)
@@ -204,3 +207,57 @@ def test_the_link_is_told_to_those_who_may_change_things(site: Site) -> None:
         asked = [sys.executable, "-ISc", OF_ANOTHER_USER, f"http://localhost:{site.api_port}/status"]
         theirs = json.loads(run_as(STRANGER, *asked).stdout)["candidate"]
         assert (theirs["state"], theirs["preview_url"]) == ("held", "")
+
+
+NGINX = """
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit;
+events {{ }}
+http {{
+  access_log off; client_body_temp_path body; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u;
+  scgi_temp_path s; proxy_cache_path cache keys_zone=all:1m;
+  server {{ listen 127.0.0.1:{port}; location / {{
+    proxy_pass http://127.0.0.1:{app}; proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto https;
+    proxy_cache all; proxy_cache_valid any 1h; add_header X-Cache $upstream_cache_status always; }} }} }}
+"""
+
+
+@pytest.fixture
+def cache(site: Site) -> Iterator[int]:
+    """The port of a shared cache in front of the app, which speaks TLS as far as the app can know."""
+    program, port, folder = shutil.which("nginx"), free_port(), site.folder / "nginx"
+    if not program:
+        pytest.skip("nginx is not installed")
+    folder.mkdir()
+    config = "user root;" * (os.geteuid() == 0) + NGINX.format(port=port, app=site.port)
+    (folder / "nginx.conf").write_text(config)
+    with subprocess.Popen([program, "-p", folder, "-c", "nginx.conf"]) as nginx:
+        try:
+            wait_until("nginx listens", lambda: inodes(port))
+            yield port
+        finally:
+            nginx.terminate()
+
+
+def test_a_shared_cache_keeps_nothing_of_a_preview(site: Site, cache: int) -> None:
+    begin(site, trusted_proxies=["127.0.0.1"], public_url=f"http://localhost:{cache}")
+    reply = site.post("/deploy", {"commit": site.commit("next", APP), "hold": True})
+    link = str(reply.body["preview_url"]).removeprefix(f"http://localhost:{cache}")
+    for _ in range(2):
+        opened = ask(cache, link)
+        assert (opened.status, opened.fields["Location"], opened.fields["X-Cache"]) == (303, "/", "MISS")
+        assert opened.fields["Set-Cookie"].endswith("; Secure")
+    cookie = {"Cookie": opened.fields["Set-Cookie"].partition(";")[0]}
+
+    def seen(path: str, fields: dict[str, str]) -> tuple[str, str]:
+        answer = ask(cache, path, fields)
+        return answer.text, answer.fields["X-Cache"]
+
+    for fields in (cookie, {FIELD: link.partition("=")[2]}):
+        assert [seen("/a", fields) for _ in range(2)] == [("next", "MISS")] * 2
+    assert [seen("/a", {}) for _ in range(2)] == [("good", "MISS"), ("good", "HIT")]
+    assert seen("/a", cookie) == ("good", "HIT"), "what the cache has, it gives to all"
+    assert site.post("/abort").status == 200
+    assert [(ask(cache, link).status, seen("/b", cookie)) for _ in range(2)] == [
+        (404, ("good", "MISS")),
+        (404, ("good", "HIT")),
+    ]
