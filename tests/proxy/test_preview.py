@@ -132,28 +132,77 @@ def test_a_token_that_is_not_valid_is_no_request_for_the_live_version(beside: Be
     asyncio.run(story())
 
 
-def test_the_order_is_preview_then_live() -> None:
-    """Each combination of a token's places, for a page, a form and a WebSocket."""
-    kinds: list[tuple[str, list[str]]] = [
-        ("GET", []),
-        ("POST", ["Content-Length: 0"]),
-        ("GET", [UPGRADE]),
-        ("HEAD", []),
-    ]
-    places: list[tuple[str | None, ...]] = list(itertools.product((None, TOKEN, "old"), repeat=3))
+KINDS: list[tuple[str, list[str]]] = [("GET", []), ("POST", ["Content-Length: 0"]), ("GET", [UPGRADE]), ("HEAD", [])]
+SHARED = Beside(HELD, TOKEN, share=5000, share_id="id")
+
+
+@pytest.mark.parametrize(("method", "more"), KINDS)
+def test_the_order_is_preview_then_share_then_live(method: str, more: list[str]) -> None:
+    """Each combination of where a token is, and of the side that the share's cookie decides for."""
+    tokens: list[tuple[str | None, ...]] = list(itertools.product((None, TOKEN, "old"), repeat=3))
+    numbers = {None: "a", 100: "b", 9000: "a"}
 
     async def story() -> None:
-        for (method, more), (link, field, cookie) in itertools.product(kinds, places):
+        for (link, field, cookie), number in itertools.product(tokens, numbers):
             target = f"/?slot-machine-preview={link}" if link else "/"
             fields = [f"Slot-Machine-Preview: {field}"] * bool(field)
-            fields += [f"Cookie: slot-machine-preview-8080={cookie}"] * bool(cookie)
+            cookies = [f"slot-machine-preview-8080={cookie}"] * bool(cookie)
+            cookies += [f"slot-machine-share-8080=id.{number}"] * (number is not None)
+            fields += [f"Cookie: {'; '.join(cookies)}"] * bool(cookies)
             explicit = {link, field} - {None}
             if "old" in explicit or (link and method in ("GET", "HEAD") and UPGRADE not in more):
                 expected = ""
             else:
-                expected = "b" if explicit or cookie == TOKEN else "a"
-            found = slot(plane(), request(target, *fields, *more, method=method))
-            assert found == expected, (method, more, link, field, cookie)
+                expected = "b" if explicit or cookie == TOKEN else numbers[number]
+            beside = BESIDE if number is None else SHARED
+            found = slot(plane(beside), request(target, *fields, *more, method=method))
+            assert found == expected, (link, field, cookie, number)
+
+    asyncio.run(story())
+
+
+def test_no_other_side_answers_a_preview() -> None:
+    """Whoever looks at the candidate is to see that it fails."""
+
+    async def story() -> None:
+        both = "Cookie: slot-machine-share-8080=id.9000; slot-machine-preview-8080=" + TOKEN
+        sides = plane(SHARED)
+        wire = sides.ask(request("/assets/app-0f3a9c2b.js", both))
+        sides.asked[0].app.data_received(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        assert (answer(wire)[0], b"Set-Cookie" in wire.written, len(sides.asked)) == (404, False, 1)
+        sides = plane(SHARED)
+        wire = sides.ask(request("/", both))
+        sides.asked[0].app.connection_lost(None)
+        assert (answer(wire)[0], len(sides.asked)) == (502, 1)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("given", "ended"),
+    [
+        (OK, True),
+        (OK.replace(b"\r\n\r\n", b"\r\nCache-Control: no-store\r\n\r\n"), True),
+        (KEPT, False),
+        (OK.replace(b"200 OK", b"304 Not Modified"), False),
+    ],
+)
+@pytest.mark.parametrize("beside", [None, Beside(HELD, "another"), Beside(HELD)])
+def test_a_cookie_of_an_ended_preview_is_ended_where_a_cookie_may_be_set(
+    beside: Beside | None, given: bytes, ended: bool
+) -> None:
+    async def story() -> None:
+        sides = plane(beside)
+        wire = sides.ask(request("/", COOKIE))
+        sides.asked[0].app.data_received(given)
+        assert sides.asked[0].slot == "a"
+        end = b"\r\nSet-Cookie: slot-machine-preview-8080=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax\r\n"
+        assert (end in wire.written) == ended
+        assert (b"Set-Cookie" in wire.written) == ended
+        for cookie in ("Cookie: slot-machine-preview-9090=another app's", "Cookie: a=1"):
+            wire = sides.ask(request("/2", cookie))
+            sides.asked[-1].app.data_received(given)
+            assert b"Set-Cookie" not in wire.written
 
     asyncio.run(story())
 

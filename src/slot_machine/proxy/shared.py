@@ -94,6 +94,7 @@ class Shared:
         elif preview.bears(tokens, beside):
             self.router.claim(exchange)
         else:
+            exchange.rule = preview.expired(exchange.head, exchange.client.sender, self.port)
             self.claim(exchange)
 
     def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:

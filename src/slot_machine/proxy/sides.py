@@ -48,6 +48,13 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
             return True
         if asking.listener == PREVIEW:
             return False
+        goes = _by_share(asking, beside)
+        asking.rule = asking.rule or preview.expired(asking.head, asking.sender, asking.port)
+        return goes
+    return _by_share(asking, beside)
+
+
+def _by_share(asking: Asking, beside: Beside) -> bool:
     visit = asking.head.latest_visit
     if visit is None or visit.beside is not beside:
         visit = asking.head.visit(beside, asking.port)
