@@ -561,9 +561,11 @@ class Database(Store):
         self._faults.now("save candidate")
         super().save_candidate(candidate)
 
-    def end_candidate(self, candidate: Candidate, result: Result, error: str) -> None:
+    def end_candidate(
+        self, candidate: Candidate, result: Result, error: str, stage: Phase = Phase.HELD, verdict: str = ""
+    ) -> None:
         self._faults.now("save the end of the candidate")
-        super().end_candidate(candidate, result, error)
+        super().end_candidate(candidate, result, error, stage, verdict)
 
     def begin_tree(self, tree: int, begun_ns: int) -> None:
         self._faults.now("begin tree")
@@ -604,13 +606,13 @@ class Evidence:
     """What is known of a new version and of an old one; what tests set in it."""
 
     def __init__(self, faults: Faults) -> None:
-        self.of: list[tuple[Version, Version]] = []
+        self.of: list[tuple[Version, Version, bool]] = []
         self.new = Side()
         self.old = Side()
         self._faults = faults
 
-    def gather(self, new: Version, old: Version) -> "Evidence":
-        self.of.append((new, old))
+    def gather(self, new: Version, old: Version, same_minutes: bool) -> "Evidence":
+        self.of.append((new, old, same_minutes))
         return self
 
     async def look(self) -> tuple[Side, Side]:

@@ -136,7 +136,7 @@ def metric(site: Site, name: str) -> float:
 MODES = pytest.mark.parametrize("options", [(), ("--no-proxy",)], ids=["proxy", "no-proxy"])
 
 
-def live(site: Site, *options: str, **config: str | int) -> str:
+def live(site: Site, *options: str, **config: Value) -> str:
     site.start(*options, **config)
     good = site.commit("good")
     assert site.post("/deploy", {"commit": good}).status == 200

@@ -20,7 +20,7 @@ def test_deploys_and_a_crash_are_told_to_hooks_and_addresses(site: Site) -> None
         (site.repo / "ignored").write_text(f"OPS=http://{listener.address}/secret\nTOKEN=a-long-secret\n")
         hook = f"tee -a {out} >> {out}.env && echo >> {out} && env > {out}.env"
         hooks = {"deploy_succeeded": hook, "deploy_failed": f"{hook}; echo no use of $TOKEN >&2; exit 3"}
-        live(site, env_file="ignored", notify=["$OPS", "http://127.0.0.1:1/x"], hooks=hooks)  # type: ignore[arg-type]
+        live(site, env_file="ignored", notify=["$OPS", "http://127.0.0.1:1/x"], hooks=hooks)
         assert site.post("/deploy", {"commit": site.commit("bad", exit=True)}).status == 500
 
         wait_until("both hooks", lambda: len(told(out)) == 2, 20)

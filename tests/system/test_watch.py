@@ -25,7 +25,7 @@ def candidate(site: Site) -> dict[str, object]:
 @contextmanager
 def watched(site: Site, version: str, **behaviour: object) -> "Iterator[Future[Reply]]":
     """While the new version is watched, with what the deploy will be answered."""
-    commit = site.commit(version, **behaviour)
+    commit = site.commit(version, None, **behaviour)
     with ThreadPoolExecutor() as pool:
         deploying = pool.submit(site.post, "/deploy", {"commit": commit})
         wait_until("the new version is watched", lambda: deploying.done() or site.status()["running"] == "watch")

@@ -164,9 +164,11 @@ class Attempts:
         self.warn(attempt_id, words)
         return True
 
-    def end_candidate(self, candidate: Candidate, result: Result, why: str) -> None:
+    def end_candidate(
+        self, candidate: Candidate, result: Result, why: str, stage: Phase = Phase.HELD, verdict: str = ""
+    ) -> None:
         """The deploy that was `held` is over, and that is told. Raises sqlite3.Error."""
-        self._store.end_candidate(candidate, result, self._masking.text(why))
+        self._store.end_candidate(candidate, result, self._masking.text(why), stage, verdict)
         with going_on("cannot tell that nothing is held any more"):
             record = self.find(candidate.attempt)
             if record and record.result == result:

@@ -7,19 +7,25 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
+import msgspec
+
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.attempts import Attempts
 from slot_machine.app.clock import now
 from slot_machine.app.failures import going_on, in_words
+from slot_machine.app.judging import Gather, NoEvidence
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import retire
 from slot_machine.app.run import Run
 from slot_machine.app.seams import Starter
+from slot_machine.app.share_watch import ShareWatch
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import Impossible, NothingHeld
 from slot_machine.core.model import Result, Version
+from slot_machine.core.phases import Phase
 from slot_machine.core.preview import link
+from slot_machine.core.verdict import Verdict
 from slot_machine.state.store import Store
 from slot_machine.traffic.protocol import Traffic
 
@@ -49,8 +55,10 @@ class Candidates:
         tasks: asyncio.TaskGroup,
         timeout_s: float,
         address: str,
+        gather: Gather = NoEvidence,
     ) -> None:
         """It is aborted when it was held for `timeout_s`. `address` is the one that visitors use."""
+        self.share_watch = ShareWatch(gather, attempts, tasks)
         self.release: Release | None = None
         """While it is held or being promoted."""
         self._store = store
@@ -247,11 +255,14 @@ class Candidates:
         self.release = release
         self._deployed_by = candidate.attempt
         self._watching = self._tasks.create_task(self._watch(release, candidate))
+        with going_on("cannot watch how the candidate does"):
+            self.share_watch.start(candidate, self._store.state().live, self._worse)
 
     def _unwatch(self) -> None:
         if self._watching and self._watching is not asyncio.current_task():
             self._watching.cancel()
         self._watching = None
+        self.share_watch.stop()
 
     async def _watch(self, release: Release, candidate: Candidate) -> None:
         left_s = candidate.since_s + self._timeout_s - _now_s()
@@ -292,11 +303,25 @@ class Candidates:
             else:
                 return
 
-    def _failed(self, candidate: Candidate, why: str) -> None:
-        log.error("the candidate %s has failed: %s", describe(candidate.version), why)
-        with going_on("cannot write down that the held candidate has failed"):
-            self._attempts.end_candidate(candidate.failed(why), "failed", why)
+    async def _worse(self, candidate: Candidate, verdict: Verdict) -> None:
+        """Than the live version, which gets all visitors back."""
+        why, release = f"it was taken back, as it is worse than the live version: {verdict.why}", self.release
+        if candidate.version.config.watch_action != "hold" or not release:
+            self._failed(candidate, why, f"worse: {verdict.why}")
+            return
+        failed = msgspec.structs.replace(candidate.failed(why), share=0, runs_on=True)
+        self._end_failed(failed, why, f"worse: {verdict.why}")
+        self._unwatch()
+        await self.keep_failed(release, failed)
+
+    def _failed(self, candidate: Candidate, why: str, verdict: str = "") -> None:
+        self._end_failed(candidate.failed(why), why, verdict, Phase.WATCH if candidate.share else Phase.HELD)
         self._stop()
+
+    def _end_failed(self, failed: Candidate, why: str, verdict: str, stage: Phase = Phase.WATCH) -> None:
+        log.error("the candidate %s has failed: %s", describe(failed.version), why)
+        with going_on("cannot write down that the held candidate has failed"):
+            self._attempts.end_candidate(failed, "failed", why, stage, verdict)
 
     def _stop(self) -> None:
         """In a task of its own, which goes on if the caller is cancelled."""

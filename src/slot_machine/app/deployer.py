@@ -86,7 +86,9 @@ class Deployer:
         self.operations = Operations(tasks)
         undo = Undo(store, supervisor, slots, preflight)
         self.attempts = Attempts(store, self.operations, supervisor, preflight, undo, launcher.masking, notices)
-        self.candidates = Candidates(store, launcher, mode.traffic, self.attempts, tasks, hold_timeout_s, address)
+        self.candidates = Candidates(
+            store, launcher, mode.traffic, self.attempts, tasks, hold_timeout_s, address, gather
+        )
         supervisor.warn = self.attempts.warn
         self._inspection = Inspection(slots, self.attempts, tasks)
         supervisor.on_restart = self._inspection.begin

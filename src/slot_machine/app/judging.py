@@ -23,14 +23,15 @@ class Evidence(Protocol):
         """What is known by now of the new and of the old version."""
 
 
-Gather = Callable[[Version, Version], Evidence]
-"""Begins to gather what is known of a new version and of an old one."""
+Gather = Callable[[Version, Version, bool], Evidence]
+"""Begins to gather what is known of a new version and of an old one. The last argument: both serve in the same minutes,
+as in a share."""
 
 
 class NoEvidence:
     """Where nobody counts requests."""
 
-    def __init__(self, *_: Version) -> None:
+    def __init__(self, *_: object) -> None:
         pass
 
     async def look(self) -> tuple[Side, Side]:

@@ -49,10 +49,6 @@ class Watching:
         """Only what was deployed is watched, and only if there is a version to go back to."""
         return attempt.record.kind in ("deploy", "promote") and version.config.watch_ms > 0 and live is not None
 
-    @property
-    def verdict(self) -> Verdict | None:
-        return self.judging.verdict if self.judging else None
-
     def keep(self, who: str) -> None:
         """Ends the watch that runs: the new version is to stay."""
         if self.judging:
@@ -163,7 +159,7 @@ class Watching:
 
     def _judging(self, attempt: RunningAttempt, new: Version, old: Version) -> Judging:
         judging = Judging(
-            self._gather(new, old),
+            self._gather(new, old, False),
             same_minutes=False,
             failing=lambda: self._parts.supervisor.monitor.failing,
             known_crashes=self._crashed_before(old),

@@ -64,7 +64,10 @@ def status(candidates: Candidates, watching: Watching) -> CandidateStatus:
         share=candidate.percent,
         error=candidate.error,
     )
-    verdict = watching.verdict
-    if candidate.state == "watched" and verdict:
-        return msgspec.structs.replace(found, share=100, verdict=in_words(verdict), numbers=verdict.numbers)
+    judging = watching.judging if candidate.state == "watched" else candidates.share_watch.judging
+    if not judging:
+        return found
+    if candidate.state == "watched":
+        found.share = 100
+    found.verdict, found.numbers = in_words(judging.verdict), judging.verdict.numbers
     return found

@@ -33,13 +33,15 @@ class Candidates(Database):
             )
 
     @twice_on_a_full_disk
-    def end_candidate(self, candidate: Candidate, result: Result, error: str) -> None:
+    def end_candidate(
+        self, candidate: Candidate, result: Result, error: str, stage: Phase = Phase.HELD, verdict: str = ""
+    ) -> None:
         """The deploy that started it is over, with this result. A candidate that has failed stays to be aborted."""
         with transaction(self._db):
             self._put(candidate if candidate.state == "failed" and result == "failed" else None)
             self._db.execute(
-                "UPDATE attempts SET result = ?, error = ?, stage = ? WHERE id = ? AND result = 'held'",
-                (result, error, Phase.HELD, candidate.attempt),
+                "UPDATE attempts SET result = ?, error = ?, stage = ?, verdict = ? WHERE id = ? AND result = 'held'",
+                (result, error, stage, verdict, candidate.attempt),
             )
 
     @twice_on_a_full_disk
