@@ -23,9 +23,9 @@ def candidate(site: Site) -> dict[str, object]:
 
 
 @contextmanager
-def watched(site: Site, version: str, **behaviour: object) -> "Iterator[Future[Reply]]":
+def watched(site: Site, version: str) -> "Iterator[Future[Reply]]":
     """While the new version is watched, with what the deploy will be answered."""
-    commit = site.commit(version, None, **behaviour)
+    commit = site.commit(version)
     with ThreadPoolExecutor() as pool:
         deploying = pool.submit(site.post, "/deploy", {"commit": commit})
         wait_until("the new version is watched", lambda: deploying.done() or site.status()["running"] == "watch")
@@ -133,7 +133,7 @@ def test_a_stop_of_the_daemon_keeps_the_new_version(site: Site) -> None:
 def test_a_crash_of_a_worker_leads_back(site: Site) -> None:
     work = f"{shlex.quote(sys.executable)} -IS -c 'import time, pathlib; time.sleep(1); "
     work += 'exec("if pathlib.Path(\\"bad\\").exists(): raise SystemExit(3)"); time.sleep(600)\''
-    good = live(site, watch_ms=LONG_MS, processes={"worker": work})
+    good = live(site, watch_ms=LONG_MS, processes={"worker": work})  # type: ignore[arg-type]
     site.commit("next", {"bad": "yes"})
     reply = site.post("/deploy", {"commit": "HEAD"})
     assert (reply.status, reply.body["stage"]) == (500, "watch"), reply
