@@ -1,4 +1,4 @@
-"""Commands and states of a candidate: what each command does in each state, and what is true afterwards."""
+"""Commands and states of a candidate, or of a watched version: what each does in each, and what is true afterwards."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,9 +28,10 @@ from tests.app.stories import (
     ignored,
     machine,
 )
+from tests.app.watch_stories import BAD, GOOD
 from tests.fakes import COMMITS, Machine, run, until
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = pytest.mark.usefixtures("quiet", "judged")
 
 Command = Callable[[Machine], Awaitable[object]]
 
@@ -108,6 +109,42 @@ async def one_has_been_promoted(made: Machine) -> None:
     await reached(made, "drained")
 
 
+async def one_is_watched(made: Machine) -> None:
+    """After a deploy."""
+    await b_is_live(made)
+    begun(made, made.deployer.deploy("c", "cli", ignored))
+    await is_watched(made)
+
+
+async def one_is_watched_after_a_promotion(made: Machine) -> None:
+    await c_is_held(made)
+    begun(made, made.deployer.promote("cli", ignored))
+    await is_watched(made)
+
+
+async def one_is_being_taken_back(made: Machine) -> None:
+    """It drains; the one before is live again."""
+    await one_is_watched(made)
+    made.traffic.busy = True
+    made.faults.names.clear()
+    made.evidence.new = BAD
+    await reached(made, "drained")
+    made.evidence.new = GOOD
+
+
+async def one_was_taken_back(made: Machine) -> None:
+    """It runs on for a look."""
+    await one_is_watched(made)
+    made.evidence.new = BAD
+    await asyncio.gather(*TASKS)
+    made.evidence.new = GOOD
+
+
+async def is_watched(made: Machine) -> None:
+    async with asyncio.timeout(10):
+        await until(lambda: made.deployer.watching.judging)
+
+
 async def reached(made: Machine, step: str) -> None:
     async with asyncio.timeout(10):
         await until(lambda: step in made.faults.names)
@@ -136,7 +173,19 @@ STATES: dict[str, Callable[[Machine], Awaitable[None]]] = {
     "asked before its share": one_is_to_get_a_share,
     "being promoted": one_is_being_promoted,
     "promoted, drains": one_has_been_promoted,
+    "watched": one_is_watched,
+    "promoted, watched": one_is_watched_after_a_promotion,
+    "taken back, drains": one_is_being_taken_back,
+    "taken back, kept": one_was_taken_back,
 }
+
+WATCH: dict[str, dict[str, object]] = {
+    "watched": {"watch_ms": 4_000},
+    "promoted, watched": {"watch_ms": 4_000},
+    "taken back, drains": {"watch_ms": 4_000},
+    "taken back, kept": {"watch_ms": 4_000, "watch_action": "hold"},
+}
+"""What the configuration has in these states."""
 
 TABLE: dict[str, dict[str, tuple[type[object], str, str]]] = {
     "": {
@@ -238,6 +287,42 @@ TABLE: dict[str, dict[str, tuple[type[object], str, str]]] = {
         "restart": (Busy, "c", ""),
         "cancel": (NothingToCancel, "c", ""),
     },
+    "watched": {
+        "deploy": (Busy, "c", ""),
+        "deploy --hold": (Busy, "c", ""),
+        "promote": (Done, "c", ""),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Busy, "c", ""),
+        "restart": (Busy, "c", ""),
+        "cancel": (Attempt, "b", ""),
+    },
+    "promoted, watched": {
+        "deploy": (Busy, "c", ""),
+        "deploy --hold": (Busy, "c", ""),
+        "promote": (Done, "c", ""),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Busy, "c", ""),
+        "restart": (Busy, "c", ""),
+        "cancel": (Attempt, "b", ""),
+    },
+    "taken back, drains": {
+        "deploy": (Busy, "b", ""),
+        "deploy --hold": (Busy, "b", ""),
+        "promote": (Busy, "b", ""),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Busy, "b", ""),
+        "restart": (Busy, "b", ""),
+        "cancel": (NothingToCancel, "b", ""),
+    },
+    "taken back, kept": {
+        "deploy": (Done, "d", ""),
+        "deploy --hold": (Done, "b", "d held"),
+        "promote": (Impossible, "b", "c failed"),
+        "abort": (Aborted, "b", ""),
+        "rollback": (Done, "a", ""),
+        "restart": (Done, "b", ""),
+        "cancel": (NothingToCancel, "b", "c failed"),
+    },
 }
 """By state and command: the outcome, what is live in the end, and what is held then, when all that ran has ended."""
 
@@ -252,7 +337,7 @@ def test_cell(tmp_path: Path, state: str, command: str) -> None:
     expected, live, held = TABLE[state][command]
 
     async def story() -> None:
-        async with machine(tmp_path, WITHOUT_PROBES | {"setup_command": "setup"}) as made:
+        async with machine(tmp_path, WITHOUT_PROBES | {"setup_command": "setup"} | WATCH.get(state, {})) as made:
             await STATES[state](made)
             outcome = await COMMANDS[command](made)
             made.launcher.hangs = made.traffic.busy = False

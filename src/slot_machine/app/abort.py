@@ -40,8 +40,12 @@ async def abort(operations: Operations, candidates: Candidates, origin: Origin) 
         raise StageFailed(Phase.HELD, f"cannot write the database, so nothing was aborted: {error}") from None
     if ended:
         return Aborted(ended.version.commit, ended.version.slot, ended.state)
+    if attempt and watched and attempt.is_back:
+        return Aborted(attempt.record.commit, attempt.record.slot, "watched")
+    if watched:
+        raise StageFailed(Phase.WATCH, "the new version stays live", hint="`slot-machine show` tells why")
     if cancelled:
-        return Aborted(cancelled.commit, cancelled.slot, "watched" if watched else "")
+        return Aborted(cancelled.commit, cancelled.slot, "")
     if attempt and attempt.record.kind == "promote" and attempt.phase is Phase.SUCCEEDED:
         raise NothingHeld("too late to abort: the candidate is live", "`slot-machine rollback` goes back")
     hint = "`slot-machine cancel` ends the deploy that runs" if operations.busy else "`slot-machine status` tells"

@@ -65,6 +65,8 @@ class RunningAttempt:
         """What to try if it fails."""
         self.fallback: Fallback | None = None
         """While its version is watched."""
+        self.is_back = False
+        """The version before it is live again."""
         self.early: asyncio.Future[Outcome] | None = None
         """For whoever asked for it, and does not wait for the end of a watch."""
         self._store = store

@@ -93,6 +93,7 @@ class GoingBack:
             await self._switch(await self.parts.launcher.launch_beside(self.version))
         else:
             await self._start_again()
+        self.attempt.is_back = True
         with going_on("cannot see to what the app wrote into its tree"):
             await self.parts.slots.left(self.attempt, after)
 
