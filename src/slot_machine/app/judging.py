@@ -10,7 +10,7 @@ from slot_machine.core import verdict
 from slot_machine.core.model import Version
 from slot_machine.core.verdict import Side, Verdict
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 1.0
 LONGEST_LOOK_S = 5.0
 TOLD_AFTER_S = 5.0
 """The numbers are told first after that time, and then after twice the time that has passed."""

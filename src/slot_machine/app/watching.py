@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.candidates import TakesOver
@@ -14,7 +15,7 @@ from slot_machine.app.judging import Gather, Judging
 from slot_machine.app.release import Release, describe
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.errors import StageFailed
-from slot_machine.core.model import WEB, State, Version
+from slot_machine.core.model import WEB, State, Version, rfc3339
 from slot_machine.core.phases import Event, Phase
 from slot_machine.core.side_runs import parts as parts_of
 from slot_machine.core.verdict import Side, Verdict
@@ -142,11 +143,15 @@ class Watching:
         attempt.record.verdict = in_words(verdict) + kept
         attempt.summarize(attempt.record.verdict)
         if worse and not only_warns:
-            raise self._taken_back(verdict, back)
+            raise self._taken_back(verdict, back, until_s - back.new.config.watch_s)
 
-    def _taken_back(self, verdict: Verdict, back: GoingBack) -> StageFailed:
+    def _no_hold(self, new: Version) -> str:
+        """Why a worse one can't be kept for a look."""
+        return "strategy: replace" if new.config.strategy == "replace" else self._parts.mode.no_hold
+
+    def _taken_back(self, verdict: Verdict, back: GoingBack, since_s: float) -> StageFailed:
         slot, release = back.new.slot, self._parts.supervisor.release
-        if back.new.config.watch_action == "hold":
+        if back.new.config.watch_action == "hold" and not self._no_hold(back.new):
             back.keeps = f"taken back: {verdict.why}"
         lines: tuple[str, ...] = ()
         with going_on("cannot read the last lines of the output"):
@@ -154,7 +159,8 @@ class Watching:
                 lines = release.web.last_lines()
         masked = tuple(map(self._parts.launcher.masking.text, lines))
         what = f"{describe(back.new)} is worse than {describe(back.version)}, so it was taken back: {verdict.why}"
-        hint = f"`slot-machine logs --slot {slot}` shows what it printed"
+        began = rfc3339(datetime.now(UTC) - timedelta(seconds=asyncio.get_running_loop().time() - since_s))
+        hint = f"`slot-machine logs --slot {slot} --since {began}` shows what it printed"
         return StageFailed(Phase.WATCH, what, masked, hint)
 
     def _judging(self, attempt: RunningAttempt, new: Version, old: Version) -> Judging:
@@ -187,7 +193,9 @@ class Watching:
 
     def _plan(self, new: Version, back: GoingBack) -> str:
         ready = f"{describe(back.version)} {'stays ready' if back.old else 'is started again if need be'}"
-        return f"for {new.config.watch_s:g} s; {ready}"
+        why = self._no_hold(new) if new.config.watch_action == "hold" else ""
+        ends = f"; a worse one ends, because none can be kept for a look: {why}" if why else ""
+        return f"for {new.config.watch_s:g} s; {ready}{ends}"
 
 
 def in_words(verdict: Verdict) -> str:
