@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-slow test-root test-systemd check lock check-lock audit check-lowest check-tool demo bench bench-handover bench-deploys soak clean
+.PHONY: install test test-slow test-root test-systemd check lock check-lock audit check-lowest check-tool demo bench bench-handover bench-deploys soak soak-trust clean
 
 install: $(VENV)/.installed
 
@@ -89,6 +89,9 @@ bench-deploys: install
 
 soak: install
 	$(BIN)/python -m soak $(BIN)/slot-machine $(or $(MINUTES),5) $(SEED)
+
+soak-trust: install
+	$(BIN)/python -m soak.trust $(BIN)/slot-machine $(or $(ROUNDS),100)
 
 clean:
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-lowest $(VENV)-tool .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

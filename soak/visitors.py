@@ -1,0 +1,124 @@
+"""Visitors of `tests/clients/trial_app.py`, each in a thread. Each reply must be of a version that may answer."""
+
+import http.client
+import threading
+import time
+from collections import Counter
+from contextlib import AbstractContextManager
+from itertools import count
+from typing import NamedTuple
+
+from demo.load import until_stopped
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
+from websockets.sync.client import connect
+
+PAUSE_S = 0.01
+TIMEOUT_S = 30
+
+
+class Kind(NamedTuple):
+    method: str
+    path: str
+    clients: int
+    keep_alive: bool = True
+    keeps_cookies: bool = False
+
+
+KINDS = (
+    Kind("GET", "/", 1),
+    Kind("GET", "/", 2, keeps_cookies=True),
+    Kind("GET", "/", 1, keep_alive=False),
+    Kind("GET", "/checkout", 2),
+    Kind("POST", "/checkout", 1, keeps_cookies=True),
+    Kind("POST", "/", 1, keep_alive=False),
+    Kind("POST", "/slow", 1),
+    Kind("GET", "/slow", 1, keep_alive=False),
+)
+WEBSOCKETS = 2
+
+
+class Visitors:
+    """`answers` counts the replies by version, `refused` those with which a bad version itself refused."""
+
+    def __init__(self, port: int) -> None:
+        self.answers: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._port = port
+        self._expected: frozenset[str] = frozenset()
+        self._bad = ""
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def expect(self, *versions: str, bad: str = "") -> None:
+        """Only these may answer requests that are sent from now on. The one that is `bad` may answer 500, too."""
+        self._bad = bad
+        self._expected = frozenset((*versions, bad))
+
+    def reached(self, answers: int) -> bool:
+        return self.answers.total() >= answers or bool(self.failures)
+
+    def running(self) -> AbstractContextManager[None]:
+        threads = [threading.Thread(target=self._ask, args=(kind,)) for kind in KINDS for _ in range(kind.clients)]
+        threads += [threading.Thread(target=self._talk) for _ in range(WEBSOCKETS)]
+        return until_stopped(threads, self._stopped)
+
+    def _ask(self, kind: Kind) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
+        cookies: dict[str, str] = {}
+        while not self._stopped.wait(PAUSE_S):
+            expected, bad, began_s = self._expected, self._bad, time.monotonic()
+            what = f"{kind.method} {kind.path}"
+            headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+            body = b"x" * 100 if kind.method == "POST" else None
+            try:
+                connection.request(kind.method, f"{kind.path}?{next(self._numbers)}", body, headers)
+                reply = connection.getresponse()
+                text = reply.read().decode()
+            except (OSError, http.client.HTTPException) as error:
+                self._fail(f"{what}: {error!r} after {time.monotonic() - began_s:.2f} s")
+                connection.close()
+                continue
+            if kind.keeps_cookies:
+                for line in reply.headers.get_all("Set-Cookie", ()):
+                    name, _, value = line.partition(";")[0].partition("=")
+                    cookies[name] = value
+            if not kind.keep_alive:
+                connection.close()
+            self._judge(what, reply.status, text, expected, bad)
+
+    def _talk(self) -> None:
+        """A server that leaves closes the WebSocket with 1001; then the client comes again."""
+        while not self._stopped.is_set():
+            try:
+                with connect(f"ws://127.0.0.1:{self._port}/", open_timeout=TIMEOUT_S) as socket:
+                    expected = self._expected
+                    while not self._stopped.wait(PAUSE_S):
+                        socket.send("a message")
+                        version, _, message = str(socket.recv(TIMEOUT_S)).partition(" ")
+                        status = 200 if message == "a message" else 0
+                        # It stays with the version that it began with until that one stops.
+                        self._judge("WebSocket", status, version, expected | {version}, "")
+            except ConnectionClosed as closed:
+                if not closed.rcvd or closed.rcvd.code != CloseCode.GOING_AWAY:
+                    self._fail(f"WebSocket: {closed!r}")
+            except (OSError, WebSocketException) as error:
+                self._fail(f"WebSocket: {error!r}")
+
+    def _judge(self, what: str, status: int, version: str, expected: frozenset[str], bad: str) -> None:
+        if version not in expected | self._expected:
+            self._fail(f"{what}: {status} {version!r}, expected one of {sorted(expected | self._expected)}")
+        elif status == 500 and version in {bad, self._bad}:
+            with self._lock:
+                self.refused[version] += 1
+        elif status != 200:
+            self._fail(f"{what}: {status} {version!r}")
+        else:
+            with self._lock:
+                self.answers[version] += 1
+
+    def _fail(self, what: str) -> None:
+        with self._lock:
+            self.failures.append(what)

@@ -1,0 +1,21 @@
+"""Steps of trust under load. `make soak-trust` does a hundred of each."""
+
+from soak.trust import Trust
+from soak.visitors import Visitors
+
+from tests.world import Site
+
+ROUNDS = 3
+
+
+def test_no_request_fails_but_those_that_a_bad_version_answers(site: Site) -> None:
+    site.start()
+    visitors = Visitors(site.port)
+    trust = Trust(site, visitors)
+    trust.begin()
+    with visitors.running():
+        for number in range(ROUNDS):
+            trust.round(number)
+
+    assert visitors.failures == []
+    assert trust.did["promote"] == trust.did["abort"] == ROUNDS
