@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slot_machine.proxy.heads.fields import ProtocolError
 from slot_machine.proxy.heads.forwarded import TrustedProxies
-from slot_machine.proxy.heads.request import RequestHead
+from slot_machine.proxy.heads.request import TRAILERS, RequestHead
 from slot_machine.proxy.heads.tokens import Tokens, mentioned, without
 
 TOKEN = b"s3cr_t-TOKEN"
@@ -99,6 +100,12 @@ def test_in_the_field_for_scripts(name: bytes) -> None:
     request = head(b"/", name + b": \t" + TOKEN + b" ")
     assert request.tokens == Tokens(None, TOKEN, {})
     assert TOKEN not in seen(request)
+
+
+def test_in_a_trailer() -> None:
+    """The app would get it, as a body is sent as it came."""
+    with pytest.raises(ProtocolError):
+        TRAILERS.check_trailer(b"slot-Machine-Preview: T")
 
 
 def test_two_fields_are_no_token() -> None:

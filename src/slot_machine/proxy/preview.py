@@ -62,7 +62,7 @@ def goes_there(listener: str, head: RequestHead, beside: Beside) -> bool:
 
 def bears(tokens: Tokens, beside: Beside | None) -> bool:
     """Compares in constant time. Tokens of the request itself stand above its cookies."""
-    if not beside or not beside.token or tokens.link == OFF:
+    if not beside or not beside.token:
         return False
     token = beside.token.encode()
     given = [value for value in (tokens.link, tokens.field) if value is not None] or tokens.cookies.values()

@@ -32,7 +32,7 @@ COOKIES = re.compile(rb"(?i)\r\ncookie: [^\r]*")
 LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
 
 MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
-STOPPED = HOP_BY_HOP | {b"http2-settings", NAME}
+STOPPED = HOP_BY_HOP | {b"http2-settings"}
 ODD = re.compile(rb"[^0-9a-z\-]")
 
 CLEARTEXT_UPGRADES = frozenset((b"h2c", b"http/2.0"))
