@@ -120,6 +120,24 @@ def test_no_request_goes_back_and_forth() -> None:
     assert (made.tried, made.errors()) == (["b", "a"], {"a": 1, "b": 1})
 
 
+TOKEN = b"Slot-Machine-Preview: t\r\n"
+PREVIEWED = msgspec.structs.replace(SHARE, token="t")
+
+
+def test_nobody_stands_in_for_a_version_that_is_previewed() -> None:
+    head = b"GET / HTTP/1.1\r\nHost: h\r\n" + TOKEN + PIN_NEW
+    assert told(lambda: Machine(PREVIEWED, "b"), lambda made: made.ask(head), b"502").tried == ["b"]
+
+
+def test_a_file_that_a_previewed_version_does_not_have() -> None:
+    def story(made: Machine) -> Wire:
+        wire = made.ask(FILE + TOKEN + b"\r\n")
+        made.asked[0].app.data_received(NOT_FOUND)
+        return wire
+
+    assert told(lambda: Machine(PREVIEWED), story, b"200").slots == ["b", "a"]
+
+
 @pytest.mark.parametrize(("beside", "head"), [(SHARE, OLD), (HELD, OLD), (None, OLD)])
 def test_nobody_stands_in_for_the_live_version(beside: Beside | None, head: bytes) -> None:
     made = told(lambda: Machine(beside, "a"), lambda made: made.ask(head), b"502")

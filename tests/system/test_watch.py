@@ -133,7 +133,7 @@ def test_a_stop_of_the_daemon_keeps_the_new_version(site: Site) -> None:
 def test_a_crash_of_a_worker_leads_back(site: Site) -> None:
     work = f"{shlex.quote(sys.executable)} -IS -c 'import time, pathlib; time.sleep(1); "
     work += 'exec("if pathlib.Path(\\"bad\\").exists(): raise SystemExit(3)"); time.sleep(600)\''
-    good = live(site, watch_ms=LONG_MS, processes={"worker": work})  # type: ignore[arg-type]
+    good = live(site, watch_ms=LONG_MS, processes={"worker": work})
     site.commit("next", {"bad": "yes"})
     reply = site.post("/deploy", {"commit": "HEAD"})
     assert (reply.status, reply.body["stage"]) == (500, "watch"), reply

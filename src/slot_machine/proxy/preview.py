@@ -21,16 +21,23 @@ PRIVATE = Change(b"Cache-Control: private, no-store\r\nX-Robots-Tag: noindex\r\n
 
 
 class Unlisted:
-    """The rule for replies of a version that is not live: neither caches nor search engines keep them."""
+    """The rule for replies of a version that is not live: neither caches nor search engines keep them.
+
+    `digested`: the request is for a file that may be there on the other side, as one of a page that was open before.
+    """
+
+    def __init__(self, *, digested: bool = False) -> None:
+        self._digested = digested
 
     def change(self, _: ReplyHead) -> Change:
         return PRIVATE
 
-    def elsewhere(self, _: ReplyHead) -> bool:
-        return False
+    def elsewhere(self, head: ReplyHead) -> bool:
+        return self._digested and head.status == HTTPStatus.NOT_FOUND
 
 
 UNLISTED = Unlisted()
+UNLISTED_FILE = Unlisted(digested=True)
 
 
 class Expired:

@@ -44,7 +44,8 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
         return False
     if asking.head.tokens is not None or asking.listener == PREVIEW:
         if preview.goes_there(asking.listener, asking.head, beside):
-            asking.rule = preview.UNLISTED
+            digested = asking.listener != PREVIEW and _visit(asking, beside).digested
+            asking.rule = preview.UNLISTED_FILE if digested else preview.UNLISTED
             return True
         if asking.listener == PREVIEW:
             return False
@@ -55,9 +56,7 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
 
 
 def _by_share(asking: Asking, beside: Beside) -> bool:
-    visit = asking.head.latest_visit
-    if visit is None or visit.beside is not beside:
-        visit = asking.head.visit(beside, asking.port)
+    visit = _visit(asking, beside)
     number = visit.number
     if number == UNDECIDED and beside.share:
         return _undecided(asking, visit) < beside.share
@@ -71,11 +70,18 @@ def _by_share(asking: Asking, beside: Beside) -> bool:
 def stands_in(asking: Asking, upstream: Upstream, routed: Routed) -> bool:
     """Whether the other side gets a request that `upstream` does not take: refused, or ended without a reply."""
     beside = routed.beside
-    if beside is None or asking.listener == INTERNAL:
+    if beside is None or asking.listener == INTERNAL or isinstance(asking.rule, preview.Unlisted):
         return False
     if upstream.run_id != beside.upstream.run_id:
         return beside.stands_in
-    return beside.share > 0 and routed.upstream is not None and asking.rule is not preview.UNLISTED
+    return beside.share > 0 and routed.upstream is not None
+
+
+def _visit(asking: Asking, beside: Beside) -> Visit:
+    visit = asking.head.latest_visit
+    if visit is None or visit.beside is not beside:
+        visit = asking.head.visit(beside, asking.port)
+    return visit
 
 
 def _undecided(asking: Asking, visit: Visit) -> int:
