@@ -102,8 +102,9 @@ class Pushes:
             what = "the repository says of no branch that its pushes are deployed"
             raise PushRefused(what, "run `slot-machine init --push` there; if HEAD is detached, set `push_branch`")
         self._branch.name = short_name(deployed)
+        chosen = self._deployer.state.live or self.operations.busy
         new = [update.ref for update in updates if update.ref.startswith(HEADS) and not update.deletes]
-        if not new or self._deployer.state.live or not await branches.is_free_to_choose():
+        if not new or chosen or not await branches.is_free_to_choose():
             return deployed, False
         wanted = [deployed, *(HEADS + name for name in USUAL), *new]
         return next(ref for ref in wanted if ref in new), True
