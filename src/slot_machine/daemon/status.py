@@ -91,6 +91,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Empty if there is none."""
     candidate: CandidateStatus
     """What `deploy --hold` holds, or the live version while it is watched."""
+    push_branch: str
+    """The branch whose pushes are deployed; empty where nobody can push."""
     too_large: dict[str, str]
     """By the name of a run that takes more than `memory_max_mb` and is not restarted any more: why."""
     follow: FollowStatus | Literal[""]
@@ -157,6 +159,7 @@ def gather(app: App, name: str, port: int, reloads: int, repo: str, webhook: Web
         env_changed=deployer.env_changed,
         maintenance=maintenance.status(app.maintenance),
         candidate=candidates.status(deployer.candidates, deployer.watching),
+        push_branch=app.branch.name,
         too_large=app.memory.given_up,
         follow=app.following.overview() if app.following else "",
         webhook=webhook,
