@@ -1,39 +1,17 @@
 """The branch of a remote is fetched: with real git, over local paths, and with an ssh of the test's own."""
 
 import asyncio
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from spec.orchestrator import environment
 
-from slot_machine.core.errors import GitFailed, GitTimedOut
+from slot_machine.core.errors import GitFailed
 from slot_machine.host.git.remote import FETCHED, Remote
+from tests.remotes import Both, failure, ssh
 from tests.repository import Repository
 
 DENIED = "git@example.com: Permission denied (publickey)."
-
-
-class Both:
-    """A remote, and a clone of it where somebody works."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "there").mkdir()
-        self.there = Repository(folder / "there")
-        self.first = self.there.commit({"app": "1"})
-        here = folder / "here"
-        subprocess.run(
-            ["git", "clone", "--quiet", str(self.there.path), str(here / "repo")], check=True, env=environment()
-        )
-        (here / "data").mkdir()
-        self.here = Repository(here, new=False)
-
-    def remote(self, remote: str = "origin", branch: str = "main", silence_s: float = 20) -> Remote:
-        return Remote(self.here.path, self.here.path.parent / "data", remote, branch, silence_s)
-
-    def tip(self, remote: str = "origin", branch: str = "main", silence_s: float = 20) -> str:
-        return asyncio.run(self.remote(remote, branch, silence_s).tip())
 
 
 @pytest.fixture
@@ -43,33 +21,8 @@ def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Both:
     return Both(tmp_path)
 
 
-def runs(pid: str) -> bool:
-    """A zombie does not run."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
-    except FileNotFoundError:
-        return False
-
-
 def refs(repository: Repository) -> str:
     return repository.git("for-each-ref")
-
-
-def ssh(both: Both, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
-    """In place of the system's. What it was called with is in the file that this returns."""
-    folder = both.here.path.parent / "bin"
-    folder.mkdir()
-    (folder / "ssh").write_text(f'#!/bin/sh\necho "$@" >> {folder}/asked\n{script}\n')
-    (folder / "ssh").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    both.here.git("remote", "set-url", "origin", "git@example.com:shop.git")
-    return folder / "asked"
-
-
-def failure(both: Both, remote: str = "origin", branch: str = "main", silence_s: float = 20) -> GitFailed:
-    with pytest.raises(GitFailed) as caught:
-        both.tip(remote, branch, silence_s)
-    return caught.value
 
 
 def test_new_commit_is_fetched_and_no_ref_of_the_operator_moves(both: Both) -> None:
@@ -180,27 +133,6 @@ def test_password_is_asked_of_nobody(both: Both, monkeypatch: pytest.MonkeyPatch
     both.here.git("remote", "set-url", "origin", "git@example.com:shop.git")
 
     assert "git fetch failed: 0; " in str(failure(both))
-
-
-def test_fetch_without_progress_is_ended_with_all_that_it_started(
-    both: Both, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    ssh(both, monkeypatch, f"echo $$ > {tmp_path}/pid; exec sleep 600")
-    error = failure(both, silence_s=0.3)
-
-    assert isinstance(error, GitTimedOut)
-    assert "made no progress for 0.3 s" in str(error)
-    assert not runs((tmp_path / "pid").read_text().strip())
-
-
-def test_fetch_may_take_longer_than_the_limit_while_it_makes_progress(
-    both: Both, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    both.there.commit({"app": "2"})
-    serve = f"git-upload-pack {both.there.path}"
-    ssh(both, monkeypatch, f"for i in 1 2 3 4 5 6 7 8; do sleep 0.1; echo . >&2; done; exec {serve}")
-
-    assert both.tip(silence_s=0.5) == both.there.git("rev-parse", "HEAD")
 
 
 def test_remote_is_asked_to_show_its_progress(both: Both, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
