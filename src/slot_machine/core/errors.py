@@ -28,6 +28,7 @@ SlotMachineError
 │       └── Reloading             the daemon reloads, and will answer in a moment
 ├── StageFailed           a deploy failed in one of its stages
 ├── RemoteFailed          ssh can't reach a server, or slot-machine does not answer there as it should
+│   └── ConnectionLost        ssh has begun a command, and does not know how it ended
 ├── EnvFileError          env_file can't be read, or can't hold what it was to hold; names no value
 ├── GitFailed             git exited with an error
 │   └── GitTimedOut           git did not exit in time
@@ -169,6 +170,10 @@ class StageFailed(SlotMachineError):
 
 
 class RemoteFailed(SlotMachineError):
+    pass
+
+
+class ConnectionLost(RemoteFailed):
     pass
 
 

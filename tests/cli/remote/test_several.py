@@ -136,3 +136,27 @@ def test_interrupt_says_what_was_not_begun(
 
     assert servers.run(*EACH, "deploy") == 130
     assert "not begun: y, z" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("running", "attempts", "code", "result"),
+    [
+        ("setup", "{}", 0, "failed"),
+        ("setup", "{}", 1, "unknown"),
+        ("setup", "somebody else's", 0, "unknown"),
+        ("", "{}", 0, "unknown"),
+    ],
+)
+def test_deploy_whose_connection_was_lost_is_cancelled(
+    running: str, attempts: str, code: int, result: str, repository: Repository, servers: Servers, capfd: Output
+) -> None:
+    status = {"running": running, "last_attempt": {"commit": attempts.format(head(repository))}}
+    (servers.folder / "y" / "status").write_text(json.dumps(status))
+    (servers.folder / "y" / "bin" / "slot-machine").write_text(
+        f"#!/bin/sh\ncase $1 in status) cat status; exit ;; cancel) exit {code} ;; esac\ntouch ../lost\nexit 255\n"
+    )
+
+    assert servers.run(*ALL, "--json") == 1
+    out, err = capfd.readouterr()
+    assert "the connection to y was lost" in err
+    assert [one["result"] for one in json.loads(out)["hosts"]] == ["taken back", result, "not begun"]

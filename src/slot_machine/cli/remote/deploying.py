@@ -41,7 +41,7 @@ def run(call: Call) -> int:
     if wanted.warnings and not manner.quiet and not manner.stream:
         printing.note(f"warning: {wanted.warnings[0]}")
     if len(call.servers) > 1:
-        return several.deploy(call, manner, lambda server, view: _deploy(server, wanted, manner, view))
+        return several.deploy(call, manner, wanted.commit, lambda server, view: _deploy(server, wanted, manner, view))
     reply = _deploy(call.servers[0], wanted, manner, manner.view())
     render.fail_if_refused(reply)
     deploy.tell(manner, reply)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from slot_machine import __version__
-from slot_machine.core.errors import RemoteFailed
+from slot_machine.core.errors import ConnectionLost, RemoteFailed
 from slot_machine.core.hosts import Server
 
 NOT_FOUND = 127
@@ -39,7 +39,7 @@ def of_ssh(server: Server, said: Sequence[str]) -> RemoteFailed:
     if said and not any(sign in line for line in said for sign in LOST):
         return RemoteFailed(f"ssh to {server.host} failed: {said[-1]}", f"`ssh {server.host}` may tell more")
     why = f": {said[-1]}" if said else ""
-    return RemoteFailed(
+    return ConnectionLost(
         f"the connection to {server.host} was lost{why}",
         f"what the daemon has begun goes on: `slot-machine --host {server.host} status` tells",
     )

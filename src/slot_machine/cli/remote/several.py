@@ -10,7 +10,7 @@ from slot_machine.cli.manner import Manner
 from slot_machine.cli.progress import View
 from slot_machine.cli.remote import ssh
 from slot_machine.cli.remote.command import Call, spoken
-from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.errors import ConnectionLost, SlotMachineError
 from slot_machine.core.hosts import Server
 from slot_machine.host import printing
 
@@ -18,7 +18,10 @@ Deploy = Callable[[Server, View | None], Json]
 
 
 class Result(NamedTuple):
-    """`what` is `deployed`, `failed`, `not begun`, `taken back`, or `not taken back`."""
+    """`what` is `deployed`, `failed`, `unknown`, `not begun`, `taken back`, or `not taken back`.
+
+    It is unknown what becomes of a deploy whose connection was lost, because the daemon goes on.
+    """
 
     server: Server
     what: str
@@ -42,21 +45,21 @@ class OfServer:
         pass
 
 
-def deploy(call: Call, manner: Manner, one: Deploy) -> int:
+def deploy(call: Call, manner: Manner, commit: str, one: Deploy) -> int:
     """Returns the exit code. With `all_or_nothing`, a failure takes back what the earlier servers did."""
     results: list[Result] = []
     try:
         for server in call.servers:
             results.append(_on(server, manner, one))
-            if results[-1].what == "failed":
+            if results[-1].what != "deployed":
                 break
     except KeyboardInterrupt:
         _note_hosts("not begun", call.servers[len(results) + 1 :])
         raise
-    failed = results[-1] if results[-1].what == "failed" else None
+    failed = results[-1] if results[-1].what != "deployed" else None
     rest = call.servers[len(results) :]
     if failed and call.flag("all_or_nothing"):
-        results = [*_taken_back(manner, results[:-1], failed.server), failed]
+        results = [*_taken_back(manner, results[:-1], failed.server), _cancelled(failed, commit)]
     _note_hosts("not begun", rest)
     if manner.as_json:
         everything = [*results, *(Result(server, "not begun", {}) for server in rest)]
@@ -68,16 +71,36 @@ def deploy(call: Call, manner: Manner, one: Deploy) -> int:
 def _on(server: Server, manner: Manner, one: Deploy) -> Result:
     if not manner.quiet and not manner.as_json:
         printing.note(f"== {server.host}")
+    lost = False
     try:
         reply = one(server, OfServer(server.host) if manner.stream else manner.view())
     except SlotMachineError as error:
         reply = {"success": False, "error": str(error), "hint": error.hint}
+        lost = isinstance(error, ConnectionLost)
     if reply.get("success") is True:
         if not manner.as_json:
             printing.result(f"{server.host}: {command.in_words(reply)}")
         return Result(server, "deployed", reply)
     _note_failure(server, reply)
-    return Result(server, "failed", reply)
+    return Result(server, "unknown" if lost else "failed", reply)
+
+
+def _cancelled(result: Result, commit: str) -> Result:
+    """A deploy whose connection was lost, if it goes on. Another one that runs there is somebody else's."""
+    server = result.server
+    if result.what != "unknown":
+        return result
+    try:
+        status = json.loads(ssh.captured(server, spoken(server, "status", "--json"))[1])
+        goes_on = status["running"] and status["last_attempt"]["commit"] == commit
+        if goes_on and ssh.captured(server, spoken(server, "cancel"))[0] == 0:
+            return result._replace(what="failed")
+    except SlotMachineError as error:
+        printing.note(f"error: {error}")
+    except (ValueError, LookupError, TypeError):
+        pass
+    printing.note(f"hint: it is unknown what is live on {server.host}")
+    return result
 
 
 def _taken_back(manner: Manner, done: Iterable[Result], failed: Server) -> list[Result]:
