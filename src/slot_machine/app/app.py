@@ -13,13 +13,14 @@ from slot_machine.app.configurations import Configurations
 from slot_machine.app.custody import Custody
 from slot_machine.app.deliveries import Surroundings
 from slot_machine.app.deployer import Deployer
+from slot_machine.app.evidence import Evidence
 from slot_machine.app.failures import going_on
 from slot_machine.app.follow import Following
 from slot_machine.app.job_machine import JobMachine
 from slot_machine.app.job_run import Machine
 from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
-from slot_machine.app.judging import Gather, NoEvidence
+from slot_machine.app.judging import Gather
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.maintenance import Maintenance
 from slot_machine.app.memory import MEMORY, MemoryWatch
@@ -37,6 +38,7 @@ from slot_machine.app.stage_commands import StageCommands
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.config import DaemonConfig
 from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.model import Version
 from slot_machine.host import timezone
 from slot_machine.host.git import branches as git_branches
 from slot_machine.host.git import remote as git_remote
@@ -82,11 +84,14 @@ class App:
         notices: Notices = NOBODY,
         page: Path | None = None,
         remote: Remote | None = None,
-        gather: Gather = NoEvidence,
+        gather: Gather | None = None,
         *,
         branches: Branches,
     ) -> None:
-        """`page` is what visitors see under maintenance. `remote` has the branch that is followed."""
+        """`page` is what visitors see under maintenance. `remote` has the branch that is followed.
+
+        `gather` has what is known of a new version, in place of what the workers count.
+        """
         self._store = store
         self._launcher = launcher
         self._tasks = tasks
@@ -113,7 +118,7 @@ class App:
             tasks,
             notices,
             visits=self.recorder,
-            gather=gather,
+            gather=gather or self._gather,
             spare_tree=config.spare_tree,
             hold_timeout_s=config.hold_timeout_s,
             address=config.url,
@@ -223,6 +228,9 @@ class App:
             await self.mode.let_go()
         await self.notices.end()
         self._end_tasks()
+
+    def _gather(self, new: Version, old: Version, same_minutes: bool) -> Evidence:
+        return Evidence(self.recorder, new.slot, old.slot, same_minutes=same_minutes)
 
     async def _restart_for_memory(self, why: str) -> None:
         """Raises Busy, Stopping. The restart goes on if this is cancelled."""

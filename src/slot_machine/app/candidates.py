@@ -13,7 +13,7 @@ from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.attempts import Attempts
 from slot_machine.app.clock import now
 from slot_machine.app.failures import going_on, in_words
-from slot_machine.app.judging import Gather, NoEvidence
+from slot_machine.app.judging import Gather
 from slot_machine.app.release import Release, describe
 from slot_machine.app.retirement import retire
 from slot_machine.app.run import Run
@@ -55,7 +55,7 @@ class Candidates:
         tasks: asyncio.TaskGroup,
         timeout_s: float,
         address: str,
-        gather: Gather = NoEvidence,
+        gather: Gather,
     ) -> None:
         """It is aborted when it was held for `timeout_s`. `address` is the one that visitors use."""
         self.share_watch = ShareWatch(gather, attempts, tasks)

@@ -28,16 +28,6 @@ Gather = Callable[[Version, Version, bool], Evidence]
 as in a share."""
 
 
-class NoEvidence:
-    """Where nobody counts requests."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    async def look(self) -> tuple[Side, Side]:
-        return Side(), Side()
-
-
 class Judging:
     """`verdict` is the latest one. A crash decides at once, unless the old version's process of that name crashed."""
 
