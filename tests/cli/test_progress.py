@@ -48,6 +48,16 @@ def test_plain_lines_have_each_warning_once(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
+def test_a_long_stage_is_told_where_no_display_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else a connection through which nothing passes may be cut."""
+    alive: Json = {"event": "alive", "stage": "setup", "message": "", "seconds": 30.02}
+    progress.follow(iter([EVENTS[0], alive, REPLY]), progress.Plain())
+    assert capsys.readouterr().err.splitlines()[0] == "setup          30 s  so far: npm ci"
+    terminal = progress.Terminal()
+    terminal.show(alive)
+    terminal.close()
+
+
 def test_stage_that_runs_has_its_seconds_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     running = progress.Running("[bold]setup    [/]", "npm ci " * 30)
     began_s = time.monotonic()

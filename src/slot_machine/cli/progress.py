@@ -81,6 +81,8 @@ class Plain:
             self._started = str(line["message"])
         elif line["event"] == "output":
             printing.note(f"  | {line['message']}")
+        elif line["event"] == "alive":
+            printing.note(f"{line['stage']:<9} {_seconds(line):7.0f} s  so far: {self._started}")
         else:
             printing.note(_ended(line, self._started))
 
@@ -107,6 +109,8 @@ class Terminal:
         if line.get("app") and not self._named:
             self._named = True
             self._console.print(f"[bold]{self._escape(printing.shown(str(line['app'])))}[/]")
+        if line["event"] == "alive":
+            return
         message = printing.continued(str(line["message"]))
         if line["event"] == "output":
             self._console.print("[dim]  |[/]", self._coloured(printing.coloured(message), style="dim"))
@@ -157,6 +161,10 @@ def _harmless_console() -> "Console":
 def _ended(line: Json, started: str) -> str:
     message = str(line["message"]) or started
     failed = "failed: " if line["event"] == "failed" else ""
+    return f"{line['stage']:<9} {_seconds(line):7.2f} s  {failed}{message}".rstrip()
+
+
+def _seconds(line: Json) -> float:
     seconds = line["seconds"]
     assert isinstance(seconds, int | float)
-    return f"{line['stage']:<9} {seconds:7.2f} s  {failed}{message}".rstrip()
+    return seconds

@@ -9,7 +9,7 @@ import msgspec
 
 from slot_machine.app.outcomes import Outcome
 from slot_machine.app.pushes import Pushes, Update
-from slot_machine.core.errors import Refused
+from slot_machine.core.errors import Refused, Reloading
 from slot_machine.daemon import queue
 from slot_machine.daemon.api import NDJSON, body_of
 from slot_machine.daemon.caller import Asked
@@ -73,6 +73,8 @@ def routes(pushes: Pushes, guard: Guard) -> Routes:
                 stream = queue.stream(operations, request, partial(_line, branches), begun)
             else:
                 stream = begun()
+        except Reloading:
+            raise  # The client asks again by itself.
         except Refused as refusal:
             return Response(200, _line(branches, refusal), NDJSON)
         return Response(200, stream, NDJSON)

@@ -1,20 +1,15 @@
 """Whether the pusher is still there. Git tells its hook nothing: it only stops to read what the hook prints."""
 
 import fcntl
-import os
 import signal
 import struct
-import sys
 import termios
 from types import FrameType
 
-from slot_machine.host import printing
-
+STDERR = 2
 TICK_S = 5.0
 PATIENCE = 4
 """In ticks."""
-TELLS_EVERY = 6
-"""While it waits for its turn, a push says so each so many ticks. Git passes it on at once, if somebody is there."""
 
 
 class PusherLeft(Exception):
@@ -24,34 +19,28 @@ class PusherLeft(Exception):
 class Presence:
     """Inside, PusherLeft is raised when what was printed is not read for a while, also within a call that blocks.
 
-    A deploy that has begun goes on. One that waits for its turn loses it.
+    A deploy that has begun goes on. One that waits for its turn loses it. There is always something to read, because
+    the daemon sends a line every 30 s.
     """
 
-    def __init__(self) -> None:
-        self.waits_for = ""
-        """What it waits for, in words; empty once it has begun."""
+    def __init__(self, fd: int = STDERR) -> None:
+        self._fd = fd
         self._unread = 0
         self._stuck = 0
-        self._ticks = 0
 
-    def __enter__(self) -> "Presence":
+    def __enter__(self) -> None:
         signal.signal(signal.SIGALRM, self._tick)
         signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
-        return self
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _tick(self, _signum: int, _frame: FrameType | None) -> None:
-        unread = _unread(sys.stderr.fileno())
+        unread = _unread(self._fd)
         self._stuck = self._stuck + 1 if unread and unread >= self._unread else 0
+        self._unread = unread
         if self._stuck > PATIENCE:
             raise PusherLeft
-        self._unread = unread
-        self._ticks += 1
-        if self.waits_for and not unread and self._ticks % TELLS_EVERY == 0:
-            # Not by sys.stderr, which may be in the midst of a write.
-            os.write(sys.stderr.fileno(), f"still waiting {printing.shown(self.waits_for)}\n".encode())
 
 
 def _unread(fd: int) -> int:

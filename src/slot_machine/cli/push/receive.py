@@ -26,8 +26,8 @@ def receive(client: Client) -> None:
     push = protocol.read_push(sys.stdin.buffer, sent)
     refs = [update.ref for update in push.updates]
     try:
-        with Presence() as presence:
-            reply = _asked(client, push, presence)
+        with Presence():
+            reply = _asked(client, push)
     except PusherLeft:
         sys.exit(1)
     except SlotMachineError as error:
@@ -39,7 +39,7 @@ def receive(client: Client) -> None:
     protocol.send_results(sent, push.updates, reasons, done)
 
 
-def _asked(client: Client, push: protocol.Push, presence: Presence) -> Json:
+def _asked(client: Client, push: protocol.Push) -> Json:
     """Shows the progress. Raises SlotMachineError, PusherLeft."""
     for option in push.options:
         if option != WAIT:
@@ -47,16 +47,13 @@ def _asked(client: Client, push: protocol.Push, presence: Presence) -> Json:
     updates = [update._asdict() for update in push.updates]
     by, wait = os.environ.get(BY_VARIABLE, ""), WAIT in push.options
     lines = client.push(updates, by=by, wait=wait, atomic=push.atomic)
-    return progress.follow(_seen(lines, presence), progress.Plain())
+    return progress.follow(_seen(lines), progress.Plain())
 
 
-def _seen(lines: Iterator[Json], presence: Presence) -> Iterator[Json]:
+def _seen(lines: Iterator[Json]) -> Iterator[Json]:
     for line in lines:
-        if line.get("stage") == WAIT:
-            waits = line["event"] == "started"
-            presence.waits_for = str(line["message"]) if waits else ""
-            if waits:
-                printing.note(f"waiting {line['message']}")
+        if line.get("stage") == WAIT and line["event"] == "started":
+            printing.note(f"waiting {line['message']}")
         yield line
 
 
