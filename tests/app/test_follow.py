@@ -334,7 +334,7 @@ def test_commit_waits_for_the_operation_that_runs_and_not_longer(tmp_path: Path)
             task = made.machine.deployer.deploy("b", "cli", ignored)
             made.remote.at = C
             await until(lambda: made.following.status.state == "waiting")
-            assert "which waits: deploy of bbbbbbbb, stage setup" in made.said
+            assert "which waits until this has ended: deploy of bbbbbbbb, stage setup" in made.said
             await task
             made.machine.shell.works_s = 0
             ended_s = asyncio.get_running_loop().time()
@@ -351,7 +351,7 @@ def test_candidate_that_somebody_holds_is_not_ended(tmp_path: Path) -> None:
             await made.machine.deployer.deploy("b", "cli", ignored, Wishes(hold=True))
             made.remote.at = C
             await made.looks(3)
-            assert (made.live, made.said) == ("a", f"waiting: which waits: {B[:8]} is held")
+            assert (made.live, made.said) == ("a", f"waiting: which waits while {B[:8]} is held")
             await made.machine.deployer.abort()
             await made.looks(2)
             assert made.live == "c"
@@ -412,8 +412,9 @@ def test_database_that_can_not_be_written_is_tried_again(tmp_path: Path) -> None
             await made.rests()
             made.machine.store.unreadable = sqlite3.OperationalError("disk I/O error")
             made.remote.at = B
-            await made.looks(2)
+            await in_time(lambda: made.following.status.failures == 5)
             assert "disk I/O error" in made.following.status.error
+            assert [notice.event for notice in made.machine.told][-1] == "follow_failed"
             made.machine.store.unreadable = None
             await until(lambda: made.live == "b")
 

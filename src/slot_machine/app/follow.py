@@ -60,13 +60,7 @@ class Following:
     """`status` says what the last look has found. No clock is asked but that of the event loop."""
 
     def __init__(
-        self,
-        follow: config.Follow,
-        remote: Remote,
-        deployer: Deployer,
-        store: Store,
-        notices: Notices,
-        shown: str,
+        self, follow: config.Follow, remote: Remote, deployer: Deployer, store: Store, notices: Notices, shown: str
     ) -> None:
         """`shown` is what people see of the remote's address."""
         self.status = FollowStatus(shown, follow.branch, follow.every_s, follow.force)
@@ -112,13 +106,10 @@ class Following:
 
     async def _look(self) -> float:
         """Returns the seconds until the next look. Raises nothing."""
-        status, self._turn_comes = self.status, False
+        self._turn_comes = False
         try:
             tip = await self._remote.tip()
-            status.looked_at = now()
-            if status.failures:
-                log.info("the remote %s can be reached again", status.remote)
-            status.error, status.hint, status.failures = "", "", 0
+            self.status.looked_at = now()
             return await self._decide(tip)
         except Stopping:
             return self._follow.every_s
@@ -152,9 +143,10 @@ class Following:
         elif self._deployer.state != state:
             return 0.0
         elif reason := self._obstacle(tip):
-            self._say(tip, "waiting", f"which waits: {reason}")
+            self._say(tip, "waiting", f"which waits {reason}")
         elif self._tried == tip and (rest_s := self._due_s - _now_s()) > 0:
-            self._say(tip, "retrying", f"which could not be deployed, tried {self._tries} times, and is tried again")
+            tries = f"{self._tries} times" if self._tries > 1 else "once"
+            self._say(tip, "retrying", f"which could not be deployed, tried {tries}, and is tried again")
             return min(rest_s, every_s)
         else:
             await self._deploy(tip)
@@ -189,13 +181,13 @@ class Following:
         return f"which does not follow from the live {short(live.commit)}"
 
     def _obstacle(self, tip: str) -> str:
-        """What is to end before, in words."""
+        """Until when it waits, in words."""
         if self._deployer.operations.busy:
             self._turn_comes = True
-            return self._deployer.operations.what_runs
+            return f"until this has ended: {self._deployer.operations.what_runs}"
         held = self._deployer.candidates.record
         if held and (held.state != "failed" or held.version.commit == tip):
-            return f"{short(held.version.commit)} is {held.state}"
+            return f"while {short(held.version.commit)} is {held.state}"
         return ""
 
     async def _deploy(self, tip: str) -> None:
@@ -221,7 +213,11 @@ class Following:
         self._due_s = _now_s() + wait_s(self._follow.every_s, tries, LONGEST_WAIT_S)
 
     def _say(self, tip: str, state: FollowState, reason: str) -> None:
+        """What the look has found: it has not failed."""
         status = self.status
+        if status.failures:
+            log.info("the look at %s of %s succeeded again", status.branch, status.remote)
+        status.error, status.hint, status.failures = "", "", 0
         if (tip, state, reason) != (status.commit, status.state, status.reason):
             level = logging.WARNING if state in ("left_out", "not_forward") else logging.INFO
             log.log(level, "%s is at %s, %s", status.branch, short(tip), reason)
