@@ -2,6 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import sshd as servers
+from tests.sshd import Sshd
 from tests.world import Site, installed
 
 
@@ -14,3 +16,15 @@ def idle_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.start()
     yield site
     site.close()
+
+
+@pytest.fixture
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with servers.running(tmp_path_factory.mktemp("sshd")) as sshd:
+        yield sshd
+
+
+@pytest.fixture
+def server(site: Site) -> tuple[str, ...]:
+    """The options that name the site's app on the server of `sshd`."""
+    return "--host", "server", "-a", str(site.data)

@@ -4,31 +4,20 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from spec.waiting import wait_until
 
-from slot_machine.daemon.api import NDJSON
-from slot_machine.daemon.keepalive import ALIVE_S
 from tests import sshd as servers
-from tests.relay import Relay
 from tests.sshd import Sshd
 from tests.terminal import on_terminal
 from tests.world import Site
 
 pytestmark = pytest.mark.skipif(bool(servers.obstacle()), reason=servers.obstacle())
-
-
-@pytest.fixture
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with servers.running(tmp_path_factory.mktemp("sshd")) as sshd:
-        yield sshd
 
 
 @pytest.fixture
@@ -38,12 +27,6 @@ def laptop(site: Site) -> Path:
     site.start()
     site.git("clone", "--quiet", str(site.repo), str(site.folder / "laptop"))
     return site.folder / "laptop"
-
-
-@pytest.fixture
-def server(site: Site) -> tuple[str, ...]:
-    """The options that name it."""
-    return "--host", "server", "-a", str(site.data)
 
 
 def commit(site: Site, laptop: Path, version: str, **behaviour: object) -> str:
@@ -146,58 +129,6 @@ def test_terminal_and_interrupt(site: Site, laptop: Path, sshd: Sshd, server: tu
         terminal.expect("is live --")
         terminal.type("\x03")
         assert terminal.exit_code() == 130
-
-
-SILENT_S = 6
-QUIET = "test ! -e quiet || sleep $(cat quiet)"
-
-
-@pytest.mark.parametrize("alive", [True, False], ids=["kept alive", "not kept alive"])
-def test_stage_that_prints_nothing_behind_a_firewall(
-    site: Site, sshd: Sshd, server: tuple[str, ...], tmp_path: Path, *, alive: bool
-) -> None:
-    """Ten minutes behind one that drops connections after a minute, scaled down: our interval is 15 s."""
-    quiet = site.commit("quiet", {"quiet": str(SILENT_S)})
-    site.start(setup_command=QUIET)
-    relay = Relay(sshd.port, idle_s=SILENT_S / 3)
-    sshd.lead_to(relay.port)
-    sshd.ssh_first(f"-o ServerAliveInterval={1 if alive else 0}")
-    try:
-        done = sshd.run(*server, "deploy", quiet, cwd=tmp_path)
-    finally:
-        sshd.forget()
-        relay.close()
-
-    if alive:
-        assert (done.returncode, done.stdout) == (0, f"deployed {quiet} to slot a\n"), done.stderr
-        assert relay.cut == 0
-    else:
-        assert (done.returncode, "the connection to server was lost" in done.stderr) == (1, True), done.stderr
-        assert relay.cut == 1
-    wait_until("the deploy has ended", lambda: not site.status()["running"])
-    assert site.serving() == "quiet", "the daemon goes on without the client"
-
-
-@pytest.mark.parametrize("idle_s", [17, 10], ids=["kept alive", "cut"])
-def test_stream_of_the_api_behind_a_firewall(site: Site, idle_s: int) -> None:
-    """Something is sent every 15 s. The second case shows that the relay does cut."""
-    site.commit("quiet", {"quiet": "19"})
-    site.start(setup_command=QUIET)
-    relay = Relay(site.api_port, idle_s)
-    body = b'{"commit": "HEAD"}'
-    head = f"POST /deploy HTTP/1.0\r\nHost: localhost\r\nAccept: {NDJSON}\r\nContent-Length: {len(body)}\r\n\r\n"
-    try:
-        with socket.create_connection(("127.0.0.1", relay.port)) as connection:
-            connection.sendall(head.encode() + body)
-            with connection.makefile("rb") as reply:
-                lines = reply.read().partition(b"\r\n\r\n")[2].splitlines()
-    finally:
-        relay.close()
-
-    assert relay.cut == (idle_s < ALIVE_S)
-    assert (json.loads(lines[-1]).get("success") is True) == (idle_s > ALIVE_S)
-    wait_until("the deploy has ended", lambda: not site.status()["running"])
-    assert site.serving() == "quiet"
 
 
 def test_deploy_that_waits_loses_its_place_with_its_client(site: Site, sshd: Sshd, server: tuple[str, ...]) -> None:
