@@ -239,6 +239,18 @@ def test_time_of_maintenance_and_number_of_restarts_are_in_words() -> None:
     assert "processes     worker 1 unsteady, started again once: exit code 9" in shown
 
 
+def test_the_link_of_a_preview_is_on_a_line_of_its_own() -> None:
+    """It can be copied, and is not broken, though it does not fit."""
+    link = "https://shop.example.com/?slot-machine-preview=KcpuVoiX-otaABnPPHIq3Kx9"
+    held = {"commit": "c0ffee00" * 5, "slot": "b", "state": "held", "since": "2023-11-14T22:08:20.000Z"}
+
+    lines = printed(LIVE | {"candidate": held | {"preview_url": link}}).splitlines()
+
+    assert sum(line.split()[-1:] == [link] for line in lines) == 1
+    assert "every address of the app" in " ".join(" ".join(lines).split())
+    assert "preview " not in printed(LIVE | {"candidate": held | {"preview_url": ""}})
+
+
 def test_lines_fit_however_long_the_names_are() -> None:
     wide = "漢字" * 60
     hostile = {"live_author": f"\x1b[8m{wide}", "live_ref": f"feat/{wide}"}

@@ -133,10 +133,15 @@ def _candidate(status: Json) -> "list[str]":
     if candidate["state"] == "watched":
         so_far = f"{what} is live and watched, since {ago(text(candidate, 'since'))}: {text(candidate, 'verdict')}"
         return [so_far, "`slot-machine promote` keeps it, `slot-machine abort` goes back"]
-    preview = [f"preview: {link}", PREVIEW] if (link := text(candidate, "preview_url")) else []
     hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
     share = f" with {number(candidate, 'share'):g}% of the visitors" if number(candidate, "share") else ""
-    return [f"{what} {candidate['state']}{share}, begun {ago(text(candidate, 'since'))}", *preview, hint]
+    return [f"{what} {candidate['state']}{share}, begun {ago(text(candidate, 'since'))}", hint]
+
+
+def _preview(status: Json) -> "list[str]":
+    candidate = status.get("candidate")
+    link = text(candidate, "preview_url") if isinstance(candidate, dict) else ""
+    return [link, PREVIEW] if link else []
 
 
 def _slot(status: Json) -> "list[str]":
@@ -276,6 +281,7 @@ PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "live": _live,
     "health": _health,
     "candidate": _candidate,
+    "preview": _preview,
     "maintenance": _maintenance,
     "slot": _slot,
     "uses": _usage,
