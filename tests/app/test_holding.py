@@ -91,6 +91,7 @@ def test_it_is_aborted_when_its_time_is_over_also_under_another_daemon(tmp_path:
                 "it was held for 60 s (hold_timeout_ms), so it was aborted",
             )
             assert made.told[-1].event == "deploy_failed"
+            assert (offered(made), made.deployer.candidates.preview_url) == (None, "")
             check_rest(made, "")
 
     run(story())

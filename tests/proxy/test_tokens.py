@@ -51,6 +51,7 @@ def seen(request: RequestHead) -> bytes:
             None,
         ),
         (b"/login?to=%2Fa%3Fslot-machine-preview%3DT_%2d%26b", b"/login?to=%2Fa%3Fslot-machine-preview%3D%26b", None),
+        (b"/%3Fslot-machine-preview=T", b"/%3Fslot-machine-preview=", None),
         (b"/?to=%252F%253Fslot-machine-preview%253DT", b"/?to=%252F%253Fslot-machine-preview%253D", None),
     ],
 )
