@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from slot_machine.app.failures import in_words
 from slot_machine.core import verdict
 from slot_machine.core.model import Version
@@ -91,7 +93,8 @@ class Judging:
     async def _is_worse(self) -> bool:
         try:
             async with asyncio.timeout(LONGEST_LOOK_S):
-                self.sides = await self._evidence.look()
+                new, old = await self._evidence.look()
+            self.sides = (msgspec.structs.replace(new, crashes=tuple(self._crashes)), old)
             self.verdict = verdict.judge(*self.sides, same_minutes=self._same_minutes)
             self._failure = ""
         except Exception as error:  # noqa: BLE001 - what is not known decides nothing
