@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections import Counter
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from itertools import count
 from typing import NamedTuple
 
@@ -66,28 +66,30 @@ class Visitors:
         return until_stopped(threads, self._stopped)
 
     def _ask(self, kind: Kind) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
         cookies: dict[str, str] = {}
-        while not self._stopped.wait(PAUSE_S):
-            expected, bad, began_s = self._expected, self._bad, time.monotonic()
-            what = f"{kind.method} {kind.path}"
-            headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
-            body = b"x" * 100 if kind.method == "POST" else None
-            try:
-                connection.request(kind.method, f"{kind.path}?{next(self._numbers)}", body, headers)
-                reply = connection.getresponse()
-                text = reply.read().decode()
-            except (OSError, http.client.HTTPException) as error:
-                self._fail(f"{what}: {error!r} after {time.monotonic() - began_s:.2f} s")
-                connection.close()
-                continue
-            if kind.keeps_cookies:
-                for line in reply.headers.get_all("Set-Cookie", ()):
-                    name, _, value = line.partition(";")[0].partition("=")
-                    cookies[name] = value
-            if not kind.keep_alive:
-                connection.close()
-            self._judge(what, reply.status, text, expected, bad)
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)) as connection:
+            while not self._stopped.wait(PAUSE_S):
+                self._ask_once(kind, connection, cookies)
+                if not kind.keep_alive:
+                    connection.close()
+
+    def _ask_once(self, kind: Kind, connection: http.client.HTTPConnection, cookies: dict[str, str]) -> None:
+        expected, bad, began_s = self._expected, self._bad, time.monotonic()
+        what = f"{kind.method} {kind.path}"
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+        body = b"x" * 100 if kind.method == "POST" else None
+        try:
+            connection.request(kind.method, f"{kind.path}?{next(self._numbers)}", body, headers)
+            reply = connection.getresponse()
+            text = reply.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            self._fail(f"{what}: {error!r} after {time.monotonic() - began_s:.2f} s")
+            connection.close()
+            return
+        for line in reply.headers.get_all("Set-Cookie", ()) if kind.keeps_cookies else ():
+            name, _, value = line.partition(";")[0].partition("=")
+            cookies[name] = value
+        self._judge(what, reply.status, text, expected, bad)
 
     def _talk(self) -> None:
         """A server that leaves closes the WebSocket with 1001; then the client comes again."""
