@@ -138,6 +138,14 @@ def test_path_that_always_fails_is_none_of_the_new_version_also_in_a_burst() -> 
     assert verdict(Side({"/": tally(500), "/broken": tally(400, 400)}, {"/broken": 400}), old).word == "better"
 
 
+def test_path_that_never_failed_in_a_version_that_was_live_for_seconds() -> None:
+    old = Side({"/checkout": tally(63, 0), "/": tally(561, 0)})
+    found = judge(Side({"/checkout": tally(56, 7), "/": tally(505, 0)}), old, same_minutes=False)
+    assert (found.word, "for /checkout failed" in found.why) == ("worse", True)
+    doubtful = judge(Side({"/checkout": tally(90, 6), "/": tally(505, 0)}), old, same_minutes=False)
+    assert doubtful.word == "better"
+
+
 def test_new_page_is_compared_with_the_whole_old_version() -> None:
     old = Side({"/": tally(5000, 50)})
 

@@ -52,7 +52,7 @@ def test_failing_checkout_is_found_within_ten_seconds(shares: Mapping[str, float
 
     assert sorted(after_s)[50] <= 6
     assert sum(second <= 10 for second in after_s) >= 95
-    assert max(after_s) <= 15
+    assert max(after_s) <= 20
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ CLEARLY_MORE = 0.005
 """As above: and higher by so much."""
 KNOWN = 20
 """With fewer requests of the old version, and no failure, a path is compared with all that the old version served."""
+DOUBT = 0.02
+"""A path that never failed is compared with all that the old version served, too: by itself, the record of a version
+that was live for seconds proves little. But then the path's own record must not be likelier than this."""
 ASSUMED = Sample(100, 1)
 """Is added to all that the old version served: one that had no requests has no share of failures."""
 
@@ -41,13 +44,19 @@ class Stratum(NamedTuple):
 
 def what_fails(new: Side, old: Side) -> str:
     """In words; empty if it is no more than of the old version, or if that may be chance."""
-    strata = list(_strata(new, old))
+    whole = _summed((Sample.of(old.total), ASSUMED))
+    strata = list(_strata(new, old, whole))
     requests = sum(stratum.new.requests for stratum in strata)
     for path, mine, its, _ in strata:
         part = 0.5 / len(strata) + 0.5 * mine.requests / max(requests, 1)
-        if _is_more(new, path, mine, its.share) and chance_of_more(mine, its) <= _limit(mine.failures, part):
+        if _is_more(new, path, mine, its.share) and _chance(mine, its, whole) <= _limit(mine.failures, part):
             return f"{_in_words(mine)} for {path} failed; of the old version's, {_percent(its.share)}"
     return _of_all(new, strata)
+
+
+def _chance(mine: Sample, its: Sample, whole: Sample) -> float:
+    chance = chance_of_more(mine, its)
+    return min(chance, chance_of_more(mine, whole)) if not its.failures and chance <= DOUBT else chance
 
 
 def _of_all(new: Side, strata: list[Stratum]) -> str:
@@ -72,8 +81,7 @@ def _summed(samples: Iterable[Sample]) -> Sample:
     return Sample(requests, failures)
 
 
-def _strata(new: Side, old: Side) -> Iterator[Stratum]:
-    whole = _summed((Sample.of(old.total), ASSUMED))
+def _strata(new: Side, old: Side, whole: Sample) -> Iterator[Stratum]:
     for path, tally in new.paths.items():
         mine, its, burst = Sample.of(tally), Sample.of(old.paths.get(path, Tally())), old.bursts.get(path, 1.0)
         if its.requests < KNOWN and not its.failures:
