@@ -167,7 +167,7 @@ def test_no_other_side_answers_a_preview() -> None:
     async def story() -> None:
         both = "Cookie: slot-machine-share-8080=id.9000; slot-machine-preview-8080=" + TOKEN
         sides = plane(SHARED)
-        wire = sides.ask(request("/assets/app-0f3a9c2b.js", both))
+        wire = sides.ask(request("/assets/app-0f3a9c2b.js", FIELD))
         sides.asked[0].app.data_received(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         assert (answer(wire)[0], b"Set-Cookie" in wire.written, len(sides.asked)) == (404, False, 1)
         sides = plane(SHARED)

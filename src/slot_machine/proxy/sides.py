@@ -42,17 +42,20 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
     """Also sets the rule for its reply. It may be asked again for the same request."""
     if asking.listener == INTERNAL:
         return False
-    if asking.head.tokens is not None or asking.listener == PREVIEW:
-        if preview.goes_there(asking.listener, asking.head, beside):
-            digested = asking.listener != PREVIEW and _visit(asking, beside).digested
-            asking.rule = preview.UNLISTED_FILE if digested else preview.UNLISTED
-            return True
-        if asking.listener == PREVIEW:
-            return False
-        goes = _by_share(asking, beside)
-        asking.rule = asking.rule or preview.expired(asking.head, asking.sender, asking.port)
-        return goes
-    return _by_share(asking, beside)
+    tokens = asking.head.tokens
+    if tokens is None and asking.listener != PREVIEW:
+        return _by_share(asking, beside)
+    if preview.goes_there(asking.listener, asking.head, beside):
+        # A script is to see what is missing, and on its own port the candidate alone answers.
+        alone = tokens is None or tokens.explicit or asking.listener == PREVIEW
+        digested = not alone and _visit(asking, beside).digested
+        asking.rule = preview.UNLISTED_FILE if digested else preview.UNLISTED
+        return True
+    if asking.listener == PREVIEW:
+        return False
+    goes = _by_share(asking, beside)
+    asking.rule = asking.rule or preview.expired(asking.head, asking.sender, asking.port)
+    return goes
 
 
 def _by_share(asking: Asking, beside: Beside) -> bool:
