@@ -233,6 +233,8 @@ def offered(made: Machine) -> Beside | None:
         ({}, "http://localhost:3000"),
         ({"port": 8080}, "http://localhost:8080"),
         ({"public_url": "https://shop.example.com/"}, "https://shop.example.com"),
+        ({"domains": ["shop.example.org", "b.example"]}, "https://shop.example.org"),
+        ({"domains": ["b.example"], "public_url": "http://shop:81"}, "http://shop:81"),
     ],
 )
 def test_the_link_of_its_preview_is_known_for_as_long_as_it_runs(

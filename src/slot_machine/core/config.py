@@ -434,7 +434,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(pattern=r"^(https?://[A-Za-z0-9.\-\[\]:]+/?)?\Z", max_length=300),
         Doc(
             "address at which visitors reach the app, such as `https://shop.example.com`, for links to it",
-            default="`http://localhost` with `port`",
+            default="the first of `domains`, else `http://localhost` with `port`",
         ),
     ] = ""
     follow: Annotated[
@@ -496,7 +496,8 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """At which visitors reach the app, without a slash at the end."""
-        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+        here = f"https://{self.domains[0]}" if self.domains else f"http://localhost:{self.port}"
+        return self.public_url.rstrip("/") or here
 
     @property
     def hold_timeout_s(self) -> float:
