@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-slow test-root test-systemd check lock check-lock audit check-lowest check-tool demo bench bench-handover bench-deploys soak soak-trust clean
+.PHONY: install test test-slow test-root test-systemd test-edge check lock check-lock audit check-lowest check-tool demo bench bench-handover bench-deploys soak soak-trust clean
 
 install: $(VENV)/.installed
 
@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 SLOW = $(shell cat tests/slow)
 
 test: install
-	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root --ignore tests/systemd $(addprefix --ignore ,$(SLOW))
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root --ignore tests/systemd --ignore tests/https $(addprefix --ignore ,$(SLOW))
 
 test-slow: install
 	$(BIN)/pytest -n 4 --dist worksteal $(SLOW)
@@ -28,6 +28,12 @@ test-root: install
 # Boots a systemd in namespaces of its own. Skipped, with the reason, where that is not possible.
 test-systemd: install
 	$(BIN)/pytest tests/systemd
+
+# As root: the edge with Traefik and a certificate authority, in a network and a file system of its own.
+test-edge: install
+	.ci/edge-tools
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[edge]'
+	unshare --mount --net $(BIN)/pytest tests/https
 
 check: install
 	$(BIN)/ruff check

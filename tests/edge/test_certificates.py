@@ -9,7 +9,7 @@ import pytest
 from slot_machine.core.errors import StartRefused
 from slot_machine.edge import certificates
 from slot_machine.edge.certificates import Broken, Life
-from slot_machine.edge.progress import AFTER_FAILURE_S, ORDER_LIMIT_S, Progress
+from slot_machine.edge.progress import AFTER_FAILURE_S, ASKED_S, ORDER_LIMIT_S, Progress
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 LIFE = Life(BEGIN, BEGIN + timedelta(days=90))
@@ -113,13 +113,19 @@ def test_no_order_before_the_name_leads_here() -> None:
     progress.want(["a.example"])
     assert progress.due(0) == ["a.example"]
     assert not progress.looked("a.example", "waiting for DNS of a.example: no address", 0)
-    assert not progress.may_order("a.example")
+    assert not progress.asks("a.example")
     assert progress.due(1) == []
     assert progress.status("a.example", BEGIN).state == "waiting"
     assert progress.status("a.example", BEGIN).detail == "waiting for DNS of a.example: no address"
     assert progress.looked("a.example", "", 10)
-    assert progress.may_order("a.example")
+    assert progress.asks("a.example")
     assert progress.status("a.example", BEGIN).state == "ordering"
+    progress.were_asked(10)
+    assert progress.asks("a.example")
+    progress.were_asked(10 + ASKED_S)
+    assert not progress.asks("a.example")
+    assert progress.status("a.example", BEGIN).state == "ordering"
+    assert progress.due(11) == []
     progress.found({"a.example": LIFE})
     assert progress.status("a.example", BEGIN).expires == "2026-04-01T00:00:00Z"
     assert progress.status("a.example", BEGIN).state == "valid"
@@ -133,7 +139,7 @@ def test_failed_orders_are_tried_again_less_and_less() -> None:
     for wait_s in (*AFTER_FAILURE_S, AFTER_FAILURE_S[-1]):
         progress.looked("a.example", "", now_s)
         assert progress.failed("a.example", "refused", now_s)
-        assert not progress.may_order("a.example")
+        assert not progress.asks("a.example")
         assert progress.status("a.example", BEGIN).state == "failed"
         assert progress.due(now_s + wait_s - 1) == []
         progress.hurry()
@@ -147,7 +153,7 @@ def test_a_failed_renewal_keeps_the_certificate() -> None:
     progress.want(["a.example"])
     progress.found({"a.example": LIFE})
     assert not progress.failed("a.example", "refused", 0)
-    assert progress.may_order("a.example")
+    assert progress.due(1) == []
     assert progress.status("a.example", BEGIN).detail == "refused"
 
 

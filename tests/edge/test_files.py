@@ -36,7 +36,7 @@ def test_time_limits() -> None:
     limits = {name: point.get("transport", {}) for name, point in configuration["entryPoints"].items()}
     assert limits["http"]["respondingTimeouts"]["readTimeout"] == "30s"
     assert limits["https"]["respondingTimeouts"]["readTimeout"] == "12h"
-    own = json.loads(routes.own(SETTINGS, "token").text)
+    own = json.loads(routes.merged([routes.own(SETTINGS, "token")]))
     assert own["http"]["serversTransports"]["app"]["forwardingTimeouts"]["idleConnTimeout"] == "30s"
 
 
@@ -60,7 +60,7 @@ def test_http3_is_on_when_somebody_wants_it() -> None:
 
 def test_only_names_that_lead_here_are_ordered() -> None:
     made = routes.of_app(SETTINGS, "key", WISH, lambda name: name == "a.example")
-    routers = json.loads(made.text)["http"]["routers"]
+    routers = json.loads(routes.merged([made]))["http"]["routers"]
     resolvers = {router["rule"]: router["tls"].get("certResolver") for router in routers.values() if "tls" in router}
     assert resolvers == {"Host(`a.example`)": static.resolver_of(SETTINGS.acme_ca), "Host(`b.example`)": None}
     assert set(made.routers) == set(routers)
@@ -76,7 +76,9 @@ def test_a_changed_file_has_other_routers() -> None:
 def test_strangers_ids_are_removed_and_the_secret_is_set() -> None:
     (fields,) = [
         one["headers"]["customRequestHeaders"]
-        for name, one in json.loads(routes.of_app(SETTINGS, "key", WISH, nobody).text)["http"]["middlewares"].items()
+        for name, one in json.loads(routes.merged([routes.of_app(SETTINGS, "key", WISH, nobody)]))["http"][
+            "middlewares"
+        ].items()
         if name == "key-in"
     ]
     assert fields == {"X-Request-Id": "", "X-Slot-Machine-Edge": "s" * 30}
@@ -86,7 +88,7 @@ def test_redirects_lead_to_the_port_of_the_edge() -> None:
     other = msgspec.structs.replace(SETTINGS, https_port=8443)
     targets = []
     for settings in (SETTINGS, other):
-        made = json.loads(routes.of_app(settings, "key", MOVED, nobody).text)["http"]["middlewares"]
+        made = json.loads(routes.merged([routes.of_app(settings, "key", MOVED, nobody)]))["http"]["middlewares"]
         targets.append(made["key-to-2"]["redirectRegex"]["replacement"])
     assert targets == ["https://a.example${1}", "https://a.example:8443${1}"]
 
@@ -98,19 +100,20 @@ def test_nothing_that_is_wished_becomes_a_template_or_another_rule(name: str, ap
         made = routes.of_app(SETTINGS, "key", checked(wish), nobody)
     except EdgeRefused:
         return
-    assert b"{{" not in made.text
-    rules = [router["rule"] for router in json.loads(made.text)["http"]["routers"].values()]
+    assert b"{{" not in routes.merged([made])
+    rules = [router["rule"] for router in json.loads(routes.merged([made]))["http"]["routers"].values()]
     assert all(rule.count("`") == 2 for rule in rules)
 
 
 def test_files_are_settled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     place = tmp_path / "routes"
     folder.make(place)
-    assert folder.settle(place, {"edge.yml": b"{}", "app-1.yml": b"{}"})
-    assert not folder.settle(place, {"edge.yml": b"{}", "app-1.yml": b"{}"})
+    assert folder.settle(place, {"edge.yml": b"{}", "b.yml": b"{}"})
+    assert not folder.settle(place, {"edge.yml": b"{}", "b.yml": b"{}"})
     (place / "mine.yml").write_text("broken: {")
     (place / "edge.yml").write_text("broken: {")
-    (place / ".app-2.yml.abc.new").write_text("half of it")
+    (place / ".b.yml.abc.new").write_text("half of it")
+    (place / "b.yml").unlink()
     assert folder.settle(place, {"edge.yml": b"{}"})
     assert sorted(path.name for path in place.iterdir()) == ["edge.yml"]
     assert (place / "edge.yml").read_bytes() == b"{}"
@@ -121,7 +124,7 @@ def test_files_are_settled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_template_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="would be a template"):
-        folder.settle(tmp_path, {"app-1.yml": b"{{env `HOME`}}"})
+        folder.settle(tmp_path, {"b.yml": b"{{env `HOME`}}"})
     assert not list(tmp_path.iterdir())
 
 

@@ -93,6 +93,9 @@ class Notices:
     def follow_failed(self, error: str) -> None:
         self._tell(self._notice("follow_failed", error=error))
 
+    def certificate_failed(self, what: str) -> None:
+        self._tell(self._notice("certificate_failed", error=what))
+
     async def test(self) -> list[Receiver]:
         """Tells the addresses, once each, and returns what came of it."""
         notice = self._notice("test")

@@ -1,17 +1,10 @@
-"""What `edge status` says, and what `status` says of an app's domains."""
+"""What `edge status` says."""
 
 from collections.abc import Iterator
 
-from slot_machine.cli.words import columns, cut, until, wrap
-from slot_machine.edge.wire import AppStatus, DomainStatus, Reply
-
-WORDS = {
-    "waiting": "waits",
-    "ordering": "its certificate is ordered",
-    "failed": "FAILED",
-    "valid": "certificate valid",
-    "overdue": "CERTIFICATE NOT RENEWED",
-}
+from slot_machine.cli.certificate_words import told
+from slot_machine.cli.words import columns, cut, wrap
+from slot_machine.edge.wire import AppStatus, Reply
 
 
 def lines(reply: Reply) -> Iterator[str]:
@@ -25,10 +18,6 @@ def lines(reply: Reply) -> Iterator[str]:
 
 def of_app(app: AppStatus) -> Iterator[str]:
     for domain in app.domains:
-        yield cut(f"  https://{domain.domain}  {state(domain)}", columns())
+        yield cut(f"  https://{domain.domain}  {told(domain.state, domain.expires)}", columns())
         if domain.detail:
             yield from (f"    {line}" for line in wrap(domain.detail, columns() - 4))
-
-
-def state(domain: DomainStatus) -> str:
-    return f"{WORDS[domain.state]}{f', ends {until(domain.expires)}' if domain.expires else ''}"

@@ -43,7 +43,6 @@ COMMANDS = {
     "promote": "promote",
     "abort": "abort",
     "webhook": "webhook",
-    "edge": "edge",
     "receive": "receive",
     "keys": "keys",
     "key-session": "key_session",

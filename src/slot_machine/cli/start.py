@@ -11,7 +11,7 @@ from slot_machine.core.config import RECENT
 from slot_machine.core.config_file import parse, with_api_port, with_name
 from slot_machine.core.defaults import DATA_NAME
 from slot_machine.core.errors import ConfigError
-from slot_machine.daemon import configuration, reload, webhook
+from slot_machine.daemon import configuration, edge_link, reload, webhook
 from slot_machine.daemon.run import run as run_daemon
 from slot_machine.host import timezone
 from slot_machine.host.files.regular import check_appendable
@@ -59,10 +59,11 @@ def options(
 
 
 def run(options: Options, config_file: Path, *, only_check: bool) -> None:
-    """Raises ConfigError, StartRefused."""
+    """Raises ConfigError, StartRefused, EdgeRefused."""
     config = options.config.daemon
     user = rights.find(config.user_name, config.group_name) if os.geteuid() == 0 else None
     other_user = user if user and not user.is_ours else None
+    options = edge_link.checked(options)
     if config.access_log:
         _check_access_log(options.config_file.parent / config.access_log, other_user)
     if only_check:

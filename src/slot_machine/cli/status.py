@@ -4,7 +4,7 @@ import json
 import sys
 import time
 
-from slot_machine.cli import followed, render, words
+from slot_machine.cli import certificate_words, followed, render, words
 from slot_machine.cli.client import Json
 from slot_machine.cli.words import PREVIEW, ago, commit, entries, number, span, text, times, until
 from slot_machine.core.errors import SlotMachineError
@@ -276,12 +276,21 @@ def _notices(status: Json) -> "list[str]":
     return [f"{text(one, 'target')} failed: {text(one, 'error')}" for one in entries(status, "notify") if one["error"]]
 
 
+def _domains(status: Json) -> "list[str]":
+    found = []
+    for one in entries(status, "domains"):
+        line = f"https://{text(one, 'domain')} {certificate_words.told(text(one, 'state'), text(one, 'expires'))}"
+        found.append(f"{line}: {text(one, 'detail')}" if text(one, "detail") else line)
+    return found
+
+
 PARTS: "dict[str, Callable[[Json], list[str]]]" = {
     "app": _app,
     "live": _live,
     "health": _health,
     "candidate": _candidate,
     "preview": _preview,
+    "domains": _domains,
     "maintenance": _maintenance,
     "slot": _slot,
     "uses": _usage,

@@ -36,6 +36,7 @@ EventName = Literal[
     "job_failed",
     "disk_low",
     "follow_failed",
+    "certificate_failed",
 ]
 """What hooks and notices tell."""
 Branch = Annotated[

@@ -17,6 +17,7 @@ IN_WORDS: dict[str, str] = {
     "job_failed": "a job failed",
     "disk_low": "there is no room for another deploy",
     "follow_failed": "the branch that is followed can't be fetched",
+    "certificate_failed": "a domain has a problem with its certificate",
     "test": "this is a test",
 }
 

@@ -21,6 +21,7 @@ from slot_machine.daemon import (
     candidates,
     configuration,
     datafolder,
+    edge_link,
     env_file,
     maintenance,
     metrics,
@@ -165,7 +166,8 @@ async def _serve(
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
         reload_now = partial(_reload, options, app.deployer.operations, ending, manager)
-        api = _api(options, app, entry, hook, reloads, reload_now)
+        domains = edge_link.Domains(options, app.notices)
+        api = _api(options, app, entry, hook, reloads, reload_now, domains)
         servers = [Server(listener, api) for listener in api_sockets]
         if hook and hook.listener:
             hook.following = app.following
@@ -174,17 +176,18 @@ async def _serve(
         recovery = app.start()
         end = tasks.create_task(ending.came.wait())
         await asyncio.wait([recovery, end], return_when=asyncio.FIRST_COMPLETED)
-        on_signal = published = None
+        on_signal = published = at_edge = None
         if not ending.came.is_set():
             for server in servers:
                 server.start()
             published = tasks.create_task(publication.keep(entry))
+            at_edge = tasks.create_task(domains.keep())
             on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
             _tell_ready(options, app, reloads, manager)
             if hook and hook.listener:
                 log.info("webhook: %s; `slot-machine webhook` prints what a forge needs", hook.status.url)
         await end
-        for task in filter(None, (on_signal, published)):
+        for task in filter(None, (on_signal, published, at_edge)):
             task.cancel()
         if ending.reloads:
             log.info("reloading")
@@ -219,11 +222,12 @@ def _api(
     hook: Webhook | None,
     reloads: int,
     reload_now: Callable[[], Awaitable[None]],
+    domains: edge_link.Domains,
 ) -> Api:
     guard = Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry)
     return Api(
         app.deployer,
-        lambda: status.gather(app, entry.name, entry.port, reloads, entry.repo, hook.status if hook else ""),
+        partial(_status, app, entry, reloads, hook, domains),
         lambda: metrics.render(entry.name, app.supervisor, app.deployer.candidates, app.jobs, app.mode),
         reload_now,
         partial(_renew, options, reload_now),
@@ -239,6 +243,12 @@ def _api(
             **viewed("/top", lambda _: top.gather(app)),
         },
     )
+
+
+def _status(app: App, entry: Entry, reloads: int, hook: Webhook | None, domains: edge_link.Domains) -> status.Status:
+    found = status.gather(app, entry.name, entry.port, reloads, entry.repo, hook.status if hook else "")
+    found.domains = list(domains.status)
+    return found
 
 
 async def _stop(servers: Sequence[Server]) -> None:

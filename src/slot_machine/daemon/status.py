@@ -20,6 +20,7 @@ from slot_machine.daemon.maintenance import MaintenanceStatus
 from slot_machine.daemon.one_offs import OneOffStatus
 from slot_machine.daemon.side_status import RetiringStatus, SideStatus
 from slot_machine.daemon.webhook import WebhookStatus
+from slot_machine.edge.wire import DomainStatus
 from slot_machine.host.process import usage
 from slot_machine.host.user import account
 from slot_machine.state.restarts import Exit, RestartCount
@@ -102,6 +103,8 @@ class Status(msgspec.Struct, kw_only=True):
     """The path of the app's repository."""
     repo_user: str
     """Who owns it; empty if nobody can tell."""
+    domains: list[DomainStatus] = []
+    """How far the edge is with each of the `domains` and `redirects`."""
 
 
 def gather(app: App, name: str, port: int, reloads: int, repo: str, webhook: WebhookStatus | Literal[""]) -> Status:

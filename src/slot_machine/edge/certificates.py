@@ -96,7 +96,7 @@ def prepare(storage: Path) -> str:
             if _is_sound(copy):
                 write(storage, copy.read_bytes())
                 warning = f"the certificates in {storage} were lost; the copy beside it took their place"
-            elif storage.exists():
+            elif storage.exists() and storage.stat().st_size:
                 raise StartRefused(
                     f"{storage} is damaged, and so is its copy", "restore it from a backup, or remove it"
                 )

@@ -20,6 +20,7 @@ from slot_machine.edge.settings import EdgeSettings
 from slot_machine.edge.traefik import Line, Runner
 from slot_machine.edge.wire import AppStatus, DomainStatus, Held, Reply, Wish
 from slot_machine.edge.wishes import ROOT, Wishes
+from slot_machine.host.network import sockdiag
 from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user import account
 
@@ -44,8 +45,8 @@ class Edge:
         self._lives: dict[str, Life] = {}
         self.progress = Progress()
         self.wishes = Wishes(self._state / WISHES)
-        held, may_order = self.wishes.held, self.progress.may_order
-        self._serving = Serving(settings, traefik, runner, token, held, may_order, self._prune)
+        held, asks = self.wishes.held, self.progress.asks
+        self._serving = Serving(settings, traefik, runner, token, held, asks, self._prune)
 
     async def start(self) -> None:
         """Raises StartRefused, EdgeRefused, OSError, ValueError."""
@@ -84,10 +85,22 @@ class Edge:
     def is_operator(self, uid: int) -> bool:
         return uid in (ROOT, os.geteuid())
 
-    async def renew(self) -> None:
-        """Another Traefik takes the place of the running one. Both have the listening sockets. Raises EdgeRefused."""
+    async def renew(self) -> int:
+        """Another Traefik takes the place of the running one. Both have the listening sockets.
+
+        Returns how many connections the old one still has. Raises EdgeRefused, StartRefused.
+        """
         async with self._changing:
             await self._serving.replace(await in_thread(binary.find))
+            left = await in_thread(self._connections)
+        log.info("Traefik was replaced; the old one serves %d connections for up to %s", left, static.GRACE)
+        return left
+
+    def _connections(self) -> int:
+        """Of clients, which are all the old Traefik's just after it was replaced."""
+        ports = (self._settings.http_port, self._settings.https_port)
+        found = [one for port in ports for one in sockdiag.of_port(port, (sockdiag.ESTABLISHED,))]
+        return len(found)
 
     def status(self, uid: int) -> Reply:
         """Root sees all apps, others their own."""
@@ -157,6 +170,8 @@ class Edge:
             await self._serving.replace(self._serving.traefik)
         if reason := await self._serving.apply(ask=False):
             log.error("%s", reason)
+        else:
+            self.progress.were_asked(now_s)
 
     def _look(self, name: str) -> None:
         """Asks in the background whether the name leads here; once at a time."""

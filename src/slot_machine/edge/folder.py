@@ -1,4 +1,4 @@
-"""The folder with Traefik's files. The edge alone writes there: one unreadable file drops the routes of all apps."""
+"""The folder with Traefik's routes. The edge alone writes there: an unreadable file drops the routes of all apps."""
 
 import logging
 import os
@@ -67,14 +67,14 @@ def settle(folder: Path, wanted: Mapping[str, bytes]) -> bool:
 
 def _set_aside(folder: Path, name: str) -> None:
     path = folder / name
-    if name.startswith("app-") or name.endswith(".new"):
-        path.unlink(missing_ok=True)  # Of an app that has gone, or of a write that was killed.
+    if name.startswith(".") and name.endswith(".new"):
+        path.unlink(missing_ok=True)  # Of a write that was killed.
         return
     aside = folder.parent / SET_ASIDE
     aside.mkdir(mode=FOLDER, exist_ok=True)
     kept = aside / f"{name}.{secrets.token_hex(4)}"
     path.rename(kept)
-    log.warning("%s is not of the edge, and could drop the routes of all apps: it was moved to %s", path, kept)
+    log.warning("%s is not of the edge, which alone writes there: it was moved to %s", path, kept)
 
 
 def _read(path: Path) -> bytes | None:

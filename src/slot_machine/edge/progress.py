@@ -11,13 +11,17 @@ FIRST_LOOK_S, LONGEST_LOOK_S = 5.0, 300.0
 AFTER_FAILURE_S = (60.0, 900.0, 3600.0, 14_400.0)
 """Let's Encrypt allows 5 failures of a name in an hour."""
 ORDER_LIMIT_S = 180.0
+ASKED_S = 2.0
+"""For so long a router asks for a certificate. Traefik orders it once then; it would order again at each change of its
+configuration, several times a second while an order fails. It renews what it has without being asked."""
 
 
 @dataclass
 class Name:
-    """`may_order`: its router tells Traefik to get a certificate. `due_s`: when it is looked at again."""
+    """`asked`: its router tells Traefik to get a certificate. `due_s`: when it is looked at again."""
 
-    may_order: bool = False
+    asked: bool = False
+    ordering: bool = False
     detail: str = ""
     due_s: float = 0.0
     wait_s: float = FIRST_LOOK_S
@@ -36,19 +40,26 @@ class Progress:
         self._names = {name: self._names.get(name) or Name() for name in names}
 
     def found(self, lives: Mapping[str, Life]) -> None:
-        """What the storage has. A name with a certificate goes on to be renewed."""
-        self._lives = lives
+        """What the storage has."""
         for name, state in self._names.items():
-            if name in lives:
-                state.may_order, state.detail, state.failures, state.wait_s = True, "", 0, FIRST_LOOK_S
+            if name in lives and lives[name] != self._lives.get(name):
+                state.asked, state.ordering, state.detail, state.failures = False, False, "", 0
+        self._lives = dict(lives)
 
-    def may_order(self, name: str) -> bool:
+    def asks(self, name: str) -> bool:
+        """Whether its router asks for a certificate now."""
         state = self._names.get(name)
-        return state is not None and state.may_order
+        return state is not None and state.asked
+
+    def were_asked(self, now_s: float) -> None:
+        """Traefik has had the routers that ask."""
+        for state in self._names.values():
+            state.asked = state.asked and now_s < state.ordered_s + ASKED_S
 
     def due(self, now_s: float) -> list[str]:
         """Names whose way here has to be looked at now."""
-        return [name for name, state in self._names.items() if not state.may_order and now_s >= state.due_s]
+        missing = ((name, state) for name, state in self._names.items() if name not in self._lives)
+        return [name for name, state in missing if not state.ordering and now_s >= state.due_s]
 
     def looked(self, name: str, obstacle: str, now_s: float) -> bool:
         """Whether it may be ordered from now on."""
@@ -58,7 +69,7 @@ class Progress:
             state.detail = obstacle if not state.failures else f"{state.detail}; {obstacle}"[:400]
             state.due_s, state.wait_s = now_s + state.wait_s, min(state.wait_s * 2, LONGEST_LOOK_S)
             return False
-        state.may_order, state.ordered_s = True, now_s
+        state.asked, state.ordering, state.ordered_s = True, True, now_s
         return True
 
     def failed(self, name: str, reason: str, now_s: float) -> bool:
@@ -68,7 +79,7 @@ class Progress:
         state.detail = reason[:400]
         if name in self._lives:
             return False
-        state.may_order = False
+        state.asked = state.ordering = False
         state.due_s = now_s + AFTER_FAILURE_S[min(state.failures, len(AFTER_FAILURE_S) - 1)]
         state.failures += 1
         return True
@@ -76,9 +87,7 @@ class Progress:
     def late(self, now_s: float) -> list[str]:
         """Names that were ordered, and neither came nor failed in time."""
         return [
-            name
-            for name, state in self._names.items()
-            if state.may_order and name not in self._lives and now_s > state.ordered_s + ORDER_LIMIT_S
+            name for name, state in self._names.items() if state.ordering and now_s > state.ordered_s + ORDER_LIMIT_S
         ]
 
     def hurry(self) -> None:
@@ -94,7 +103,7 @@ class Progress:
             told = state.detail or ("not renewed in time" if late else "")
             expires = life.end.strftime("%Y-%m-%dT%H:%M:%SZ")
             return DomainStatus(domain=name, state="overdue" if late else "valid", detail=told, expires=expires)
-        if state.may_order:
+        if state.ordering:
             return DomainStatus(domain=name, state="ordering", detail=state.detail)
         detail = state.detail or f"waiting for DNS of {name}"
         return DomainStatus(domain=name, state="failed" if state.failures else "waiting", detail=detail)

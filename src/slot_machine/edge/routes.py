@@ -1,11 +1,11 @@
-"""Traefik's dynamic configuration: one file for each app, and one of the edge itself. Pure.
+"""Traefik's dynamic configuration: the routes of each app and of the edge itself, in one file. Pure.
 
 Nothing is ever pasted into a text: names have passed `core.domains`, and the files are serialised.
 """
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -37,19 +37,28 @@ Objects = dict[str, object]
 
 
 class Routes(NamedTuple):
-    """The file of an app. Traefik must know all `routers` before it counts as served."""
+    """Those of an app. Traefik must know all `routers` before it counts as served."""
 
-    text: bytes
+    content: dict[str, Objects]
     routers: tuple[str, ...]
 
 
+def merged(parts: Iterable[Routes]) -> bytes:
+    """The contents of the file. No two parts have a name in common."""
+    whole: dict[str, dict[str, object]] = {"http": {}, "tls": {}}
+    for part in parts:
+        for kind, objects in part.content.items():
+            for group, content in objects.items():
+                if isinstance(content, dict):
+                    whole[kind].setdefault(group, {}).update(content)  # type: ignore[attr-defined]
+                else:
+                    whole[kind].setdefault(group, []).extend(content)  # type: ignore[attr-defined]
+    return msgspec.json.encode(whole)
+
+
 def key_of(uid: int, data: str) -> str:
-    """Of an app: its files are named by it."""
+    """Of an app: what it has in the file is named by it."""
     return hashlib.sha256(f"{uid}:{data}".encode()).hexdigest()[:16]
-
-
-def file_of(key: str) -> str:
-    return f"app-{key}.yml"
 
 
 def own(settings: EdgeSettings, token: str) -> Routes:
@@ -72,7 +81,7 @@ def own(settings: EdgeSettings, token: str) -> Routes:
     }
     answer = {"regex": ".*", "replacement": f"https://edge.invalid/{digest}"}
     https = {"scheme": "https", "permanent": True, "port": str(settings.https_port)}
-    text = {
+    text: dict[str, Objects] = {
         "http": {
             "routers": routers,
             "middlewares": {"https": {"redirectScheme": https}, "probe": {"redirectRegex": answer}},
@@ -93,7 +102,7 @@ def own(settings: EdgeSettings, token: str) -> Routes:
             }
         },
     }
-    return Routes(msgspec.json.encode(text), tuple(routers))
+    return Routes(text, tuple(routers))
 
 
 def probe_path(token: str) -> tuple[str, str]:
@@ -102,16 +111,16 @@ def probe_path(token: str) -> tuple[str, str]:
     return PROBE + digest, digest
 
 
-def of_app(settings: EdgeSettings, key: str, wish: Wish, may_order: Callable[[str], bool]) -> Routes:
-    """`may_order`: whether a certificate for that name may be ordered, or is there already."""
-    content = msgspec.json.encode([wish, [may_order(name) for name in wish.names], settings.https_port])
+def of_app(settings: EdgeSettings, key: str, wish: Wish, asks: Callable[[str], bool]) -> Routes:
+    """`asks`: whether the router of that name tells Traefik to get a certificate."""
+    content = msgspec.json.encode([wish, [asks(name) for name in wish.names], settings.https_port])
     digest = hashlib.sha256(content).hexdigest()[:8]
     routers: Objects = {}
     middlewares: Objects = {f"{key}-in": {"headers": {"customRequestHeaders": _added(wish)}}}
     for number, name in enumerate(wish.names):
         target = wish.redirects.get(name, "")
         tls: Objects = {}
-        if wish.tls == "acme" and may_order(name):
+        if wish.tls == "acme" and asks(name):
             tls = {"certResolver": resolver_of(settings.acme_ca), "domains": [{"main": name}]}
         moved = f"{key}-to-{number}"
         if target:
@@ -138,11 +147,11 @@ def of_app(settings: EdgeSettings, key: str, wish: Wish, may_order: Callable[[st
             "responseForwarding": {"flushInterval": "-1ms"},
         }
     }
-    http = {"routers": routers, "middlewares": middlewares, "services": {key: service}}
-    text: Objects = {"http": http}
+    http: Objects = {"routers": routers, "middlewares": middlewares, "services": {key: service}}
+    text = {"http": http}
     if wish.tls != "acme":
         text["tls"] = {"certificates": [{"certFile": wish.cert, "keyFile": wish.key}]}
-    return Routes(msgspec.json.encode(text), tuple(routers))
+    return Routes(text, tuple(routers))
 
 
 def _added(wish: Wish) -> dict[str, str]:

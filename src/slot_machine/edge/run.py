@@ -5,21 +5,14 @@ import contextlib
 import logging
 import secrets
 import signal
-import socket
-import time
 from pathlib import Path
 
-from slot_machine.core.errors import StartRefused
 from slot_machine.edge import binary, folder, place, server, static
 from slot_machine.edge.edge import WISHES, Edge
 from slot_machine.edge.server import Server
 from slot_machine.edge.settings import EdgeSettings
+from slot_machine.edge.sockets import Sockets
 from slot_machine.edge.traefik import Runner
-from slot_machine.host.network import ports
-
-BACKLOG = 4096
-BIND_LIMIT_S = 10.0
-"""After a kill -9 of the edge, its Traefik lets the ports go in a moment."""
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +28,8 @@ async def run(settings: EdgeSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
     with contextlib.ExitStack() as stack:
         clients = stack.enter_context(server.listening(place.own()))
-        sockets = {name: stack.enter_context(listener) for name, listener in _listeners(settings).items()}
+        sockets = Sockets(settings)
+        sockets.check()
         runner = Runner(sockets)
         edge = Edge(settings, traefik, runner, secrets.token_hex(24))
         try:
@@ -51,23 +45,3 @@ async def run(settings: EdgeSettings) -> None:
             await runner.stop()
     with contextlib.suppress(OSError):
         (place.own() / place.NAME).unlink()
-
-
-def _listeners(settings: EdgeSettings) -> dict[str, socket.socket]:
-    """Raises StartRefused."""
-    found = {}
-    for name, port in ((static.HTTP, settings.http_port), (static.HTTPS, settings.https_port)):
-        found[name] = _bound(port, settings.bind)
-        found[name].listen(BACKLOG)
-    return found
-
-
-def _bound(port: int, address: str) -> socket.socket:
-    end_s = time.monotonic() + BIND_LIMIT_S
-    while True:
-        try:
-            return ports.bind_public(port, address)
-        except StartRefused:
-            if time.monotonic() > end_s:
-                raise
-            time.sleep(0.1)

@@ -89,5 +89,5 @@ class Server:
             case Request(op="renew"):
                 if not edge.is_operator(uid):
                     return Reply(error="only root and the edge's user may do that")
-                await edge.renew()
+                return msgspec.structs.replace(edge.status(uid), old_connections=await edge.renew())
         return edge.status(uid)

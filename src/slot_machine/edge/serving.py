@@ -17,7 +17,7 @@ from slot_machine.edge.traefik import Line, Runner
 from slot_machine.edge.wire import Held
 from slot_machine.host.process.threads import in_thread
 
-OWN, STATIC, INTERNAL = "edge.yml", "traefik.yml", "internal"
+OWN, STATIC, INTERNAL = "edge", "traefik.yml", "internal"
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Serving:
         runner: Runner,
         token: str,
         held: Mapping[str, Held],
-        may_order: Callable[[str], bool],
+        asks: Callable[[str], bool],
         prune: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -40,7 +40,7 @@ class Serving:
         self._folder = self._state / static.ROUTES
         self._runner = runner
         self._held = held
-        self._may_order = may_order
+        self._asks = asks
         self._prune = prune
         self._admin = Admin(lambda: runner.admin_port, token)
         self._running = b""
@@ -55,12 +55,12 @@ class Serving:
         self._write(wanted)
         self._running = self._static()
         folder.write(self._state / STATIC, self._running)
-        await self._runner.start(self.traefik, self._state / STATIC, said)
+        await self._runner.start(self.traefik, self._state / STATIC, said, http3=self._http3)
         if reason := await self._admin.wrong(_routers(wanted)):
             log.error("%s", reason)
 
     async def apply(self, key: str = "", *, ask: bool = True) -> str:
-        """Writes the files. Returns why Traefik does not serve them; without `ask` it is asked only after a change.
+        """Writes the file. Returns why Traefik does not serve them; without `ask` it is asked only after a change.
 
         `key` is that of an app whose old routes must be gone. Raises EdgeRefused, OSError, ValueError.
         """
@@ -77,13 +77,13 @@ class Serving:
         self._write(wanted)
         folder.write(self._state / STATIC, configuration)
         ready = partial(self._admin.wrong, _routers(wanted))
-        if reason := await self._runner.replace(traefik, self._state / STATIC, ready):
+        if reason := await self._runner.replace(traefik, self._state / STATIC, ready, http3=self._http3):
             folder.write(self._state / STATIC, self._running)
             raise EdgeRefused(f"the new Traefik was ended: {reason}", "the old one serves on")
         self.traefik, self._running = traefik, configuration
 
     async def _wanted(self) -> dict[str, Routes]:
-        """The files by their names."""
+        """By the keys of apps."""
         wanted = {OWN: routes.own(self._settings, self.token)}
         for key, held in list(self._held.items()):
             wish = held.wish
@@ -91,14 +91,18 @@ class Serving:
                 pair = partial(internal.pair_for, self._state / INTERNAL, key, wish.names, datetime.now(UTC))
                 cert, private = await in_thread(pair)
                 wish = msgspec.structs.replace(wish, cert=cert, key=private)
-            wanted[routes.file_of(key)] = routes.of_app(self._settings, key, wish, self._may_order)
+            wanted[key] = routes.of_app(self._settings, key, wish, self._asks)
         return wanted
 
     def _write(self, wanted: Mapping[str, Routes]) -> bool:
-        return folder.settle(self._folder, {name: one.text for name, one in wanted.items()})
+        return folder.settle(self._folder, {static.FILE: routes.merged(wanted.values())})
 
     def _static(self) -> bytes:
-        return static.static(self._settings, http3=any(held.wish.http3 for held in self._held.values()))
+        return static.static(self._settings, http3=self._http3)
+
+    @property
+    def _http3(self) -> bool:
+        return any(held.wish.http3 for held in self._held.values())
 
 
 def _routers(wanted: Mapping[str, Routes]) -> list[str]:

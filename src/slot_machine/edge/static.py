@@ -18,6 +18,8 @@ GRACE = "1h"
 """So long a Traefik that was replaced serves its WebSockets and downloads."""
 
 ROUTES = "routes"
+FILE = "routes.yml"
+"""The only file there that Traefik reads: in a folder, any unreadable one would drop the routes of all apps."""
 
 
 def resolver_of(acme_ca: str) -> str:
@@ -54,7 +56,7 @@ def static(settings: EdgeSettings, *, http3: bool) -> bytes:
         },
         "providers": {
             "providersThrottleDuration": "100ms",
-            "file": {"directory": str(Path(settings.state, ROUTES)), "watch": True},
+            "file": {"filename": str(Path(settings.state, ROUTES, FILE)), "watch": True},
         },
         "certificatesResolvers": {resolver_of(settings.acme_ca): {"acme": acme}},
         "api": {"dashboard": False},

@@ -4,20 +4,21 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 
 from slot_machine.core import backoff
 from slot_machine.edge.binary import Traefik
+from slot_machine.edge.sockets import NEW, OLD, Set, Sockets, close, steer
 from slot_machine.edge.static import ADMIN
 from slot_machine.host.network import ports
 from slot_machine.host.process import python
 
 STOP_LIMIT_S = 10.0
+ACCEPTED_S = 1.0
 LONGEST_LINE = 1 << 20
 
 log = logging.getLogger(__name__)
@@ -29,17 +30,18 @@ class Line(msgspec.Struct):
     level: str = ""
     message: str = ""
     error: str = ""
-    domains: tuple[str, ...] = ()
+    domains: tuple[str, ...] | str = ()
 
 
 class Runner:
-    """`sockets` are open as long as the edge is, whatever Traefik does.
+    """The sockets of a Traefik stay open when it dies: clients wait in their queues for the next one.
 
     Each process has its own socket for Traefik's API, so that it is known which one answers.
     """
 
-    def __init__(self, sockets: Mapping[str, socket.socket]) -> None:
+    def __init__(self, sockets: Sockets) -> None:
         self._sockets = sockets
+        self._own: Set = ()
         self.admin_port = 0
         self._retiring: set[asyncio.Task[None]] = set()
         self._old: set[asyncio.subprocess.Process] = set()
@@ -56,27 +58,39 @@ class Runner:
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    async def start(self, traefik: Traefik, configuration: Path, said: Callable[[Line], None]) -> None:
-        """`said` gets each warning and error of Traefik's log. Raises OSError."""
+    async def start(self, traefik: Traefik, configuration: Path, said: Callable[[Line], None], *, http3: bool) -> None:
+        """`said` gets each warning and error of Traefik's log. Raises OSError, StartRefused."""
         self._said = said
+        self._own = self._sockets.open(http3=http3)
         self._command = [str(traefik.path), f"--configFile={configuration}"]
         self._process = await self._launch()
         self._keep_running()
 
-    async def replace(self, traefik: Traefik, configuration: Path, ready: Callable[[], Awaitable[str]]) -> str:
-        """Two run at once until the new one is `ready`, which returns why it is not. Then the old one takes its leave.
+    async def replace(
+        self, traefik: Traefik, configuration: Path, ready: Callable[[], Awaitable[str]], *, http3: bool
+    ) -> str:
+        """Two run at once. The new one gets no connection until it is `ready`, which returns why it is not.
 
-        It goes on with its open connections for the grace time of its configuration. Raises OSError.
+        The old one goes on with its open connections for the grace time of its configuration. Raises OSError,
+        StartRefused.
         """
-        old, command, port = self._process, self._command, self.admin_port
+        old, command, port, sockets = self._process, self._command, self.admin_port, self._own
+        steer(sockets, OLD)
+        self._own = self._sockets.open(http3=http3)
         self._command = [str(traefik.path), f"--configFile={configuration}"]
         self._process = await self._launch()
         reason = await ready()
         if reason or not self.running:
             new, self._process, self._command, self.admin_port = self._process, old, command, port
             await self._end(new)
+            close(self._own)
+            self._own = sockets
             return reason or "the new Traefik ended at once"
         self._keep_running()
+        steer(self._own, NEW)
+        # What the kernel has given to the old one until now, it accepts.
+        await asyncio.sleep(ACCEPTED_S)
+        close(sockets)
         if old and old.returncode is None:
             self._retire(old)
         return ""
@@ -93,18 +107,19 @@ class Runner:
         await asyncio.gather(*(self._end(process) for process in (self._process, *self._old) if process))
         for task in self._retiring:
             task.cancel()
+        close(self._own)
 
     async def _launch(self) -> asyncio.subprocess.Process:
         with ports.bind_loopback(0) as admin:
             admin.listen()
-            sockets = {**self._sockets, ADMIN: admin}
-            fds = [f"{name}={listener.fileno()}" for name, listener in sockets.items()]
+            sockets = [*self._own, (ADMIN, admin)]
+            fds = [f"{name}={each.fileno()}" for name, each in sockets]
             process = await asyncio.create_subprocess_exec(
                 *python.module("slot_machine.edge.launch", *fds, "--", *self._command),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                pass_fds=[listener.fileno() for listener in sockets.values()],
+                pass_fds=[each.fileno() for _, each in sockets],
                 cwd=python.FOLDER,
                 start_new_session=True,
                 limit=LONGEST_LINE,

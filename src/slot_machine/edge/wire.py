@@ -75,4 +75,5 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     traefik: str = ""
     """Its version."""
-    warnings: tuple[str, ...] = ()
+    old_connections: int = 0
+    """After `renew`: those that the replaced Traefik still serves."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from slot_machine import __version__
 from slot_machine.core.config import DaemonConfig
 from slot_machine.core.upstream import INTERNAL, PREVIEW, PUBLIC
+from slot_machine.edge import link
 from slot_machine.host.network import ports
 from slot_machine.proxy.wire import Limits, Settings
 from slot_machine.traffic.worker import Left
@@ -61,6 +62,9 @@ def warn_of_address(config: DaemonConfig, listeners: Mapping[str, socket.socket]
 
 
 def settings(config: DaemonConfig, folder: Path, data: Path) -> Settings:
+    if config.domains:
+        # Also before the edge is asked: a worker must not start without it.
+        link.secret_of(data)
     access_log = Path(os.path.abspath(folder / config.access_log)) if config.access_log else None
     return Settings(
         version=__version__,
@@ -68,6 +72,7 @@ def settings(config: DaemonConfig, folder: Path, data: Path) -> Settings:
         trusted_proxies=config.trusted_proxies,
         access_log=str(access_log) if access_log else "",
         access_log_mode=0o600 if access_log and access_log.is_relative_to(data) else 0o640,
+        edge_secret_file=str(link.secret_file(data)) if config.domains else "",
         access_log_combined=config.access_log_format == "combined",
     )
 

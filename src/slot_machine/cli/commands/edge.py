@@ -70,10 +70,16 @@ def remove(domain: str) -> None:
 def upgrade() -> None:
     """Put the Traefik that is installed now in the place of the running one, without closing a port."""
     from slot_machine.edge import link
+    from slot_machine.edge.static import GRACE
     from slot_machine.edge.wire import Request
 
     reply = link.ask(Request(op="renew"))
     printing.result(f"Traefik {reply.traefik} serves")
+    if reply.old_connections:
+        count = reply.old_connections
+        printing.note(
+            f"{count} connections, such as WebSockets, stay with the replaced one; after {GRACE} it cuts them"
+        )
 
 
 def _show(op: str, *, as_json: bool) -> None:

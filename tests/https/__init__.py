@@ -1,0 +1,1 @@
+"""The edge with Traefik, Pebble as its certificate authority, curl and real apps; see `conftest.py`."""
