@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.edge import link
-from slot_machine.edge.wire import DomainStatus, Request, Wish
+from slot_machine.edge.wire import AppStatus, DomainStatus, Request, Wish
 
 NAMES = "shop.test www.shop.test blog.test other.test own.test third.test"
 LIMIT_S = 30.0
@@ -141,6 +141,9 @@ class Edge:
     def domain(self, name: str) -> DomainStatus:
         apps = link.ask(Request(op="status")).apps
         return next(domain for app in apps for domain in app.domains if domain.domain == name)
+
+    def apps(self) -> tuple[AppStatus, ...]:
+        return link.ask(Request(op="status")).apps
 
     @property
     def traefik(self) -> int:
