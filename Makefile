@@ -32,7 +32,7 @@ test-systemd: install
 # As root: the edge with Traefik and a certificate authority, in a network and a file system of its own.
 test-edge: install
 	.ci/edge-tools
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[edge]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[edge,bench]'
 	unshare --mount --net $(BIN)/pytest tests/https
 
 check: install
