@@ -1,7 +1,5 @@
-"""The script of docs/ci.md, as it stands there, against a real sshd on loopback."""
+"""The scripts of docs/ci.md, as they stand there, against a real sshd on loopback."""
 
-import getpass
-import os
 import re
 import shutil
 import subprocess
@@ -10,108 +8,114 @@ from pathlib import Path
 
 import pytest
 from spec.orchestrator import environment
-from spec.ports import free_port
 
-from tests.world import Site, live
+from tests.pushing import ME, SSHD, Pushed, Sshd
+from tests.world import Site, installed, live
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text()
-SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
-pytestmark = pytest.mark.skipif(not os.access(SSHD, os.X_OK), reason="there is no sshd")
+pytestmark = pytest.mark.skipif(not Path(SSHD).exists() or not shutil.which("ssh"), reason="there is no sshd here")
 
 
-class Sshd:
-    """It accepts the key `ci`, and shows the host key `host`; `other` is of another host."""
+class Job:
+    """A job of a CI with its own home, and the scripts of the page in it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        for name in ("ci", "host", "other"):
-            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-            subprocess.run(argv, check=True)
-        settings = {
-            "Port": self.port,
-            "ListenAddress": "127.0.0.1",
-            "HostKey": folder / "host",
-            "AuthorizedKeysFile": folder / "ci.pub",
-            "PidFile": "none",
-            "StrictModes": "no",
-            "UsePAM": "no",
-            "PermitRootLogin": "yes",
+    def __init__(self, sshd: Sshd, site: Site) -> None:
+        self.sshd = sshd
+        self.site = site
+        self.home = sshd.folder / "home"
+        self.home.mkdir()
+        self.key = sshd.key("ci")
+        self.stranger = sshd.key("stranger")
+
+    def run(self, way: str, host_key: Path, commit: str, own: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        """`own` has what stands on the server in the place of what the page says."""
+        found = re.search(rf"## {way}\n\n```sh\n(umask 077\n.*?)```", PAGE, re.DOTALL)
+        assert found
+        script = found[1]
+        for theirs, ours in own.items():
+            assert theirs in script
+            script = script.replace(theirs, ours)
+        variables = {
+            "HOME": str(self.home),
+            "DEPLOY_KEY": self.key.read_text(),
+            "DEPLOY_KNOWN_HOSTS": f"[127.0.0.1]:{self.sshd.port} {host_key.with_suffix('.pub').read_text()}",
+            "DEPLOY_TO": f"ssh://{ME}@127.0.0.1:{self.sshd.port}",
+            "COMMIT": commit,
         }
-        (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-        Path("/run/sshd").mkdir(exist_ok=True) if os.geteuid() == 0 else None
-        self._process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.PIPE)
-        assert self._process.stderr
-        listens = next((line for line in self._process.stderr if b"Server listening" in line), b"")
-        assert listens
+        argv, env = ["sh", "-c", script], environment() | variables
+        return subprocess.run(
+            argv, cwd=self.site.repo, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
 
-    def known_hosts(self, key: str) -> str:
-        return f"[127.0.0.1]:{self.port} {(self.folder / f'{key}.pub').read_text()}"
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-        assert self._process.stderr
-        self._process.stderr.close()
+    def is_private(self) -> bool:
+        return (self.home / ".ssh" / "deploy").stat().st_mode & 0o077 == 0
 
 
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[Sshd]:
-    folder = tmp_path / "ssh"
-    folder.mkdir()
-    made = Sshd(folder)
+    made = Sshd(tmp_path / "ssh")
     yield made
     made.close()
 
 
-def script(site: Site) -> str:
-    """In which the server's own paths stand for those of the page."""
-    found = re.search(r"```sh\n(umask 077\n.*?)```", PAGE, re.DOTALL)
-    assert found
+@pytest.fixture
+def pushed(tmp_path: Path) -> Iterator[Pushed]:
+    made = Pushed(installed(), tmp_path)
+    yield made
+    made.close()
+
+
+def test_script_by_ssh_deploys_and_believes_no_other_host(site: Site, sshd: Sshd) -> None:
+    job = Job(sshd, site)
+    sshd.authorized_keys.write_text(job.key.with_suffix(".pub").read_text())
     own = {"/srv/shop": str(site.repo), "slot-machine deploy": f"{site.orchestrator.binary} deploy"}
-    text = found[1]
-    for theirs, ours in own.items():
-        text = text.replace(theirs, ours)
-    return text
-
-
-def run(site: Site, sshd: Sshd, commit: str, key: str) -> "subprocess.CompletedProcess[str]":
-    variables = {
-        "HOME": str(sshd.folder / "home"),
-        "DEPLOY_KEY": (sshd.folder / "ci").read_text(),
-        "DEPLOY_KNOWN_HOSTS": sshd.known_hosts(key),
-        "DEPLOY_TO": f"ssh://{getpass.getuser()}@127.0.0.1:{sshd.port}",
-        "COMMIT": commit,
-    }
-    (sshd.folder / "home").mkdir(exist_ok=True)
-    argv = ["sh", "-c", script(site)]
-    return subprocess.run(argv, env=environment() | variables, capture_output=True, text=True, timeout=60, check=False)
-
-
-def test_script_deploys_and_believes_no_other_host(site: Site, sshd: Sshd) -> None:
     good = live(site)
     site.git("remote", "add", "origin", str(site.repo))
     new = site.commit("new")
-    done = run(site, sshd, new, "other")
+    done = job.run("By ssh", job.stranger, new, own)
     assert done.returncode == 255, done
     assert "Host key verification failed" in done.stderr
     assert site.status()["live_commit"] == good
 
-    done = run(site, sshd, new, "host")
+    host = sshd.folder / "host"
+    done = job.run("By ssh", host, new, own)
     assert done.returncode == 0, done
     assert site.serving() == "new"
     assert site.history()[-1]["who"] == "ci"
-    mode = (sshd.folder / "home" / ".ssh" / "deploy").stat().st_mode
-    assert mode & 0o077 == 0
+    assert job.is_private()
 
     bad = site.commit("bad", health=500)
-    done = run(site, sshd, bad, "host")
-    assert done.returncode == 1, done
+    assert job.run("By ssh", host, bad, own).returncode == 1
     assert site.serving() == "new"
 
 
+def test_script_by_push_deploys_and_believes_no_other_host(pushed: Pushed, sshd: Sshd) -> None:
+    job = Job(sshd, pushed)
+    pushed.begin()
+    argv = [str(pushed.orchestrator.binary), "keys", "add", "ci", "--file", str(sshd.authorized_keys)]
+    with job.key.with_suffix(".pub").open() as key:
+        subprocess.run(argv, cwd=pushed.bare, env=environment(), stdin=key, check=True, capture_output=True)
+    own = {"/srv/shop.git": str(pushed.bare)}
+    new = pushed.version("new")
+    done = job.run("By push", job.stranger, new, own)
+    assert done.returncode == 128, done
+    assert "Host key verification failed" in done.stderr
+    assert pushed.status()["live_commit"] == ""
+
+    host = sshd.folder / "host"
+    done = job.run("By push", host, new, own)
+    assert done.returncode == 0, done
+    assert pushed.serving() == "new"
+    assert pushed.history()[-1]["who"] == "ci"
+    assert job.is_private()
+
+    bad = pushed.version("bad", {"health_timeout_ms": 500}, healthy=False)
+    assert job.run("By push", host, bad, own).returncode == 1
+    assert pushed.serving() == "new"
+
+
 def test_no_example_accepts_a_host_key_that_it_does_not_know() -> None:
-    assert "StrictHostKeyChecking=yes" in PAGE
+    assert PAGE.count("StrictHostKeyChecking=yes") == 2
     for word in ("ssh-keyscan", "StrictHostKeyChecking=no", "accept-new", "/dev/null"):
         assert word not in PAGE
