@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.following import LONGEST_LOOK_S
 from slot_machine.core.model import State, Version
 from tests.app.follow_stories import EVERY_S, FOLLOWED, FORCED, A, B, C, D, Remote, Story, followed, in_time
+from tests.app.hold_stories import abort
 from tests.app.stories import ALL_COMMANDS, deploy, ignored, rollback
-from tests.fakes import run, until
+from tests.app.watch_stories import BAD, GOOD, watched
+from tests.fakes import Machine, run, until
 
 
 def test_first_start_with_nothing_live_deploys_the_branch(tmp_path: Path) -> None:
@@ -178,6 +180,61 @@ def test_commit_that_proved_bad_is_not_tried_again(tmp_path: Path, fail: Callabl
             made.remote.at = C
             await made.look()
             assert made.live == "c"
+
+    run(story())
+
+
+@pytest.mark.usefixtures("judged")
+def test_commit_that_the_watch_took_back_is_left_out_until_another_comes(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with followed(tmp_path, FOLLOWED | {"watch_ms": 20_000}) as made:
+            await made.rests()
+            made.machine.evidence.new, made.machine.evidence.old = BAD, GOOD
+            made.remote.at = B
+            await made.looks(5)
+            assert (made.live, made.deploys) == ("a", ["a succeeded", "b failed"])
+            assert made.said == "left_out: left out since its deploy failed in the stage watch"
+            made.machine.evidence.new = GOOD
+            made.remote.at = C
+            await in_time(lambda: made.live == "c")
+
+    run(story())
+
+
+async def cancel(machine: Machine) -> object:
+    return await machine.deployer.operations.cancel()
+
+
+@pytest.mark.usefixtures("judged")
+@pytest.mark.parametrize("how", [abort, cancel])
+def test_commit_that_somebody_takes_back_in_the_watch_is_left_out(
+    tmp_path: Path, how: Callable[[Machine], Awaitable[object]]
+) -> None:
+    async def story() -> None:
+        async with followed(tmp_path, FOLLOWED | {"watch_ms": 300_000}) as made:
+            await made.rests()
+            made.remote.at = B
+            await watched(made.machine)
+            await how(made.machine)
+            await made.looks(3)
+            assert (made.live, made.following.status.state) == ("a", "left_out"), made.said
+
+    run(story())
+
+
+@pytest.mark.usefixtures("judged")
+def test_commit_that_comes_in_a_watch_waits_until_that_has_ended(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with followed(tmp_path, FOLLOWED | {"watch_ms": 300_000}) as made:
+            await made.rests()
+            made.machine.evidence.new = GOOD
+            watching = made.machine.deployer.deploy("b", "cli", ignored)
+            await watched(made.machine)
+            made.remote.at = C
+            await in_time(lambda: made.following.status.state == "waiting")
+            assert made.live == "b"
+            await watching
+            await in_time(lambda: made.live == "c")
 
     run(story())
 
