@@ -79,6 +79,7 @@ def test_many_calls_become_one_look(tmp_path: Path) -> None:
             # The second one is of the calls that came during the first, the third one follows a deploy.
             assert len(looks) <= 3
             assert looks[-1] - looks[0] < EVERY_S / 2
+            assert made.deploys == ["a succeeded", "b succeeded"]
 
     run(story())
 
