@@ -8,6 +8,7 @@ import click
 import pytest
 
 from slot_machine.cli.main import commands
+from slot_machine.cli.remote import ssh
 from tests.servers import Servers
 
 Output = pytest.CaptureFixture[str]
@@ -46,6 +47,10 @@ def test_word_gets_there_unchanged(word: str, servers: Servers) -> None:
 
     assert servers.run("--host", "x", "run", "--", "echo", word) == 0
     assert servers.asked("x") == [f"[run][--][echo][{word}]"]
+
+
+def test_backslash_stands_where_fish_takes_it_as_it_is() -> None:
+    assert ssh.quoted(["a\\b"]) == """'a'"\\\\"'b'"""
 
 
 def test_streams_and_exit_code_go_right_through(servers: Servers, capfd: Output) -> None:
