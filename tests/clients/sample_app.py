@@ -6,6 +6,7 @@ On SIGTERM it dies at once, as apps do that handle no signals, so whatever it wa
 import http.server
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -36,6 +37,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(500, "broken")
             return
         match self.path:
+            case "/checkout":
+                fails = random.random() < BEHAVIOUR.get("fails", 0)
+                self.reply(500 if fails else 200, "broken" if fails else BEHAVIOUR["version"])
             case "/healthz":
                 if BEHAVIOUR.get("talks"):
                     os.write(1, b'127.0.0.1 - - "GET /healthz HTTP/1.1" 503 -\n')

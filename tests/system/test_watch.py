@@ -1,12 +1,15 @@
 """A version that is watched after its switch, with a real app: it stays, or the old one is live again."""
 
+import http.client
 import shlex
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from demo.load import Load
+from demo.load import Load, until_stopped
 from spec.waiting import wait_until
 from spec.web import Reply, exchange
 
@@ -23,9 +26,9 @@ def candidate(site: Site) -> dict[str, object]:
 
 
 @contextmanager
-def watched(site: Site, version: str) -> "Iterator[Future[Reply]]":
+def watched(site: Site, version: str, fails: float = 0) -> "Iterator[Future[Reply]]":
     """While the new version is watched, with what the deploy will be answered."""
-    commit = site.commit(version)
+    commit = site.commit(version, fails=fails)
     with ThreadPoolExecutor() as pool:
         deploying = pool.submit(site.post, "/deploy", {"commit": commit})
         wait_until("the new version is watched", lambda: deploying.done() or site.status()["running"] == "watch")
@@ -55,6 +58,62 @@ def test_a_crash_leads_back_at_once_and_costs_no_other_request(site: Site) -> No
     assert candidate(site)["state"] == ""
     last = site.history()[-2]
     assert (last["kind"], last["result"], last["stage"]) == ("deploy", "failed", "watch")
+
+
+def test_a_version_that_fails_a_fifth_of_one_path_is_taken_back_within_ten_seconds(site: Site) -> None:
+    """At 50 requests a second, of which a tenth are for that path."""
+    good = live(site, watch_ms=LONG_MS)
+    load = Visitors(site.port)
+    with load.running():
+        wait_until("the old version is known", lambda: load.answered > 3000)
+        load.pause_s = 1 / 50
+        with watched(site, "bad", fails=0.2) as deploying:
+            began_s = time.monotonic()
+            reply = deploying.result(60)
+            took_s = time.monotonic() - began_s
+        before = load.failed
+        wait_until("the old version answers", lambda: load.answered > before + 500)
+
+    assert (reply.status, reply.body["stage"]) == (500, "watch"), reply
+    assert "/checkout failed" in str(reply.body["error"])
+    assert site.status()["live_commit"] == good
+    assert load.others == []
+    assert took_s < 20, "10 s in 95 of 100 cases"
+    print(f"taken back after {took_s:.1f} s and {load.failed} failures")
+
+
+class Visitors:
+    """Each has a cookie of its own, and opens one page."""
+
+    def __init__(self, port: int) -> None:
+        self.answered = 0
+        self.failed = 0
+        self.others: list[str] = []
+        self.pause_s = 0.0
+        self._port = port
+        self._stopped = threading.Event()
+
+    def running(self) -> AbstractContextManager[None]:
+        return until_stopped([threading.Thread(target=self._visit)], self._stopped)
+
+    def _visit(self) -> None:
+        number, next_s = 0, time.monotonic()
+        while not self._stopped.wait(max(0, next_s - time.monotonic())):
+            number, next_s = number + 1, max(next_s, time.monotonic() - 1) + self.pause_s
+            path = "/checkout" if number % 10 == 0 else "/"
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+            try:
+                connection.request("GET", path, headers={"Cookie": f"visitor={number}"})
+                status = connection.getresponse().status
+            except (OSError, http.client.HTTPException) as error:
+                self.others.append(f"{path}: {error!r}")
+                continue
+            finally:
+                connection.close()
+            self.answered += status == 200
+            self.failed += status == 500
+            if status not in (200, 500):
+                self.others.append(f"{path}: {status}")
 
 
 def crash(site: Site) -> int:
