@@ -1,4 +1,7 @@
-"""Deploys v1. Then deploys v2 and rolls back under load. Usage: python -m demo PATH_OF_SLOT_MACHINE"""
+"""Deploys v1. Then, under load: deploys v2, rolls back, holds v3 for a look, and deploys v4, which is taken back.
+
+Usage: python -m demo PATH_OF_SLOT_MACHINE
+"""
 
 import json
 import os
@@ -9,10 +12,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from demo.load import Load
 
 APP = Path(__file__).with_name("app.py")
+BROKEN = "500 v4 is broken"
 
 
 def main(slot_machine: str) -> int:
@@ -45,21 +50,44 @@ def main(slot_machine: str) -> int:
                 run(slot_machine, repo, "rollback")
                 load.answers["v1 before the rollback"] = load.answers.pop("v1")
                 wait_for(load, "v1")
+                title("hold v3, and look at it before anybody else")
+                commit(repo, "v3")
+                run(slot_machine, repo, "deploy", "--hold")
+                look(slot_machine, repo)
+                run(slot_machine, repo, "abort")
+                title("deploy v4, a quarter of whose requests fail: it is watched, and taken back")
+                (repo / "slot-machine.json").write_text(json.dumps(config | {"watch_ms": 60_000}))
+                commit(repo, "v4", fails=0.25)
+                run(slot_machine, repo, "deploy", fails=True)
+                load.answers["v1 before v4"] = load.answers.pop("v1")
+                wait_for(load, "v1")
             title("status")
             run(slot_machine, repo, "status")
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(30)
-    give_account(load)
-    return 1 if load.failures else 0
+    others = [failure for failure in load.failures if not failure.endswith(BROKEN)]
+    give_account(load, others)
+    return 1 if others else 0
 
 
-def give_account(load: Load) -> None:
+def look(slot_machine: str, repo: Path) -> None:
+    """At the held version, by its link, as a program does: with the token in a field."""
+    status = subprocess.run([slot_machine, "status", "--json"], cwd=repo, capture_output=True, check=True)
+    link = json.loads(status.stdout)["candidate"]["preview_url"]
+    address, _, token = link.partition("?slot-machine-preview=")
+    for who, fields in (("visitors", {}), ("you", {"Slot-Machine-Preview": token})):
+        with urlopen(Request(address, headers=fields)) as reply:
+            print(f"{who} get {reply.read().decode()}", flush=True)
+
+
+def give_account(load: Load, others: list[str]) -> None:
     title("account")
     for version, count in sorted(load.answers.items()):
         print(f"  {count:6} requests served by {version}")
-    print(f"  {len(load.failures):6} requests failed")
-    for failure in load.failures[:10]:
+    print(f"  {len(load.failures) - len(others):6} requests that v4 itself answered with 500")
+    print(f"  {len(others):6} requests failed")
+    for failure in others[:10]:
         print(f"         {failure}")
 
 
@@ -79,13 +107,15 @@ def start(argv: list[str], repo: Path, api_port: int) -> "subprocess.Popen[bytes
 
 
 def wait_for(load: Load, version: str) -> None:
-    """Waits until that version has answered 200 requests, or 200 requests have failed."""
-    while load.answers[version] < 200 and len(load.failures) < 200:
+    """Waits until that version has answered 200 requests, for 30 s at most."""
+    ends_s = time.monotonic() + 30
+    while load.answers[version] < 200 and time.monotonic() < ends_s:
         time.sleep(0.01)
 
 
-def commit(repo: Path, version: str) -> None:
-    (repo / "app.py").write_text(APP.read_text().replace('"v1"', f'"{version}"'))
+def commit(repo: Path, version: str, fails: float = 0.0) -> None:
+    app = APP.read_text().replace('"v1"', f'"{version}"').replace("FAILS = 0.0", f"FAILS = {fails}")
+    (repo / "app.py").write_text(app)
     git(repo, "add", "--all")
     git(repo, "commit", "--quiet", "--message", version)
 
@@ -95,8 +125,10 @@ def git(repo: Path, *args: str) -> None:
     subprocess.run(["git", *args], cwd=repo, check=True, env=os.environ | who)
 
 
-def run(slot_machine: str, repo: Path, command: str) -> None:
-    subprocess.run([slot_machine, command], cwd=repo, check=True)
+def run(slot_machine: str, repo: Path, *command: str, fails: bool = False) -> None:
+    done = subprocess.run([slot_machine, *command], cwd=repo, check=False)
+    if fails != (done.returncode != 0):
+        sys.exit(f"`{' '.join(command)}` has ended with {done.returncode}")
 
 
 def free_port() -> int:

@@ -1,10 +1,15 @@
-"""The demo's app: it answers with its version, waits 0.3 s on `/slow`, and exits at once on SIGTERM."""
+"""The demo's app: it answers with its version, waits 0.3 s on `/slow`, and exits at once on SIGTERM.
+
+A part of its requests fails, if that is wanted.
+"""
 
 import http.server
 import os
+import random
 import time
 
 VERSION = "v1"
+FAILS = 0.0
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -14,8 +19,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/slow":
             time.sleep(0.3)
-        body = VERSION.encode()
-        self.send_response(200)
+        fails = random.random() < FAILS
+        body = f"{VERSION} is broken".encode() if fails else VERSION.encode()
+        self.send_response(500 if fails else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
