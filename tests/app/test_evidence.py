@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,12 @@ from slot_machine.app.evidence import WARM_S, Evidence
 from slot_machine.app.recorder import LAST_MINUTES, Recorder
 from slot_machine.core.failing import KNOWN
 from slot_machine.core.minutes import Minute, Tally
-from slot_machine.core.model import State, Version, rfc3339
+from slot_machine.core.model import State
 from slot_machine.core.side import ALL, Side
 from slot_machine.core.verdict import judge
 from slot_machine.proxy.observer import Observers
 from slot_machine.state.stats import NAME, Stats
-from tests.app.visitors import Traffic, Workers
+from tests.app.visitors import Traffic, Workers, live
 from tests.fakes import run
 
 Story = Callable[[Workers, Recorder], Coroutine[None, None, None]]
@@ -29,11 +28,6 @@ def told(folder: Path, story: Story, workers: int = 1, *, reads: bool = False) -
     """`reads`: a file is read or written, which the loop whose time costs nothing can't wait for."""
     made = Workers(workers)
     (asyncio.run if reads else run)(story(made, Recorder(made, Stats(folder / NAME), lambda: made.state)))
-
-
-def live(commit: str, ago_s: float = 0.0) -> State:
-    since = datetime.now(UTC) - timedelta(seconds=ago_s)
-    return State(Version("a", commit * 40), None, rfc3339(since))
 
 
 def requests(side: Side) -> dict[str, tuple[int, int]]:
@@ -159,10 +153,13 @@ def test_path_without_a_request_in_the_last_minutes_has_its_last_hour_since_the_
     tmp_path: Path,
 ) -> None:
     now = int(time.time()) // 60
-    before, since = Minute(now - 50, "a", {"/": Tally({10: 5})}), Minute(now - 20, "a", {"/report": Tally({10: 3}, 3)})
+    before, since = Minute(now - 44, "a", {"/": Tally({10: 5})}), Minute(now - 20, "a", {"/report": Tally({10: 3}, 3)})
 
     async def story(workers: Workers, recorder: Recorder) -> None:
         recorder.stats.add([before, since])
+        workers.state = State()
+        _, old = await Evidence(recorder, "b", "a").look()
+        assert requests(old) == {"/": (5, 0), "/report": (3, 3)}
         workers.state = live("1", ago_s=40 * 60)
         workers.ask("a", b"/cart")
         _, old = await Evidence(recorder, "b", "a").look()

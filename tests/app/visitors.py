@@ -3,12 +3,13 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from slot_machine.app.evidence import Evidence
 from slot_machine.app.recorder import Recorder
 from slot_machine.core.minutes import Minute
-from slot_machine.core.model import State
+from slot_machine.core.model import State, Version, rfc3339
 from slot_machine.core.verdict import Verdict, judge
 from slot_machine.proxy.observer import Observers
 from slot_machine.state.stats import NAME, Stats
@@ -23,7 +24,7 @@ class Workers:
     def __init__(self, number: int = 1) -> None:
         self.observers = [Observers() for _ in range(number)]
         self.answers: list[Exception] = []
-        self.state = State()
+        self.state = live("0")
 
     async def take_minutes(self, *, current: bool) -> list[Minute]:
         if self.answers:
@@ -50,13 +51,19 @@ class Workers:
             observer.visited(path, status, visitor or random.getrandbits(60))
 
 
+def live(commit: str, ago_s: float = 0.0) -> State:
+    """In slot `a`, since then."""
+    since = datetime.now(UTC) - timedelta(seconds=ago_s)
+    return State(Version("a", commit * 40), None, rfc3339(since))
+
+
 class Traffic:
     """Visitors of a shop, drawn with a seed. `failing` is the share of failures by path."""
 
     def __init__(self, folder: Path, seed: int, paths: Sequence[bytes], per_second: int, usual: float) -> None:
         self.rng = random.Random(seed)
         self.workers = Workers(2)
-        self.recorder = Recorder(self.workers, Stats(folder / NAME))
+        self.recorder = Recorder(self.workers, Stats(folder / NAME), lambda: self.workers.state)
         self.paths = paths
         self.per_second = per_second
         self.usual = usual

@@ -71,9 +71,12 @@ class Evidence:
         self._history = Side({**await self._last_hour(), **minutes.paths}, bursts=minutes.bursts)
 
     async def _last_hour(self) -> dict[str, Tally]:
-        """By path, in whole quarters of an hour since the old version went live. Empty if that can't be read."""
+        """By path, in whole quarters of an hour since the old version went live. Empty if that can't be read.
+
+        A daemon that has begun during the watch does not know since when that is.
+        """
         now = time.time() / 60
-        first = max(self._recorder.live_since.get(self._old, now), now - RECENT_MINUTES)
+        first = max(self._recorder.live_since.get(self._old, 0.0), now - RECENT_MINUTES)
         first = ceil(first / QUARTER) * QUARTER
         if first > now:
             return {}
