@@ -1,6 +1,7 @@
 """What a client shows of the progress, without a daemon."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 
@@ -8,8 +9,9 @@ import pytest
 from rich.console import Console
 from rich.spinner import Spinner
 
-from slot_machine.cli import progress
+from slot_machine.cli import progress, quiet
 from slot_machine.cli.client import Json
+from slot_machine.host import printing
 
 EVENTS: list[Json] = [
     {"event": "started", "stage": "setup", "message": "npm ci", "seconds": 0.0},
@@ -48,14 +50,41 @@ def test_plain_lines_have_each_warning_once(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
-def test_a_long_stage_is_told_where_no_display_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_silent_stage_says_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a connection through which nothing passes may be cut."""
-    alive: Json = {"event": "alive", "stage": "setup", "message": "", "seconds": 30.02}
-    progress.follow(iter([EVENTS[0], alive, REPLY]), progress.Plain())
-    assert capsys.readouterr().err.splitlines()[0] == "setup          30 s  so far: npm ci"
-    terminal = progress.Terminal()
-    terminal.show(alive)
-    terminal.close()
+    monkeypatch.setattr(quiet, "AFTER_S", 0.02)
+    said = threading.Event()
+
+    def lines() -> Iterator[Json]:
+        yield EVENTS[0]
+        said.wait(20)
+        yield REPLY
+
+    def note(text: str) -> None:
+        noted.append(text)
+        said.set()
+
+    noted: list[str] = []
+    monkeypatch.setattr(printing, "note", note)
+    progress.follow(lines(), progress.Plain())
+    assert noted[0] == "setup           0 s  so far: npm ci"
+
+
+def test_a_silent_stream_of_lines_stays_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiet, "AFTER_S", 0.001)
+    shown = ""
+
+    def lines() -> Iterator[Json]:
+        nonlocal shown
+        while " " not in shown:
+            shown += capsys.readouterr().out
+        yield from [*EVENTS, REPLY]
+
+    progress.follow(lines(), progress.Lines())
+    shown += capsys.readouterr().out
+    assert [json.loads(line) for line in shown.splitlines()] == EVENTS
 
 
 def test_stage_that_runs_has_its_seconds_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

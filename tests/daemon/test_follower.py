@@ -3,10 +3,7 @@
 import asyncio
 import json
 
-import pytest
-
 from slot_machine.core.model import Printed, Progress
-from slot_machine.daemon import follower
 from slot_machine.daemon.follower import MOST_WAITING_BYTES, Follower
 
 Line = dict[str, object]
@@ -31,20 +28,6 @@ def test_output_that_finds_no_room_is_left_out_and_counted() -> None:
     )
     assert end["event"] == "finished"
     assert [line["message"] for line in more] == ["more"]
-
-
-def test_a_silent_stage_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower, "QUIET_S", 0.01)
-
-    async def run() -> list[Line]:
-        follows = Follower("shop")
-        follows.report(Progress(event="started", stage="setup", message=""))
-        await follows.take()
-        return parsed(await follows.take())
-
-    (line,) = asyncio.run(run())
-    assert (line["event"], line["stage"], line["app"], line["message"]) == ("alive", "setup", "shop", "")
-    assert float(str(line["seconds"])) >= 0.01
 
 
 def test_nothing_waits_for_a_client_that_has_left() -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from slot_machine.cli.client import Json
+from slot_machine.cli.quiet import Quiet
 from slot_machine.host import printing
 
 if TYPE_CHECKING:
@@ -62,32 +63,44 @@ class Nothing:
 class Lines:
     """Prints each event as a line of JSON to stdout, for programs. The caller prints the reply."""
 
+    def __init__(self) -> None:
+        # A space before an object means nothing (RFC 8259, section 2).
+        self._quiet = Quiet(lambda: print(" ", end="", flush=True))
+
     def show(self, line: Json) -> None:
+        self._quiet.heard()
         if "stage" in line:
             printing.result(json.dumps(line))
 
     def close(self) -> None:
-        pass
+        self._quiet.end()
 
 
 class Plain:
-    """Prints a line for each stage when it ends, and the setup's output at once."""
+    """Prints a line for each stage when it ends, the setup's output at once, and now and then that a stage runs."""
 
     def __init__(self) -> None:
+        self._stage = ""
         self._started = ""
+        self._began_s = time.monotonic()
+        self._quiet = Quiet(self._still)
 
     def show(self, line: Json) -> None:
+        self._quiet.heard()
         if line["event"] == "started":
-            self._started = str(line["message"])
+            self._stage, self._started = str(line["stage"]), str(line["message"])
+            self._began_s = time.monotonic()
         elif line["event"] == "output":
             printing.note(f"  | {line['message']}")
-        elif line["event"] == "alive":
-            printing.note(f"{line['stage']:<9} {_seconds(line):7.0f} s  so far: {self._started}")
         else:
             printing.note(_ended(line, self._started))
 
     def close(self) -> None:
-        pass
+        self._quiet.end()
+
+    def _still(self) -> None:
+        seconds = time.monotonic() - self._began_s
+        printing.note(f"{self._stage:<9} {seconds:7.0f} s  so far: {self._started}")
 
 
 class Terminal:
@@ -109,8 +122,6 @@ class Terminal:
         if line.get("app") and not self._named:
             self._named = True
             self._console.print(f"[bold]{self._escape(printing.shown(str(line['app'])))}[/]")
-        if line["event"] == "alive":
-            return
         message = printing.continued(str(line["message"]))
         if line["event"] == "output":
             self._console.print("[dim]  |[/]", self._coloured(printing.coloured(message), style="dim"))
@@ -161,10 +172,6 @@ def _harmless_console() -> "Console":
 def _ended(line: Json, started: str) -> str:
     message = str(line["message"]) or started
     failed = "failed: " if line["event"] == "failed" else ""
-    return f"{line['stage']:<9} {_seconds(line):7.2f} s  {failed}{message}".rstrip()
-
-
-def _seconds(line: Json) -> float:
     seconds = line["seconds"]
     assert isinstance(seconds, int | float)
-    return seconds
+    return f"{line['stage']:<9} {seconds:7.2f} s  {failed}{message}".rstrip()

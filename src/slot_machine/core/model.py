@@ -225,11 +225,10 @@ class Attempt(msgspec.Struct, kw_only=True):
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A step of an attempt, as its client is told of it.
 
-    `output` is a line that the setup printed, or a warning. `alive` says nothing: it keeps connections from being cut
-    that nothing passes through for long. `seconds` is the duration of the stage so far.
+    `output` is a line that the setup printed, or a warning. `seconds` is the duration of the stage so far.
     """
 
-    event: Literal["started", "output", "finished", "failed", "alive"]
+    event: Literal["started", "output", "finished", "failed"]
     stage: str
     message: str
     seconds: float = 0.0

@@ -1,7 +1,6 @@
 """The progress of a deploy that its client has not read yet. It is bounded, however slowly the client reads."""
 
 import asyncio
-import time
 
 import msgspec
 
@@ -9,14 +8,6 @@ from slot_machine.core.model import Printed, Progress
 from slot_machine.host.process.lines import Lines
 
 MOST_WAITING_BYTES = 1_000_000
-
-
-QUIET_S = 30.0
-"""After so long without a line, one is sent that says nothing. Many firewalls cut what is idle for 60 s."""
-
-
-def alive(stage: str, seconds: float) -> Progress:
-    return Progress(event="alive", stage=stage, message="", seconds=round(seconds, 4))
 
 
 class Follower:
@@ -29,8 +20,6 @@ class Follower:
         self._left_out = 0
         self._resolved = False
         self._closed = False
-        self._last = Progress(event="started", stage="", message="")
-        self._last_s = time.monotonic()
         self._changed = asyncio.Event()
 
     def report(self, news: Progress | Printed) -> None:
@@ -39,7 +28,6 @@ class Follower:
         if isinstance(news, Printed):
             self._printed(news)
         else:
-            self._last, self._last_s = news, time.monotonic()
             self._tell_left_out(news.stage, news.seconds)
             for line in self._lines.rest():
                 self._output(line, news.stage, news.seconds)
@@ -52,13 +40,9 @@ class Follower:
         return self._resolved
 
     async def take(self) -> bytes:
-        """Waits for lines, also for those that say that it is alive. Returns nothing after the end."""
+        """Waits for lines. Returns nothing after the end."""
         while not self._waiting and not self._closed:
-            try:
-                async with asyncio.timeout(QUIET_S):
-                    await self._change()
-            except TimeoutError:
-                self._add(alive(self._last.stage, self._last.seconds + time.monotonic() - self._last_s))
+            await self._change()
         taken, self._waiting = bytes(self._waiting), bytearray()
         return taken
 

@@ -11,7 +11,6 @@ from slot_machine.app.operations import Operations
 from slot_machine.core.errors import Refused
 from slot_machine.core.model import Progress
 from slot_machine.daemon.connection import Request
-from slot_machine.daemon.follower import QUIET_S
 
 STAGE = "wait"
 
@@ -37,25 +36,17 @@ async def stream(
     """
     began_s = time.monotonic()
 
-    def line(event: Literal["started", "finished", "failed", "alive"], message: str = "") -> bytes:
+    def line(event: Literal["started", "finished", "failed"], message: str = "") -> bytes:
         seconds = round(time.monotonic() - began_s, 4)
         return msgspec.json.encode(Progress(event=event, stage=STAGE, message=message, seconds=seconds)) + b"\n"
 
     yield line("started", f"until this has ended: {operations.what_runs}")
     try:
-        # Somebody else may have begun since its turn came.
-        while operations.busy:
-            waiting = asyncio.ensure_future(turn(operations, request))
-            try:
-                while not (await asyncio.wait({waiting}, timeout=QUIET_S))[0]:
-                    yield line("alive")
-                waiting.result()
-            finally:
-                waiting.cancel()
-        progress = begin()
+        await turn(operations, request)
     except Refused as refusal:
         yield line("failed") + refused(refusal)
         return
+    progress = begin()
     yield line("finished")
     async for lines in progress:
         yield lines

@@ -30,8 +30,8 @@ def test_a_pusher_who_reads_is_there(pipe: tuple[int, int]) -> None:
     with Presence(pipe[1]):
         for _ in range(3 * presence.PATIENCE):
             os.write(pipe[1], b"x")
-            time.sleep(0.01)
             assert os.read(pipe[0], 9) == b"x"
+            time.sleep(0.01)
 
 
 def test_a_write_that_blocks_ends(pipe: tuple[int, int]) -> None:

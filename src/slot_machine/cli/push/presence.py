@@ -20,7 +20,7 @@ class Presence:
     """Inside, PusherLeft is raised when what was printed is not read for a while, also within a call that blocks.
 
     A deploy that has begun goes on. One that waits for its turn loses it. There is always something to read, because
-    the daemon sends a line every 30 s.
+    `progress.Plain` says every 30 s what goes on.
     """
 
     def __init__(self, fd: int = STDERR) -> None:

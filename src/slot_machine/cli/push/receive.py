@@ -29,7 +29,7 @@ def receive(client: Client) -> None:
         with Presence():
             reply = _asked(client, push)
     except PusherLeft:
-        sys.exit(1)
+        os._exit(1)  # What could not be printed is left behind.
     except SlotMachineError as error:
         _tell_error(str(error), error.hint)
         protocol.send_results(sent, push.updates, dict.fromkeys(refs, "nothing was deployed"), "")
