@@ -146,9 +146,10 @@ def _git(folder: Path, *args: str, may_fail: bool = False, made: Path | None = N
         done = subprocess.run(
             ["git", *args], cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False
         )
-    except FileNotFoundError as error:
-        missing = f"there is no folder {folder}" if error.filename == str(folder) else "git is not installed"
-        raise ConfigError(missing, "make it" if error.filename == str(folder) else "install git") from None
+    except FileNotFoundError:
+        if not folder.is_dir():
+            raise ConfigError(f"there is no folder {folder}", "make it") from None
+        raise ConfigError("git is not installed", "install git") from None
     except OSError as error:
         raise ConfigError(f"cannot use {folder}: {error.strerror}") from None
     if done.returncode and not may_fail:
