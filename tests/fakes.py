@@ -462,6 +462,7 @@ class Trees:
         self.files: dict[str, bytes] = {}
         """What each commit has as slot-machine.json."""
         self.sizes: dict[int, Size] = {}
+        self.pointers: list[str] = []
         self._faults = faults
 
     def path(self, tree: int) -> Path:
@@ -501,6 +502,10 @@ class Trees:
     async def head(self, tree: int) -> str:
         await self._faults.step("head")
         return self.heads.get(tree, "")
+
+    async def lfs_pointers(self, _tree: int) -> list[str]:
+        await self._faults.step("LFS pointers")
+        return self.pointers
 
     async def fingerprint(self, tree: int, _: Sequence[str] = ()) -> str | None:
         await self._faults.step("fingerprint")

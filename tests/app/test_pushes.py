@@ -283,3 +283,16 @@ def test_nobody_can_push_where_that_was_not_set_up(tmp_path: Path) -> None:
             assert branches(made).refs == {}
 
     run(story())
+
+
+def test_files_of_which_only_pointers_were_pushed_fail_the_deploy_by_name(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with pushed_to(tmp_path, A) as made:
+            made.trees.pointers = ["a.png", "b.png", "c.png", "d.png"]
+            failed = await push(made, A, B)
+            assert isinstance(failed, StageFailed)
+            assert (failed.stage, "not the files: a.png, b.png, c.png and 1 more" in str(failed)) == ("setup", True)
+            assert "git lfs install" in failed.hint
+            assert branches(made).refs[MAIN] == A
+
+    run(story())

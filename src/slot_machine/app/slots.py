@@ -28,6 +28,9 @@ from slot_machine.state.store import Store
 
 log = logging.getLogger(__name__)
 
+MOST_NAMED = 3
+WITHOUT_LFS = "install git-lfs, and run `git lfs install` as the user whose git it is"
+
 
 async def nothing() -> None:
     pass
@@ -122,6 +125,7 @@ class Slots:
             await self.run(attempt, version, build_of(config))
         if has_built or config.build_command:
             self._setups.remember_build(version)
+        await self._check_lfs(attempt, version)
         await self._shared.complete(attempt, version)
         await self._custody.tell_of_stray_links(attempt, version)
         fingerprint = await self._fingerprint(version)
@@ -262,6 +266,13 @@ class Slots:
         if version.config.root and not (folder.is_dir() and folder.resolve().is_relative_to(tree.resolve())):
             what = f"root: {version.config.root!r} is not a folder in commit {short(version.commit)}"
             raise StageFailed(Phase.CHECKOUT, what, hint="name the app's folder from the repository's top")
+
+    async def _check_lfs(self, attempt: RunningAttempt, version: Version) -> None:
+        """After the setup, which may have fetched them. Raises StageFailed, GitFailed."""
+        if names := await self._worktrees.lfs_pointers(version.tree):
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            what = f"only the pointers of Git LFS are there, not the files: {', '.join(names[:MOST_NAMED])}{more}"
+            raise StageFailed(attempt.phase.stage, what, hint=f"{WITHOUT_LFS}; docs/git.md tells more")
 
     async def _fingerprint(self, version: Version) -> str | None:
         shared = [path.place for path in self._store.shared_paths(version.tree)]

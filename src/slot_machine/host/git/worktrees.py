@@ -12,11 +12,13 @@ from slot_machine.core.errors import CommitNotFound, GitFailed
 from slot_machine.core.origin import LONGEST_SUBJECT, Description
 from slot_machine.host.files.capacity import Size, measure
 from slot_machine.host.files.removal import remove_tree
-from slot_machine.host.git import gitdir, trees
+from slot_machine.host.git import gitdir, lfs, trees
 from slot_machine.host.git.git import LIMIT_S, NOT_THE_SLOTS_FAULT, Git
 from slot_machine.host.git.listing import CannotList, excluded
 from slot_machine.host.git.submodules import Submodule, Submodules
 from slot_machine.host.process.containment import owner
+from slot_machine.host.process.environment import of_commands
+from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user import access, rights
 
 SYMLINK = "120000"
@@ -196,6 +198,17 @@ class Worktrees:
         for first in range(0, len(names), MOST_NAMES):
             few = names[first : first + MOST_NAMES]
             await self._git.run(self.path(tree), "update-index", "--skip-worktree", "--", *few)
+
+    async def lfs_pointers(self, tree: int) -> list[str]:
+        """Files of which the tree has only Git LFS's pointer, though nobody has asked for that. Raises GitFailed."""
+        path = self.path(tree)
+        names = [name for name in (await self._git.run(path, "ls-files", "-z", "--", lfs.TRACKED)).split("\0") if name]
+        if not names or of_commands().get("GIT_LFS_SKIP_SMUDGE", "0") != "0":
+            return []
+        for key in lfs.ON_PURPOSE:
+            if (await self._git.attempt(path, "config", "--get", key))[0] == 0:
+                return []
+        return await in_thread(lambda: lfs.pointers(path, names))
 
     async def head(self, tree: int) -> str:
         """The commit that is checked out. Empty if there is none."""
