@@ -327,3 +327,36 @@ def test_submodule_that_is_not_to_be_checked_out_stays_away(modules: Modules, ch
 
     assert list((modules.slot / "lib").iterdir()) == []
     assert modules.fingerprint() == modules.fingerprint()
+
+
+def test_a_host_that_lets_nobody_in_is_named(modules: Modules, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of ssh: what it says when a key is refused."""
+    modules.app.git("config", "--file", ".gitmodules", "submodule.lib.url", "ssh://git@forge.example/lib.git")
+    modules.app.git("commit", "--quiet", "--all", "--message", "another address")
+    refusal = "git@forge.example: Permission denied (publickey)."
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"echo '{refusal}' >&2; exit 255;")
+    monkeypatch.setenv("USER", "shop")
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with pytest.raises(GitFailed, match=r"it asked ssh://git@forge\.example/lib\.git") as failed:
+        modules.checkout(modules.app.git("rev-parse", "HEAD"))
+    assert refusal in str(failed.value)
+    assert (
+        failed.value.hint == "no ssh agent: SSH_AUTH_SOCK is not set for git: give shop a key that the remote accepts"
+    )
+
+
+def test_an_address_that_has_changed_is_taken_from_the_commit(modules: Modules, tmp_path: Path) -> None:
+    modules.checkout()
+    shutil.move(modules.lib.path, tmp_path / "moved")
+    shutil.rmtree(modules.git_dir / "modules" / "lib")
+    modules.app.git("config", "--file", ".gitmodules", "submodule.lib.url", str(tmp_path / "moved"))
+    modules.app.git("commit", "--quiet", "--all", "--message", "another address")
+    modules.checkout(modules.app.git("rev-parse", "HEAD"))
+    assert modules.whole()
+
+
+def test_the_variables_of_a_hook_do_not_reach_submodules(modules: Modules, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GIT_DIR", "GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_INDEX_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    modules.checkout()
+    assert modules.whole()

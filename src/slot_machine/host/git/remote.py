@@ -1,16 +1,13 @@
 """The branch of a remote repository that is followed: fetched into a ref of ours. Nothing is ever pushed."""
 
-import os
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from slot_machine.core.errors import GitFailed
-from slot_machine.host.git import gitdir
+from slot_machine.host.git import credentials, gitdir
+from slot_machine.host.git.credentials import Hint
 from slot_machine.host.git.git import Git, without_password
 from slot_machine.host.git.worktrees import OWN_REFS
-from slot_machine.host.process.environment import of_commands
-from slot_machine.host.user import rights
 
 SILENCE_S = 120.0
 """A fetch is ended when it shows no progress for so long. How long it takes as a whole is not limited."""
@@ -35,19 +32,10 @@ FETCH = (
 PROGRESS = re.compile(r"(remote: )?[A-Z]\w+( \w+)*: +(\d|done)|remote: (Enumerating|Total|Compressing) |\s*\Z")
 ADVICE = ("Please make sure you have the correct access rights", "and the repository exists.")
 
-AGENT = "SSH_AUTH_SOCK"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
-class Hint(NamedTuple):
-    pattern: str
-    hint: str
-
-
 HINTS = (
-    Hint("Host key verification failed", "add the key of that host to the known_hosts of {user}: docs/follow.md"),
-    Hint("terminal prompts disabled", "git has no credentials for it: give {user} a credential helper, or use ssh"),
-    Hint("Authentication failed", "the credentials of {user} are not accepted: renew the token, or use ssh"),
     Hint("couldn't find remote ref", "the remote has no such branch: set follow.branch, or push it"),
     Hint("does not appear to be a git repository", "`git remote -v` lists the remotes: set follow.remote"),
 )
@@ -112,16 +100,4 @@ def _failure(command: str, err: str, code: int) -> GitFailed:
 
 
 def _hint(err: str) -> str:
-    env = of_commands()
-    user = env.get("USER") or f"user {os.geteuid()}"
-    if "Permission denied (publickey" in err:
-        return f"{_agent(env.get(AGENT, ''))}: give {user} a key that the remote accepts"
-    return next((hint.format(user=user) for pattern, hint in HINTS if pattern in err), "")
-
-
-def _agent(socket: str) -> str:
-    """What there is of an ssh agent."""
-    if not socket:
-        clean = ", which has a clean environment" if rights.other() else ""
-        return f"no ssh agent: {AGENT} is not set for git{clean}"
-    return f"the ssh agent at {socket} {'has no such key' if os.path.exists(socket) else 'is gone'}"
+    return credentials.hint(err) or next((hint for pattern, hint in HINTS if pattern in err), "")

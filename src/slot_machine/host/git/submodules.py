@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slot_machine.core.errors import GitTimedOut
+from slot_machine.core.errors import GitFailed
 from slot_machine.host.files.removal import remove
-from slot_machine.host.git import gitdir
+from slot_machine.host.git import credentials, gitdir
 from slot_machine.host.git.git import Git, without_password
 from slot_machine.host.user import rights
 
@@ -79,7 +79,7 @@ class Submodules:
         for submodule in submodules:
             await self._make_way(submodule)
         await self._git.run(tree, "submodule", "--quiet", "sync")
-        await self._fetch(tree, submodules)
+        await self._fetch(tree, git_dir, submodules)
         for submodule in filter(lambda submodule: submodule.is_populated, submodules):
             gitdir.keep_index(submodule.git_dir)
             await self.forget(former, submodule.folder, submodule.git_dir)
@@ -121,7 +121,7 @@ class Submodules:
         argv = ("--git-dir=.", "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         return (await self._git.attempt(submodule.git_dir, *argv))[0] == 0
 
-    async def _fetch(self, tree: Path, submodules: Sequence[Submodule]) -> None:
+    async def _fetch(self, tree: Path, git_dir: Path, submodules: Sequence[Submodule]) -> None:
         updates = {
             f"submodule.{submodule.name}.update": "checkout"
             for submodule in submodules
@@ -130,10 +130,13 @@ class Submodules:
         env = await self._git.remote_environment(tree)
         try:
             await self._git.run(tree, "submodule", "--quiet", "update", "--init", "--force", config=updates, env=env)
-        except GitTimedOut as error:
+        except GitFailed as error:
+            # With the addresses as `sync` has set them.
+            submodules = await self._of(tree, git_dir)
             missing = [submodule for submodule in submodules if not await self._is_whole(submodule)]
             urls = sorted({without_password(submodule.url) for submodule in missing or submodules})
-            raise GitTimedOut(f"{error}; it asked {', '.join(urls)}", error.hint) from None
+            hint = error.hint or credentials.hint(str(error))
+            raise type(error)(f"{error}; it asked {', '.join(urls)}", hint) from None
 
 
 @rights.acting()
