@@ -337,7 +337,7 @@ def test_a_host_that_lets_nobody_in_is_named(modules: Modules, monkeypatch: pyte
     monkeypatch.setenv("GIT_SSH_COMMAND", f"echo '{refusal}' >&2; exit 255;")
     monkeypatch.setenv("USER", "shop")
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    with pytest.raises(GitFailed, match=r"it asked ssh://git@forge\.example/lib\.git") as failed:
+    with pytest.raises(GitFailed, match=r"it asked ssh://forge\.example/lib\.git") as failed:
         modules.checkout(modules.app.git("rev-parse", "HEAD"))
     assert refusal in str(failed.value)
     assert (
