@@ -1,7 +1,7 @@
 """What a push does, and where its branch is afterwards, on a machine in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from slot_machine.app.pushes import Update
 from slot_machine.core.errors import Busy, Cancelled, PushRefused, StageFailed
 from slot_machine.core.origin import Origin
 from slot_machine.host.git.branches import LIVE, TIPS
-from tests.app.stories import deploy, ignored, machine, rollback
-from tests.fakes import COMMITS, Faults, Machine, run, until
+from tests.app.stories import WITHOUT_PROBES, deploy, ignored, machine, rollback
+from tests.app.watch_stories import BAD, GOOD, watched
+from tests.fakes import COMMITS, Machine, run, until
 from tests.push_fakes import Branches
 
 A, B, C = (COMMITS[name] for name in "abc")
@@ -28,9 +29,11 @@ def branches(made: Machine) -> Branches:
 
 
 @asynccontextmanager
-async def pushed_to(tmp_path: Path, live: str = "", faults: Faults | None = None) -> AsyncIterator[Machine]:
+async def pushed_to(
+    tmp_path: Path, live: str = "", config: Mapping[str, object] = WITHOUT_PROBES
+) -> AsyncIterator[Machine]:
     """HEAD leads to main. `live` is the commit that was pushed to it."""
-    async with machine(tmp_path, faults=faults) as made:
+    async with machine(tmp_path, config) as made:
         of = branches(made)
         of.head, of.parents = "main", {B: A, C: B}
         keeping = asyncio.create_task(made.app.branch.keep())
@@ -294,5 +297,19 @@ def test_files_of_which_only_pointers_were_pushed_fail_the_deploy_by_name(tmp_pa
             assert (failed.stage, "not the files: a.png, b.png, c.png and 1 more" in str(failed)) == ("setup", True)
             assert "git lfs install" in failed.hint
             assert branches(made).refs[MAIN] == A
+
+    run(story())
+
+
+@pytest.mark.usefixtures("judged")
+def test_the_branch_goes_back_with_a_watched_version_that_is_worse(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with pushed_to(tmp_path, A, WITHOUT_PROBES | {"watch_ms": 4_000}) as made:
+            pushing = asyncio.create_task(push(made, A, B))
+            await watched(made)
+            await until(lambda: branches(made).refs[MAIN] == B)
+            made.evidence.new, made.evidence.old = BAD, GOOD
+            assert isinstance(await pushing, StageFailed)
+            assert branches(made).refs == {MAIN: A, LIVE: A, f"{TIPS}/{B}": B}
 
     run(story())

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from slot_machine.app.attempt import Report
 from slot_machine.app.deployer import Deployer
+from slot_machine.app.failures import going_on
 from slot_machine.app.operations import Operations
 from slot_machine.app.outcomes import Outcome, Wishes
 from slot_machine.app.push_branch import PushBranch
@@ -86,6 +87,9 @@ class Pushes:
     async def _moved(self, deploying: "asyncio.Task[Outcome]") -> Outcome:
         outcome = await deploying
         if isinstance(outcome, SlotMachineError):
+            # It may have been live for a while, until it was taken back.
+            with going_on("cannot let the branch follow what is live, which is tried again"):
+                await self._branch.follow()
             return outcome
         try:
             await self._branch.follow(always=True)
