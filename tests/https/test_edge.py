@@ -286,3 +286,24 @@ def test_without_an_edge(machine: None) -> None:
     told = subprocess.run([*COMMAND, "edge", "status"], capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert "no edge runs on this machine" in told.stderr
+
+
+def test_http3(start_edge: Start, app: App) -> None:
+    """Switched on by an app that wants it, without losing a request of another one."""
+    edge = start_edge()
+    app(3000), app(3001)
+    edge.hold("shop", 3000, "shop.test", tls="internal")
+    with Load(edge, "shop.test").running() as load:
+        edge.hold("blog", 3001, "blog.test", tls="internal", http3=True)
+    assert load.failed == []
+    assert 'h3=":443"' in get(edge, "https://blog.test/", "-D", "-").stdout
+    client = [
+        sys.executable,
+        str(Path(__file__).with_name("h3.py")),
+        "blog.test",
+        str(edge.state / "internal/root.pem"),
+    ]
+    forged = subprocess.run([*client, "2000000"], capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert forged.stdout.startswith("200\n"), forged.stderr
+    assert forged.stdout.rstrip().endswith("received 2000000")
+    assert "X-Forwarded-Proto: https\n" in forged.stdout
