@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -189,3 +190,20 @@ def test_forced_command_without_a_shell_understands_all_words(
     assert (done.returncode, done.stdout) == (0, f"deployed {two} to slot a\n"), done.stderr
     (attempt,) = site.history()
     assert (attempt["who"], attempt["message"]) == ("--force", "back\\slash's")
+
+
+def test_restricted_key_may_deploy_and_its_name_is_in_the_history(
+    site: Site, laptop: Path, sshd: Sshd, server: tuple[str, ...]
+) -> None:
+    session = ("key-session", "--config", site.repo / "slot-machine.json", "--repo", site.repo, "ada")
+    command = shlex.join(map(str, (site.orchestrator.binary, *session)))
+    sshd.allow(f'restrict,command="{command}"')
+    site.git("config", "transfer.hideRefs", "refs/slot-machine")
+    two = commit(site, laptop, "two")
+
+    done = sshd.run("--host", "server", "deploy", "--by", "eve", cwd=laptop)
+    assert (done.returncode, done.stdout) == (0, f"deployed {two} to slot a\n"), done.stderr
+    (attempt,) = site.history()
+    assert (attempt["who"], attempt["ref"]) == ("ada", "main")
+    refused = sshd.run(*server, "run", "--", "id", cwd=laptop)
+    assert (refused.returncode, "this key" in refused.stderr) == (1, True), refused.stderr

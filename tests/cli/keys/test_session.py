@@ -42,6 +42,12 @@ def test_a_push_to_the_repository_of_the_app(asked: str) -> None:
         ("deploy v1 --wait -m 'a b'", ["--wait", "--message=a b", "--by=ada"], ["v1"]),
         ("slot-machine -a shop deploy -a shop --message=-x -- v1", ["--message=-x", "--by=ada"], ["v1"]),
         ("slot-machine rollback 12 -q --json", ["--quiet", "--json", "--by=ada"], ["12"]),
+        (
+            "slot-machine deploy --json --stream --if-known --by=eve --ref=main -- c0ffee",  # As --host asks.
+            ["--json", "--stream", "--if-known", "--ref=main", "--by=ada"],
+            ["c0ffee"],
+        ),
+        ("slot-machine rollback --by=eve -- c0ffee", ["--by=ada"], ["c0ffee"]),
         ("slot-machine status --json", ["--json"], []),
         ("slot-machine logs -f -n 5 --since 10m", ["--follow", "--lines=5", "--since=10m"], []),
     ],
@@ -72,7 +78,6 @@ def test_a_command_with_its_options(asked: str, options: list[str], operands: li
         "slot-machine start --config /tmp/evil.json",
         "slot-machine status --config /tmp/evil.json",
         "slot-machine deploy --by eve",
-        "slot-machine deploy --by=eve",
         "slot-machine deploy --hold",
         "slot-machine deploy --data /tmp",
         "slot-machine deploy --force=x",

@@ -34,7 +34,10 @@ class Verb(NamedTuple):
 ATTEMPT_FLAGS = {"--json": "", "--stream": "", "--quiet": "-q"}
 VERBS = {
     "deploy": Verb(
-        {"--setup": "", "--force": "", "--wait": "", **ATTEMPT_FLAGS}, {"--message": "-m"}, operands=1, by=True
+        {"--setup": "", "--force": "", "--wait": "", "--if-known": "", **ATTEMPT_FLAGS},
+        {"--message": "-m", "--ref": ""},
+        operands=1,
+        by=True,
     ),
     "rollback": Verb(ATTEMPT_FLAGS, {"--message": "-m"}, operands=1, by=True),
     "status": Verb({"--json": ""}, {}),
@@ -129,6 +132,8 @@ def _taken_apart(words: Sequence[str], name: str, verb: Verb) -> tuple[list[str]
         if word == "--":
             operands += left
             break
+        if verb.by and has_value and option == "--by":
+            continue  # `--host` always says it. The history has the name of the key.
         if word in flags:
             options.append(flags[word])
         elif option in values and (has_value or left):

@@ -11,7 +11,18 @@ from click.shell_completion import CompletionItem
 
 from slot_machine.core.defaults import HOST_VARIABLE
 
-LOCAL = ("after-stop", "completion", "doctor", "help", "init", "install", "start", "uninstall")
+LOCAL = (
+    "after-stop",
+    "completion",
+    "doctor",
+    "help",
+    "init",
+    "install",
+    "key-session",
+    "receive",
+    "start",
+    "uninstall",
+)
 """Commands that work on this machine only."""
 
 HOSTS, STAGE = "slot_machine.hosts", "slot_machine.stage"
