@@ -76,7 +76,7 @@ class Router(Generic[L]):
         route: Route[L] | None
         if not self.holding:
             if self.beside is not None and claim.goes_beside(self.beside):
-                route = self._route_to(self.beside.upstream)
+                route = self._route_beside
             else:
                 route = next(self._turns.get(claim.listener, self._turns_of_others))
         elif len(self._waiting) < self._most_held:
@@ -178,8 +178,9 @@ class Router(Generic[L]):
             upstream = beside.upstream
         self._others: Sequence[Target] = (Target(upstream),) if upstream else ()
         live = {self._route_to(target.upstream) for some in (self._others, *targets.values()) for target in some}
-        if beside:
-            live.add(self._route_to(beside.upstream))
+        self._route_beside = self._route_to(beside.upstream) if beside else None
+        if self._route_beside:
+            live.add(self._route_beside)
         for route in self._live - live:
             route.leave()
         for route in live:

@@ -48,7 +48,7 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
     if preview.goes_there(asking.listener, asking.head, beside):
         # A script is to see what is missing, and on its own port the candidate alone answers.
         alone = tokens is None or tokens.explicit or asking.listener == PREVIEW
-        digested = not alone and _visit(asking, beside).digested
+        digested = not alone and asking.head.visit(beside, asking.port).digested
         asking.rule = preview.UNLISTED_FILE if digested else preview.UNLISTED
         return True
     if asking.listener == PREVIEW:
@@ -59,7 +59,9 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
 
 
 def _by_share(asking: Asking, beside: Beside) -> bool:
-    visit = _visit(asking, beside)
+    visit = asking.head.latest_visit
+    if visit is None or visit.beside is not beside:
+        visit = asking.head.visit(beside, asking.port)
     number = visit.number
     if number == UNDECIDED and beside.share:
         return _undecided(asking, visit) < beside.share
@@ -78,13 +80,6 @@ def stands_in(asking: Asking, upstream: Upstream, routed: Routed) -> bool:
     if upstream.run_id != beside.upstream.run_id:
         return beside.stands_in
     return beside.share > 0 and routed.upstream is not None
-
-
-def _visit(asking: Asking, beside: Beside) -> Visit:
-    visit = asking.head.latest_visit
-    if visit is None or visit.beside is not beside:
-        visit = asking.head.visit(beside, asking.port)
-    return visit
 
 
 def _undecided(asking: Asking, visit: Visit) -> int:

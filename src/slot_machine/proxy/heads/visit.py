@@ -16,7 +16,7 @@ PIN = b"slot-machine-share-"
 
 COOKIE = b"cookie: "
 VALUE = re.compile(rb'"?([^;\r"]*)')
-NUMBER = re.compile(rb"[0-9]{1,4}")
+NUMBER = re.compile(rb"([0-9]{1,4})(?=[; \r])")
 DOT, SLASH = b"./"
 
 PAGES = frozenset((b"", b"document", b"empty", b"frame", b"iframe"))
@@ -49,14 +49,10 @@ class Visit:
         if beside.share and beside.cookie and (value := next(cookies(lines, beside.cookie.encode()), b"")):
             name = value.decode("latin-1")
             self.number = 0 if name in beside.cookie_values else number_of(beside.share_id, name)
-        elif PIN in lines:
-            for pin in cookies(lines, pin_name(port)):
-                self.stale = True
-                share_id, _, number = pin.partition(b".")
-                if share_id == beside.share_id.encode() and NUMBER.fullmatch(number):
-                    self.number, self.stale = int(number), False
-                    break
+        elif beside.share:
+            self.number = _pinned(lines, _beginning(port, beside.share_id))
         if self.number == UNDECIDED:
+            self.stale = next(cookies(lines, pin_name(port)), None) is not None
             self._look_for_more(lines, method, path)
 
     def _look_for_more(self, lines: bytes, method: bytes, path: bytes) -> None:
@@ -74,16 +70,12 @@ def pin_name(port: int) -> bytes:
 
 
 def cookies(lines: bytes, name: bytes) -> Iterator[bytes]:
-    """The values of the cookies of that name."""
+    """The values of the cookies of that name, the last one first: the cookies are in the last line mostly."""
     name += b"="
-    at = lines.find(name)
-    while at >= 0:
-        begin = lines.rfind(b"\r\n", 0, at) + 2
-        if lines[begin : begin + len(COOKIE)].lower() == COOKIE and lines[at - 1] in b" ;":
-            value = VALUE.match(lines, at + len(name))
-            assert value
+    at = len(lines)
+    while (at := lines.rfind(name, 0, at)) >= 0:
+        if _in_cookies(lines, at) and (value := VALUE.match(lines, at + len(name))):
             yield value[1].rstrip()
-        at = lines.find(name, at + 1)
 
 
 def value_of(lines: bytes, name: bytes) -> bytes:
@@ -96,6 +88,26 @@ def value_of(lines: bytes, name: bytes) -> bytes:
 def number_of(share_id: str, text: str) -> int:
     """The same one in all workers, evenly spread, and another one in another share."""
     return Random(f"{share_id} {text}").randrange(NUMBERS)
+
+
+@lru_cache(16)
+def _beginning(port: int, share_id: str) -> bytes:
+    return b"%b=%b." % (pin_name(port), share_id.encode())
+
+
+def _pinned(lines: bytes, beginning: bytes) -> int:
+    """The number in a cookie that begins like this, else UNDECIDED."""
+    at = len(lines)
+    while (at := lines.rfind(beginning, 0, at)) >= 0:
+        if _in_cookies(lines, at) and (number := NUMBER.match(lines, at + len(beginning))):
+            return int(number[1])
+    return UNDECIDED
+
+
+def _in_cookies(lines: bytes, at: int) -> bool:
+    """Whether a cookie begins there."""
+    begin = lines.rfind(b"\r\n", 0, at) + 2
+    return lines[begin : begin + len(COOKIE)].lower() == COOKIE and lines[at - 1] in b" ;"
 
 
 @lru_cache(16)
