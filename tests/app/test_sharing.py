@@ -211,6 +211,35 @@ def test_a_share_that_the_data_plane_does_not_confirm_is_none(
     run(story())
 
 
+def test_visitors_are_back_before_a_candidate_stops_that_can_not_be_promoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            await b_has_a_share(made)
+            candidate = made.deployer.candidates.release
+            assert candidate
+            stop, shares = candidate.stop, list[Beside | None]()
+
+            async def noted(budget_s: float) -> bool:
+                shares.append(made.traffic.beside)
+                return await stop(budget_s)
+
+            monkeypatch.setattr(candidate, "stop", noted)
+            monkeypatch.setattr(made.launcher, "check", lambda _: raises())
+            assert isinstance(await promote(made), SlotMachineError)
+            assert shares[0] is None
+            monkeypatch.undo()
+            await asyncio.sleep(60)
+            check_rest(made, "")
+
+    run(story())
+
+
+def raises() -> None:
+    raise OSError("it listens elsewhere")
+
+
 def test_its_time_counts_anew_from_each_share(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, WITHOUT_PROBES | {"hold_timeout_ms": 60_000}) as made:
