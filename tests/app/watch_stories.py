@@ -158,6 +158,11 @@ async def killed(
             for run in made.launcher.started:
                 processes_of(run).faults = made.faults
             made.launcher.continue_after(before.launcher)
+            known = {row.identity for row in made.store.processes()}
+            for run in made.running:
+                if run.session.identity not in known:
+                    # The next daemon finds it by the mark in its environment.
+                    processes_of(run).end(-9)
             made.launcher.left = releases_of(made.launcher.adopted())
             made.launcher.left_to_end = made.launcher.adopted(retiring=True)
             made.traffic.routed, made.traffic.beside = before.traffic.routed, before.traffic.beside
