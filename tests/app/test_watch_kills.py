@@ -31,7 +31,12 @@ def test_whenever_the_daemon_is_killed_the_next_one_knows(tmp_path: Path, story:
             await before(made)
             faults.names.clear()
             came = asyncio.Event()
-            faults.at, faults.strike = at, lambda: (faults.kill(), came.set())
+
+            def strike() -> None:
+                faults.kill()
+                came.set()
+
+            faults.at, faults.strike = at, strike
             telling = asyncio.ensure_future(tell(made))
             await came.wait()
             where = f"killed in step {at}, {faults.names[at - 1]}"
