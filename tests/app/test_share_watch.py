@@ -3,11 +3,11 @@
 import asyncio
 from pathlib import Path
 
-import msgspec
 import pytest
 
+from slot_machine.app.outcomes import Done
 from tests.app.hold_stories import abort, b_is_held
-from tests.app.stories import WITHOUT_PROBES, check_rest, machine
+from tests.app.stories import WITHOUT_PROBES, check_rest, ignored, machine
 from tests.app.watch_stories import BAD, GOOD
 from tests.fakes import COMMITS, Machine, processes_of, run
 
@@ -18,16 +18,7 @@ WATCHED = WITHOUT_PROBES | {"watch_ms": 4_000}
 
 async def b_has_a_share(made: Machine) -> None:
     await b_is_held(made)
-    candidates = made.deployer.candidates
-    candidate, release = candidates.record, candidates.release
-    assert candidate
-    assert release
-    assert release.upstream
-    shared = msgspec.structs.replace(candidate, share=1000, share_id="1")
-    made.store.save_candidate(shared)
-    candidates._unwatch()
-    candidates._keep(release, shared)
-    await made.traffic.offer(shared.beside(release.upstream))
+    assert isinstance(await made.deployer.share(1000, "cli", ignored), Done)
 
 
 @pytest.mark.parametrize("action", ["rollback", "hold", "warn"])
@@ -46,14 +37,10 @@ def test_a_worse_one_loses_its_share(tmp_path: Path, action: str) -> None:
             assert candidate
             assert entry
             if action == "warn":
-                assert (candidate.state, made.traffic.beside.share) == ("held", 1000)
+                assert (candidate.state, made.traffic.beside.share) == ("sharing", 1000)
                 assert len([words for words in entry.warnings if "is worse" in words]) == 1
             else:
-                assert (candidate.state, candidate.runs_on, candidate.share) == (
-                    "failed",
-                    action == "hold",
-                    candidate.share,
-                )
+                assert (candidate.state, candidate.runs_on, candidate.share) == ("failed", action == "hold", 0)
                 assert (entry.result, entry.stage) == ("failed", "watch")
                 assert entry.verdict.startswith("worse: 90 of 300")
                 assert "deploy_failed" in [notice.event for notice in made.told]

@@ -82,6 +82,33 @@ def test_a_version_that_fails_a_fifth_of_one_path_is_taken_back_within_ten_secon
     print(f"taken back after {took_s:.1f} s and {load.failed} failures")
 
 
+def test_a_candidate_that_fails_in_its_share_loses_it(site: Site) -> None:
+    good = live(site, watch_ms=LONG_MS, watch_action="hold")
+    load = Visitors(site.port)
+    with load.running():
+        assert site.post("/deploy", {"commit": site.commit("bad", fails=0.5), "hold": True}).status == 200
+        wait_until("the old version is known", lambda: load.answered > 2000)
+        assert site.post("/promote", {"share": 50}).status == 200
+        load.pause_s = 1 / 100
+        wait_until("it has failed", lambda: candidate(site)["state"] == "failed", 60)
+        goes_on_without_failures(load)
+
+    assert load.others == []
+    assert "for /checkout failed" in str(candidate(site)["error"])
+    assert site.status()["live_commit"] == good
+    deploy = site.history()[1]
+    assert (deploy["kind"], deploy["result"], deploy["stage"]) == ("deploy", "failed", "watch")
+    assert site.post("/abort").status == 200
+
+
+def goes_on_without_failures(load: "Visitors") -> None:
+    before = load.answered
+    wait_until("the load goes on", lambda: load.answered > before + 50)
+    failed = load.failed
+    wait_until("the load goes on", lambda: load.answered > before + 200)
+    assert load.failed == failed
+
+
 class Visitors:
     """Each has a cookie of its own, and opens one page."""
 
