@@ -46,6 +46,7 @@ COMMANDS = {
     "receive": "receive",
     "keys": "keys",
     "key-session": "key_session",
+    "edge": "edge",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""
 
