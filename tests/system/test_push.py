@@ -128,6 +128,17 @@ def test_a_forced_push_and_one_that_is_denied(pushed: Pushed) -> None:
     assert (len(pushed.history()), pushed.tip(), pushed.serving()) == (attempts, other, "other")
 
 
+def test_our_own_refs_can_t_be_pushed(pushed: Pushed) -> None:
+    pushed.begin()
+    first = pushed.version("first")
+    pushed.must_push()
+    pushed.version("second")
+    code, said = pushed.push("main:refs/slot-machine/live")
+    assert (code, "hidden ref" in said) == (1, True)
+    assert pushed.of_server("rev-parse", "refs/slot-machine/live") == first
+    assert "slot-machine/" not in pushed.git("ls-remote", "production")
+
+
 def test_a_shallow_clone_that_lacks_commits_is_told_what_to_do(pushed: Pushed) -> None:
     pushed.begin()
     pushed.version("first")
