@@ -98,6 +98,9 @@ def test_a_key_may_run_a_few_commands_and_no_other(office: Office) -> None:
     assert office.ssh("slot-machine", "deploy", second)[0] == 0
     assert [(row["who"], row["message"]) for row in pushed.history()][2:] == [("ada", "wrong colours"), ("ada", "")]
     assert office.ssh("slot-machine logs -n 5")[0] == 0
+    code, said, _ = office.ssh(f"slot-machine deploy --json --stream --if-known --by=eve --ref=main -- {first}")
+    assert (code, json.loads(said.splitlines()[-1])["commit"]) == (0, first)
+    assert pushed.history()[-1]["who"] == "ada"
     for asked in (
         "id",
         "bash -i",

@@ -49,6 +49,12 @@ def test_a_push_to_the_repository_of_the_app(asked: str) -> None:
         ),
         ("slot-machine rollback --by=eve -- c0ffee", ["--by=ada"], ["c0ffee"]),
         ("slot-machine status --json", ["--json"], []),
+        ("slot-machine deploy --by eve", ["--by=ada"], []),
+        (
+            "/opt/bin/slot-machine -a shop deploy --json --stream --if-known --by=eve --ref=main -- 1a2b",
+            ["--json", "--stream", "--if-known", "--ref=main", "--by=ada"],
+            ["1a2b"],
+        ),
         ("slot-machine logs -f -n 5 --since 10m", ["--follow", "--lines=5", "--since=10m"], []),
     ],
 )
@@ -77,7 +83,9 @@ def test_a_command_with_its_options(asked: str, options: list[str], operands: li
         "slot-machine key-session --config x --repo y z",
         "slot-machine start --config /tmp/evil.json",
         "slot-machine status --config /tmp/evil.json",
-        "slot-machine deploy --by eve",
+        "slot-machine deploy --host evil",
+        "slot-machine deploy --to production",
+        "slot-machine status --by eve",
         "slot-machine deploy --hold",
         "slot-machine deploy --data /tmp",
         "slot-machine deploy --force=x",

@@ -31,15 +31,17 @@ class Verb(NamedTuple):
     """Whether the history has who asks."""
 
 
+BY = "--by"
+"""Allowed, as `--host` sends it, and replaced by the name of the key."""
 ATTEMPT_FLAGS = {"--json": "", "--stream": "", "--quiet": "-q"}
 VERBS = {
     "deploy": Verb(
-        {"--setup": "", "--force": "", "--wait": "", "--if-known": "", **ATTEMPT_FLAGS},
-        {"--message": "-m", "--ref": ""},
+        {"--setup": "", "--force": "", "--wait": "", "--detach": "", "--if-known": "", **ATTEMPT_FLAGS},
+        {"--message": "-m", "--ref": "", BY: ""},
         operands=1,
         by=True,
     ),
-    "rollback": Verb(ATTEMPT_FLAGS, {"--message": "-m"}, operands=1, by=True),
+    "rollback": Verb(ATTEMPT_FLAGS, {"--message": "-m", BY: ""}, operands=1, by=True),
     "status": Verb({"--json": ""}, {}),
     "logs": Verb(
         {"--follow": "-f", "--setup": "", "--json": ""},
@@ -76,12 +78,13 @@ def command(session: Session, asked: str) -> list[str]:
         return _receive_pack(session, words[1:])
     if words[0] in ("git-upload-pack", "git-upload-archive", "git"):
         raise ConfigError("this key may push, but not fetch or clone", MAY)
-    words = _without_app(session, words[1:] if words[0] == "slot-machine" else words)
+    is_ours = os.path.basename(words[0]) == "slot-machine"
+    words = _without_app(session, words[1:] if is_ours else words)
     if not words or words[0] not in VERBS:
         raise ConfigError(f"not allowed: {words[0] if words else 'slot-machine'!r}", MAY)
     verb = VERBS[words[0]]
     options, operands = _taken_apart(_without_app(session, words[1:]), words[0], verb)
-    by = [f"--by={session.name}"] if verb.by else []
+    by = [f"{BY}={session.name}"] if verb.by else []
     return python.module("slot_machine", words[0], "--app", str(session.config), *options, *by, "--", *operands)
 
 
@@ -132,12 +135,11 @@ def _taken_apart(words: Sequence[str], name: str, verb: Verb) -> tuple[list[str]
         if word == "--":
             operands += left
             break
-        if verb.by and has_value and option == "--by":
-            continue  # `--host` always says it. The history has the name of the key.
         if word in flags:
             options.append(flags[word])
         elif option in values and (has_value or left):
-            options.append(f"{values[option]}={value if has_value else left.pop(0)}")
+            value = value if has_value else left.pop(0)
+            options += [f"{values[option]}={value}"] * (option != BY)
         elif word.startswith("-"):
             raise ConfigError(f"{name}: the option {word!r} is not allowed over this key", MAY)
         else:
