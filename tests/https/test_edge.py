@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from slot_machine.core.errors import EdgeRefused
 from slot_machine.edge import link
-from slot_machine.edge.wire import Request
+from slot_machine.edge.wire import Hook, Request
 from tests.https.conftest import ABROAD, COMMAND, LIMIT_S, Edge, Process, curl, until
 
 Start = Callable[..., Edge]
@@ -154,7 +154,7 @@ def test_another_user_cannot_take_or_see_a_name(start_edge: Start) -> None:
     program = (
         "import os\n"
         "from slot_machine.edge import link\n"
-        "from slot_machine.edge.wire import Request, Wish\n"
+        "from slot_machine.edge.wire import Hook, Request, Wish\n"
         "os.setuid(65534)\n"
         "print(len(link.ask(Request(op='status')).apps))\n"
         "for request in (Request(op='hold', wish=Wish(app='x', data='/srv/shop', port=1, domains=('shop.test',))),\n"
@@ -286,6 +286,20 @@ def test_without_an_edge(machine: None) -> None:
     told = subprocess.run([*COMMAND, "edge", "status"], capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert "no edge runs on this machine" in told.stderr
+
+
+def test_a_webhook_has_a_path_of_a_name(start_edge: Start, app: App) -> None:
+    edge = start_edge()
+    app(3000), app(3001)
+    for domain in ("shop.test", "other.test"):
+        hook = Hook(domain=domain, path="/.slot-machine/hook", port=3001)
+        edge.hold("shop", 3000, "shop.test", tls="internal", hook=hook)
+        assert "X-Slot-Machine-Edge" not in get(edge, f"https://{domain}/.slot-machine/hook").stdout
+        assert "received" in get(edge, f"https://{domain}/.slot-machine/hook").stdout
+        assert "X-Slot-Machine-Edge" in get(edge, "https://shop.test/").stdout
+    assert get(edge, "https://other.test/", "-o", "/dev/null", "-w", "%{http_code}").stdout == "404"
+    with pytest.raises(EdgeRefused, match="is no path"):
+        edge.hold("shop", 3000, "shop.test", tls="internal", hook=Hook(domain="shop.test", path="/`", port=1))
 
 
 def test_http3(start_edge: Start, app: App) -> None:

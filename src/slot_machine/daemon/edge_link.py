@@ -12,7 +12,7 @@ from slot_machine.app.opening import Options
 from slot_machine.core.config import DaemonConfig, OwnCertificate
 from slot_machine.core.errors import ConfigError, EdgeGone, EdgeRefused
 from slot_machine.edge import link
-from slot_machine.edge.wire import DomainStatus, Reply, Request, Wish
+from slot_machine.edge.wire import DomainStatus, Hook, Reply, Request, Wish
 from slot_machine.host.process.threads import in_thread
 
 EVERY_S = 60.0
@@ -27,15 +27,20 @@ class Told(Protocol):
     def certificate_failed(self, what: str) -> None: ...
 
 
-def wish_of(options: Options, secret: str = "") -> Wish:
-    """Raises ConfigError if a certificate can't be read."""
+def wish_of(options: Options, secret: str = "", hook_port: int = 0) -> Wish:
+    """`hook_port` is where the webhook listens, 0 if it does not. Raises ConfigError if a certificate can't be read."""
     config = options.config.daemon
     cert = key = ""
     tls = config.tls
     if isinstance(tls, OwnCertificate):
         folder = options.config_file.parent
         cert, key = _text(folder / tls.cert, "tls.cert"), _text(folder / tls.key, "tls.key")
+    webhook = config.webhook
+    hook = None
+    if webhook and webhook.domain and hook_port:
+        hook = Hook(domain=webhook.domain, path=webhook.path, port=hook_port)
     return Wish(
+        hook=hook,
         app=config.name or "app",
         data=str(options.data),
         port=config.port,
@@ -70,7 +75,10 @@ def checked(options: Options) -> Options:
 class Domains:
     """`ask` is `link.ask`."""
 
-    def __init__(self, options: Options, notices: Told, ask: Callable[[Request], Reply] = link.ask) -> None:
+    def __init__(
+        self, options: Options, notices: Told, ask: Callable[[Request], Reply] = link.ask, hook_port: int = 0
+    ) -> None:
+        self._hook_port = hook_port
         self._options = options
         self._notices = notices
         self._ask = ask
@@ -102,7 +110,7 @@ class Domains:
         self._tell()
 
     def _hold(self) -> Reply:
-        wish = wish_of(self._options, link.secret_of(self._options.data))
+        wish = wish_of(self._options, link.secret_of(self._options.data), self._hook_port)
         return self._ask(Request(op="hold", wish=wish))
 
     async def _withdraw(self) -> None:

@@ -166,7 +166,7 @@ async def _serve(
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
         reload_now = partial(_reload, options, app.deployer.operations, ending, manager)
-        domains = edge_link.Domains(options, app.notices)
+        domains = edge_link.Domains(options, app.notices, hook_port=hook.status.port if hook else 0)
         api = _api(options, app, entry, hook, reloads, reload_now, domains)
         servers = [Server(listener, api) for listener in api_sockets]
         if hook and hook.listener:

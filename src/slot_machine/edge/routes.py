@@ -17,6 +17,7 @@ from slot_machine.edge.wire import Wish
 SECRET_FIELD = "X-Slot-Machine-Edge"
 TOKEN_FIELD = "X-Slot-Machine-Token"
 PROBE = "/.well-known/slot-machine-edge/"
+NOTHING = "nothing"
 HIGH = 1_000_000
 """Priority of a route that goes before those of apps."""
 
@@ -84,7 +85,11 @@ def own(settings: EdgeSettings, token: str) -> Routes:
     text: dict[str, Objects] = {
         "http": {
             "routers": routers,
-            "middlewares": {"https": {"redirectScheme": https}, "probe": {"redirectRegex": answer}},
+            "middlewares": {
+                "https": {"redirectScheme": https},
+                "probe": {"redirectRegex": answer},
+                NOTHING: {"ipAllowList": {"sourceRange": ["255.255.255.255/32"], "rejectStatusCode": 404}},
+            },
             "serversTransports": {
                 "app": {
                     "maxIdleConnsPerHost": 512,
@@ -125,33 +130,34 @@ def of_app(settings: EdgeSettings, key: str, wish: Wish, asks: Callable[[str], b
         moved = f"{key}-to-{number}"
         if target:
             middlewares[moved] = {"redirectRegex": _redirect(settings, target)}
-        inside = moved if target else f"{key}-in"
-        secure = {
-            "entryPoints": [HTTPS],
-            "rule": f"Host(`{name}`)",
-            "middlewares": [inside],
-            "service": key,
-            "tls": tls,
-        }
-        plain = {
-            "entryPoints": [HTTP],
-            "rule": f"Host(`{name}`)",
-            "middlewares": [moved if target else "https"],
-            "service": "noop@internal",
-        }
+        # A name that has only the webhook serves nothing else.
+        inside = moved if target else f"{key}-in" if name in wish.domains else NOTHING
+        rule = f"Host(`{name}`)"
+        secure = {"entryPoints": [HTTPS], "rule": rule, "middlewares": [inside], "service": key, "tls": tls}
+        outside = [moved if target else "https"]
+        plain = {"entryPoints": [HTTP], "rule": rule, "middlewares": outside, "service": "noop@internal"}
         routers[f"{key}-{digest}-{number}-https"], routers[f"{key}-{digest}-{number}-http"] = secure, plain
-    service = {
-        "loadBalancer": {
-            "servers": [{"url": f"http://127.0.0.1:{wish.port}"}],
-            "serversTransport": "app",
-            "responseForwarding": {"flushInterval": "-1ms"},
-        }
-    }
-    http: Objects = {"routers": routers, "middlewares": middlewares, "services": {key: service}}
+    services: Objects = {key: _service(wish.port)}
+    if hook := wish.hook:
+        name = f"{key}-{digest}-hook"
+        rule = f"Host(`{hook.domain}`) && Path(`{hook.path}`)"
+        routers[name] = {"entryPoints": [HTTPS], "rule": rule, "priority": HIGH, "service": f"{key}-hook", "tls": {}}
+        services[f"{key}-hook"] = _service(hook.port)
+    http: Objects = {"routers": routers, "middlewares": middlewares, "services": services}
     text = {"http": http}
     if wish.tls != "acme":
         text["tls"] = {"certificates": [{"certFile": wish.cert, "keyFile": wish.key}]}
     return Routes(text, tuple(routers))
+
+
+def _service(port: int) -> Objects:
+    return {
+        "loadBalancer": {
+            "servers": [{"url": f"http://127.0.0.1:{port}"}],
+            "serversTransport": "app",
+            "responseForwarding": {"flushInterval": "-1ms"},
+        }
+    }
 
 
 def _added(wish: Wish) -> dict[str, str]:

@@ -8,6 +8,14 @@ Source = Literal["acme", "internal", "own"]
 State = Literal["waiting", "ordering", "failed", "valid", "overdue"]
 
 
+class Hook(msgspec.Struct, frozen=True, kw_only=True):
+    """One path of one name, which leads to another port: that of the daemon's webhook."""
+
+    domain: str
+    path: str
+    port: int
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What a daemon asks for. `cert` and `key` are PEM texts, for `own` certificates.
 
@@ -24,10 +32,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     http3: bool = False
     secret: str = ""
+    hook: Hook | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*self.domains, *self.redirects)
+        """Each once."""
+        hook = (self.hook.domain,) if self.hook else ()
+        return tuple(dict.fromkeys((*self.domains, *self.redirects, *hook)))
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,10 +12,11 @@ from slot_machine.core.domains import BadDomain, canonical
 from slot_machine.core.errors import EdgeRefused
 from slot_machine.edge import folder
 from slot_machine.edge.routes import key_of
-from slot_machine.edge.wire import Held, Wish
+from slot_machine.edge.wire import Held, Hook, Wish
 from slot_machine.host.user import account
 
 SECRET = re.compile(r"[A-Za-z0-9_-]{20,100}")
+PATH = re.compile(r"/[A-Za-z0-9._~/-]{0,200}")
 MOST_OF_USER = 200
 ROOT = 0
 
@@ -85,6 +86,7 @@ def checked(wish: Wish) -> Wish:
         raise EdgeRefused(str(error)) from None
     if not own:
         raise EdgeRefused("there is no domain")
+    hook = _checked_hook(wish.hook, redirects) if wish.hook else None
     if not 0 < wish.port < 65_536:
         raise EdgeRefused(f"{wish.port} is no port")
     if wish.secret and not SECRET.fullmatch(wish.secret):
@@ -93,4 +95,17 @@ def checked(wish: Wish) -> Wish:
         raise EdgeRefused("the app's name or data folder is malformed")
     if "{{" in wish.cert + wish.key:
         raise EdgeRefused("the certificate is malformed")
-    return msgspec.structs.replace(wish, domains=own, redirects=redirects)
+    return msgspec.structs.replace(wish, domains=own, redirects=redirects, hook=hook)
+
+
+def _checked_hook(hook: Hook, redirects: Container[str]) -> Hook:
+    """Raises EdgeRefused."""
+    try:
+        domain = canonical(hook.domain)
+    except BadDomain as error:
+        raise EdgeRefused(str(error)) from None
+    if domain in redirects:
+        raise EdgeRefused(f"webhook: {domain} is redirected, so nothing can be served there")
+    if not PATH.fullmatch(hook.path) or not 0 < hook.port < 65_536:
+        raise EdgeRefused(f"webhook: {hook.path} is no path of letters, digits, dots, dashes and slashes")
+    return msgspec.structs.replace(hook, domain=domain)
