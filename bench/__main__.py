@@ -6,9 +6,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import by_path, share, single
+from bench import by_path, edge, share, single
 from bench.contenders import Contender, Site, contenders, missing
-from bench.load import KINDS, ROUNDS, SECONDS, UPLOADS, Row, measure
+from bench.load import KINDS, ROUNDS, SECONDS, UPLOADS, Result, Row, measure
 
 PAGE = Path("docs/benchmarks.md")
 HOLDS_MANY = ("slot-machine", "nginx")
@@ -31,6 +31,8 @@ def main(slot_machine: str) -> None:
         lines += ["", *idle_table([(who, single.idle_clients(who)) for who in found if who.name in HOLDS_MANY])]
         show("switches ...")
         lines += ["", *alone(site, ours, idle_mb)]
+        show("edge ...")
+        lines += ["", *at_edge(edge.results(slot_machine, found[0], ours))]
     show("counting by path ...")
     lines += ["", *counting(by_path.costs())]
     show("share ...")
@@ -130,6 +132,26 @@ def alone(site: Site, ours: Contender, idle_mb: float) -> list[str]:
         f"| `status`, by `python3 -c pass` | {status_ms:.1f} / {python_ms:.1f} ms = {status_ms / python_ms:.1f} |",
         f"| from the kill of a worker to the first reply of the next worker | {restart_ms:.0f} ms |",
         f"| memory of daemon and data plane, idle | {idle_mb:.0f} MB |",
+    ]
+
+
+def at_edge(found: dict[str, Result]) -> list[str]:
+    """Nothing if another edge runs on this machine."""
+    if not found:
+        return []
+    return [
+        "## Edge",
+        "",
+        "A small reply over TLS 1.3 and HTTP/1.1, keep-alive. CPU and memory are those of the edge, and of the proxy",
+        "where it stands behind it. The last row is without TLS.",
+        "",
+        "| way | requests/s | p50 ms | p99 ms | CPU µs | MB | failed |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {title} | {one.requests_per_s:,.0f} | {one.p50_ms:.2f} | {one.p99_ms:.2f} | {one.cpu_us:.1f} |"
+            f" {one.memory_mb:.0f} | {one.failed:.0f} |"
+            for title, one in found.items()
+        ),
     ]
 
 

@@ -86,10 +86,11 @@ def row(theirs: list[Result], ours: list[Result]) -> Row:
     )
 
 
-def one(contender: Contender, kind: Kind, seconds: int = SECONDS) -> Result:
+def one(contender: Contender, kind: Kind, seconds: int = SECONDS, origin: str = "") -> Result:
+    """`origin` is another address of the contender than that of its port on loopback."""
     script, *options = kind.script()
     argv = ["wrk", "-t1", f"-c{kind.connections}", f"-d{seconds}s", "--latency", "-s", script]
-    url = f"http://127.0.0.1:{contender.port}{kind.path}"
+    url = f"{origin or f'http://127.0.0.1:{contender.port}'}{kind.path}"
     before_ns = contender.cpu_ns()
     done = subprocess.run([*argv, url, "--", *options], capture_output=True, text=True, check=True)
     cpu_ns = contender.cpu_ns() - before_ns
