@@ -14,6 +14,7 @@ from slot_machine.core.domains import BadDomain, canonical
 from slot_machine.core.errors import EdgeRefused
 from slot_machine.edge import binary, certificates, reach, routes, static
 from slot_machine.edge.certificates import Life, life_of
+from slot_machine.edge.issued import Issued
 from slot_machine.edge.progress import Progress
 from slot_machine.edge.serving import INTERNAL, Serving
 from slot_machine.edge.settings import EdgeSettings
@@ -25,7 +26,7 @@ from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user import account
 
 TICK_S = 1.0
-WISHES = "wishes"
+WISHES, ISSUED = "wishes", "issued.json"
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Edge:
         self._looking: set[asyncio.Task[None]] = set()
         self._seen: tuple[int, int] = (0, 0)
         self._lives: dict[str, Life] = {}
+        self._issued = Issued(self._state / ISSUED)
         self.progress = Progress()
         self.wishes = Wishes(self._state / WISHES)
         held, asks = self.wishes.held, self.progress.asks
@@ -183,7 +185,8 @@ class Edge:
     async def _ask(self, name: str) -> None:
         path, answer = routes.probe_path(self._serving.token)
         asked = partial(reach.obstacle, name, path, answer, self._settings.acme_challenge)
-        if self.progress.looked(name, await in_thread(asked), time.monotonic()):
+        obstacle = self._issued.obstacle(name) or await in_thread(asked)
+        if self.progress.looked(name, obstacle, time.monotonic()):
             log.info("%s leads here: its certificate is ordered", name)
 
     def _look_at_certificates(self) -> None:
@@ -194,7 +197,11 @@ class Edge:
         except FileNotFoundError:
             return
         if (found.st_mtime_ns, found.st_size) != self._seen:
-            self._lives = certificates.read(self._storage)
+            lives = certificates.read(self._storage)
+            if any(self._seen):
+                new = [name for name, life in lives.items() if life != self._lives.get(name)]
+                self._issued.note(new, datetime.now(UTC))
+            self._lives = lives
             certificates.keep_copy(self._storage)
             self._seen = found.st_mtime_ns, found.st_size
         self.progress.found(self._lives)

@@ -20,6 +20,8 @@ from slot_machine.host.process import python
 STOP_LIMIT_S = 10.0
 ACCEPTED_S = 1.0
 LONGEST_LINE = 1 << 20
+NOISE = "Traefik can reject some encoded characters"
+"""It says so at each start."""
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +145,7 @@ class Runner:
                 line = msgspec.json.decode(text, type=Line)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 line = Line("error", text.decode(errors="replace").strip())
-            if line.level in ("warn", "error", "fatal", "panic"):
+            if line.level in ("warn", "error", "fatal", "panic") and not line.message.startswith(NOISE):
                 self._said(line)
 
     async def _keep(self) -> None:
