@@ -110,7 +110,7 @@ def goes_on_without_failures(load: "Visitors") -> None:
 
 
 class Visitors:
-    """Each has a cookie of its own, and opens one page."""
+    """Each has an address of its own, and opens one page."""
 
     def __init__(self, port: int) -> None:
         self.answered = 0
@@ -130,7 +130,7 @@ class Visitors:
             path = "/checkout" if number % 10 == 0 else "/"
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
             try:
-                connection.request("GET", path, headers={"Cookie": f"visitor={number}"})
+                connection.request("GET", path, headers={"X-Forwarded-For": f"10.0.{number >> 8 & 255}.{number & 255}"})
                 status = connection.getresponse().status
             except (OSError, http.client.HTTPException) as error:
                 self.others.append(f"{path}: {error!r}")
