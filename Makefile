@@ -97,7 +97,7 @@ soak: install
 	$(BIN)/python -m soak $(BIN)/slot-machine $(or $(MINUTES),5) $(SEED)
 
 soak-trust: install
-	$(BIN)/python -m soak.trust $(BIN)/slot-machine $(or $(ROUNDS),100)
+	$(BIN)/python -m soak.trust $(BIN)/slot-machine $(or $(ROUNDS),50)
 
 clean:
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-lowest $(VENV)-tool .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

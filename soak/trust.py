@@ -1,9 +1,12 @@
 """Holds, promotes, aborts, shares and automatic returns under load. No request may fail because of them.
 
-Usage: python -m soak.trust PATH_OF_SLOT_MACHINE [ROUNDS]. Prints what it does. The exit code is 1 if a request failed.
+Usage: python -m soak.trust PATH_OF_SLOT_MACHINE [ROUNDS]. Prints what it does. The exit code is 1 if a request failed,
+but for those that a bad version answered itself. In 50 rounds, there are 100 of each at least.
 """
 
+import json
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -19,6 +22,12 @@ from tests.world import Site
 from soak.visitors import Visitors
 
 APP = Path(__file__).parent.parent / "tests" / "clients" / "trial_app.py"
+FILE = "app.json"
+"""The commit's own file: only a bad version is watched, so that the others take no longer than they must."""
+START = f"{shlex.quote(sys.executable)} -IS app.py"
+WATCH_MS = 60_000
+FAILS = 0.2
+"""The share of the requests for `/checkout` that a bad version answers 500."""
 
 
 class Trust:
@@ -26,6 +35,7 @@ class Trust:
 
     def __init__(self, site: Site, visitors: Visitors) -> None:
         self.did: Counter[str] = Counter()
+        self.returned_after_s: list[float] = []
         self._site = site
         self._visitors = visitors
         self._live = ""
@@ -40,6 +50,10 @@ class Trust:
         """Each version that is tried is seen by visitors only when they are to see it."""
         self._hold_and_abort(f"aborted-{number}")
         self._hold_and_promote(f"promoted-{number}")
+        self._share_and_abort(f"tried-{number}")
+        self._share_and_promote(f"shared-{number}")
+        self._taken_back(f"bad-{number}")
+        self._taken_back_in_a_share(f"bad-in-share-{number}")
         self._goes_on()
 
     def _hold_and_abort(self, version: str) -> None:
@@ -53,6 +67,49 @@ class Trust:
         self._post("promote", "/promote")
         self._is_live(version)
 
+    def _share_and_abort(self, version: str) -> None:
+        self._hold(version)
+        self._share(version, 50)
+        self._visitors.expect(self._live, version)
+        self._post("abort", "/abort")
+        self._is_live(self._live)
+
+    def _share_and_promote(self, version: str) -> None:
+        self._hold(version)
+        for share in (10, 50, 90):
+            self._share(version, share)
+        self._post("promote", "/promote", {"share": 100})
+        self._is_live(version)
+
+    def _share(self, version: str, share: int) -> None:
+        self._visitors.expect(self._live, version)
+        self._post("share", "/promote", {"share": share})
+        self._goes_on()
+
+    def _taken_back(self, version: str) -> None:
+        """After its switch."""
+        self._visitors.expect(self._live, bad=version)
+        began_s = time.monotonic()
+        reply = self._post("return", "/deploy", {"commit": self._commit_bad(version)}, expected=500)
+        self.returned_after_s.append(time.monotonic() - began_s)
+        assert reply.body["stage"] == "watch", reply
+        self._is_live(self._live)
+
+    def _taken_back_in_a_share(self, version: str) -> None:
+        self._post("hold", "/deploy", {"commit": self._commit_bad(version), "hold": True})
+        self._visitors.expect(self._live, bad=version)
+        # Some visitors must get it, and `/checkout` has only a few.
+        self._post("share", "/promote", {"share": 90})
+        wait_until("it is taken back", lambda: self._state() == "failed")
+        self.did["return from a share"] += 1
+        self._post("abort", "/abort")
+        self._is_live(self._live)
+
+    def _state(self) -> object:
+        candidate = self._site.status()["candidate"]
+        assert isinstance(candidate, dict)
+        return candidate["state"]
+
     def _hold(self, version: str) -> None:
         self._post("hold", "/deploy", {"commit": self._commit(version), "hold": True})
         self._goes_on()
@@ -62,8 +119,12 @@ class Trust:
         self._live = version
         self._goes_on()
 
-    def _commit(self, version: str, **behaviour: object) -> str:
-        return self._site.commit(version, {"app.py": APP.read_text()}, **behaviour)
+    def _commit(self, version: str, watch_ms: int = 0, **behaviour: object) -> str:
+        own = {"start_command": START, "watch_ms": watch_ms}
+        return self._site.commit(version, {"app.py": APP.read_text(), FILE: json.dumps(own)}, **behaviour)
+
+    def _commit_bad(self, version: str) -> str:
+        return self._commit(version, WATCH_MS, fails=FAILS)
 
     def _post(self, what: str, path: str, body: dict[str, object] | None = None, expected: int = 200) -> Reply:
         reply = self._site.post(path, body)
@@ -81,7 +142,7 @@ def main(binary: str, rounds: int) -> int:
         site = Site(Orchestrator(Path(binary)), Path(folder))
         visitors = Visitors(site.port)
         trust = Trust(site, visitors)
-        site.start()
+        site.start(app_config=FILE)
         try:
             trust.begin()
             began_s = time.monotonic()
@@ -92,10 +153,11 @@ def main(binary: str, rounds: int) -> int:
         finally:
             site.daemons[-1].stop()
     print(f"{visitors.answers.total()} answers, {visitors.refused.total()} refused by bad versions")
+    print("returns took, with the deploy, in seconds:", *(f"{took_s:.1f}" for took_s in sorted(trust.returned_after_s)))
     print(f"{len(visitors.failures)} failures", *visitors.failures[:20], sep="\n")
     return 1 if visitors.failures else 0
 
 
 if __name__ == "__main__":
     _, path, *rest = sys.argv
-    sys.exit(main(os.path.abspath(path), int(rest[0]) if rest else 100))
+    sys.exit(main(os.path.abspath(path), int(rest[0]) if rest else 50))

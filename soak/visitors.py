@@ -29,8 +29,8 @@ KINDS = (
     Kind("GET", "/", 1),
     Kind("GET", "/", 2, keeps_cookies=True),
     Kind("GET", "/", 1, keep_alive=False),
-    Kind("GET", "/checkout", 2),
-    Kind("POST", "/checkout", 1, keeps_cookies=True),
+    Kind("GET", "/checkout", 3, keeps_cookies=True),
+    Kind("POST", "/checkout", 2),
     Kind("POST", "/", 1, keep_alive=False),
     Kind("POST", "/slow", 1),
     Kind("GET", "/slow", 1, keep_alive=False),
@@ -46,6 +46,7 @@ class Visitors:
         self.refused: Counter[str] = Counter()
         self.failures: list[str] = []
         self._port = port
+        self._url = f"ws://127.0.0.1:{port}/"
         self._expected: frozenset[str] = frozenset()
         self._bad = ""
         self._numbers = count()
@@ -61,13 +62,17 @@ class Visitors:
         return self.answers.total() >= answers or bool(self.failures)
 
     def running(self) -> AbstractContextManager[None]:
-        threads = [threading.Thread(target=self._ask, args=(kind,)) for kind in KINDS for _ in range(kind.clients)]
-        threads += [threading.Thread(target=self._talk) for _ in range(WEBSOCKETS)]
+        """Each visitor has an address of its own, because that decides on the side of a share."""
+        addresses = (f"127.0.1.{number}" for number in count(1))
+        clients = [kind for kind in KINDS for _ in range(kind.clients)]
+        threads = [threading.Thread(target=self._ask, args=(next(addresses), kind)) for kind in clients]
+        threads += [threading.Thread(target=self._talk, args=(next(addresses),)) for _ in range(WEBSOCKETS)]
         return until_stopped(threads, self._stopped)
 
-    def _ask(self, kind: Kind) -> None:
+    def _ask(self, address: str, kind: Kind) -> None:
         cookies: dict[str, str] = {}
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)) as connection:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S, source_address=(address, 0))
+        with closing(connection):
             while not self._stopped.wait(PAUSE_S):
                 self._ask_once(kind, connection, cookies)
                 if not kind.keep_alive:
@@ -91,11 +96,11 @@ class Visitors:
             cookies[name] = value
         self._judge(what, reply.status, text, expected, bad)
 
-    def _talk(self) -> None:
+    def _talk(self, address: str) -> None:
         """A server that leaves closes the WebSocket with 1001; then the client comes again."""
         while not self._stopped.is_set():
             try:
-                with connect(f"ws://127.0.0.1:{self._port}/", open_timeout=TIMEOUT_S) as socket:
+                with connect(self._url, open_timeout=TIMEOUT_S, source_address=(address, 0)) as socket:
                     expected = self._expected
                     while not self._stopped.wait(PAUSE_S):
                         socket.send("a message")

@@ -238,6 +238,26 @@ def test_worker_hands_over_what_it_counted_once(plane: Plane) -> None:
     assert sum((plane.do(Measure()).totals or {})["a"].times) == 2
 
 
+def test_errors_of_a_visitor_who_asks_again_are_told_apart_whether_whole_or_cut_short(plane: Plane) -> None:
+    _, client, connection = served(plane)
+    visitors = (b"one", b"two", b"one", b"one")
+    for visitor in visitors:
+        client.send(b"GET / HTTP/1.1\r\nHost: h\r\nCookie: visitor=%b\r\n\r\n" % visitor)
+        answered(connection, b"HTTP/1.1 500 Broken\r\nContent-Length: 2\r\n\r\nno")
+        client.until(b"no")
+    client.send(b"GET / HTTP/1.1\r\nHost: h\r\nCookie: visitor=two\r\n\r\n")
+    answered(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut")
+    client.until(b"cut")
+    connection.close()
+    client.rest()
+
+    minute = plane.do(Take(current=True)).minute
+
+    assert minute
+    tally = minute.paths["/"]
+    assert (tally.requests, tally.errors, tally.again) == (6, 5, 3)
+
+
 def totals_of(plane: Plane) -> Totals:
     return (plane.do(Measure()).totals or {})["a"]
 
