@@ -89,6 +89,19 @@ def test_row_goes_on_over_looks_and_ends_with_an_answer(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_looks_within_a_second_count_as_one(tmp_path: Path) -> None:
+    async def story(workers: Workers, recorder: Recorder) -> None:
+        evidence = Evidence(recorder, "b", "a")
+        await evidence.look()
+        for _ in range(4):
+            workers.ask("b", b"/cart", 500)
+            new, _ = await evidence.look()
+            await asyncio.sleep(0.5)
+        assert new.looks == {"/cart": 2, ALL: 2}
+
+    told(tmp_path, story)
+
+
 def test_minute_that_the_recorder_writes_down_meanwhile_is_part_of_it_and_of_the_file(tmp_path: Path) -> None:
     async def story(workers: Workers, recorder: Recorder) -> None:
         evidence = Evidence(recorder, "b", "a")

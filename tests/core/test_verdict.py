@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from slot_machine.core.failing import ASSUMED, LEAST_FAILURES, LEAST_LOOKS
+from slot_machine.core.failing import ASSUMED
 from slot_machine.core.minutes import BOUNDS_S, OTHER, Tally
 from slot_machine.core.proportions import chance_beyond, chance_of_more
 from slot_machine.core.side import ALL, Sample, Side
@@ -56,10 +56,11 @@ def test_few_failures_on_each_of_many_paths_are_found_together() -> None:
 
 
 def test_too_few_failures_or_looks_never_decide() -> None:
-    few = Side({"/checkout": tally(60, LEAST_FAILURES - 1)})
-    hiccup = Side({"/checkout": tally(60, 30)}, looks={"/checkout": LEAST_LOOKS - 1, ALL: LEAST_LOOKS - 1})
+    few = Side({"/": tally(60), "/checkout": tally(3, 3)})
+    hiccup = Side({"/checkout": tally(60, 30)}, looks={"/checkout": 2, ALL: 2})
+    enough = Side({"/checkout": tally(60, 30)}, looks={"/checkout": 3, ALL: 3})
 
-    assert [verdict(new, OLD).word for new in (few, hiccup)] == ["better", "better"]
+    assert [verdict(new, OLD).word for new in (few, hiccup, enough)] == ["better", "better", "worse"]
 
 
 @pytest.mark.parametrize("requests", [0, 1, LEAST_REQUESTS - 1])
