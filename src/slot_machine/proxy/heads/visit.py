@@ -70,11 +70,9 @@ def pin_name(port: int) -> bytes:
 
 
 def cookies(lines: bytes, name: bytes) -> Iterator[bytes]:
-    """The values of the cookies of that name, the last one first: the cookies are in the last line mostly."""
-    name += b"="
-    at = len(lines)
-    while (at := lines.rfind(name, 0, at)) >= 0:
-        if _in_cookies(lines, at) and (value := VALUE.match(lines, at + len(name))):
+    """The values of the cookies of that name, the last one first."""
+    for at in _after(lines, name + b"="):
+        if value := VALUE.match(lines, at):
             yield value[1].rstrip()
 
 
@@ -97,17 +95,26 @@ def _beginning(port: int, share_id: str) -> bytes:
 
 def _pinned(lines: bytes, beginning: bytes) -> int:
     """The number in a cookie that begins like this, else UNDECIDED."""
-    at = len(lines)
-    while (at := lines.rfind(beginning, 0, at)) >= 0:
-        if _in_cookies(lines, at) and (number := NUMBER.match(lines, at + len(beginning))):
+    for at in _after(lines, beginning):
+        if number := NUMBER.match(lines, at):
             return int(number[1])
     return UNDECIDED
 
 
-def _in_cookies(lines: bytes, at: int) -> bool:
-    """Whether a cookie begins there."""
-    begin = lines.rfind(b"\r\n", 0, at) + 2
-    return lines[begin : begin + len(COOKIE)].lower() == COOKIE and lines[at - 1] in b" ;"
+def _after(lines: bytes, beginning: bytes) -> Iterator[int]:
+    """The places behind the beginnings of cookies. The last one comes first: the cookies are in the last line mostly.
+
+    A client may send that text thousands of times: where a line begins is looked up once, and other lines are skipped.
+    """
+    at = begin = len(lines)
+    while (at := lines.rfind(beginning, 0, at)) >= 0:
+        if at < begin:
+            begin = lines.rfind(b"\r\n", 0, at) + 2
+            if lines[begin : begin + len(COOKIE)].lower() != COOKIE:
+                at = begin
+                continue
+        if lines[at - 1] in b" ;":
+            yield at + len(beginning)
 
 
 @lru_cache(16)
