@@ -190,12 +190,12 @@ class Candidates:
         """For an attempt that needs its slot: it is ended, and that is said. Raises sqlite3.Error."""
         if candidate := self.record:
             version = describe(candidate.version)
-            was = (
-                f"had {candidate.percent:g}% of the visitors and was"
-                if candidate.share
-                else f"was {candidate.state} and"
-            )
-            attempt.warn(f"ends the candidate {version}, which {was} never live")
+            was = "was held and never live"
+            if candidate.state == "failed":
+                was = "had failed"
+            elif candidate.share:
+                was = f"had {candidate.percent:g}% of the visitors and was never live"
+            attempt.warn(f"ends the candidate {version}, which {was}")
         await self.end("cancelled", f"ended for {attempt.record.kind} {attempt.record.id}")
 
     def wanted(self) -> Mapping[Version, TakesOver]:

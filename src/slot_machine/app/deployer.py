@@ -378,13 +378,11 @@ class Deployer:
 
     async def _check_memory(self, attempt: RunningAttempt, version: Version) -> None:
         """Warns if two versions at once may not fit into memory."""
-        live, watch_s = self._supervisor.release, version.config.watch_s
+        live = self._supervisor.release
         if not live or not self._supervisor.running or await self._mode.reason_to_stop_first(version):
             return
         if self.watching.wanted(attempt, version, live.version):
-            attempt.output(
-                f"{self._preflight.memory_of(live)}; twice that while both run, {watch_s:g} s after the switch"
-            )
+            attempt.output(f"both versions run in the watch, which takes {self._preflight.memory_of(live)} more")
         if warning := self._preflight.memory_warning(live):
             attempt.warn(warning)
 

@@ -79,7 +79,7 @@ class Preflight:
 
     def memory_of(self, live: Release) -> str:
         """In words."""
-        return f"the app takes {megabytes(sum(map(capacity.proportional_bytes, live.members())))} of memory"
+        return megabytes(sum(map(capacity.proportional_bytes, live.members())))
 
     def measure(self, tree: int) -> None:
         """Later, in the background."""

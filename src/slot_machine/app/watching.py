@@ -87,7 +87,9 @@ class Watching:
         except asyncio.CancelledError:
             if not attempt.cancelled:
                 back.give_up()
-            attempt.record.verdict = "cancelled" if attempt.cancelled else "the daemon stopped before its end"
+            why = "cancelled" if attempt.cancelled else "the daemon stopped"
+            so_far = f"{in_words(self.judging.verdict)}; " if self.judging else ""
+            attempt.record.verdict = f"{so_far}{why} before the end"
             raise
         finally:
             self.judging, self._kept_by = None, ""

@@ -39,7 +39,7 @@ OPTIONS = (
 )
 
 
-WATCH_GOES_ON = "the watch goes on: `slot-machine status` and `slot-machine show` tell what comes of it"
+WATCH_GOES_ON = "it is watched: `slot-machine status` and `slot-machine show` tell more"
 
 
 class Manner(NamedTuple):
