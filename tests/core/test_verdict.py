@@ -139,19 +139,20 @@ def test_path_that_always_fails_is_none_of_the_new_version_also_in_a_burst() -> 
     assert verdict(Side({"/": tally(500), "/broken": tally(400, 400)}, {"/broken": 400}), old).word == "better"
 
 
-def test_path_that_never_failed_in_a_version_that_was_live_for_seconds() -> None:
-    old = Side({"/checkout": tally(63, 0), "/": tally(561, 0)})
-    found = judge(Side({"/checkout": tally(56, 7), "/": tally(505, 0)}), old, same_minutes=False)
-    assert (found.word, "for /checkout failed" in found.why) == ("worse", True)
-    doubtful = judge(Side({"/checkout": tally(90, 6), "/": tally(505, 0)}), old, same_minutes=False)
-    assert doubtful.word == "better"
+@pytest.mark.parametrize("known", [{}, {"/new": tally(25)}])
+def test_page_with_no_or_few_requests_before_is_compared_with_what_usually_fails(known: dict[str, Tally]) -> None:
+    """A page may fail more often than others, so it must be clear."""
+    old = Side({"/": tally(5000, 50)} | known)
+
+    assert verdict(Side({"/": tally(100), "/new": tally(75, 23)}), old).word == "worse"
+    assert verdict(Side({"/": tally(100), "/new": tally(400, 20)}), old).word == "better"
 
 
-def test_new_page_is_compared_with_the_whole_old_version() -> None:
-    old = Side({"/": tally(5000, 50)})
+def test_few_failures_on_each_of_many_paths_with_few_requests_before_are_found_together() -> None:
+    old = Side({path: tally(10) for path in MANY_PATHS})
+    new = Side({path: tally(30, 3) for path in MANY_PATHS})
 
-    assert verdict(Side({"/": tally(100), "/new": tally(40, 8)}), old).word == "worse"
-    assert verdict(Side({"/": tally(100), "/new": tally(400, 8)}), old).word == "better"
+    assert verdict(new, old).why.startswith("180 of 1800 requests (10 %) failed")
 
 
 def test_old_version_without_a_request_is_assumed_to_have_failed_now_and_then() -> None:

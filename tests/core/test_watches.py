@@ -22,6 +22,10 @@ def one_always_fails(path: str, second: int) -> float:  # noqa: ARG001
     return 1.0 if path == "/page-a" else 0.01
 
 
+def one_often_fails(path: str, second: int) -> float:  # noqa: ARG001
+    return 0.05 if path == "/page-a" else 0.001
+
+
 def bursts(path: str, second: int) -> float:  # noqa: ARG001
     """Half of the requests of one second in fifty."""
     return 0.5 if second % 50 == 41 else 0.005
@@ -65,6 +69,7 @@ def test_failing_checkout_is_found_within_ten_seconds(shares: Mapping[str, float
         (TEN_PATHS, one_percent, 20, 600, 20),
         (TEN_PATHS, one_always_fails, 20, 60, 100),
         (TEN_PATHS, bursts, 50, 120, 50),
+        (TEN_PATHS, one_often_fails, 20, 60, 100),
     ],
 )
 def test_no_version_that_is_as_good_is_called_worse(
@@ -79,6 +84,17 @@ def test_no_version_that_is_as_good_is_called_worse(
     assert words == ["better"] * watches
 
 
+@pytest.mark.parametrize("over_s", [0, 10, 60])
+def test_page_that_fails_more_often_than_others_is_kept_after_a_short_history(over_s: int) -> None:
+    words = []
+    for seed in range(100):
+        rng = random.Random(seed)
+        old = history(rng, TEN_PATHS, one_often_fails, 20, over_s=over_s).side()
+        words.append(watched(rng, TEN_PATHS, one_often_fails, 20, old, 60).verdict.word)
+
+    assert words == ["better"] * 100
+
+
 def test_new_page_that_fails_now_and_then_is_found() -> None:
     for seed in range(50):
         rng = random.Random(seed)
@@ -86,6 +102,18 @@ def test_new_page_that_fails_now_and_then_is_found() -> None:
         shares = TEN_PATHS | {"/new": 0.05}
         bad = watched(rng, shares, failing(0.3, "/new", 0.01), 50, old, 60)
         assert (bad.verdict.word, "/new" in bad.verdict.why) == ("worse", True)
+
+
+def test_failing_checkout_is_found_after_a_history_of_seconds() -> None:
+    after_s = []
+    for seed in range(100):
+        rng = random.Random(seed)
+        old = history(rng, TEN_PATHS, always(0.0), 50, over_s=10).side()
+        bad = watched(rng, TEN_PATHS, failing(0.2, "/checkout", 0.0), 50, old, 60)
+        assert bad.verdict.word == "worse"
+        after_s.append(bad.after_s)
+
+    assert sorted(after_s)[50] <= 15
 
 
 def test_watch_without_a_history_keeps_an_equal_version_and_finds_a_bad_one() -> None:

@@ -23,11 +23,13 @@ CLEARLY = 2.0
 that the time of day makes."""
 CLEARLY_MORE = 0.005
 """As above: and higher by so much."""
-KNOWN = 20
-"""With fewer requests of the old version, and no failure, a path is compared with all that the old version served."""
+KNOWN = 100
+"""With fewer requests of the old version, and no failure, the share of failures of a path is not known. So many
+requests are assumed beside them, which fail as often as all that the old version served. These are few, because a path
+may fail more often than others."""
 DOUBT = 0.02
-"""A path that never failed is compared with all that the old version served, too: by itself, the record of a version
-that was live for seconds proves little. But then the path's own record must not be likelier than this."""
+"""A path that never failed is compared with all that the old version served, too: the own record of a version that was
+live for a minute proves little. But by that record, the failures must not be likelier than this."""
 ASSUMED = Sample(100, 1)
 """Is added to all that the old version served: one that had no requests has no share of failures."""
 
@@ -38,39 +40,44 @@ class Stratum(NamedTuple):
     path: str
     new: Sample
     old: Sample
-    unknown: bool = False
-    """It is compared with all that the old version served."""
+    known: bool = True
 
 
 def what_fails(new: Side, old: Side) -> str:
     """In words; empty if it is no more than of the old version, or if that may be chance."""
     whole = _summed((Sample.of(old.total), ASSUMED))
-    strata = list(_strata(new, old, whole))
+    usual = Sample(KNOWN, max(1, round(KNOWN * whole.share)))
+    strata = list(_strata(new, old))
     requests = sum(stratum.new.requests for stratum in strata)
-    for path, mine, its, _ in strata:
+    for path, mine, own, known in strata:
+        its = own if known else _summed((own, usual))
         part = 0.5 / len(strata) + 0.5 * mine.requests / max(requests, 1)
-        if _is_more(new, path, mine, its.share) and _chance(mine, its, whole) <= _limit(mine.failures, part):
-            return f"{_in_words(mine)} for {path} failed; of the old version's, {_percent(its.share)}"
-    return _of_all(new, strata)
+        if _is_more(new, path, mine, its.share) and _chance(mine, its, own, whole) <= _limit(mine.failures, part):
+            usually = f"of the old version's, {_percent(its.share)}" if known else "it had few requests before"
+            return f"{_in_words(mine)} for {path} failed; {usually}"
+    return _of_all(new, strata, usual)
 
 
-def _chance(mine: Sample, its: Sample, whole: Sample) -> float:
+def _chance(mine: Sample, its: Sample, own: Sample, whole: Sample) -> float:
     chance = chance_of_more(mine, its)
-    return min(chance, chance_of_more(mine, whole)) if not its.failures and chance <= DOUBT else chance
+    if own.failures or chance_of_more(mine, own) > DOUBT:
+        return chance
+    return min(chance, chance_of_more(mine, whole))
 
 
-def _of_all(new: Side, strata: list[Stratum]) -> str:
+def _of_all(new: Side, strata: list[Stratum], usual: Sample) -> str:
     """Compared path by path, so that it is no failure if visitors ask for other pages than before."""
     mine = _summed(stratum.new for stratum in strata)
-    pairs = [(stratum.new, stratum.old) for stratum in strata if not stratum.unknown]
-    if unknown := [stratum for stratum in strata if stratum.unknown]:
-        pairs.append((_summed(stratum.new for stratum in unknown), unknown[0].old))
-    trials, expected = 0, 0.0
+    pairs = [(stratum.new, stratum.old) for stratum in strata if stratum.known]
+    unknown = [stratum for stratum in strata if not stratum.known]
+    pairs.append((_summed(s.new for s in unknown), _summed((usual, *(s.old for s in unknown)))))
+    trials, expected, of_old_share = 0, 0.0, 0.0
     for of_new, of_old in pairs:
         both = _summed((of_new, of_old))
         trials += min(of_new.requests, both.failures)
         expected += of_new.requests * both.share
-    share = expected / max(mine.requests, 1)
+        of_old_share += of_new.requests * of_old.share
+    share = of_old_share / max(mine.requests, 1)
     if _is_more(new, ALL, mine, share) and chance_beyond(mine.failures, expected, trials) <= _limit(mine.failures, 1):
         return f"{_in_words(mine)} failed; of the old version's requests for the same paths, {_percent(share)}"
     return ""
@@ -81,13 +88,11 @@ def _summed(samples: Iterable[Sample]) -> Sample:
     return Sample(requests, failures)
 
 
-def _strata(new: Side, old: Side, whole: Sample) -> Iterator[Stratum]:
+def _strata(new: Side, old: Side) -> Iterator[Stratum]:
     for path, tally in new.paths.items():
         mine, its, burst = Sample.of(tally), Sample.of(old.paths.get(path, Tally())), old.bursts.get(path, 1.0)
-        if its.requests < KNOWN and not its.failures:
-            yield Stratum(path, mine, whole, unknown=True)
-        else:
-            yield Stratum(path, mine.thinned(burst), its.thinned(burst))
+        known = its.requests >= KNOWN or its.failures > 0
+        yield Stratum(path, mine.thinned(burst), its.thinned(burst), known)
 
 
 def _is_more(new: Side, path: str, mine: Sample, share: float) -> bool:

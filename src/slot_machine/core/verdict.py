@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from slot_machine.core.failing import CHANCE, KNOWN, what_fails
+from slot_machine.core.failing import CHANCE, what_fails
 from slot_machine.core.minutes import BOUNDS_S, OTHER, Tally
 from slot_machine.core.proportions import chance_of_more
 from slot_machine.core.side import Sample
@@ -15,7 +15,8 @@ Word = Literal["better", "worse", "not enough requests"]
 IN_A_ROW = 5
 """Failures of different visitors in a row, on a path on which the old version had none."""
 IN_A_ROW_IF_UNKNOWN = 10
-"""As above, if the old version had fewer than KNOWN requests for the path: it may always have failed."""
+"""As above, if the old version had fewer than FEW requests for the path: it may always have failed."""
+FEW = 20
 IN_A_ROW_OF_ONE = 10
 """As IN_A_ROW, if one visitor asks again and again: only if that is what the path is used for, see below."""
 EXPECTED, MOST_OF_EXPECTED = 5.0, 3.0
@@ -76,7 +77,7 @@ def _in_a_row(new: Side, old: Side, total: Tally, old_total: Tally) -> str:
             continue
         visitors = new.visitors_in_a_row.get(path, failed)
         expected = known.requests * total.requests / max(old_total.requests, 1)
-        least = IN_A_ROW if known.requests >= KNOWN else IN_A_ROW_IF_UNKNOWN
+        least = IN_A_ROW if known.requests >= FEW else IN_A_ROW_IF_UNKNOWN
         usual = expected >= EXPECTED and failed <= MOST_OF_EXPECTED * expected
         if visitors >= least or (failed >= IN_A_ROW_OF_ONE and usual):
             return f"the last {failed} requests for {path} failed; of the old version's {known.requests}, none did"
