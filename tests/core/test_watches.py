@@ -113,7 +113,7 @@ def test_failing_checkout_is_found_after_a_history_of_seconds() -> None:
         assert bad.verdict.word == "worse"
         after_s.append(bad.after_s)
 
-    assert sorted(after_s)[50] <= 15
+    assert sorted(after_s)[50] <= 12
 
 
 def test_watch_without_a_history_keeps_an_equal_version_and_finds_a_bad_one() -> None:

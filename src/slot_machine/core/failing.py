@@ -23,7 +23,7 @@ CLEARLY = 2.0
 that the time of day makes."""
 CLEARLY_MORE = 0.005
 """As above: and higher by so much."""
-KNOWN = 100
+KNOWN = 150
 """With fewer requests of the old version, and no failure, the share of failures of a path is not known. So many
 requests are assumed beside them, which fail as often as all that the old version served. These are few, because a path
 may fail more often than others."""
