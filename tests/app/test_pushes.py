@@ -49,6 +49,11 @@ async def push(made: Machine, old: str, new: str, ref: str = MAIN, who: str = "a
     return await made.app.pushes.begin(plan, ignored, Origin(who))
 
 
+async def soon(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(100):
+        await until(condition)
+
+
 async def turns(condition: Callable[[], object]) -> None:
     """Of the event loop, in which no time passes."""
     while not condition():  # noqa: ASYNC110
@@ -148,7 +153,7 @@ def test_the_branch_follows_a_pusher_who_has_left(tmp_path: Path) -> None:
         async with pushed_to(tmp_path, A) as made:
             plan = await made.app.pushes.plan([Update(MAIN, A, B)])
             made.app.pushes.begin(plan, ignored, Origin("ada"))
-            await until(lambda: branches(made).refs[MAIN] == B)
+            await soon(lambda: branches(made).refs[MAIN] == B)
 
     run(story())
 
@@ -223,7 +228,7 @@ def test_a_branch_that_can_t_be_moved_is_told_and_tried_again(tmp_path: Path) ->
             assert isinstance(outcome, StageFailed)
             assert "is live, but the branch can't follow: no space" in str(outcome)
             of.fails = False
-            await until(lambda: of.refs[MAIN] == B)
+            await soon(lambda: of.refs[MAIN] == B)
 
     run(story())
 
@@ -307,7 +312,7 @@ def test_the_branch_goes_back_with_a_watched_version_that_is_worse(tmp_path: Pat
         async with pushed_to(tmp_path, A, WITHOUT_PROBES | {"watch_ms": 4_000}) as made:
             pushing = asyncio.create_task(push(made, A, B))
             await watched(made)
-            await until(lambda: branches(made).refs[MAIN] == B)
+            await soon(lambda: branches(made).refs[MAIN] == B)
             made.evidence.new, made.evidence.old = BAD, GOOD
             assert isinstance(await pushing, StageFailed)
             assert branches(made).refs == {MAIN: A, LIVE: A, f"{TIPS}/{B}": B}
