@@ -75,6 +75,15 @@ def test_a_second_set_up_changes_nothing(pushed: Pushed) -> None:
     assert {path: path.read_bytes() for path in pushed.bare.rglob("*") if path.is_file()} == files
 
 
+def test_only_git_calls_the_hook(pushed: Pushed) -> None:
+    pushed.set_up()
+    done = pushed.orchestrator.run(
+        "receive", "--config", str(pushed.bare / "slot-machine.json"), "proc-receive", cwd=pushed.bare
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: this is git's hook, and not git calls it: ")
+
+
 def test_without_a_daemon_a_push_is_rejected(pushed: Pushed) -> None:
     pushed.set_up()
     pushed.version("first")

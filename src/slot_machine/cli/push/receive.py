@@ -9,7 +9,7 @@ from slot_machine.cli import progress
 from slot_machine.cli.client import Client, Json
 from slot_machine.cli.push import protocol
 from slot_machine.cli.push.presence import Presence, PusherLeft
-from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.errors import ConfigError, SlotMachineError
 from slot_machine.host import printing
 
 WAIT = "wait"
@@ -19,11 +19,14 @@ BY_VARIABLE = "SLOT_MACHINE_BY"
 
 
 def receive(client: Client) -> None:
-    """As git's hook `proc-receive`."""
+    """As git's hook `proc-receive`. Raises ConfigError if somebody else calls it."""
     # Whatever else prints must not disturb what git reads.
     sent = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    push = protocol.read_push(sys.stdin.buffer, sent)
+    try:
+        push = protocol.read_push(sys.stdin.buffer, sent)
+    except (protocol.Broken, ValueError) as error:
+        raise ConfigError(f"this is git's hook, and not git calls it: {error}", "`git push` does") from None
     refs = [update.ref for update in push.updates]
     try:
         with Presence():

@@ -26,13 +26,13 @@ def report(done: SetUp, *, as_json: bool) -> None:
         return
     printing.result(add)
     for path in done.changed:
-        printing.note(f"wrote {path}")
+        printing.note(f"wrote {path}" if "/" in path else f"set {path} in its git configuration")
     if not done.changed:
         printing.note(f"{done.repo} was set up before, and nothing was changed")
     printing.note(f"the daemon: slot-machine start --config {shlex.quote(str(done.config))}")
     printing.note("in your working copy: the line above, once, and then")
     printing.note(f"git push {REMOTE} {done.branch or 'main'}")
     if not done.branch:
-        printing.note("the first branch that is pushed is the deployed one; `push_branch` names another one")
+        printing.note("the first branch that is pushed is deployed, or the one in `push_branch`")
     else:
         printing.note(f"a push of {done.branch} is deployed; other branches are stored only")
