@@ -1,0 +1,66 @@
+"""The unit that `edge install` writes, under a real systemd."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from spec.ports import free_port
+from spec.waiting import wait_until
+
+from slot_machine.cli.service.edge_unit import NAME
+from tests.machine import Machine, obstacle
+from tests.users import PACKAGES, PYTHON
+
+TRAEFIK = Path(sys.executable).with_name("traefik")
+PROGRAM = f"#!{PYTHON}\nfrom slot_machine.__main__ import main\nmain()\n"
+
+pytestmark = [
+    pytest.mark.skipif(bool(found := obstacle()), reason=found),
+    pytest.mark.skipif(not TRAEFIK.exists(), reason="there is no Traefik: `make test-edge` installs it"),
+]
+
+
+def packages() -> str:
+    """Where PYTHON finds those that were installed by hand."""
+    return subprocess.check_output([PYTHON, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        machine = Machine(Path(folder))
+        machine.write("/usr/local/bin/slot-machine", PROGRAM, 0o755)
+        machine.write("/usr/local/bin/traefik", f'#!/bin/sh\nexec {TRAEFIK} "$@"\n', 0o755)
+        machine.write(f"{packages()}/slot-machine.pth", "\n".join(PACKAGES))
+        try:
+            machine.boot()
+            yield machine
+        finally:
+            machine.close()
+
+
+def test_the_edge_as_a_service(machine: Machine) -> None:
+    ports = {"http_port": free_port(), "https_port": free_port()}
+    settings = json.dumps({"state": "/srv/edge", **ports})
+    machine.run("sh", "-c", f"mkdir -p /srv/etc && echo '{settings}' > /srv/etc/edge.json")
+    wrote = machine.run("slot-machine", "edge", "install", "--config", "/srv/etc/edge.json").stdout
+    assert wrote.startswith(f"wrote /etc/systemd/system/{NAME}, with Traefik 3.")
+
+    def status() -> str:
+        return machine.run("slot-machine", "edge", "status", check=False).stdout
+
+    def pid() -> str:
+        return machine.run("systemctl", "show", "--property", "MainPID", "--value", NAME).stdout.strip()
+
+    wait_until("the edge serves", lambda: "no app has domains here" in status())
+    before = pid()
+    machine.run("kill", "-KILL", before)
+    wait_until("systemd has started it again", lambda: pid() not in ("0", before) and "serves" in status())
+    machine.run("systemctl", "stop", NAME)
+    assert status() == ""
