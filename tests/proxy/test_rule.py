@@ -13,7 +13,8 @@ MARK = Change(b"X-Rule: 1\r\n")
 PRIVATE = Change(b"Cache-Control: private, no-store\r\n", private=True)
 CACHED = (
     b"HTTP/1.1 200 OK\r\ncache-Control: max-age=60\r\nExpires: 0\r\nX-Cache-Control: x\r\nCDN-Cache-Control: max-age=1"
-    b"\r\nX-Accel-Expires: 60\r\nsurrogate-control: max-age=5\r\nPragma: y\r\nVary: a\r\nContent-Length: 2\r\n\r\nok"
+    b"\r\nX-Accel-Expires: 60\r\nsurrogate-control: max-age=5\r\nX-LiteSpeed-Cache-Control: public"
+    b"\r\nPragma: y\r\nVary: a\r\nContent-Length: 2\r\n\r\nok"
 )
 MISSING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"
 

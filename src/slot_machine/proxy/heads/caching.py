@@ -5,15 +5,16 @@ import time
 from enum import Enum
 
 CONTROL = re.compile(rb"(?i)^cache-control: *(.*)$", re.MULTILINE)
-TARGETED = re.compile(rb"(?im)^(?:(?:[a-z0-9-]+-)?cdn-cache-control|surrogate-control): *(.*)$")
-"""Fields that some caches obey in place of Cache-Control (RFC 9213)."""
+TARGETED_NAMES = rb"(?:[a-z0-9-]+-)?cdn-cache-control|surrogate-control|edge-control|x-litespeed-cache-control"
+"""Of the fields that some caches obey in place of Cache-Control (RFC 9213; Akamai; LiteSpeed)."""
+TARGETED = re.compile(rb"(?im)^(?:%b): *(.*)$" % TARGETED_NAMES)
 ACCEL = re.compile(rb"(?im)^x-accel-expires: *([^\r\n]*)")
 EXPIRES = re.compile(rb"(?im)^expires: *([^\r\n]*)")
 DATE = re.compile(rb"(?im)^date: *([^\r\n]*)")
 FIXDATE = re.compile(rb"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2}) GMT")
 MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 
-LIFETIMES = (b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error")
+LIFETIMES = (b"max-age", b"s-maxage", b"cache-maxage", b"stale-while-revalidate", b"stale-if-error")
 
 
 class Keeping(Enum):

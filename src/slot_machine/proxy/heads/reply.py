@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple
 
-from slot_machine.proxy.heads.caching import Keeping, keeping
+from slot_machine.proxy.heads.caching import TARGETED_NAMES, Keeping, keeping
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Cache, Lines, ProtocolError, Values
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?\r\n")
@@ -20,10 +20,7 @@ BODYLESS = frozenset((204, 304))
 MEANT = FRAMING - {b"host"} | {b"connection", b"content-type", b"keep-alive", b"upgrade"}
 
 
-FOR_CACHES = re.compile(
-    rb"(?im)^(?:cache-control|(?:[a-z0-9-]+-)?cdn-cache-control|surrogate-control|expires|pragma|x-accel-expires):"
-    rb"[^\r\n]*\r\n"
-)
+FOR_CACHES = re.compile(rb"(?im)^(?:cache-control|%b|expires|pragma|x-accel-expires):[^\r\n]*\r\n" % TARGETED_NAMES)
 """Lines that tell caches what they may keep, also by the fields that stand above Cache-Control (RFC 9213; nginx)."""
 
 
