@@ -75,6 +75,7 @@ def test_fields_of_the_daemon_that_are_the_same_or_left_out_are_not_told(tmp_pat
         (b"{", "not valid JSON"),
         ({"start_command": "x", "drain_timeout_ms": "1 s"}, "drain_timeout_ms: expected `int`"),
         ({}, "start_command is missing"),
+        ({"start_command": "x\0y"}, "start_command contains a NUL"),
         ({"start_command": "x", "strategy": "replace"}, "needs the proxy"),
         ({"start_command": "x", "rehearse": "recent"}, 'rehearse "recent" needs the proxy'),
         ({"start_command": "x", "rehearse": ["pricing"]}, "rehearse[0]: expected a path that begins with /"),
@@ -164,6 +165,33 @@ def test_what_only_the_owner_of_the_machine_may_set_is_ignored_by_name(tmp_path:
         assert re.search(rf"\b{field}\b.*ignored", "\n".join(warnings)), field
 
 
+@pytest.mark.parametrize("app_config", ["", "slot-machine.json"])
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"webhook": {"secret_env": "HOOK_SECRET"}},
+        {"webhook": {"path": "no path"}},
+        {"domains": ["*.example.com", 7]},
+        {"hosts": {"production": "-oProxyCommand=x"}},
+        {"port": "3000"},
+        {"api_port": 4000},
+        {"trusted_proxies": ["everybody"]},
+        {"bind": "localhost"},
+        {"hooks": {"crashed": " "}},
+        {"name": "a\0b"},
+        {"app_config": "../other.json"},
+        {"env_file": "."},
+    ],
+)
+def test_fields_of_the_daemon_that_are_wrong_do_not_fail_a_deploy(
+    tmp_path: Path, theirs: dict[str, object], app_config: str
+) -> None:
+    config, (warning,) = of({"start_command": "theirs"} | theirs, tmp_path, app_config=app_config)
+
+    assert config == VersionConfig(start_command="theirs")
+    assert f"{next(iter(theirs))} differs" in warning
+
+
 def test_a_commit_without_the_file_that_the_daemon_relies_on_is_refused(tmp_path: Path) -> None:
     own, _ = parse('{"app_config": "slot-machine.json"}')
     trees = Trees(Faults(), tmp_path)
@@ -174,5 +202,5 @@ def test_a_commit_without_the_file_that_the_daemon_relies_on_is_refused(tmp_path
 
 
 def test_a_commit_can_t_do_without_a_start_command(tmp_path: Path) -> None:
-    with pytest.raises(StageFailed, match="start_command is empty"):
+    with pytest.raises(StageFailed, match="start_command is missing"):
         of({"app_config": "other.json"}, tmp_path, own_path="", app_config="slot-machine.json")

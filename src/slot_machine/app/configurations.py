@@ -6,7 +6,7 @@ import msgspec
 
 from slot_machine.app.seams import Trees
 from slot_machine.core.config import FIXED, RECENT, Config, DaemonConfig, VersionConfig
-from slot_machine.core.config_file import NO_START_COMMAND, parse
+from slot_machine.core.config_file import parse_version
 from slot_machine.core.errors import ConfigError, StageFailed
 from slot_machine.core.model import short
 from slot_machine.core.phases import Phase
@@ -33,14 +33,14 @@ class Configurations:
             return self._own_version(commit), []
         name = f"{path} of {short(commit)}"
         try:
-            config, warnings = parse(text, name)
-            self._check(config.version, name)
+            version, fields, warnings = parse_version(text, name)
+            self._check(version, name)
         except ConfigError as error:
             hint = error.hint or "correct it, commit it, and deploy that commit"
             raise StageFailed(Phase.RESOLVE, str(error), hint=hint) from None
-        if differ := self._differing(text, config.daemon):
+        if differ := _differing(fields, self._own.daemon):
             warnings.append(f"{name}: {self._advice(differ)}")
-        return config.version, warnings
+        return version, warnings
 
     def _own_version(self, commit: str) -> VersionConfig:
         """Raises StageFailed."""
@@ -52,8 +52,6 @@ class Configurations:
         return own
 
     def _check(self, version: VersionConfig, name: str) -> None:
-        if not version.start_command.strip():
-            raise ConfigError(f"{name}: {NO_START_COMMAND}")
         if version.strategy == "replace" and not self._has_proxy:
             raise ConfigError(
                 f'{name}: strategy "replace" needs the proxy, which holds the requests',
@@ -65,12 +63,6 @@ class Configurations:
                 "start the daemon without --no-proxy, or name the paths",
             )
 
-    def _differing(self, text: bytes, daemon: DaemonConfig) -> list[str]:
-        """The daemon's fields that the file sets to something else."""
-        own, theirs = (msgspec.to_builtins(config) for config in (self._own.daemon, daemon))
-        written = msgspec.json.decode(text, type=dict[str, object])
-        return [field for field in written if field in theirs and theirs[field] != own[field]]
-
     def _advice(self, fields: list[str]) -> str:
         names = f"{', '.join(fields)} {'differs' if len(fields) == 1 else 'differ'}"
         if self._app_config:
@@ -78,3 +70,16 @@ class Configurations:
         if fixed := [field for field in fields if field in FIXED]:
             return f"{names} from what the daemon runs with: stop and start it, which applies {', '.join(fixed)}"
         return f"{names} from what the daemon runs with: `slot-machine reload` applies the file's"
+
+
+def _differing(raw: dict[str, object], own: DaemonConfig) -> list[str]:
+    """The daemon's fields that `raw` sets to something else, or to what they can't be."""
+    return [field for field in raw if field in DaemonConfig.__struct_fields__ and not _is_same(field, raw[field], own)]
+
+
+def _is_same(field: str, value: object, own: DaemonConfig) -> bool:
+    try:
+        theirs = msgspec.convert({"port": own.port, field: value}, DaemonConfig)
+    except msgspec.ValidationError:
+        return False
+    return bool(getattr(theirs, field) == getattr(own, field))

@@ -53,7 +53,23 @@ def parse(text: bytes | str, name: str = FILE_NAME) -> tuple[Config, list[str]]:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {_in_words(str(error))}") from None
     _check(config, name)
-    return config, [*(_unknown(field, name) for field in raw if field not in FIELDS), *_without_effect(config, name)]
+    return config, [*_unknown_fields(raw, name), *_without_effect(config, name)]
+
+
+def parse_version(text: bytes | str, name: str = FILE_NAME) -> tuple[VersionConfig, dict[str, object], list[str]]:
+    """Returns what a commit's file says of its version, all of its fields, and warnings. Raises ConfigError.
+
+    The fields of the daemon are not checked: in a commit they have no effect.
+    """
+    raw = _object(text, name)
+    try:
+        version = msgspec.convert(raw, VersionConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_in_words(str(error))}") from None
+    if not version.start_command.strip():
+        raise ConfigError(f"{name}: {NO_START_COMMAND}")
+    _check_version(version, name)
+    return version, raw, _unknown_fields(raw, name)
 
 
 def with_api_port(config: Config, api_port: int) -> Config:
@@ -141,9 +157,7 @@ def _check(config: Config, name: str) -> None:
     for event, command in daemon.hooks.items():
         if not command.strip():
             raise ConfigError(f"{name}: hooks.{event}: the command is empty")
-    for field, value in to_fields(config).items():
-        if "\\u0000" in msgspec.json.encode(value).decode():
-            raise ConfigError(f"{name}: {field} contains a NUL character")
+    _check_characters(daemon, name)
     for field, path in (
         ("env_file", daemon.env_file),
         ("access_log", daemon.access_log),
@@ -214,6 +228,13 @@ def _check_version(version: VersionConfig, name: str) -> None:
         except BadSchedule as error:
             raise ConfigError(f"{name}: cron.{job}.schedule: {error}") from None
     _check_paths(version, name)
+    _check_characters(version, name)
+
+
+def _check_characters(fields: VersionConfig | DaemonConfig, name: str) -> None:
+    for field, value in msgspec.to_builtins(fields).items():
+        if "\\u0000" in msgspec.json.encode(value).decode():
+            raise ConfigError(f"{name}: {field} contains a NUL character")
 
 
 def _check_paths(version: VersionConfig, name: str) -> None:
@@ -257,6 +278,10 @@ def _in_words(error: str) -> str:
     if "matching regex" in what:
         what = next((words for field, words in PATTERNS.items() if where.startswith(field)), what)
     return f"{where.rstrip('`')}: {what[0].lower()}{what[1:]}"
+
+
+def _unknown_fields(raw: dict[str, object], name: str) -> list[str]:
+    return [_unknown(field, name) for field in raw if field not in FIELDS]
 
 
 def _unknown(field: str, name: str) -> str:
