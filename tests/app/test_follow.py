@@ -261,6 +261,23 @@ def test_setup_that_failed_is_tried_again_with_longer_and_longer_waits(tmp_path:
     run(story())
 
 
+def test_commit_whose_own_file_is_wrong_is_not_tried_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with followed(tmp_path) as made:
+            await made.rests()
+            made.machine.trees.files[B] = b'{"start_command": ""}'
+            made.remote.at = B
+            await made.looks(10)
+            assert made.deploys == ["a succeeded", "b failed"]
+            assert made.said.startswith("left_out: left out as slot-machine.json of bbbbbbbb: start_command is empty")
+            assert made.remote.noted == B
+            made.remote.at = C
+            await made.look()
+            assert made.live == "c"
+
+    run(story())
+
+
 def test_newer_commit_does_not_wait_for_the_next_try_of_the_one_before(tmp_path: Path) -> None:
     async def story() -> None:
         async with followed(tmp_path, FOLLOWED | ALL_COMMANDS) as made:

@@ -34,7 +34,7 @@ from slot_machine.app.targets import Targets
 from slot_machine.app.undo import Undo
 from slot_machine.app.watching import Left, Watching
 from slot_machine.core import own_limits
-from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, Stopping
+from slot_machine.core.errors import Impossible, NothingToRestart, NothingToRollBackTo, StageFailed, Stopping
 from slot_machine.core.model import State, Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import Event, Phase
@@ -368,6 +368,14 @@ class Deployer:
         await self._check_memory(attempt, version)
         await self._slots.prepare(attempt, version)
         return await self._go_live(attempt, Event.PREPARED, version)
+
+    async def unusable(self, commit: str) -> str:
+        """Why no deploy of the commit can succeed, by its own file. Empty if it may. Raises GitFailed."""
+        try:
+            await self._configurations.of(commit)
+        except StageFailed as error:
+            return str(error)
+        return ""
 
     def _check_environment(self, attempt: RunningAttempt, version: Version) -> None:
         """Before anything is touched. Raises StageFailed."""

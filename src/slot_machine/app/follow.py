@@ -161,6 +161,9 @@ class Following:
             return past.left_out
         if not past.known and await self._remote.left_out() == tip:
             return "since before the state was rebuilt"
+        if past.tries and (unusable := await self._deployer.unusable(tip)):
+            await self._note(tip)
+            return f"as {unusable}"
         if past.tries and self._tried != tip:
             self._put_off(tip, past.tries)
         return ""
