@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from slot_machine.app.app import Cron
 from slot_machine.app.run import Run
-from slot_machine.core.config import Job
 from slot_machine.core.model import Running, Version
+from slot_machine.core.version_config import Job
 from slot_machine.host.logs import SlotLog, SlotLogs
 from slot_machine.host.process.session import UNKNOWN_EXIT
 from slot_machine.state.history import UnderWay

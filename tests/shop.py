@@ -18,10 +18,10 @@ from slot_machine.app.custody import Custody
 from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Attempt, Version
 from slot_machine.core.phases import Event
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.process.commands import run_shell
 from slot_machine.state.soundness import open_sound
 from slot_machine.state.store import Store

@@ -10,8 +10,8 @@ import pytest
 from slot_machine.app.assets import Assets
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Made, Version
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.files import assets as files
 from tests.fakes import COMMITS, Database, Faults, Trees
 

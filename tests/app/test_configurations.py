@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.configurations import Configurations
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.config_file import parse
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.phases import Phase
+from slot_machine.core.version_config import VersionConfig
 from tests.app.stories import deploy, machine, rollback
 from tests.fakes import COMMITS, Faults, Machine, Trees, run
 

@@ -10,7 +10,7 @@ import pytest
 
 from slot_machine.app.follow import Following
 from slot_machine.app.outcomes import Wishes
-from slot_machine.core.config import Follow
+from slot_machine.core.daemon_config import Follow
 from slot_machine.core.errors import GitFailed, StageFailed
 from slot_machine.core.following import LONGEST_LOOK_S
 from slot_machine.core.model import State, Version

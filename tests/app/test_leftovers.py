@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app import leftovers
-from slot_machine.core.config import DaemonConfig, VersionConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.model import WEB, Running, Version
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.process import containment
 from slot_machine.host.process.proc import Identity
 from slot_machine.host.process.session import Session

@@ -9,10 +9,10 @@ import pytest
 
 from slot_machine.app import leftovers, opening
 from slot_machine.app.opening import Found, Options
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.config_file import parse
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import GitFailed, StartRefused, StateDamaged
+from slot_machine.core.version_config import VersionConfig
 from tests.app.stories import ignored
 from tests.fakes import Faults, raising, run
 

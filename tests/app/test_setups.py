@@ -12,10 +12,10 @@ from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.custody import Custody
 from slot_machine.app.setups import Setups, Wish
 from slot_machine.app.stage_commands import StageCommands
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Attempt, Printed, Progress, State, Version
 from slot_machine.core.phases import Event
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.files import installed
 from tests.fakes import COMMITS, Database, Faults, Launcher, Shell, Trees, run
 

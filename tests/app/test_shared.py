@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
+from slot_machine.core.version_config import VersionConfig
 from tests.repository import Repository
 from tests.shop import Shop, opened, same_everywhere
 

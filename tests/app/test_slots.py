@@ -18,10 +18,10 @@ from slot_machine.app.custody import Custody
 from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import GitFailed, SlotMachineError, StageFailed
 from slot_machine.core.model import Attempt, Contents, Made, SetUp, State, Version
 from slot_machine.core.phases import Event
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.files import links, reclaim
 from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.capacity import Size

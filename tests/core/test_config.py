@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slot_machine.core.config import Config, DaemonConfig, Follow, VersionConfig, Webhook
+from slot_machine.core.config import Config
 from slot_machine.core.config_file import FIELDS, parse, render
 from slot_machine.core.config_table import tables
+from slot_machine.core.daemon_config import DaemonConfig, Follow, Webhook
 from slot_machine.core.errors import ConfigError
+from slot_machine.core.version_config import VersionConfig
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from slot_machine.core.config import Process, VersionConfig
 from slot_machine.core.own_limits import too_short
+from slot_machine.core.version_config import Process, VersionConfig
 
 
 def warnings(command: str, stop_timeout_ms: int) -> list[str]:

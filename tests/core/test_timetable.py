@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slot_machine.core.config import Job
 from slot_machine.core.timetable import ON_TIME, Entry
+from slot_machine.core.version_config import Job
 
 ZURICH = ZoneInfo("Europe/Zurich")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

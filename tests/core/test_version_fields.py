@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from slot_machine.core.config import Process, VersionConfig
 from slot_machine.core.config_file import parse
 from slot_machine.core.errors import ConfigError
+from slot_machine.core.version_config import Process, VersionConfig
 
 
 def version(**fields: object) -> VersionConfig:

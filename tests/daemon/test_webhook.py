@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from slot_machine.app.follow import Following
-from slot_machine.core.config import DaemonConfig, Webhook
+from slot_machine.core.daemon_config import DaemonConfig, Webhook
 from slot_machine.daemon import server, webhook
 from slot_machine.daemon.server import Server
 from slot_machine.daemon.webhook import LARGEST_BODY, MOST_CONNECTIONS, url_of

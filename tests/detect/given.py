@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from slot_machine.core.config import Config, DaemonConfig
+from slot_machine.core.config import Config
 from slot_machine.core.config_file import short_fields
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.detect.compose import Proposal, propose
 from slot_machine.detect.machine import Numbers, numbers
 from slot_machine.detect.project import Project

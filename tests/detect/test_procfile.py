@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.core.config import Process
+from slot_machine.core.version_config import Process
 from slot_machine.detect.workers import process
 from tests.detect.given import Files, package, proposed
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import Attempt, Kind, Version
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.history import KEPT_ATTEMPTS, KEPT_OF_A_JOB, KEPT_OF_JOBS, Followed, UnderWay
 from slot_machine.state.schema import SCHEMA, prepare

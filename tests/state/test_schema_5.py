@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import StateDamaged
 from slot_machine.core.model import NOT_CONFIGURED
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.state import seal
 from slot_machine.state.soundness import open_sound
 

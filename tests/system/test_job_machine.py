@@ -12,9 +12,9 @@ from spec.waiting import wait_until
 from slot_machine.app.job_machine import JobMachine
 from slot_machine.app.job_run import JobRun
 from slot_machine.app.seams import Starter
-from slot_machine.core.config import Job, Process, VersionConfig
 from slot_machine.core.model import Attempt, Version
 from slot_machine.core.phases import Phase
+from slot_machine.core.version_config import Job, Process, VersionConfig
 from slot_machine.host.logs import SlotLogs
 from slot_machine.state.store import Store
 from tests.processes import alive

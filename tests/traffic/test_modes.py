@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from spec.ports import free_port
 
-from slot_machine.core.config import DaemonConfig, VersionConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.errors import KeeperGone, StageFailed
 from slot_machine.core.model import Version
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.traffic.mode import Mode
 from slot_machine.traffic.modes import NoProxy, Proxy, mode_of
 

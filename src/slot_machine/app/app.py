@@ -36,7 +36,7 @@ from slot_machine.app.setups import Setups
 from slot_machine.app.slots import Slots
 from slot_machine.app.stage_commands import StageCommands
 from slot_machine.app.supervisor import Supervisor
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.core.model import Version
 from slot_machine.host import timezone

@@ -20,12 +20,12 @@ from slot_machine.app.run import Run
 from slot_machine.app.seams import Starter
 from slot_machine.app.share_watch import ShareWatch
 from slot_machine.core.candidate import Candidate
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.errors import Impossible, NothingHeld
 from slot_machine.core.model import Result, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.preview import link
 from slot_machine.core.verdict import Verdict
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.state.store import Store
 from slot_machine.traffic.protocol import Traffic
 

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import msgspec
 
 from slot_machine.app.seams import Trees
-from slot_machine.core.config import FIXED, RECENT, Config, DaemonConfig, VersionConfig
+from slot_machine.core.config import Config
 from slot_machine.core.config_file import parse_version
+from slot_machine.core.daemon_config import FIXED, DaemonConfig
 from slot_machine.core.errors import ConfigError, StageFailed
+from slot_machine.core.fields import RECENT
 from slot_machine.core.model import short
 from slot_machine.core.phases import Phase
+from slot_machine.core.version_config import VersionConfig
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from slot_machine.app.failures import going_on, in_words
 from slot_machine.app.notices import Notices
 from slot_machine.app.outcomes import PLAIN
 from slot_machine.app.seams import Remote
-from slot_machine.core import config
+from slot_machine.core.daemon_config import Follow
 from slot_machine.core.errors import Busy, SlotMachineError, Stopping
 from slot_machine.core.following import FOLLOW, LONGEST_LOOK_S, LONGEST_WAIT_S, past_of, wait_s
 from slot_machine.core.model import State, short
@@ -60,7 +60,7 @@ class Following:
     """`status` says what the last look has found. No clock is asked but that of the event loop."""
 
     def __init__(
-        self, follow: config.Follow, remote: Remote, deployer: Deployer, store: Store, notices: Notices, shown: str
+        self, follow: Follow, remote: Remote, deployer: Deployer, store: Store, notices: Notices, shown: str
     ) -> None:
         """`shown` is what people see of the remote's address."""
         self.status = FollowStatus(shown, follow.branch, follow.every_s, follow.force)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from slot_machine.app.run import Run
 from slot_machine.app.seams import Starter
-from slot_machine.core.config import Job
 from slot_machine.core.model import Running, Version
 from slot_machine.core.phases import Phase
+from slot_machine.core.version_config import Job
 from slot_machine.host.logs import SlotLog
 from slot_machine.host.process.containment import owner
 from slot_machine.host.process.session import Session

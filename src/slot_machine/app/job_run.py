@@ -10,8 +10,8 @@ import msgspec
 from slot_machine.app.attempt import LONGEST_ERROR
 from slot_machine.app.release import describe
 from slot_machine.app.run import Run
-from slot_machine.core.config import Job
 from slot_machine.core.model import Attempt, Result, Version
+from slot_machine.core.version_config import Job
 from slot_machine.host.logs import SlotLog
 from slot_machine.host.process.session import UNKNOWN_EXIT, describe_exit
 from slot_machine.state.history import UnderWay

@@ -11,9 +11,9 @@ import msgspec
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.job_run import JobRun, Machine
 from slot_machine.app.notices import NOBODY, Notices
-from slot_machine.core.config import Job
 from slot_machine.core.masking import NOTHING_HIDDEN, Masking
 from slot_machine.core.model import Attempt, Result, Version, short
+from slot_machine.core.version_config import Job
 from slot_machine.state.history import UnderWay
 from slot_machine.state.store import Store
 

@@ -14,9 +14,9 @@ from slot_machine.app.job_run import JobRun
 from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.release import describe
 from slot_machine.app.supervisor import Supervisor
-from slot_machine.core.config import Job
 from slot_machine.core.model import Attempt, Result, Version, rfc3339
 from slot_machine.core.timetable import MOST, Entry
+from slot_machine.core.version_config import Job
 from slot_machine.state.history import Followed
 from slot_machine.state.store import Store
 

@@ -17,7 +17,7 @@ from slot_machine.app.diagnosis import Boot
 from slot_machine.app.failures import going_on
 from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.limits import limits_of
 from slot_machine.core.masking import Masking

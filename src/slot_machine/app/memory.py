@@ -9,7 +9,7 @@ from slot_machine.app.failures import log_failure
 from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.backoff import RESET_AFTER_S, next_gap_s
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.errors import Busy, Stopping
 from slot_machine.core.limits import MEGABYTE, Limits, limits_of
 from slot_machine.core.model import WEB

@@ -9,7 +9,7 @@ from contextlib import suppress
 from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.release import Release, describe
 from slot_machine.app.seams import Starter
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ import msgspec
 from slot_machine.app.clock import now
 from slot_machine.app.deliveries import Address, Hook, Surroundings, label
 from slot_machine.app.outbox import Deliver, Outbox, Receiver
-from slot_machine.core.config import DaemonConfig, EventName
+from slot_machine.core.daemon_config import DaemonConfig
+from slot_machine.core.fields import EventName
 from slot_machine.core.model import WEB, Attempt, Version
 from slot_machine.core.notice import Notice
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slot_machine.app import deliveries, leftovers
-from slot_machine.core.config import FIXED, Config
+from slot_machine.core.config import Config
+from slot_machine.core.daemon_config import FIXED
 from slot_machine.core.errors import GitFailed, StartRefused
 from slot_machine.host.git.worktrees import Worktrees
 from slot_machine.state.rebuild import rebuild

@@ -12,8 +12,8 @@ from slot_machine.app.release import Release
 from slot_machine.app.seams import Starter
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.core import safe_paths
-from slot_machine.core.config import RECENT
 from slot_machine.core.errors import StageFailed
+from slot_machine.core.fields import RECENT
 from slot_machine.core.model import Version
 from slot_machine.core.phases import Event, Phase
 from slot_machine.host.network.probe import Answer

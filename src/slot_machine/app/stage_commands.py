@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.seams import Shell, Starter
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.defaults import ATTEMPT_VARIABLE
 from slot_machine.core.errors import StageFailed
 from slot_machine.core.model import Version
 from slot_machine.core.phases import HALF_MIGRATED, Phase
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.process import caches, proc
 from slot_machine.host.process.containment import owner
 from slot_machine.host.process.proc import Identity

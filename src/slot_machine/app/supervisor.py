@@ -15,7 +15,7 @@ from slot_machine.app.retirees import Retirees
 from slot_machine.app.seams import Starter
 from slot_machine.app.side_watch import SideWatch
 from slot_machine.app.watch import Watch, WebWatch
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.model import WEB, Version
 from slot_machine.core.side_runs import SideRun, parts, side_runs
 from slot_machine.traffic.protocol import Traffic

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from slot_machine.cli import gitignore, repository
-from slot_machine.core.config import Config, DaemonConfig
+from slot_machine.core.config import Config
 from slot_machine.core.config_file import printable, render_short, short_fields
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.detect.compose import Proposal, propose

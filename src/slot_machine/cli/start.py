@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from slot_machine.app.opening import Options
-from slot_machine.core.config import RECENT
 from slot_machine.core.config_file import parse, with_api_port, with_name
 from slot_machine.core.defaults import DATA_NAME
 from slot_machine.core.errors import ConfigError
+from slot_machine.core.fields import RECENT
 from slot_machine.daemon import configuration, edge_link, reload, webhook
 from slot_machine.daemon.run import run as run_daemon
 from slot_machine.host import timezone

@@ -9,11 +9,14 @@ from typing import get_args
 import msgspec
 
 from slot_machine.core import domains, hosts
-from slot_machine.core.config import Config, DaemonConfig, EventName, Process, VersionConfig
+from slot_machine.core.config import Config
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.domains import BadDomain
 from slot_machine.core.errors import ConfigError
+from slot_machine.core.fields import EventName
 from slot_machine.core.schedule import BadSchedule, Schedule
+from slot_machine.core.version_config import Process, VersionConfig
 
 FIELDS = VersionConfig.__struct_fields__ + DaemonConfig.__struct_fields__
 

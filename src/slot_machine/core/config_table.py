@@ -5,7 +5,9 @@ import json
 import msgspec
 from msgspec import inspect
 
-from slot_machine.core.config import FIXED, DaemonConfig, Follow, Job, Process, VersionConfig, Webhook, docs
+from slot_machine.core.daemon_config import FIXED, DaemonConfig, Follow, Webhook
+from slot_machine.core.fields import docs
+from slot_machine.core.version_config import Job, Process, VersionConfig
 
 
 def tables() -> str:

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from slot_machine.core.config import DaemonConfig, VersionConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.model import WEB
 from slot_machine.core.side_runs import parts
+from slot_machine.core.version_config import VersionConfig
 
 MEGABYTE = 1_000_000
 HARD_FACTOR = 2

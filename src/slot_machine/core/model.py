@@ -5,9 +5,9 @@ from typing import Literal
 
 import msgspec
 
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.phases import Phase
 from slot_machine.core.upstream import Counts, Upstream
+from slot_machine.core.version_config import VersionConfig
 
 Slot = Literal["a", "b"]
 Kind = Literal["deploy", "rollback", "recovery", "job", "restart", "crash", "promote"]

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from slot_machine.core.config import EventName
+from slot_machine.core.fields import EventName
 
 IN_WORDS: dict[str, str] = {
     "deploy_started": "the deploy has begun",

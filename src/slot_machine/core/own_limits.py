@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from slot_machine.core.config import Process, VersionConfig
+from slot_machine.core.version_config import Process, VersionConfig
 
 
 class OwnLimit(NamedTuple):

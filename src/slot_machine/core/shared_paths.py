@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from slot_machine.core.config import VersionConfig
+from slot_machine.core.version_config import VersionConfig
 
 
 class SharedPath(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from slot_machine.core.config import Process, VersionConfig
+from slot_machine.core.version_config import Process, VersionConfig
 
 
 @dataclass(frozen=True)

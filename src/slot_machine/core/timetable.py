@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta, tzinfo
 
-from slot_machine.core.config import Job
 from slot_machine.core.schedule import Schedule
+from slot_machine.core.version_config import Job
 
 ON_TIME = timedelta(seconds=60)
 """A time that is noticed later than this was missed: the daemon did not run, or the machine slept."""

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from slot_machine.app.opening import Options
-from slot_machine.core.config import DaemonConfig
 from slot_machine.core.config_file import parse
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.host.files.regular import open_regular

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from slot_machine.app.opening import Options
-from slot_machine.core.config import DaemonConfig, OwnCertificate
+from slot_machine.core.daemon_config import DaemonConfig, OwnCertificate
 from slot_machine.core.errors import ConfigError, EdgeGone, EdgeRefused
 from slot_machine.edge import link
 from slot_machine.edge.wire import DomainStatus, Hook, Reply, Request, Wish

@@ -14,7 +14,7 @@ from slot_machine.app.app import App
 from slot_machine.app.failures import log_failure
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.operations import Operations
-from slot_machine.core.config import FIXED
+from slot_machine.core.daemon_config import FIXED
 from slot_machine.core.defaults import KEEPS_ENVIRONMENT
 from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
 from slot_machine.daemon import (

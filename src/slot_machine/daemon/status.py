@@ -12,8 +12,8 @@ from slot_machine.app.jobs import JobStatus
 from slot_machine.app.outages import Standing
 from slot_machine.app.outbox import Receiver
 from slot_machine.app.release import Release
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import WEB, Attempt, Version
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.daemon import candidates, maintenance, one_offs, side_status
 from slot_machine.daemon.candidates import CandidateStatus
 from slot_machine.daemon.maintenance import MaintenanceStatus

@@ -12,7 +12,7 @@ import msgspec
 from slot_machine.app.clock import now
 from slot_machine.app.follow import Following
 from slot_machine.app.opening import Options
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.errors import ConfigError, EnvFileError, StartRefused
 from slot_machine.core.proof import KNOWN, Check, Proof
 from slot_machine.daemon.connection import NO_FIELDS, HttpError, Request, Response

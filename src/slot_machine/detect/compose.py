@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from slot_machine.core.config import Process, VersionConfig
+from slot_machine.core.version_config import Process, VersionConfig
 from slot_machine.detect import compiled, data, deno, elixir, env, health, php, procfile, ruby, shell, static
 from slot_machine.detect.machine import Machine
 from slot_machine.detect.node import app as node

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
-from slot_machine.core.config import Process
+from slot_machine.core.version_config import Process
 
 
 class Rank(IntEnum):

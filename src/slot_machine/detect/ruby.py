@@ -2,7 +2,7 @@
 
 import re
 
-from slot_machine.core.config import Process
+from slot_machine.core.version_config import Process
 from slot_machine.detect import shell
 from slot_machine.detect.machine import Machine, numbers
 from slot_machine.detect.part import Part, Rank, Recognised

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from slot_machine.core.config import Process
+from slot_machine.core.version_config import Process
 
 SCHEDULERS = re.compile(r"^(celery[-_]?)?(beat|clock|scheduler|cron)$")
 SCHEDULING = re.compile(r"\bcelery\b.*\bbeat\b|\bclockwork\b|\brqscheduler\b|\bsolid_queue:scheduler\b|\bwhenever\b")

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from slot_machine.core.candidate import Candidate
-from slot_machine.core.config import VersionConfig
 from slot_machine.core.model import NOT_CONFIGURED, SLOTS, Contents, Made, Running, State, Version
 from slot_machine.core.shared_paths import SharedPath
+from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.process.proc import Identity
 from slot_machine.state.candidates import Candidates

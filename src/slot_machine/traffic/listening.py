@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slot_machine import __version__
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.upstream import INTERNAL, PREVIEW, PUBLIC
 from slot_machine.edge import link
 from slot_machine.host.network import ports

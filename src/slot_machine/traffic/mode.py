@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.minutes import Minute
 from slot_machine.core.model import Version
 from slot_machine.host.network.listeners import Listeners, Run

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from socket import socket
 
-from slot_machine.core.config import DaemonConfig
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.errors import Impossible, StageFailed
 from slot_machine.core.minutes import Minute
 from slot_machine.core.model import Version

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slot_machine.cli.service import place
-from slot_machine.core.config import DaemonConfig
 from slot_machine.core.config_file import printable
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.core.git_variables import unbound

@@ -2,7 +2,7 @@
 
 import re
 
-from slot_machine.core.config import Process
+from slot_machine.core.version_config import Process
 from slot_machine.detect import workers
 from slot_machine.detect.project import Project
 from slot_machine.detect.python.packages import Packages
