@@ -28,8 +28,8 @@ KNOWN = 150
 requests are assumed beside them, which fail as often as all that the old version served. These are few, because a path
 may fail more often than others."""
 DOUBT = 0.02
-"""A path that never failed is compared with all that the old version served, too: the own record of a version that was
-live for a minute proves little. But by that record, the failures must not be likelier than this."""
+"""A path that never failed is compared with all that the old version served, too: by itself, the record of a version
+that was live for seconds proves little. But then the path's own record must not be likelier than this."""
 ASSUMED = Sample(100, 1)
 """Is added to all that the old version served: one that had no requests has no share of failures."""
 
@@ -49,20 +49,19 @@ def what_fails(new: Side, old: Side) -> str:
     usual = Sample(KNOWN, max(1, round(KNOWN * whole.share)))
     strata = list(_strata(new, old))
     requests = sum(stratum.new.requests for stratum in strata)
-    for path, mine, own, known in strata:
-        its = own if known else _summed((own, usual))
+    for path, mine, its, known in strata:
+        share = its.share if known else usual.share
         part = 0.5 / len(strata) + 0.5 * mine.requests / max(requests, 1)
-        if _is_more(new, path, mine, its.share) and _chance(mine, its, own, whole) <= _limit(mine.failures, part):
-            usually = f"of the old version's, {_percent(its.share)}" if known else "it had few requests before"
-            return f"{_in_words(mine)} for {path} failed; {usually}"
+        if _is_more(new, path, mine, share) and _chance(mine, its, whole, usual) <= _limit(mine.failures, part):
+            return f"{_in_words(mine)} for {path} failed; of the old version's, {_percent(its.share)}"
     return _of_all(new, strata, usual)
 
 
-def _chance(mine: Sample, its: Sample, own: Sample, whole: Sample) -> float:
+def _chance(mine: Sample, its: Sample, whole: Sample, usual: Sample) -> float:
     chance = chance_of_more(mine, its)
-    if own.failures or chance_of_more(mine, own) > DOUBT:
+    if its.failures:
         return chance
-    return min(chance, chance_of_more(mine, whole))
+    return min(chance, chance_of_more(mine, whole if chance <= DOUBT else _summed((its, usual))))
 
 
 def _of_all(new: Side, strata: list[Stratum], usual: Sample) -> str:
