@@ -132,6 +132,31 @@ def test_a_second_push_is_told_who_is_first(tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_push_that_has_waited_goes_on_from_what_was_deployed_meanwhile(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with pushed_to(tmp_path, A) as made:
+            plan = await made.app.pushes.plan([Update(MAIN, A, C)])
+            assert isinstance(await push(made, A, B), Done)
+            assert isinstance(await made.app.pushes.begin(plan, ignored, Origin("bob"), waited=True), Done)
+            assert branches(made).refs == {MAIN: C, LIVE: C}
+
+    run(story())
+
+
+def test_a_push_that_has_waited_does_not_undo_what_was_deployed_meanwhile(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with pushed_to(tmp_path, A) as made:
+            branches(made).parents = {B: A, C: A}
+            plan = await made.app.pushes.plan([Update(MAIN, A, C)])
+            assert isinstance(await push(made, A, B), Done)
+            refused = await made.app.pushes.begin(plan, ignored, Origin("bob"), waited=True)
+            assert isinstance(refused, PushRefused)
+            assert "has moved since your git looked" in str(refused)
+            assert branches(made).refs[MAIN] == B
+
+    run(story())
+
+
 def test_two_pushes_at_once_are_one_after_the_other(tmp_path: Path) -> None:
     """The second one looks where the branch is only when the first one has ended."""
 

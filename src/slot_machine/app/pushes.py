@@ -73,13 +73,16 @@ class Pushes:
                 found[update.ref] = str(refusal)
         return found
 
-    def begin(self, plan: Plan, report: Report, origin: Origin) -> "asyncio.Task[Outcome]":
-        """Deploys; the branch has moved when the task ends, also if nobody waits for it. Raises Busy, Stopping."""
+    def begin(self, plan: Plan, report: Report, origin: Origin, *, waited: bool = False) -> "asyncio.Task[Outcome]":
+        """Deploys; the branch has moved when the task ends, also if nobody waits for it. Raises Busy, Stopping.
+
+        `waited`: for a turn. The branch may have moved meanwhile, if the push contains what was deployed before it.
+        """
         update = plan.deployed
         assert update
         wishes = Wishes(if_changed=True)
         named = origin._replace(ref=short_name(update.ref))
-        check = partial(self._begin, update, first=plan.first)
+        check = partial(self._begin, update, first=plan.first, waited=waited)
         return self._tasks.create_task(
             self._moved(self._deployer.deploy(update.new, TRIGGER, report, wishes, named, check))
         )
@@ -113,8 +116,11 @@ class Pushes:
         wanted = [deployed, *(HEADS + name for name in USUAL), *new]
         return next(ref for ref in wanted if ref in new), True
 
-    async def _begin(self, update: Update, *, first: bool) -> None:
+    async def _begin(self, update: Update, *, first: bool, waited: bool) -> None:
         """All that git checks where it moves a branch itself. Raises PushRefused, GitFailed."""
+        tip = await self._branch.branches.tip(update.ref) if waited and not update.deletes else ""
+        if tip and await self._branch.branches.contains(update.new, tip):
+            update = update._replace(old=tip)
         await self._check(update, deployed=True)
         if first:
             await self._branch.branches.choose(update.ref)

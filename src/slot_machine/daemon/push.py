@@ -60,16 +60,17 @@ def routes(pushes: Pushes, guard: Guard) -> Routes:
         if not plan.deployed:
             return Response(200, _line(branches), NDJSON)
         operations = pushes.operations
+        waits = body.wait and operations.busy
 
         def begun() -> AsyncGenerator[bytes, None]:
             """Raises Busy, Stopping."""
             follower = Follower(guard.app)
-            task = pushes.begin(plan, follower.report, origin)
+            task = pushes.begin(plan, follower.report, origin, waited=waits)
             task.add_done_callback(lambda _: follower.close())
             return _progress(follower, task, branches)
 
         try:
-            if body.wait and operations.busy:
+            if waits:
                 stream = queue.stream(operations, request, partial(_line, branches), begun)
             else:
                 stream = begun()
