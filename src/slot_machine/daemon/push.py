@@ -70,10 +70,7 @@ def routes(pushes: Pushes, guard: Guard) -> Routes:
             return _progress(follower, task, branches)
 
         try:
-            if waits:
-                stream = queue.stream(operations, request, partial(_line, branches), begun)
-            else:
-                stream = begun()
+            stream = queue.stream(operations, request, partial(_line, branches), begun) if waits else begun()
         except Reloading:
             raise  # The client asks again by itself.
         except Refused as refusal:
