@@ -408,9 +408,11 @@ def test_what_a_worker_remembers_is_bounded() -> None:
         for number in range(max(MOST_RECENT, MOST_BARE, MOST_OFFERED) + 10):
             asks(sides, f"{PAGE}User-Agent: {number}\r\n", f"/{number}", reply=FOR_ALL)
             asks(sides, f"User-Agent: script {number}\r\n")
-        assert vars(Visitors()).keys() == vars(sides.visitors).keys()
-        sizes = {name: len(value) for name, value in vars(sides.visitors).items()}
+        visitors = sides.visitors
+        assert vars(Visitors()).keys() == vars(visitors).keys()
+        sizes = {name: len(value) for name, value in vars(visitors).items()}
         assert sizes == {"_share_id": 8, "_recent": MOST_RECENT, "_bare": MOST_BARE, "_offered": MOST_OFFERED}
+        assert {type(key) for known in (visitors._recent, visitors._bare, visitors._offered) for key in known} == {int}
 
     told(story)
 

@@ -26,8 +26,8 @@ PRIVATE = b"Cache-Control: private\r\n"
 K = TypeVar("K")
 V = TypeVar("V")
 
-Client = tuple[str, bytes]
-"""Address and User-Agent."""
+Client = int
+"""The hash of an address and a User-Agent, which may be long."""
 
 
 class Visitors:
@@ -37,8 +37,8 @@ class Visitors:
         self._share_id = ""
         self._recent: dict[Client, tuple[int, float]] = {}
         """The number that a client's latest page was given, and until when it counts for what the page consists of."""
-        self._bare: dict[bytes, None] = {}
-        """Paths of pages that shared caches may keep: they carry no cookie."""
+        self._bare: dict[int, None] = {}
+        """The hashes of paths of pages that shared caches may keep: they carry no cookie."""
         self._offered: dict[Client, None] = {}
         """They have been given the number of their address. It stays that, with the cookie and without."""
 
@@ -52,8 +52,8 @@ class Visitors:
             self._share_id = share_id
             for known in (self._recent, self._bare, self._offered):
                 known.clear()
-        client = address, visit.agent
-        if visit.page and not (visit.page in self._bare or visit.keeps_none):
+        client = hash((address, visit.agent))
+        if visit.page and not (hash(visit.page) in self._bare or visit.keeps_none):
             number, offer = randrange(NUMBERS), True
         elif not visit.page and client in self._recent and monotonic() < self._recent[client][1]:
             return self._recent[client][0], visit.takes_pin
@@ -69,9 +69,9 @@ class Visitors:
     def carries(self, page: bytes, *, cookie: bool) -> None:
         """Whether the page at this path could carry the cookie."""
         if cookie:
-            self._bare.pop(page, None)
+            self._bare.pop(hash(page), None)
         else:
-            _remember(self._bare, page, None, MOST_BARE)
+            _remember(self._bare, hash(page), None, MOST_BARE)
 
 
 class Missing:

@@ -19,6 +19,9 @@ VALUE = re.compile(rb'"?([^;\r"]*)')
 NUMBER = re.compile(rb"([0-9]{1,4})(?=[; \r])")
 DOT, SLASH = b"./"
 
+MOST_KNOWN = 500
+"""Characters of a text whose number is kept: a longer one costs memory."""
+
 PAGES = frozenset((b"", b"document", b"empty", b"frame", b"iframe"))
 """Values of Sec-Fetch-Dest: a page, or what a script asks for, but no part of a page."""
 SAFE = (b"GET", b"HEAD")
@@ -82,10 +85,16 @@ def value_of(lines: bytes, name: bytes) -> bytes:
     return found[1] if found else b""
 
 
-@lru_cache(4096)
 def number_of(share_id: str, text: str) -> int:
     """The same one in all workers, evenly spread, and another one in another share."""
+    return (_known_number if len(text) <= MOST_KNOWN else _number)(share_id, text)
+
+
+def _number(share_id: str, text: str) -> int:
     return Random(f"{share_id} {text}").randrange(NUMBERS)
+
+
+_known_number = lru_cache(4096)(_number)
 
 
 @lru_cache(16)
