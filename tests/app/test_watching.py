@@ -35,6 +35,7 @@ from tests.app.watch_stories import (
     crash_of_the_old_one_and_a_worse_one,
     deploy_b,
     deploy_of_a_worse_one,
+    promote_of_a_worse_one,
     worse,
 )
 from tests.fakes import COMMITS, Machine, processes_of, run
@@ -127,6 +128,37 @@ def test_a_crash_decides_at_once(tmp_path: Path, crash: Story) -> None:
             assert now() - began_s < 10
             await asyncio.sleep(LONG_S)
             check_rest(made, "")
+
+    run(story())
+
+
+def test_the_error_has_the_last_lines_of_the_worker_that_crashed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED | {"watch_ms": 600_000, "processes": SIDE_RUNS}) as made:
+            await side_runs_are_live(made)
+            deploying = await begun(made, deploy_b)
+            await asyncio.sleep(1)
+            assert made.supervisor.release
+            worker = made.supervisor.release.runs["worker"]
+            worker.last_lines = lambda: ("no such queue",)
+            processes_of(worker).end(1)
+            failed = await deploying
+            assert isinstance(failed, StageFailed)
+            assert failed.output == ("no such queue",)
+
+    run(story())
+
+
+@pytest.mark.parametrize("story_of", [deploy_of_a_worse_one, promote_of_a_worse_one])
+def test_a_return_warns_that_the_release_command_is_not_undone(tmp_path: Path, story_of: Story) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED | {"release_command": "migrate"}) as made:
+            await a_is_live(made)
+            if story_of is promote_of_a_worse_one:
+                await made.deployer.deploy("b", "cli", ignored, Wishes(hold=True, hold_after_release=True))
+            failed = await story_of(made)
+            assert isinstance(failed, StageFailed)
+            assert failed.warnings == ("the release command ran, and going back does not undo it: `migrate`",)
 
     run(story())
 
@@ -278,6 +310,8 @@ def test_abort_and_cancel_go_back_at_once(tmp_path: Path, ends: str) -> None:
             cancelled = await deploying
             assert isinstance(cancelled, Cancelled)
             assert cancelled.stage == "watch"
+            how = "aborted by ada: it is blue" if ends == "abort" else "cancelled"
+            assert str(cancelled).startswith(f"the deploy was {how}; back to "), cancelled
             assert made.deployer.candidates.record is None
             check_rest(made, "")
 

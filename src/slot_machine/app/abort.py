@@ -23,19 +23,20 @@ async def abort(operations: Operations, candidates: Candidates, origin: Origin) 
     """Returns when everything has ended. Raises NothingHeld, Stopping, StageFailed if it could not be written down."""
     await begun()
     operations.check_open()
+    said = f": {origin.message}" if origin.message else ""
+    aborted = f"aborted by {origin.who or 'somebody'}{said}"
     attempt, cancelled = operations.running, None
     watched = attempt is not None and attempt.fallback is not None
     if attempt and (attempt.holds or attempt.record.kind == "promote" or watched):
         if attempt.record.kind == "promote" and attempt.phase is Phase.DRAIN:
             raise NothingHeld("too late to abort: the candidate is live", "`slot-machine rollback` goes back")
         try:
-            cancelled = await operations.cancel()
+            cancelled = await operations.cancel(how=aborted)
         except NothingToCancel:
             # It is about to switch, or a release command runs, which is not broken off.
             await operations.idle()
-    said = f": {origin.message}" if origin.message else ""
     try:
-        ended = await candidates.end("cancelled", f"aborted by {origin.who or 'somebody'}{said}")
+        ended = await candidates.end("cancelled", aborted)
     except sqlite3.Error as error:
         raise StageFailed(Phase.HELD, f"cannot write the database, so nothing was aborted: {error}") from None
     if ended:

@@ -59,6 +59,8 @@ class RunningAttempt:
         self.version: Version | None = None
         self.cancelled = False
         """Somebody has cancelled it, and it can no longer succeed."""
+        self.cancelled_how = "cancelled"
+        """For the error: `aborted by ada`."""
         self.holds = False
         """Its candidate is to be held, not to go live."""
         self.hint = ""

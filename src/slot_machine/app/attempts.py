@@ -218,7 +218,7 @@ class Attempts:
         assert task
         task.uncancel()
         what_now = self._undo.what_now(attempt) + consequence
-        return Cancelled(f"the {attempt.record.kind} was cancelled; {what_now}", attempt.record.stage)
+        return Cancelled(f"the {attempt.record.kind} was {attempt.cancelled_how}; {what_now}", attempt.record.stage)
 
 
 def _translated(cause: Exception, attempt: RunningAttempt) -> SlotMachineError:

@@ -15,6 +15,7 @@ from slot_machine.app.supervisor import Supervisor
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.model import State, Version
 from slot_machine.core.upstream import Beside
+from slot_machine.state.history import KEPT_ATTEMPTS
 from slot_machine.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -94,8 +95,17 @@ class GoingBack:
         else:
             await self._start_again()
         self.attempt.is_back = True
+        with going_on("cannot tell whether a release command ran"):
+            self._warn_of_release()
         with going_on("cannot see to what the app wrote into its tree"):
             await self.parts.slots.left(self.attempt, after)
+
+    def _warn_of_release(self) -> None:
+        """It may have run in an earlier attempt, in which the version was held."""
+        deploys = self.parts.store.attempts(KEPT_ATTEMPTS, jobs=False, crashes=False)
+        records = (self.attempt.record, *(record for record in deploys if record.commit == self.new.commit))
+        if released := next((record.released for record in records if record.released), ""):
+            self.attempt.warn(f"the release command ran, and going back does not undo it: `{released}`")
 
     async def _switch(self, old: Release) -> None:
         parts, traffic = self.parts, self.parts.mode.traffic

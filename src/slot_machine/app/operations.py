@@ -123,8 +123,8 @@ class Operations:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def cancel(self, *, force: bool = False) -> Attempt:
-        """Breaks off the operation that runs, and returns its attempt when it has ended.
+    async def cancel(self, *, force: bool = False, how: str = "cancelled") -> Attempt:
+        """Breaks off the operation that runs, and returns its attempt when it has ended. `how` is what its error says.
 
         Breaks off a release command only with `force`, because that may leave the database half migrated.
         Raises NothingToCancel, Stopping.
@@ -138,7 +138,7 @@ class Operations:
         if not attempt.cancelled:
             _check_cancellable(attempt, force=force)
             # There is no await since that check, so the next stage can't begin before the cancellation.
-            attempt.cancelled = True
+            attempt.cancelled, attempt.cancelled_how = True, how
             task.cancel()
         await asyncio.wait([task])
         if attempt.phase is Phase.INTERRUPTED:

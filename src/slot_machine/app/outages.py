@@ -61,8 +61,8 @@ class Outages:
         self._store = store
         self._commits = commits
         self._masking = masking
-        self.on_end: Callable[[str, Version, str], None] = lambda *_: None
-        """Called with the name of a run that ended by itself, with its version, and with how it ended."""
+        self.on_end: Callable[[str, Version, str, Sequence[str]], None] = lambda *_: None
+        """Called with the name of a run that ended by itself, its version, how it ended, and its last lines."""
         self._of: dict[str, Outage] = {}
         self._unsaved: dict[int, Attempt] = {}
         """Entries that could not be saved, as on a full disk: they are saved with the next ones."""
@@ -75,7 +75,7 @@ class Outages:
             self._store.save_exit(Exit(name, how, now(), version.commit, version.slot, lines[-SHOWN_LINES:]))
         self.began(name, version, cause, how, lines)
         with going_on(f"cannot tell that {name} has ended"):
-            self.on_end(name, version, how)
+            self.on_end(name, version, how, lines)
         outage = self._of.get(name)
         return outage.record.id if outage and outage.away_s is not None else 0
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -45,6 +45,8 @@ class Watching:
     judging: Judging | None = None
     left: Left | None = None
     _kept_by: str = ""
+    _printed: tuple[str, ...] = ()
+    """The last lines of the process that crashed first."""
 
     def wanted(self, attempt: RunningAttempt, version: Version, live: Version | None) -> bool:
         """Only what was deployed is watched, and only if there is a version to go back to."""
@@ -92,7 +94,7 @@ class Watching:
             attempt.record.verdict = f"{so_far}{why} before the end"
             raise
         finally:
-            self.judging, self._kept_by = None, ""
+            self.judging, self._kept_by, self._printed = None, "", ()
             self._parts.supervisor.outages.on_end = lambda *_: None
         attempt.fallback = None
 
@@ -155,9 +157,9 @@ class Watching:
         slot, release = back.new.slot, self._parts.supervisor.release
         if back.new.config.watch_action == "hold" and not self._no_hold(back.new):
             back.keeps = f"taken back: {verdict.why}"
-        lines: tuple[str, ...] = ()
+        lines = self._printed
         with going_on("cannot read the last lines of the output"):
-            if release and release.runs and release.version == back.new:
+            if not lines and release and release.runs and release.version == back.new:
                 lines = release.web.last_lines()
         masked = tuple(map(self._parts.launcher.masking.text, lines))
         what = f"{describe(back.new)} is worse than {describe(back.version)}, so it was taken back: {verdict.why}"
@@ -174,8 +176,9 @@ class Watching:
             tell=lambda *sides: tell(attempt, *sides),
         )
 
-        def ended(run: str, version: Version, how: str) -> None:
+        def ended(run: str, version: Version, how: str, lines: Sequence[str]) -> None:
             if version == new:
+                self._printed = self._printed or tuple(lines)
                 judging.crashed(parts_of(run)[0], how)
 
         self._parts.supervisor.outages.on_end = ended
