@@ -162,6 +162,23 @@ def test_old_version_has_its_last_minutes_and_none_of_another_version_in_its_slo
     told(tmp_path, story)
 
 
+def test_version_that_went_live_and_away_within_a_minute_has_no_failures_of_another_one_in_its_slot(
+    tmp_path: Path,
+) -> None:
+    async def story(workers: Workers, recorder: Recorder) -> None:
+        workers.state = live("1")
+        workers.ask("a", b"/")
+        await recorder.look()
+        workers.ask("a", b"/checkout", 500)
+        workers.state = live("2")
+        await recorder.look()  # At the switch.
+        workers.ask("a", b"/")
+        _, old = await Evidence(recorder, "b", "a").look()
+        assert requests(old) == {"/": (1, 0)}
+
+    told(tmp_path, story)
+
+
 def test_path_without_a_request_in_the_last_minutes_has_its_last_hour_since_the_version_went_live(
     tmp_path: Path,
 ) -> None:

@@ -318,6 +318,25 @@ def test_abort_and_cancel_go_back_at_once(tmp_path: Path, ends: str) -> None:
     run(story())
 
 
+def test_requests_are_counted_for_another_version_from_a_rollback_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED) as made:
+            await b_is_live(made)
+            lives: list[object] = []
+
+            async def look() -> None:
+                lives.append(made.store.state().live)
+
+            monkeypatch.setattr(made.app.recorder, "look", look)
+            await rollback(made)
+            await asyncio.sleep(0)
+            assert lives == [made.store.state().live]
+
+    run(story())
+
+
 def test_who_detaches_is_answered_at_the_switch(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, WATCHED | {"watch_ms": 600_000}) as made:

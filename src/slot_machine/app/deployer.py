@@ -96,6 +96,7 @@ class Deployer:
         parts = Parts(store, slots, launcher, mode, supervisor, self.candidates, self.rollout)
         self.watching = Watching(parts, gather)
         self._sharing = Sharing(store, mode, self.attempts, self.candidates, self.rollout, commits)
+        self._visits = visits
         self._rehearsal = Rehearsal(launcher, supervisor, visits)
         self._placing = Placing(store, slots, preflight, spare_tree)
         self._targets = Targets(store, worktrees, configurations)
@@ -435,6 +436,9 @@ class Deployer:
         if self.watching.wanted(attempt, version, before.live):
             since_s = asyncio.get_running_loop().time()
             await self.watching.run(attempt, before, version, old, since_s, began)
+        else:
+            # What visitors saw of another version in its slot is not to count in the next watch.
+            self._tasks.create_task(self._visits.look())
         await self.rollout.finish(attempt, before, old)
         return done()
 

@@ -90,19 +90,19 @@ class Recorder:
         merge(self._unwritten, minutes)
         for listener in list(self.listeners):
             listener.counted(minutes)
-        self._learn_what_is_live()
         merge(self.recent_minutes, (minute for minute in minutes if minute.slot))
+        self._learn_what_is_live()
         newest = max((minute for minute, _ in self.recent_minutes), default=0)
         for key in [key for key in self.recent_minutes if key[0] <= newest - LAST_MINUTES]:
             del self.recent_minutes[key]
 
     def _learn_what_is_live(self) -> None:
-        """What was counted of another version in its slot counts no more."""
-        state = self._state()
+        """What was counted of another version in its slot counts no more, so call it soon after each switch."""
+        state, knew = self._state(), bool(self._versions)
         if (version := state.live) and state.last_deploy_time and self._versions.get(version.slot) != version:
             self._versions[version.slot] = version
             self.live_since[version.slot] = datetime.fromisoformat(state.last_deploy_time).timestamp() / 60
-            for key in [key for key in self.recent_minutes if key[1] == version.slot]:
+            for key in [key for key in self.recent_minutes if key[1] == version.slot and knew]:
                 del self.recent_minutes[key]
 
     async def _record(self, work: Awaitable[None]) -> None:

@@ -37,6 +37,9 @@ class Visits(Protocol):
     async def recent(self) -> Mapping[str, int]:
         """Anonymous requests of the last hour, by path. Raises TimeoutError, sqlite3.Error, OSError."""
 
+    async def look(self) -> None:
+        """Counts from now on for the version that is live. Raises nothing."""
+
 
 class Compared(NamedTuple):
     """The answers to one path. `live` is None if no live version runs, or if it need not be asked."""
