@@ -174,6 +174,27 @@ def test_a_crash_that_the_old_version_had_decides_nothing(tmp_path: Path) -> Non
     run(story())
 
 
+@pytest.mark.parametrize("no_hold", ["", "with --no-proxy the app itself answers on its port"])
+def test_one_that_crashes_and_stays_gets_the_port_that_both_have(tmp_path: Path, no_hold: str) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED | {"watch_ms": 600_000, "watch_action": "warn"}) as made:
+            made.mode.no_hold = no_hold
+            await a_is_live(made)
+            old = made.supervisor.release
+            deploying = await begun(made, deploy_b)
+            made.crash()
+            await asyncio.sleep(60)
+            assert old
+            assert old.running == (not no_hold)
+            assert made.supervisor.running
+            made.crash()
+            await asyncio.sleep(60)
+            assert isinstance(await deploying, Done)
+            check_rest(made, "")
+
+    run(story())
+
+
 def test_an_unhealthy_one_is_taken_back(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, {"watch_ms": 600_000, "health_interval_ms": 1_000}) as made:

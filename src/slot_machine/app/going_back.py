@@ -67,6 +67,12 @@ class GoingBack:
             with going_on("cannot tell the data plane that nothing stays ready"):
                 await self.parts.mode.traffic.offer(None)
 
+    def make_way(self) -> None:
+        """The new version is started again. Where both have the same port, the old one must end before that."""
+        if self.old and self.parts.mode.no_hold:
+            self.parts.candidates.end_release(self.old)
+            self.old = None
+
     def give_up(self) -> None:
         """As `leave`, and the old release ends: whoever watches can't see to that any more."""
         with going_on("cannot write down that the watch is over"):

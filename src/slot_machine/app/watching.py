@@ -82,7 +82,7 @@ class Watching:
             if config.watch_action == "warn":
                 # It is not taken back, so it is started again.
                 self._parts.supervisor.monitor.deploying = False
-            judging = self.judging = self._judging(attempt, new, back.version)
+            judging = self.judging = self._judging(attempt, new, back)
             began()
             await self._until_over(attempt, judging, since_s + config.watch_s, back)
             await back.leave()
@@ -167,12 +167,12 @@ class Watching:
         hint = f"`slot-machine logs --slot {slot} --since {began}` shows what it printed"
         return StageFailed(Phase.WATCH, what, masked, hint)
 
-    def _judging(self, attempt: RunningAttempt, new: Version, old: Version) -> Judging:
+    def _judging(self, attempt: RunningAttempt, new: Version, back: GoingBack) -> Judging:
         judging = Judging(
-            self._gather(new, old, False),
+            self._gather(new, back.version, False),
             same_minutes=False,
             failing=lambda: self._parts.supervisor.monitor.failing,
-            known_crashes=self._crashed_before(old),
+            known_crashes=self._crashed_before(back.version),
             tell=lambda *sides: tell(attempt, *sides),
         )
 
@@ -180,6 +180,8 @@ class Watching:
             if version == new:
                 self._printed = self._printed or tuple(lines)
                 judging.crashed(parts_of(run)[0], how)
+                if run == WEB and new.config.watch_action == "warn":
+                    back.make_way()
 
         self._parts.supervisor.outages.on_end = ended
         if not self._parts.supervisor.running:
