@@ -48,6 +48,16 @@ def test_version_that_is_as_good_is_better_and_one_that_fails_is_worse() -> None
     assert str(bad) == "worse: 10 of 50 requests (20 %) for /checkout failed; of the old version's, 0 %"
 
 
+def test_path_whose_requests_wait_for_ever_is_worse_before_any_of_them_ends() -> None:
+    hangs = Side({"/": tally(500), "/checkout": Tally({}, waiting=12)})
+    given_up = Side({"/": tally(500), "/checkout": Tally({FAST: 12}, in_vain=12)})
+    always = Side({"/": tally(5000, 5), "/checkout": Tally({FAST: 500}, in_vain=490)})
+
+    for new in (hangs, given_up):
+        assert verdict(new, OLD).why.startswith("12 of 12 requests (100 %) for /checkout failed")
+        assert verdict(new, always).word == "better"
+
+
 def test_few_failures_on_each_of_many_paths_are_found_together() -> None:
     old = Side({path: tally(1000) for path in MANY_PATHS})
     new = Side({path: tally(30, 3) for path in MANY_PATHS})

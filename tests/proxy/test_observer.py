@@ -60,6 +60,19 @@ def test_errors_are_those_of_the_app_and_a_query_is_no_part_of_a_path() -> None:
     assert tallies(observer) == {"/a": (5, 3)}
 
 
+def test_requests_that_wait_long_are_counted_until_they_are_answered_or_given_up() -> None:
+    observer = Observer()
+    observer.waits(b"/a?x")
+    observer.waits(b"/a")
+    assert observer.take() == {"/a": Tally({}, waiting=2)}
+    observer.observe(b"/a", 200, 20, 0, 0)
+    observer.waits_no_longer(b"/a", in_vain=False)
+    observer.observe(b"/a", CUT, 20, 0, 0)
+    observer.waits_no_longer(b"/a", in_vain=True)
+    tally = observer.take()["/a"]
+    assert (tally.requests, tally.waiting, tally.in_vain) == (2, -2, 1)
+
+
 def test_errors_of_a_visitor_who_asks_again_are_told_apart_until_one_is_answered() -> None:
     observer = Observer()
 

@@ -7,12 +7,13 @@ from time import monotonic
 
 import pytest
 
+from slot_machine.core.minutes import Tally
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.shared import Shared
-from slot_machine.proxy.waiting import LINGER_S
+from slot_machine.proxy.waiting import LATE_S, LINGER_S
 from slot_machine.proxy.wire import Limits, Settings
 from tests.proxy.in_memory import Wire
 
@@ -24,8 +25,8 @@ POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
 class Silent(Shared):
     """The app does not answer: a connection to it is never there."""
 
-    def __init__(self) -> None:
-        super().__init__(Settings(limits=LIMITS))
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        super().__init__(Settings(limits=limits))
         self.router.route(Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)}))
 
     def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
@@ -86,6 +87,32 @@ def test_limit_and_reply(does: Callable[[ClientConnection], None], limit_s: floa
         assert bool(wire.written) == bool(reply)
         client.expired(monotonic())
         assert wire.closed or client.deadline_s < inf
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_request_that_waits_long_is_counted_before_its_limit(*, leaves: bool) -> None:
+    async def main() -> None:
+        wire, shared = Wire(), Silent(Limits(response_s=60))
+        client = ClientConnection(shared, PUBLIC)
+        client.connection_made(wire)
+        began_s = monotonic()
+        client.data_received(GET)
+        assert client.deadline_s < began_s + LATE_S + 1
+        client.expired(client.deadline_s)
+        observer = shared.router.observers.of("a")
+        assert observer.take() == {"/": Tally({}, waiting=1)}
+        assert client.deadline_s - monotonic() == pytest.approx(60 - LATE_S, abs=1)
+        assert not wire.written
+        if leaves:
+            client.connection_lost(None)
+        else:
+            client.expired(client.deadline_s)
+            assert wire.written.startswith(b"HTTP/1.1 504 ")
+        tally = observer.take()["/"]
+        assert (tally.waiting, tally.in_vain, tally.errors) == (-1, int(leaves), int(not leaves))
+        assert (tally.asked, tally.failed) == (0, 0), "it was counted before"
 
     asyncio.run(main())
 

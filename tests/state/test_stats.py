@@ -127,4 +127,4 @@ def test_interrupted_write_leaves_what_was_there(stats: Stats, monkeypatch: pyte
 
 def test_rows_of_an_earlier_version_have_no_anonymous_requests_and_no_repeats() -> None:
     assert decode(encode(({10: 2}, 1))) == Tally({10: 2}, 1, 0, 0)
-    assert decode(encode(({10: 2}, 1, 5, 1, "of a later version"))) == Tally({10: 2}, 1, 5, 1)
+    assert decode(encode(({10: 2}, 1, 5, 1, 0, 2, "of a later version"))) == Tally({10: 2}, 1, 5, 1, 0, 2)

@@ -22,10 +22,10 @@ class Row:
 
     def add(self, tally: Tally) -> None:
         """Failures that came with others that did not fail begin no row: their order is not known."""
-        if tally.errors < tally.requests:
+        if tally.failed < tally.asked:
             self.failed = self.again = 0
         else:
-            self.failed += tally.errors
+            self.failed += tally.failed
             self.again += tally.again
 
 
@@ -45,8 +45,8 @@ class Minutes:
         if minute != self._minute:
             self._end()
             self._minute = minute
-        self._requests += tally.requests
-        self._failed += min(tally.errors, tally.requests) - tally.again
+        self._requests += tally.asked
+        self._failed += min(tally.failed, tally.asked) - tally.again
 
     def burst(self) -> float:
         """The variance of failures in a minute by that of independent ones; 1 if that may be chance."""
@@ -78,14 +78,14 @@ class Gathering:
     def add(self, paths: Mapping[str, Tally], second: int) -> None:
         """What was counted since the last call. `second` is the time, by any clock that does not jump."""
         for path, tally in paths.items():
-            if not tally.requests and not tally.errors:
+            if not (tally.requests or tally.errors or tally.waiting or tally.in_vain):
                 continue
             self.paths.setdefault(path, Tally({})).add(tally)
             if path not in self._rows:
                 self._rows[path], self._minutes[path] = Row(), Minutes()
             self._rows[path].add(tally)
             self._minutes[path].add(second // 60, tally)
-            if tally.errors > tally.again:
+            if tally.failed > tally.again:
                 self._saw(path, second)
                 self._saw(ALL, second)
 

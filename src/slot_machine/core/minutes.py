@@ -31,16 +31,31 @@ class Tally(msgspec.Struct, array_like=True):
     A request failed if it was answered 5xx, or if the app cut its reply short. `anonymous` ones are a `GET` without
     query, cookie and authorisation, that was answered 2xx or 3xx. `again` ones are those of the errors whose visitor
     had asked for the same path before, and had got nothing but errors for it since.
+
+    `waiting` is how many more wait long for their replies than before: it is below 0 if such requests have ended.
+    `in_vain` ones waited long, and their clients left without a reply.
     """
 
     times: dict[int, int] = {}
     errors: int = 0
     anonymous: int = 0
     again: int = 0
+    waiting: int = 0
+    in_vain: int = 0
 
     @property
     def requests(self) -> int:
         return sum(self.times.values())
+
+    @property
+    def asked(self) -> int:
+        """`requests`, and those that wait long."""
+        return self.requests + self.waiting
+
+    @property
+    def failed(self) -> int:
+        """For whoever watches a version: a request that waits long fails as well."""
+        return self.errors + self.waiting + self.in_vain
 
     def add(self, other: "Tally") -> None:
         for bucket, number in other.times.items():
@@ -48,6 +63,8 @@ class Tally(msgspec.Struct, array_like=True):
         self.errors += other.errors
         self.anonymous += other.anonymous
         self.again += other.again
+        self.waiting += other.waiting
+        self.in_vain += other.in_vain
 
     def percentile_s(self, percent: float) -> float:
         """The time that so many percent of the requests took at most: within its bucket, an estimate. 0 for none."""

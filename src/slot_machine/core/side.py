@@ -46,7 +46,7 @@ class Sample(NamedTuple):
 
     @classmethod
     def of(cls, tally: Tally) -> "Sample":
-        return cls(tally.requests - tally.again, tally.errors - tally.again)
+        return cls(tally.asked - tally.again, tally.failed - tally.again)
 
     @property
     def share(self) -> float:

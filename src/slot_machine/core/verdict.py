@@ -73,7 +73,7 @@ def _crashed(new: Side, old: Side) -> str:
 def _in_a_row(new: Side, old: Side, total: Tally, old_total: Tally) -> str:
     for path, failed in new.in_a_row.items():
         known = old.paths.get(path, Tally())
-        if known.errors or path == OTHER:
+        if known.failed or path == OTHER:
             continue
         visitors = new.visitors_in_a_row.get(path, failed)
         expected = known.requests * total.requests / max(old_total.requests, 1)
@@ -115,9 +115,9 @@ def _above(tally: Tally, bucket: int) -> int:
 
 def _numbers(prefix: str, side: Side, total: Tally) -> dict[str, float]:
     found = {
-        "requests": total.requests,
-        "errors": total.errors,
-        "error_percent": round(100 * total.errors / total.requests, 3) if total.requests else 0.0,
+        "requests": total.asked,
+        "errors": total.failed,
+        "error_percent": round(100 * total.failed / total.asked, 3) if total.asked else 0.0,
         "p50_ms": round(1000 * total.percentile_s(50), 2),
         "p99_ms": round(1000 * total.percentile_s(99), 2),
         "crashes": len(side.crashes),

@@ -21,7 +21,7 @@ def columns(new: Side, old: Side) -> Iterator[str]:
 def _rows(new: Side, old: Side) -> Iterator[tuple[str, str, str]]:
     total, old_total = new.total, old.total
     yield "", "new", "old"
-    yield "requests", f"{total.requests:,}", f"{old_total.requests:,}"
+    yield "requests", f"{total.asked:,}", f"{old_total.asked:,}"
     yield "failed", _failed(total), _failed(old_total)
     for path in _failing(new):
         yield f"  {_shortened(path)}", _failed(new.paths[path]), _failed(old.paths.get(path, Tally()))
@@ -31,14 +31,14 @@ def _rows(new: Side, old: Side) -> Iterator[tuple[str, str, str]]:
 
 
 def _failing(side: Side) -> list[str]:
-    failing = [path for path, tally in side.paths.items() if tally.errors]
-    return sorted(failing, key=lambda path: -side.paths[path].errors)[:MOST_PATHS]
+    failing = [path for path, tally in side.paths.items() if tally.failed > 0]
+    return sorted(failing, key=lambda path: -side.paths[path].failed)[:MOST_PATHS]
 
 
 def _failed(tally: Tally) -> str:
-    if not tally.requests:
+    if not tally.asked:
         return "-"
-    return f"{tally.errors:,} of {tally.requests:,}" if tally.errors else "0"
+    return f"{tally.failed:,} of {tally.asked:,}" if tally.failed else "0"
 
 
 def _time(tally: Tally, percent: int) -> str:

@@ -107,7 +107,7 @@ class Exchange:
     `received` and `sent` count the client's bytes. `status` is 0 until the reply begins. `endless`: a WebSocket or an
     event stream. `winding_up`: it is to end cleanly, because its upstream stops. `sent_s` and `replied_s` are when the
     app got the request, and when its reply began; missing for most, see `_record`. `_turned`: it was sent to the one
-    side, and goes to the other; `_missing`: because the one answered 404.
+    side, and goes to the other; `_missing`: because the one answered 404. `late`: its route counts that it waits.
     """
 
     __slots__ = (
@@ -125,6 +125,7 @@ class Exchange:
         "head",
         "held",
         "keep_client",
+        "late",
         "listener",
         "received",
         "replied_s",
@@ -157,6 +158,7 @@ class Exchange:
         self.endless = False
         self.ended = False
         self.held = False
+        self.late = False
         self.winding_up = False
         self._detached = False
         self._repeats = False
@@ -218,6 +220,17 @@ class Exchange:
         self.held = True
         self.client.update_deadline()
 
+    def waits_long(self) -> None:
+        """For the begin of the reply."""
+        if self.route:
+            self.late = True
+            self.route.observer.waits(self.head.target)
+
+    def _waits_no_longer(self, route: Route[Connection], *, in_vain: bool) -> None:
+        if self.late:
+            self.late = False
+            route.observer.waits_no_longer(self.head.target, in_vain=in_vain)
+
     def waits_for(self, pool: Pool[Connection]) -> bool:
         """Whether it still needs a connection that was opened for it."""
         return not self.ended and self.route is not None and self.route.pools[self.listener] is pool
@@ -246,6 +259,8 @@ class Exchange:
     def answered(self, head: ReplyHead) -> None:
         """The reply's head is sent to the client: from here on there can be no other reply."""
         self.status = head.status
+        if self.late and self.route:
+            self._waits_no_longer(self.route, in_vain=False)
         if self.client.shared.access_log is not None:
             self.replied_s = monotonic()
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -359,6 +374,7 @@ class Exchange:
     def _cross(self) -> None:
         assert self.route
         route, self.route = self.route, None
+        self._waits_no_longer(route, in_vain=True)
         self._turned = self._repeats = self.held = True
         self.client.shared.router.move(self, route)
 
@@ -379,6 +395,7 @@ class Exchange:
             return False
         self._drop_app()
         self._repeats = self.held = True
+        self._waits_no_longer(route, in_vain=True)
         self.route = None
         route.replayed()
         router.move(self, route)
@@ -456,6 +473,8 @@ class Exchange:
             head = self.head
             if observer.observe(head.target, status, seconds, self.received, self.sent, head.anonymous):
                 observer.visited(head.target, status, head.visitor(self.client.sender))
+        if self.late and route is not None:
+            self._waits_no_longer(route, in_vain=not self.status)
         if self.head.misnamed:
             observer.totals.misnamed_fields += self.head.misnamed
         if shared.access_log is not None:

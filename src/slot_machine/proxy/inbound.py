@@ -101,7 +101,7 @@ class ClientConnection(ClientStream):
         now_s = monotonic()
         exchange = self.exchange = Exchange(self, head, now_s)
         shared = self.shared
-        self.deadline_s = now_s + shared.limits.response_s
+        self.deadline_s = now_s + shared.reply_s
         if head.meaning.has_body and not self._begin_body(exchange):
             return
         if head.tokens is None:
@@ -228,7 +228,9 @@ class ClientConnection(ClientStream):
             return waiting.for_tunnel
         if exchange.status:
             return waiting.for_end
-        return waiting.for_body if self._waits_for_body else waiting.for_reply
+        if self._waits_for_body:
+            return waiting.for_body
+        return waiting.for_late_reply if exchange.late else waiting.for_reply
 
     def update_deadline(self) -> None:
         """Most requests take a short cut, in `data_received` and `ended`."""

@@ -23,9 +23,11 @@ MOST_MINUTES = 90
 ERRORS = BUCKETS
 ANONYMOUS = BUCKETS + 1
 AGAIN = BUCKETS + 2
-NUMBERS = BUCKETS + 3
-"""In a list of numbers by bucket: the places of the numbers of errors, of anonymous requests and of errors of visitors
-who asked again; its length."""
+WAITING = BUCKETS + 3
+IN_VAIN = BUCKETS + 4
+NUMBERS = BUCKETS + 5
+"""In a list of numbers by bucket: the places of the numbers of errors, of anonymous requests, of errors of visitors who
+asked again, of requests that wait long for their replies, and of those that waited in vain; its length."""
 NOTHING = [0] * NUMBERS
 FIRST_SERVED, LAST_SERVED = 200, 399
 FIRST_ERROR = 500
@@ -86,6 +88,16 @@ class Observer:
         """The app ended in the midst of a reply."""
         self._numbers_of(target, CUT)[ERRORS] += 1
         self._failed(target, CUT, visitor)
+
+    def waits(self, target: bytes) -> None:
+        """A request has waited long for the begin of its reply. It goes on to wait."""
+        self._numbers_of(target, CUT)[WAITING] += 1
+
+    def waits_no_longer(self, target: bytes, *, in_vain: bool) -> None:
+        """`in_vain`: nobody replied. Call `observe` as well, if the request is over."""
+        numbers = self._numbers_of(target, CUT)
+        numbers[WAITING] -= 1
+        numbers[IN_VAIN] += in_vain
 
     def measured(self) -> Totals:
         return self.totals + _totals_of(self._by_path.values())
@@ -182,7 +194,7 @@ def _by_words(by_path: dict[str | bytes, list[int]]) -> dict[str, Tally]:
 
 
 def _tally_of(numbers: list[int]) -> Tally:
-    return Tally(sparse(numbers[:BUCKETS]), numbers[ERRORS], numbers[ANONYMOUS], numbers[AGAIN])
+    return Tally(sparse(numbers[:BUCKETS]), *numbers[BUCKETS:])
 
 
 def _totals_of(counted: Iterable[list[int]]) -> Totals:

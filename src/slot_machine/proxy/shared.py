@@ -62,6 +62,7 @@ class Shared:
         limits = settings.limits
         self.limits = msgspec.structs.replace(limits, response_s=limits.response_s or inf)
         self.waiting = Waiting(self.limits)
+        self.reply_s = self.waiting.for_reply.limit_s or 0.0
         self.closing = False
         self.ending = False
         self.clients: set[Client] = set()

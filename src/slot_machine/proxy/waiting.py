@@ -11,6 +11,8 @@ from slot_machine.proxy.heads.fields import ProtocolError
 from slot_machine.proxy.wire import Limits
 
 LINGER_S = 2.0
+LATE_S = 15.0
+"""A request that has waited so long for the begin of its reply is told to whoever watches the version."""
 
 
 class Waiter(Protocol):
@@ -22,6 +24,7 @@ class Waiter(Protocol):
     def end_if_stuck(self, transport: asyncio.Transport, now_s: float, stall_s: float, /) -> None: ...
     def close_if_still_idle(self, now_s: float, /) -> None: ...
     def refuse(self, error: ProtocolError, /) -> None: ...
+    def update_deadline(self) -> None: ...
 
 
 Action = Callable[[Waiter, float], None]
@@ -58,8 +61,10 @@ class Waiting:
         self.for_tunnel = State(None, end_if_app_is_stuck)
         """The app has yet to take what came through a tunnel."""
         self.for_body = State(body_s, _fails(408, f"nothing of the request's body came for {body_s:g} s"))
-        self.for_reply = State(reply_s, _fails(504, f"the app did not answer within {reply_s:g} s"))
+        too_late = _fails(504, f"the app did not answer within {reply_s:g} s")
+        self.for_reply = State(LATE_S, _is_late) if reply_s > LATE_S else State(reply_s, too_late)
         """The app has yet to begin its reply."""
+        self.for_late_reply = State(reply_s - LATE_S, too_late)
         self.for_end = State(inf, lambda _, __: None)
         """The reply has begun. It may take any time."""
         self._hold_s = limits.hold_s
@@ -67,6 +72,12 @@ class Waiting:
     def hold_for(self, limit_s: float) -> None:
         """From now on, a request waits that long for a route. 0 is the limit of the data plane."""
         self.for_route = self.for_route._replace(limit_s=limit_s or self._hold_s)
+
+
+def _is_late(client: Waiter, _: float) -> None:
+    if client.exchange:
+        client.exchange.waits_long()
+        client.update_deadline()
 
 
 def _refuses(why: str) -> Action:
