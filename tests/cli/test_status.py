@@ -239,6 +239,14 @@ def test_time_of_maintenance_and_number_of_restarts_are_in_words() -> None:
     assert "processes     worker 1 unsteady, started again once: exit code 9" in shown
 
 
+def test_verdict_on_a_version_that_has_a_share_is_told() -> None:
+    shared = {"commit": "c0ffee00" * 5, "slot": "b", "state": "sharing", "share": 10.0, "verdict": "better"}
+
+    lines = " ".join(printed(LIVE | {"candidate": shared | {"since": "2023-11-14T22:08:20.000Z"}}).split())
+
+    assert "c0ffee00 in slot b sharing with 10% of the visitors, begun 5 minutes ago: better" in lines
+
+
 def test_the_link_of_a_preview_is_on_a_line_of_its_own() -> None:
     """It can be copied, and is not broken, though it does not fit."""
     link = "https://shop.example.com/?slot-machine-preview=KcpuVoiX-otaABnPPHIq3Kx9"

@@ -135,7 +135,8 @@ def _candidate(status: Json) -> "list[str]":
         return [so_far, "`slot-machine promote` keeps it, `slot-machine abort` goes back"]
     hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
     share = f" with {number(candidate, 'share'):g}% of the visitors" if number(candidate, "share") else ""
-    return [f"{what} {candidate['state']}{share}, begun {ago(text(candidate, 'since'))}", hint]
+    verdict = f": {text(candidate, 'verdict')}" if text(candidate, "verdict") else ""
+    return [f"{what} {candidate['state']}{share}, begun {ago(text(candidate, 'since'))}{verdict}", hint]
 
 
 def _preview(status: Json) -> "list[str]":
