@@ -195,6 +195,20 @@ def test_one_that_crashes_and_stays_gets_the_port_that_both_have(tmp_path: Path,
     run(story())
 
 
+def test_no_numbers_are_told_where_nobody_counts_requests(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED | {"watch_ms": 30_000}) as made:
+            made.mode.no_hold = "with --no-proxy the app itself answers on its port"
+            await a_is_live(made)
+            assert isinstance(await deploy(made, "b"), Done)
+            last = made.deployer.attempts.last
+            assert last
+            assert last.verdict == "not enough requests (with --no-proxy nobody counts them)"
+            assert "watch" not in made.deployer.attempts.output(last.id)
+
+    run(story())
+
+
 def test_an_unhealthy_one_is_taken_back(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, {"watch_ms": 600_000, "health_interval_ms": 1_000}) as made:

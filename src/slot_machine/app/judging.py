@@ -41,8 +41,12 @@ class Judging:
         failing: Callable[[], str] = lambda: "",
         known_crashes: frozenset[str] = frozenset(),
         tell: Callable[[Side, Side], None] = lambda _, __: None,
+        uncounted: str = "",
     ) -> None:
-        """`failing` says why the new version is unhealthy. `tell` gets the numbers now and then."""
+        """`failing` says why the new version is unhealthy. `tell` gets the numbers now and then.
+
+        `uncounted`: why there are no numbers, so that nothing is told of them.
+        """
         self.verdict = Verdict("not enough requests")
         self.sides = (Side(), Side())
         self._evidence = evidence
@@ -50,6 +54,7 @@ class Judging:
         self._failing = failing
         self._known_crashes = known_crashes
         self._tell = tell
+        self._uncounted = uncounted
         self._crashes: dict[str, str] = {}
         self._sooner = asyncio.Event()
         self._enough = False
@@ -95,7 +100,7 @@ class Judging:
             async with asyncio.timeout(LONGEST_LOOK_S):
                 new, old = await self._evidence.look()
             self.sides = (msgspec.structs.replace(new, crashes=tuple(self._crashes)), old)
-            self.verdict = verdict.judge(*self.sides, same_minutes=self._same_minutes)
+            self.verdict = self._judged()
             self._failure = ""
         except Exception as error:  # noqa: BLE001 - what is not known decides nothing
             if (failure := in_words(error)) != self._failure:
@@ -105,12 +110,18 @@ class Judging:
             self.verdict = Verdict("worse", why, self.verdict.numbers, self.verdict.warnings)
         return self.verdict.word == "worse"
 
+    def _judged(self) -> Verdict:
+        judged = verdict.judge(*self.sides, same_minutes=self._same_minutes)
+        if self._uncounted and judged.word == "not enough requests":
+            return msgspec.structs.replace(judged, why=self._uncounted)
+        return judged
+
     def _crash(self) -> str:
         return "; ".join(f"{process} ended: {how}" for process, how in self._crashes.items())
 
     def _tell_sometimes(self) -> None:
         passed_s = _now_s() - self._began_s
-        if passed_s >= max(TOLD_AFTER_S, 2 * (self._told_s - self._began_s)):
+        if not self._uncounted and passed_s >= max(TOLD_AFTER_S, 2 * (self._told_s - self._began_s)):
             self._told_s = _now_s()
             self._tell(*self.sides)
 

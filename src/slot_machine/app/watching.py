@@ -24,6 +24,8 @@ from slot_machine.core.verdict_table import columns
 RECENT_CRASH_S = 900.0
 """A process of the old version that crashed so short a time ago is no reason to go back when it does so again."""
 
+UNCOUNTED = "with --no-proxy nobody counts them"
+
 log = logging.getLogger(__name__)
 
 
@@ -142,7 +144,8 @@ class Watching:
             await judging.until_worse(until_s, decides=False)
         for warning in judging.verdict.warnings:
             attempt.warn(warning)
-        tell(attempt, *judging.sides)
+        if not self._parts.mode.no_hold:
+            tell(attempt, *judging.sides)
         kept = f"; kept by {self._kept_by} before the end" if self._kept_by else ""
         attempt.record.verdict = in_words(verdict) + kept
         attempt.summarize(attempt.record.verdict)
@@ -174,6 +177,7 @@ class Watching:
             failing=lambda: self._parts.supervisor.monitor.failing,
             known_crashes=self._crashed_before(back.version),
             tell=lambda *sides: tell(attempt, *sides),
+            uncounted=UNCOUNTED if self._parts.mode.no_hold else "",
         )
 
         def ended(run: str, version: Version, how: str, lines: Sequence[str]) -> None:
