@@ -13,4 +13,4 @@ def command(config: str, hook: str) -> None:
 
     if hook == "pre-receive":
         receive.tell_of_shallow()
-    receive.receive(target.of_file(config))
+    receive.receive(target.of_file(config), config)

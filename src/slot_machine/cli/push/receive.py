@@ -1,8 +1,9 @@
 """The hook that git calls in a push: it asks the daemon, shows the stages to the pusher, and tells git the outcome."""
 
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from slot_machine.cli import progress
@@ -18,8 +19,8 @@ BY_VARIABLE = "SLOT_MACHINE_BY"
 """Who pushes, as the key says that `keys add` has added."""
 
 
-def receive(client: Client) -> None:
-    """As git's hook `proc-receive`. Raises ConfigError if somebody else calls it."""
+def receive(client: Client, config: str) -> None:
+    """As git's hook `proc-receive`. `config` is the daemon's file. Raises ConfigError if somebody else calls it."""
     # Whatever else prints must not disturb what git reads.
     sent = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -28,33 +29,40 @@ def receive(client: Client) -> None:
     except (protocol.Broken, ValueError) as error:
         raise ConfigError(f"this is git's hook, and not git calls it: {error}", "`git push` does") from None
     refs = [update.ref for update in push.updates]
+    stages = set[object]()
     try:
         with Presence():
-            reply = _asked(client, push)
+            reply = _asked(client, push, stages)
     except PusherLeft:
         os._exit(1)  # What could not be printed is left behind.
     except SlotMachineError as error:
-        _tell_error(str(error), error.hint)
-        protocol.send_results(sent, push.updates, dict.fromkeys(refs, "nothing was deployed"), "")
+        start = f"slot-machine start --config {shlex.quote(config)}"
+        _tell_error(str(error), error.hint.replace("slot-machine start", start))
+        why = "nothing was deployed"
+        if stages - {WAIT}:
+            why = "the daemon ended in the deploy"
+            printing.note("Start it again, and fetch: the branch is at what is live. Then push again if it has to.")
+        protocol.send_results(sent, push.updates, dict.fromkeys(refs, why), "")
         return
     reasons, done = _outcome(reply, refs)
-    _tell_others(reply, refs)
+    _tell_others(reply, push.updates)
     protocol.send_results(sent, push.updates, reasons, done)
 
 
-def _asked(client: Client, push: protocol.Push) -> Json:
-    """Shows the progress. Raises SlotMachineError, PusherLeft."""
+def _asked(client: Client, push: protocol.Push, stages: set[object]) -> Json:
+    """Shows the progress, and adds to `stages` those that it has seen. Raises SlotMachineError, PusherLeft."""
     for option in push.options:
         if option != WAIT:
             printing.note(f"push option {option!r} is ignored: there is only {WAIT!r}")
     updates = [update._asdict() for update in push.updates]
     by, wait = os.environ.get(BY_VARIABLE, ""), WAIT in push.options
     lines = client.push(updates, by=by, wait=wait, atomic=push.atomic)
-    return progress.follow(_seen(lines), progress.Plain())
+    return progress.follow(_seen(lines, stages), progress.Plain())
 
 
-def _seen(lines: Iterator[Json]) -> Iterator[Json]:
+def _seen(lines: Iterator[Json], stages: set[object]) -> Iterator[Json]:
     for line in lines:
+        stages |= {line.get("stage", WAIT)}
         if line.get("stage") == WAIT and line["event"] == "started":
             printing.note(f"waiting {line['message']}")
         yield line
@@ -86,15 +94,16 @@ def _tell_what_next(reply: Json) -> None:
     printing.note("To try it once more, push again, or run `slot-machine deploy COMMIT` there.")
 
 
-def _tell_others(reply: Json, refs: list[str]) -> None:
+def _tell_others(reply: Json, updates: Sequence[protocol.Update]) -> None:
     branch, refused = reply.get("branch"), reply.get("refused")
     refused = refused if isinstance(refused, dict) else {}
-    for ref in refs if branch else ():
+    for ref, _, new in updates if branch else ():
+        name = ref.removeprefix("refs/heads/")
         if ref in refused:
-            printing.note(f"{ref.removeprefix('refs/heads/')}: {refused[ref]}")
-        elif ref != f"refs/heads/{branch}":
-            name = ref.removeprefix("refs/heads/")
-            printing.note(f"{name}: stored, not deployed; the deployed branch is {branch}")
+            printing.note(f"{name}: {refused[ref]}")
+        elif name != branch:
+            what = "stored" if new.strip("0") else "deleted"
+            printing.note(f"{name}: {what}, not deployed; the deployed branch is {branch}")
 
 
 def _tell_error(error: str, hint: str) -> None:
