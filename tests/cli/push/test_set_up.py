@@ -115,6 +115,15 @@ def test_a_detached_head_has_no_branch_to_follow(tmp_path: Path) -> None:
         set_up(folder)
 
 
+def test_a_second_set_up_changes_nothing_after_a_push_has_detached_the_head(tmp_path: Path) -> None:
+    folder = working(tmp_path / "shop")
+    set_up(folder)
+    git(folder, "checkout", "--quiet", "--detach")
+    done = set_up(folder)
+
+    assert (done.branch, done.changed) == ("main", ())
+
+
 def test_an_old_git_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OLDEST_GIT", (99, 0))
     with pytest.raises(ConfigError, match=r"it needs 99\.0"):

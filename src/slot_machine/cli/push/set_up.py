@@ -117,7 +117,9 @@ def _hook(program: Path, config: Path, name: str) -> str:
 
 def _settings(repo: Path, *, is_bare: bool) -> list[str]:
     changed = []
-    followed = FOLLOWS_HEAD if is_bare else _git(repo, "symbolic-ref", "--short", "--quiet", "HEAD", may_fail=True)
+    head = _git(repo, "symbolic-ref", "--short", "--quiet", "HEAD", may_fail=True)
+    # A push detaches the HEAD of a working tree, so the branch that was chosen before counts.
+    followed = FOLLOWS_HEAD if is_bare else _git(repo, "config", "--get", KEY, may_fail=True) or head
     if not followed:
         raise ConfigError(f"HEAD of {repo} is on no branch", "check out the branch whose pushes are to be deployed")
     for key, value in (*SETTINGS, (KEY, followed)):
