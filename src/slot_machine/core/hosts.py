@@ -6,10 +6,12 @@ from urllib.parse import quote
 
 import msgspec
 
+from slot_machine.core.defaults import LARGEST_PORT
+
 USER = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\$?"
 HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 IPV6 = r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.-]+)?"
-DESTINATION = re.compile(rf"({USER}@)?({HOST}|{IPV6})|ssh://({USER}@)?({HOST}|\[{IPV6}\])(:[0-9]{{1,5}})?/?")
+DESTINATION = re.compile(rf"({USER}@)?({HOST}|{IPV6})|ssh://({USER}@)?({HOST}|\[{IPV6}\])(:(?P<port>[0-9]{{1,5}}))?/?")
 """No option of ssh, and no character that a shell in a ProxyCommand would obey (CVE-2023-51385)."""
 SCHEME = "ssh://"
 PROGRAM = "slot-machine"
@@ -44,7 +46,8 @@ def each(servers: Servers) -> tuple[Server, ...]:
     listed = servers if isinstance(servers, tuple) else (servers,)
     found = tuple(one if isinstance(one, Server) else Server(one) for one in listed)
     for server in found:
-        if not DESTINATION.fullmatch(server.host):
+        written = DESTINATION.fullmatch(server.host)
+        if not written or not 1 <= int(written["port"] or 22) <= LARGEST_PORT:
             raise ValueError(f"{server.host!r} is no server: write user@host, host, or ssh://user@host:port")
         if not PATH.fullmatch(server.program):
             raise ValueError(f"program: {server.program!r} is no absolute path that ends with /{PROGRAM}")

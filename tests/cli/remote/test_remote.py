@@ -77,7 +77,8 @@ def test_only_commands_that_read_get_the_input(servers: Servers, capfd: Output, 
 
 
 @pytest.mark.parametrize(
-    "host", ["-oProxyCommand=id", "ssh://-oProxyCommand=id", "x;id", "x y", "$(id)", "a@b@c", "x\n", ""]
+    "host",
+    ["-oProxyCommand=id", "ssh://-oProxyCommand=id", "x;id", "x y", "$(id)", "a@b@c", "x\n", "", "ssh://x:65536"],
 )
 @pytest.mark.parametrize("form", ["--host={}", "field"])
 def test_hostile_name_of_a_server_is_refused(host: str, form: str, servers: Servers, capfd: Output) -> None:
