@@ -73,6 +73,7 @@ def test_fields_of_the_daemon_that_are_the_same_or_left_out_are_not_told(tmp_pat
     ("file", "words"),
     [
         (b"{", "not valid JSON"),
+        (b'{"start_command":' + b"[" * 60_000, "not valid JSON"),
         ({"start_command": "x", "drain_timeout_ms": "1 s"}, "drain_timeout_ms: expected `int`"),
         ({}, "start_command is missing"),
         ({"start_command": "x\0y"}, "start_command contains a NUL"),

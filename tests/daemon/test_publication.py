@@ -79,7 +79,7 @@ def test_file_outside_of_the_repository_stands_for_those_in_it() -> None:
     assert not is_taken({"config": "/srv/shop/web/slot-machine.json", "boot_id": proc.boot_id()}, options(root="web"))
 
 
-@pytest.mark.parametrize("given", ["shop", "[]", '{"name": 1}', "\xff"])
+@pytest.mark.parametrize("given", ["shop", "[]", '{"name": 1}', "\xff", '{"x": ' + "[" * 60_000])
 def test_malformed_field(given: str) -> None:
     fields = [(b"Host", b"localhost"), (b"Slot-Machine-App", given.encode("latin-1"))]
     head = h11.Request(method="GET", target="/", headers=fields)

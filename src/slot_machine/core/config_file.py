@@ -134,7 +134,7 @@ def _place(name: str) -> int:
 def _object(text: bytes | str, name: str) -> dict[str, object]:
     try:
         raw = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{name}: not valid JSON: {error}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f'{name}: expected an object like {{"start_command": "node server.js"}}')

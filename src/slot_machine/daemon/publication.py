@@ -79,7 +79,7 @@ def check_meant(request: Request, entry: Entry) -> None:
     for given in request.all(APP_FIELD.lower()):
         try:
             meant = msgspec.json.decode(given, type=Meant)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise BadRequest(f"bad field {APP_FIELD}: {error}", f'send `{APP_FIELD}: {{"name": "shop"}}`') from None
         if not _is_meant(meant, entry):
             raise WrongApp(

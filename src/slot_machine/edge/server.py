@@ -64,7 +64,7 @@ class Server:
     async def answer(self, uid: int, line: bytes) -> Reply:
         try:
             request = msgspec.json.decode(line, type=Request)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Reply(error=f"not understood: {error}", hint="slot-machine and its edge should have one version")
         try:
             return await self._do(uid, request)
