@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import hashlib
+import os
 import sys
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+VERSION = os.environ.get("SLOT_MACHINE_COMMIT", "none").encode()
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,7 +45,7 @@ async def answer(head: bytes, reader: asyncio.StreamReader, writer: asyncio.Stre
         if not piece:
             raise EOFError
         left -= len(piece)
-    body = head + b"received %d\n" % size
+    body = head + b"version %b\nreceived %d\n" % (VERSION, size)
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
 

@@ -4,14 +4,10 @@ import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from http.client import HTTPException, HTTPSConnection
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,60 +16,11 @@ from websockets.sync.client import connect
 from slot_machine.core.errors import EdgeRefused
 from slot_machine.edge import link
 from slot_machine.edge.wire import Hook, Request
-from tests.https.conftest import ABROAD, COMMAND, LIMIT_S, Edge, Process, curl, until
+from tests.https.conftest import ABROAD, COMMAND, LIMIT_S, Edge, Process, until
+from tests.https.visitors import Load, get, trusting
 
 Start = Callable[..., Edge]
 App = Callable[[int], Process]
-
-
-def get(edge: Edge, url: str, *more: str) -> "subprocess.CompletedProcess[str]":
-    return curl("--cacert", str(edge.state / "internal/root.pem"), *more, url)
-
-
-def trusting(edge: Edge) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(edge.state / "internal/root.pem"))
-
-
-class Load:
-    """Requests one after the other, on new and on kept connections; what failed is kept."""
-
-    def __init__(self, edge: Edge, name: str) -> None:
-        self.done, self.failed = 0, []  # type: int, list[str]
-        self._edge, self._name = edge, name
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(kept,)) for kept in (True, False)]
-
-    def _run(self, kept: bool) -> None:
-        while not self._stop.is_set():
-            with closing(HTTPSConnection(self._name, timeout=10, context=trusting(self._edge))) as connection:
-                self._ask(connection)
-                while kept and not self._stop.is_set() and connection.sock:
-                    self._ask(connection)
-
-    def _ask(self, connection: HTTPSConnection) -> None:
-        try:
-            connection.request("POST", "/", body=b"x" * 1000)
-            reply = connection.getresponse()
-            if reply.status != 200 or not reply.read().endswith(b"received 1000\n"):
-                self.failed.append(str(reply.status))
-        except (OSError, HTTPException) as error:
-            self.failed.append(repr(error))
-            connection.close()
-        self.done += 1
-
-    @contextmanager
-    def running(self) -> Iterator["Load"]:
-        for thread in self._threads:
-            thread.start()
-        try:
-            until(lambda: self.done > 20)
-            yield self
-            before = self.done
-            until(lambda: self.done > before + 20)
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
 
 
 def test_an_app_comes_and_goes_while_another_is_in_use(start_edge: Start, app: App) -> None:
