@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from slot_machine.core.failing import CHANCE, what_fails
+from slot_machine.core.failing import ASSUMED, CHANCE, CLEARLY, what_fails
 from slot_machine.core.minutes import BOUNDS_S, OTHER, Tally
 from slot_machine.core.proportions import chance_of_more
 from slot_machine.core.side import Sample
@@ -62,6 +62,9 @@ def judge(new: Side, old: Side, *, same_minutes: bool) -> Verdict:
         return Verdict("worse", why, numbers, warnings)
     if counted < needed:
         return Verdict("not enough requests", f"{counted} of {needed}", numbers, warnings)
+    if old_total.asked < LEAST_REQUESTS and Sample.of(total).share >= CLEARLY * ASSUMED.share:
+        known = f"{old_total.asked} of {LEAST_REQUESTS} of the old version"
+        return Verdict("not enough requests", known, numbers, warnings)
     return Verdict("better", "", numbers, warnings)
 
 
