@@ -195,6 +195,16 @@ def test_one_that_crashes_and_stays_gets_the_port_that_both_have(tmp_path: Path,
     run(story())
 
 
+def test_the_old_version_is_not_called_unhealthy_because_the_new_one_crashed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED | {"strategy": "replace"}) as made:
+            await a_is_live(made)
+            assert isinstance(await crash_in_the_watch(made), StageFailed)
+            assert (made.supervisor.healthy, made.supervisor.unhealthy_reason) == (True, "")
+
+    run(story())
+
+
 def test_no_numbers_are_told_where_nobody_counts_requests(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, WATCHED | {"watch_ms": 30_000}) as made:

@@ -99,6 +99,8 @@ class Supervisor:
     async def start_again(self, version: Version, attempt: int) -> None:
         """After a `pause`: makes a version live that does not run any more. Raises nothing: it is tried again."""
         self._replaced(attempt, routed=True)
+        # What ended was another version.
+        self.monitor.proven()
         await self.resume(version)
 
     def _replaced(self, attempt: int, *, routed: bool) -> None:
