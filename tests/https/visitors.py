@@ -5,7 +5,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPException, HTTPSConnection, RemoteDisconnected
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
@@ -13,6 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.https.conftest import Edge, curl, until
 
 GOING_AWAY = 1001
+CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, RemoteDisconnected)
 
 
 def get(edge: Edge, url: str, *more: str) -> "subprocess.CompletedProcess[str]":
@@ -24,10 +25,14 @@ def trusting(edge: Edge) -> ssl.SSLContext:
 
 
 class Load:
-    """Requests one after the other, on new and on kept connections; what failed is kept."""
+    """Requests one after the other, on new and on kept connections; what failed is kept.
+
+    `closed` counts kept connections that were closed between two requests.
+    """
 
     def __init__(self, edge: Edge, name: str) -> None:
         self.done, self.failed = 0, []  # type: int, list[str]
+        self.closed = 0
         self.versions: set[str] = set()
         self._edge, self._name = edge, name
         self._stop = threading.Event()
@@ -36,11 +41,11 @@ class Load:
     def _run(self, kept: bool) -> None:
         while not self._stop.is_set():
             with closing(HTTPSConnection(self._name, timeout=10, context=trusting(self._edge))) as connection:
-                self._ask(connection)
+                self._ask(connection, reused=False)
                 while kept and not self._stop.is_set() and connection.sock:
-                    self._ask(connection)
+                    self._ask(connection, reused=True)
 
-    def _ask(self, connection: HTTPSConnection) -> None:
+    def _ask(self, connection: HTTPSConnection, *, reused: bool) -> None:
         try:
             connection.request("POST", "/", body=b"x" * 1000)
             reply = connection.getresponse()
@@ -49,7 +54,10 @@ class Load:
                 self.failed.append(str(reply.status))
             self.versions.add(body.partition("\nversion ")[2].partition("\n")[0])
         except (OSError, HTTPException) as error:
-            self.failed.append(repr(error))
+            if reused and isinstance(error, CLOSED):
+                self.closed += 1
+            else:
+                self.failed.append(repr(error))
             connection.close()
         self.done += 1
 
