@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -64,3 +65,14 @@ def test_the_edge_as_a_service(machine: Machine) -> None:
     wait_until("systemd has started it again", lambda: pid() not in ("0", before) and "serves" in status())
     machine.run("systemctl", "stop", NAME)
     assert status() == ""
+
+
+def test_an_edge_that_can_not_start_fails_its_installation(machine: Machine) -> None:
+    with socket.create_server(("", 0)) as other:
+        settings = json.dumps({"state": "/srv/edge", "http_port": other.getsockname()[1], "https_port": free_port()})
+        machine.run("sh", "-c", f"mkdir -p /srv/etc && echo '{settings}' > /srv/etc/edge.json")
+        done = machine.run("slot-machine", "edge", "install", "--config", "/srv/etc/edge.json", check=False)
+        assert done.returncode == 1
+        assert "the edge does not start" in done.stderr
+        assert f"journalctl -u {NAME}" in done.stderr
+        machine.run("systemctl", "disable", "--now", NAME)

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import signal
+import socket
 from pathlib import Path
 
 from slot_machine.edge import binary, folder, place, server, static
@@ -14,11 +16,15 @@ from slot_machine.edge.settings import EdgeSettings
 from slot_machine.edge.sockets import Sockets
 from slot_machine.edge.traefik import Runner
 
+TELL_LIMIT_S = 1.0
+
 log = logging.getLogger(__name__)
 
 
 async def run(settings: EdgeSettings) -> None:
     """Raises StartRefused."""
+    # Traefik, too, would say that it is ready.
+    manager = os.environ.pop("NOTIFY_SOCKET", "")
     traefik = binary.find()
     state = Path(settings.state)
     for each in (state, state / static.ROUTES, state / WISHES):
@@ -36,6 +42,7 @@ async def run(settings: EdgeSettings) -> None:
             await edge.start()
             serving = await Server(edge).start(clients)
             log.info("ready: Traefik %s on ports %d and %d", traefik.version, settings.http_port, settings.https_port)
+            _tell_ready(manager)
             keeping = asyncio.get_running_loop().create_task(edge.keep())
             await ended.wait()
             log.info("stopping")
@@ -45,3 +52,12 @@ async def run(settings: EdgeSettings) -> None:
             await runner.stop()
     with contextlib.suppress(OSError):
         (place.own() / place.NAME).unlink()
+
+
+def _tell_ready(manager: str) -> None:
+    """`manager` is the address of systemd's socket (sd_notify(3)); empty if there is none."""
+    if manager:
+        address = f"\0{manager[1:]}" if manager.startswith("@") else manager
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.settimeout(TELL_LIMIT_S)
+            connection.sendto(b"READY=1", address)

@@ -24,6 +24,7 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
+Type=notify
 Environment=PATH={path}
 ExecStart={program} edge start{options}
 RuntimeDirectory=slot-machine-edge
@@ -73,7 +74,13 @@ def install(settings: EdgeSettings, config: Path | None) -> None:
         printing.note(f"systemd does not run here: where it does, run `{enable}`")
         return
     systemd.call("daemon-reload")
-    systemd.call("enable", "--now", NAME)
+    try:
+        systemd.call("enable", "--now", NAME)
+    except ServiceFailed as error:
+        raise ServiceFailed(
+            f"the edge does not start, and systemd tries it again and again: {error}",
+            f"`journalctl -u {NAME}` says why; `{systemd.command('disable', '--now', NAME)}` ends the trials",
+        ) from None
     printing.note(f"it runs; after a change of the unit, use `{systemd.command('restart', NAME)}`")
 
 
