@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import msgspec
@@ -51,6 +52,15 @@ def test_wishes_outlive_the_edge(wishes: Wishes, tmp_path: Path) -> None:
     assert again.held == wishes.held
     again.drop(again.key_with("shop.example"))
     assert Wishes(tmp_path).held == {}
+
+
+def test_what_is_no_wish_keeps_no_app_from_being_served(wishes: Wishes, tmp_path: Path) -> None:
+    held = dict(wishes.held)
+    (tmp_path / "0.json").mkdir()
+    os.mkfifo(tmp_path / "1.json")
+    (tmp_path / "2.json").symlink_to(tmp_path / "nothing")
+    (tmp_path / "3.json").write_bytes(b"\xff{")
+    assert Wishes(tmp_path).held == held
 
 
 @pytest.mark.parametrize(

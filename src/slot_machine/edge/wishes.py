@@ -1,6 +1,7 @@
 """The wishes that the edge holds, in files that outlive it: which app has which names, and whose it is."""
 
 import logging
+import os
 import re
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from slot_machine.core.errors import EdgeRefused
 from slot_machine.edge import folder
 from slot_machine.edge.routes import key_of
 from slot_machine.edge.wire import Held, Hook, Wish
+from slot_machine.host.files.regular import open_regular
 from slot_machine.host.user import account
 
 SECRET = re.compile(r"[A-Za-z0-9_-]{20,100}")
@@ -25,14 +27,15 @@ log = logging.getLogger(__name__)
 
 class Wishes:
     def __init__(self, place: Path) -> None:
-        """Raises OSError."""
+        """A file that can't be used is left out: it must not keep the other apps from being served."""
         self._place = place
         self.held: dict[str, Held] = {}
         for path in sorted(place.glob("*.json")):
             try:
-                held = msgspec.json.decode(path.read_bytes(), type=Held)
+                with os.fdopen(open_regular(path), "rb") as file:
+                    held = msgspec.json.decode(file.read(), type=Held)
                 self._check(held.uid, checked(held.wish))
-            except (msgspec.MsgspecError, EdgeRefused, UnicodeDecodeError) as error:
+            except (OSError, msgspec.MsgspecError, EdgeRefused, UnicodeDecodeError) as error:
                 log.error("%s is left out: %s", path, error)
                 continue
             self.held[key_of(held.uid, held.wish.data)] = held
