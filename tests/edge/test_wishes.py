@@ -106,6 +106,17 @@ def test_paths_are_those_of_the_file(tmp_path: Path) -> None:
     assert (read.state, read.acme_ca_roots) == (str(tmp_path / "kept"), str(tmp_path / "ca.pem"))
 
 
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot read .*roots.pem: No such file"), (b"DER", "there is no PEM certificate")]
+)
+def test_roots_that_can_not_be_used_are_said_at_once(tmp_path: Path, content: bytes | None, words: str) -> None:
+    (tmp_path / "edge.json").write_text('{"acme_ca_roots": "roots.pem"}')
+    if content:
+        (tmp_path / "roots.pem").write_bytes(content)
+    with pytest.raises(ConfigError, match=f"acme_ca_roots: {words}"):
+        settings.read(tmp_path / "edge.json", required=True)
+
+
 def test_a_missing_file_means_defaults_unless_it_was_named(tmp_path: Path) -> None:
     assert settings.read(tmp_path / "edge.json", required=False).https_port == 443
     with pytest.raises(ConfigError, match="there is no"):

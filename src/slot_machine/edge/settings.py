@@ -48,15 +48,17 @@ def default_state() -> Path:
 def read(file: Path, *, required: bool) -> EdgeSettings:
     """All paths absolute. Without the file the defaults hold, unless it is `required`. Raises ConfigError."""
     try:
-        with os.fdopen(open_regular(file), "rb") as stream:
-            text = stream.read()
+        text = _content(file)
     except FileNotFoundError:
         if required:
             raise ConfigError(f"there is no {file}") from None
         text = b"{}"
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from None
-    return parse(text, file)
+    settings = parse(text, file)
+    if settings.acme_ca_roots:
+        _check_roots(Path(settings.acme_ca_roots), file.name)
+    return settings
 
 
 def parse(text: bytes, file: Path) -> EdgeSettings:
@@ -77,6 +79,21 @@ def parse(text: bytes, file: Path) -> EdgeSettings:
     roots = str(folder / settings.acme_ca_roots) if settings.acme_ca_roots else ""
     state = str(folder / settings.state) if settings.state else str(default_state())
     return msgspec.structs.replace(settings, state=state, acme_ca_roots=roots)
+
+
+def _check_roots(roots: Path, name: str) -> None:
+    """Traefik would start without them, and fail at each order. Raises ConfigError."""
+    try:
+        if b"-----BEGIN CERTIFICATE-----" not in _content(roots):
+            raise ConfigError(f"{name}: acme_ca_roots: there is no PEM certificate in {roots}")
+    except OSError as error:
+        raise ConfigError(f"{name}: acme_ca_roots: cannot read {roots}: {error.strerror}") from None
+
+
+def _content(file: Path) -> bytes:
+    """Raises OSError."""
+    with os.fdopen(open_regular(file), "rb") as stream:
+        return stream.read()
 
 
 def _check_addresses(settings: EdgeSettings, name: str) -> None:
