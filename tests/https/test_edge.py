@@ -172,6 +172,22 @@ def test_an_edge_that_is_killed_comes_back_as_it_was(start_edge: Start, app: App
     assert edge.domain("shop.test").expires == certificate
 
 
+def test_an_edge_that_is_killed_comes_back_on_a_full_disk(start_edge: Start, app: App, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(state)], check=True)
+    edge = start_edge()
+    app(3000)
+    edge.hold("shop", 3000, "shop.test", tls="internal")
+    with pytest.raises(OSError, match="No space left"):
+        (state / "fill").write_bytes(bytes(2 << 20))
+    with pytest.raises(EdgeRefused, match=r"blog\.test: .*No space left on device"):
+        edge.hold("blog", 3001, "blog.test", tls="internal")
+    edge.stop(kill=True)
+    edge.start()
+    assert "received" in get(edge, "https://shop.test/").stdout
+
+
 def test_an_upgrade_of_traefik_loses_no_request_and_no_websocket(start_edge: Start, app: App) -> None:
     edge = start_edge()
     app(3000)

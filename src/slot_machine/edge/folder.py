@@ -11,6 +11,7 @@ from slot_machine.core.errors import StartRefused
 from slot_machine.edge.routes import TEMPLATE
 
 SET_ASIDE = "set-aside"
+TOKEN_BYTES = 24
 PRIVATE, FOLDER = 0o600, 0o700
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,25 @@ def settle(folder: Path, wanted: Mapping[str, bytes]) -> bool:
     for name, content in wanted.items():
         if TEMPLATE.search(content):
             raise ValueError(f"{name} would be a template")
-        if _read(folder / name) != content:
-            write(folder / name, content)
-            changed = True
+        changed |= keep(folder / name, content)
     return changed
+
+
+def keep(path: Path, content: bytes) -> bool:
+    """Writes only what is not there yet, so that an edge can start on a full disk. Returns whether. Raises OSError."""
+    if _read(path) == content:
+        return False
+    write(path, content)
+    return True
+
+
+def token(path: Path) -> str:
+    """A secret that outlives the edge, so that its routes stay the same. Raises OSError."""
+    known = _read(path)
+    if not known or len(known) != TOKEN_BYTES * 2:
+        known = secrets.token_hex(TOKEN_BYTES).encode()
+        write(path, known)
+    return known.decode()
 
 
 def _set_aside(folder: Path, name: str) -> None:

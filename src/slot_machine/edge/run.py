@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import socket
 from pathlib import Path
@@ -16,6 +15,7 @@ from slot_machine.edge.settings import EdgeSettings
 from slot_machine.edge.sockets import Sockets
 from slot_machine.edge.traefik import Runner
 
+TOKEN = "token"
 TELL_LIMIT_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ async def run(settings: EdgeSettings) -> None:
         sockets = Sockets(settings)
         sockets.check()
         runner = Runner(sockets)
-        edge = Edge(settings, traefik, runner, secrets.token_hex(24))
+        edge = Edge(settings, traefik, runner, folder.token(state / TOKEN))
         try:
             await edge.start()
             serving = await Server(edge).start(clients)

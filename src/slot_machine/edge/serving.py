@@ -54,7 +54,7 @@ class Serving:
         wanted = await self._wanted()
         self._write(wanted)
         self._running = self._static()
-        folder.write(self._state / STATIC, self._running)
+        folder.keep(self._state / STATIC, self._running)
         await self._runner.start(self.traefik, self._state / STATIC, said, http3=self._http3)
         if reason := await self._admin.wrong(_routers(wanted)):
             log.error("%s", reason)
