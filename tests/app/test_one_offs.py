@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ def process(mark: str = "") -> Iterator[int]:
     env = {**os.environ, **({MARK: mark} if mark else {})}
     with subprocess.Popen(["sleep", "600"], env=env) as sleeping:
         try:
+            # A program that has just begun has no environment to be seen for a moment.
+            while f"{MARK}={mark}".encode() not in Path(f"/proc/{sleeping.pid}/environ").read_bytes() and mark:
+                time.sleep(0.001)
             yield sleeping.pid
         finally:
             sleeping.kill()
