@@ -21,6 +21,7 @@ KEPT = {
     "slot-b",
     "token",
     "live",
+    "live-slot",
     "previous",
     "reserve",
     "kept",
