@@ -11,7 +11,7 @@ import msgspec
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.attempts import Attempts
-from slot_machine.app.clock import now
+from slot_machine.app.clock import monotonic_s, now
 from slot_machine.app.failures import going_on, in_words
 from slot_machine.app.judging import Gather
 from slot_machine.app.release import Release, describe
@@ -96,7 +96,7 @@ class Candidates:
 
         Raises sqlite3.Error; then it is not in its care.
         """
-        candidate = Candidate(release.version, attempt, now(), _now_s(), token=secrets.token_urlsafe(TOKEN_BYTES))
+        candidate = Candidate(release.version, attempt, now(), monotonic_s(), token=secrets.token_urlsafe(TOKEN_BYTES))
         self._store.save_candidate(candidate)
         self._keep(release, candidate)
         await self._offer(candidate)
@@ -125,7 +125,7 @@ class Candidates:
         """
         before, release = self.check_held(), self.running()
         share_id = before.share_id or secrets.token_hex(SHARE_ID_BYTES)
-        shared = before.shared(share, share_id, now(), _now_s())
+        shared = before.shared(share, share_id, now(), monotonic_s())
         self._store.save_candidate(shared)
         try:
             if release.upstream:
@@ -162,7 +162,7 @@ class Candidates:
     def failed_one(self, version: Version, attempt: int, error: str) -> Candidate:
         """Of a version that was taken back, and runs on for a look."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        return Candidate(version, attempt, now(), _now_s(), "failed", error, token=token, runs_on=True)
+        return Candidate(version, attempt, now(), monotonic_s(), "failed", error, token=token, runs_on=True)
 
     async def keep_failed(self, release: Release, candidate: Candidate) -> None:
         """From here on, it is in its care, until it is aborted. The database knows it already."""
@@ -265,7 +265,7 @@ class Candidates:
         self.share_watch.stop()
 
     async def _watch(self, release: Release, candidate: Candidate) -> None:
-        left_s = candidate.since_s + self._timeout_s - _now_s()
+        left_s = candidate.since_s + self._timeout_s - monotonic_s()
         try:
             async with asyncio.timeout(max(left_s, 0)) as limit:
                 how = await self._exited(release.web)
@@ -372,8 +372,3 @@ def check_can_hold(config: VersionConfig, *, after_release: bool) -> None:
     if config.release_command and not after_release:
         what = "release_command runs before the version is held, so the live version would go on with the changed data"
         raise Impossible(what, "use --hold-after-release if the live version works with the changed data")
-
-
-def _now_s() -> float:
-    """By the monotonic clock, as each event loop of ours measures time."""
-    return asyncio.get_running_loop().time()

@@ -1,5 +1,6 @@
-"""The time of this machine's clock, as texts have it."""
+"""The time of this machine's clock, as texts have it, and the time by which waits are measured."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from slot_machine.core.model import rfc3339
@@ -13,3 +14,8 @@ def now() -> str:
 def age_s(moment: str) -> float:
     """Of an RFC 3339 time; negative if the clock was set back since."""
     return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+
+
+def monotonic_s() -> float:
+    """By the monotonic clock, as each event loop of ours measures time. All daemons share it until the next boot."""
+    return asyncio.get_running_loop().time()

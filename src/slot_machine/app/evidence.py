@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from math import ceil
 
+from slot_machine.app.clock import monotonic_s
 from slot_machine.app.failures import going_on
 from slot_machine.app.recorder import RECENT_MINUTES, Recorder
 from slot_machine.core.failing import KNOWN
@@ -46,7 +47,7 @@ class Evidence:
 
     def counted(self, minutes: Sequence[Minute]) -> None:
         """What several workers counted at the same time is one look."""
-        now_s = _now_s()
+        now_s = monotonic_s()
         for slot, gathering in ((self._new, self._of_new), (self._old, self._of_old)):
             paths: dict[str, Tally] = {}
             for path, tally in (item for minute in minutes if minute.slot == slot for item in minute.paths.items()):
@@ -61,7 +62,7 @@ class Evidence:
     async def _begin(self) -> None:
         """What was counted up to now is of earlier versions, or of the old one before the switch."""
         await self._recorder.look()
-        self._began_s = self._asked_s = _now_s()
+        self._began_s = self._asked_s = monotonic_s()
         self._recorder.listeners.add(self)
         gathering = Gathering()
         for (number, slot), minute in sorted(self._recorder.recent_minutes.items()):
@@ -86,7 +87,7 @@ class Evidence:
         return {}
 
     def _new_side(self) -> Side:
-        now_s, began_s = _now_s(), self._began_s or 0.0
+        now_s, began_s = monotonic_s(), self._began_s or 0.0
         return self._of_new.side(self._warm[self._new], now_s - began_s, now_s - self._asked_s)
 
     def _old_side(self) -> Side:
@@ -102,8 +103,3 @@ class Evidence:
                 both.add(self._history.paths[path])
                 both.add(tally)
         return Side(paths, bursts={**self._history.bursts, **live.bursts}, warm=live.warm)
-
-
-def _now_s() -> float:
-    """By the monotonic clock, as each event loop of ours measures time."""
-    return asyncio.get_running_loop().time()

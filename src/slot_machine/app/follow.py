@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from slot_machine.app.clock import now
+from slot_machine.app.clock import monotonic_s, now
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.failures import going_on, in_words
 from slot_machine.app.notices import Notices
@@ -83,7 +83,7 @@ class Following:
 
     def overview(self) -> FollowStatus:
         """What `status` tells."""
-        return msgspec.structs.replace(self.status, next_s=max(round(self._next_s - _now_s(), 1), 0.0))
+        return msgspec.structs.replace(self.status, next_s=max(round(self._next_s - monotonic_s(), 1), 0.0))
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         self._keeping = tasks.create_task(self._keep())
@@ -144,7 +144,7 @@ class Following:
             return 0.0
         elif reason := self._obstacle(tip):
             self._say(tip, "waiting", f"which waits {reason}")
-        elif self._tried == tip and (rest_s := self._due_s - _now_s()) > 0:
+        elif self._tried == tip and (rest_s := self._due_s - monotonic_s()) > 0:
             tries = f"{self._tries} times" if self._tries > 1 else "once"
             self._say(tip, "retrying", f"which could not be deployed, tried {tries}, and is tried again")
             return min(rest_s, every_s)
@@ -213,7 +213,7 @@ class Following:
 
     def _put_off(self, tip: str, tries: int) -> None:
         self._tried, self._tries = tip, tries
-        self._due_s = _now_s() + wait_s(self._follow.every_s, tries, LONGEST_WAIT_S)
+        self._due_s = monotonic_s() + wait_s(self._follow.every_s, tries, LONGEST_WAIT_S)
 
     def _say(self, tip: str, state: FollowState, reason: str) -> None:
         """What the look has found: it has not failed."""
@@ -230,7 +230,7 @@ class Following:
         """Ends early if somebody asks for a look, or if a commit waits and its turn comes."""
         if pause_s <= 0:
             return
-        self._next_s = _now_s() + pause_s
+        self._next_s = monotonic_s() + pause_s
         await asyncio.sleep(min(pause_s, GAP_S))
         ends: list[Coroutine[None, None, object]] = [self._asked.wait()]
         if self._turn_comes:
@@ -242,7 +242,3 @@ class Following:
             self._next_s = 0.0
             for task in waiting:
                 task.cancel()
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from slot_machine.app.clock import monotonic_s
 from slot_machine.app.failures import in_words
 from slot_machine.core import verdict
 from slot_machine.core.model import Version
@@ -59,7 +60,7 @@ class Judging:
         self._sooner = asyncio.Event()
         self._enough = False
         self._failure = ""
-        self._began_s = self._told_s = _now_s()
+        self._began_s = self._told_s = monotonic_s()
 
     def crashed(self, process: str, how: str) -> None:
         """Of the new version."""
@@ -84,7 +85,7 @@ class Judging:
         while True:
             if await self._is_worse() and decides and not self._enough:
                 return True
-            left_s = until_s - _now_s()
+            left_s = until_s - monotonic_s()
             if left_s <= 0 or self._enough:
                 return False
             self._tell_sometimes()
@@ -120,12 +121,7 @@ class Judging:
         return "; ".join(f"{process} ended: {how}" for process, how in self._crashes.items())
 
     def _tell_sometimes(self) -> None:
-        passed_s = _now_s() - self._began_s
+        passed_s = monotonic_s() - self._began_s
         if not self._uncounted and passed_s >= max(TOLD_AFTER_S, 2 * (self._told_s - self._began_s)):
-            self._told_s = _now_s()
+            self._told_s = monotonic_s()
             self._tell(*self.sides)
-
-
-def _now_s() -> float:
-    """By the monotonic clock, as each event loop of ours measures time."""
-    return asyncio.get_running_loop().time()

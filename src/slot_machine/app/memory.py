@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from slot_machine.app.clock import monotonic_s
 from slot_machine.app.failures import log_failure
 from slot_machine.app.run import Run
 from slot_machine.app.supervisor import Supervisor
@@ -86,13 +87,13 @@ class MemoryWatch:
         if pace.run_id != run.run_id:
             self.given_up.pop(run.name, None)
             fresh = pace.replaced == pace.run_id != 0
-            self._paces[run.name] = pace = Pace(run.run_id, _now_s(), fresh, pace.restarted_s, pace.gap_s)
+            self._paces[run.name] = pace = Pace(run.run_id, monotonic_s(), fresh, pace.restarted_s, pace.gap_s)
         taken = await self._measure(run, limits.memory_max_bytes)
         if taken <= limits.memory_max_bytes:
             pace.since_s = 0.0
             return
-        pace.since_s = pace.since_s or _now_s()
-        if _now_s() - pace.since_s < OVER_S:
+        pace.since_s = pace.since_s or monotonic_s()
+        if monotonic_s() - pace.since_s < OVER_S:
             return
         why = f"it takes {taken // MEGABYTE} MB, above memory_max_mb ({limits.memory_max_mb})"
         if not await self._act(run, pace, why) and taken > limits.hard_bytes:
@@ -106,9 +107,9 @@ class MemoryWatch:
         if pace.fresh and up_s < AT_ONCE_S:
             self.given_up[run.name] = words = f"{why}, {up_s:.0f} s after it was restarted for that"
             self._supervisor.tell(f"{run}: {words}; it is not restarted again: raise memory_max_mb, or find the leak")
-        elif not pace.restarted_s or _now_s() - pace.restarted_s >= pace.gap_s:
+        elif not pace.restarted_s or monotonic_s() - pace.restarted_s >= pace.gap_s:
             before = pace.restarted_s, pace.gap_s
-            pace.replaced, pace.restarted_s, pace.gap_s = run.run_id, _now_s(), next_gap_s(pace.gap_s, up_s)
+            pace.replaced, pace.restarted_s, pace.gap_s = run.run_id, monotonic_s(), next_gap_s(pace.gap_s, up_s)
             try:
                 await self._replace(run, why)
             except (Busy, Stopping):
@@ -129,7 +130,3 @@ async def _kill(run: Run, why: str) -> None:
     run.killed_for = f"{why}, and more than twice that"
     log.error("killing %s: %s", run, run.killed_for)
     await run.session.kill()
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

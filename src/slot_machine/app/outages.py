@@ -1,11 +1,10 @@
 """Writes down when runs of the live release end by themselves: in the history, in counters, and how it came."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from slot_machine.app.clock import age_s, now
+from slot_machine.app.clock import age_s, monotonic_s, now
 from slot_machine.app.commits import Commits
 from slot_machine.app.failures import going_on
 from slot_machine.core.backoff import RESET_AFTER_S
@@ -49,9 +48,9 @@ class Outage:
         if self.away_s is None:
             return
         if self.visitors:
-            self.record.away_s = round(self.record.away_s + _now_s() - self.away_s, 3)
-        self.away_s, self.back_s = None, _now_s()
-        self.record.seconds = round(_now_s() - self.began_s, 3)
+            self.record.away_s = round(self.record.away_s + monotonic_s() - self.away_s, 3)
+        self.away_s, self.back_s = None, monotonic_s()
+        self.record.seconds = round(monotonic_s() - self.began_s, 3)
 
 
 class Outages:
@@ -85,7 +84,7 @@ class Outages:
             outage, how = self._of.get(name), self._masking.text(how)
             if outage and outage.away_s is not None:
                 return
-            if outage and outage.version == version and _now_s() - outage.back_s < STEADY_AFTER_S:
+            if outage and outage.version == version and monotonic_s() - outage.back_s < STEADY_AFTER_S:
                 self._goes_on(outage, how)
             else:
                 self._of[name] = self._new(name, version, cause, how, lines)
@@ -134,7 +133,7 @@ class Outages:
         outage = self._of.get(name)
         if not outage and running:
             return "unsteady" if self.ended_before(name, version) else "running"
-        if not outage or (running and outage.away_s is None and _now_s() - outage.back_s >= STEADY_AFTER_S):
+        if not outage or (running and outage.away_s is None and monotonic_s() - outage.back_s >= STEADY_AFTER_S):
             return "running" if running else "backing off"
         if outage.ends >= LOOPS_AFTER:
             return "crash loop"
@@ -163,7 +162,7 @@ class Outages:
             author=author,
             cause=cause,
         )
-        outage = Outage(self._store.begin(record), version, error, _now_s(), _now_s(), visitors=name == WEB)
+        outage = Outage(self._store.begin(record), version, error, monotonic_s(), monotonic_s(), visitors=name == WEB)
         self._save(outage)
         if lines:
             self._store.save_output(outage.record.id, {name: "".join(f"{line}\n" for line in lines).encode()})
@@ -171,7 +170,7 @@ class Outages:
 
     def _goes_on(self, outage: Outage, how: str) -> None:
         outage.ends += 1
-        outage.away_s = _now_s()
+        outage.away_s = monotonic_s()
         outage.record.result = "running"
         outage.record.error = f"{outage.how}; {outage.ends} ends in all, the last one: {how}"
         self._save(outage)
@@ -193,7 +192,3 @@ class Outages:
             for record in list(self._unsaved.values()):
                 self._store.save_attempt(record)
                 del self._unsaved[record.id]
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

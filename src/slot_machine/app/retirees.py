@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from slot_machine.app.clock import monotonic_s
 from slot_machine.app.run import Run
 from slot_machine.core.model import Retiring
 from slot_machine.core.side_runs import parts
@@ -78,7 +79,7 @@ class Retirees:
         return [run for run in self._ending if run.version.tree == tree]
 
     def _signal(self, run: Run, attempt: int, *, quiet: bool) -> None:
-        retiring = Retiring(_now_s(), attempt)
+        retiring = Retiring(monotonic_s(), attempt)
         if quiet and run.process and run.process.quiet_signal:
             run.ask(run.process.quiet_signal)
             run.retire(retiring)
@@ -104,9 +105,9 @@ class Retirees:
         if not run.retiring or not run.process:
             return await run.stop(0) and False
         if not run.retiring.told_s:
-            await self._quiet(run, run.retiring.since_s + run.version.config.drain_timeout_s - _now_s())
+            await self._quiet(run, run.retiring.since_s + run.version.config.drain_timeout_s - monotonic_s())
             _tell(run, run.retiring)
-        return await run.end_within(run.retiring.told_s + run.process.stop_timeout_s - _now_s())
+        return await run.end_within(run.retiring.told_s + run.process.stop_timeout_s - monotonic_s())
 
     async def _quiet(self, run: Run, left_s: float) -> None:
         """It has got its quiet signal. Waits for the end of the time in which visitors are drained."""
@@ -122,9 +123,4 @@ class Retirees:
 def _tell(run: Run, retiring: Retiring) -> None:
     assert run.process
     run.ask(run.process.stop_signal)
-    run.retire(msgspec.structs.replace(retiring, told_s=_now_s()))
-
-
-def _now_s() -> float:
-    """By the monotonic clock, as each event loop of ours measures time."""
-    return asyncio.get_running_loop().time()
+    run.retire(msgspec.structs.replace(retiring, told_s=monotonic_s()))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
+from slot_machine.app.clock import monotonic_s
 from slot_machine.app.failures import going_on
 from slot_machine.app.notices import NOBODY, Notices
 from slot_machine.app.outages import LOOPS_AFTER, SHOWN_LINES, STEADY_AFTER_S, Outages
@@ -67,7 +68,7 @@ class SideWatch(Watch):
 
     @property
     def _steady(self) -> bool:
-        return _now_s() - self._began_s >= STEADY_AFTER_S
+        return monotonic_s() - self._began_s >= STEADY_AFTER_S
 
     async def _begin(self, release: Release) -> Run | None:
         while before := self._retirees.in_the_way_of(self.side.name) if self._alone else []:
@@ -78,7 +79,7 @@ class SideWatch(Watch):
         return await self._try(release)
 
     async def _start(self, release: Release) -> Run:
-        self._starts, self._began_s = self._starts + 1, _now_s()
+        self._starts, self._began_s = self._starts + 1, monotonic_s()
         run = release.runs[self.name] = await self._launcher.start_side_run(release, self.side)
         self._outages.back(self.name)
         return run
@@ -89,7 +90,7 @@ class SideWatch(Watch):
         if not how:
             await self._let_retire(release, run)
             return
-        up_s = _now_s() - self._began_s
+        up_s = monotonic_s() - self._began_s
         if up_s >= STEADY_AFTER_S:
             self._starts = 1
         self.last_exit = how
@@ -141,7 +142,3 @@ def _hint(lines: tuple[str, ...]) -> str:
     if "pidfile" in text and "already exists" in text:
         return "a file with the pid of an earlier run is in the way: remove it, and add `--pidfile=` to the command"
     return ""
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()
