@@ -8,6 +8,7 @@ import click
 
 from slot_machine import SPEC_VERSION, __version__
 from slot_machine.cli import app_option, examples, render
+from slot_machine.cli.cluster import dispatch
 from slot_machine.cli.remote import option
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.host import printing
@@ -79,7 +80,10 @@ class Commands(click.Group):
             hint = f"did you mean `slot-machine {near[0]}`? " if near else ""
             raise WrongUsage(f"unknown command {args[0]!r}", f"{hint}`slot-machine --help` lists the commands", ctx)
         name, command, rest = super().resolve_command(ctx, args)
-        return name, option.redirected(ctx, name, command, rest) if name and command else command, rest
+        if name and command:
+            elsewhere = option.redirected(ctx, name, command, rest)
+            return name, dispatch.redirected(ctx, name, command) if elsewhere is command else elsewhere, rest
+        return name, command, rest
 
 
 @click.group(

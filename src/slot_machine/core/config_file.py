@@ -37,6 +37,13 @@ PATTERNS = {
     "follow.branch": "expected the name of a branch, such as main",
     "webhook.path": "expected a path that begins with / and has no spaces, ? or #",
     "webhook.secret_env": "expected the name of a variable, such as HOOK_SECRET",
+    "base_image": "expected the name of an image, such as python:3.12-slim",
+    "engine.context": "expected the name of a context, as `docker context ls` or `kubectl config get-contexts` has it",
+    "engine.registry": "expected a host and a path, such as registry.example.com/team",
+    "engine.namespace": "expected the name of a namespace: a-z, 0-9 and -",
+    "engine.gateway": "expected NAMESPACE/NAME of a Gateway",
+    "engine.nfs": "expected SERVER:/PATH",
+    "engine": "expected a name of a-z, 0-9, - and .",
     "webhook.domain": "expected a host name, such as shop.example.com",
 }
 """What is expected where a field's pattern does not match."""
@@ -278,6 +285,8 @@ def _in_words(error: str) -> str:
         what = f"expected one of {', '.join(get_args(EventName))}, not {what.rpartition(' ')[2]}"
     if what.startswith("Invalid enum value") and where.startswith("rehearse"):
         what = f'expected a list of paths, or "recent", not {what.rpartition(" ")[2]}'
+    if where.startswith("engine.kind") and what.startswith("Invalid value"):
+        what = f'expected "swarm" or "kubernetes", not {what.split()[-1]}'
     if "matching regex" in what:
         what = next((words for field, words in PATTERNS.items() if where.startswith(field)), what)
     return f"{where.rstrip('`')}: {what[0].lower()}{what[1:]}"

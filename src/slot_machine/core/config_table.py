@@ -6,6 +6,7 @@ import msgspec
 from msgspec import inspect
 
 from slot_machine.core.daemon_config import FIXED, DaemonConfig, Follow, Webhook
+from slot_machine.core.engine_config import Kubernetes, Swarm
 from slot_machine.core.fields import docs
 from slot_machine.core.version_config import Job, Process, VersionConfig
 
@@ -29,6 +30,10 @@ def tables() -> str:
             *_table(Follow),
             "\nThe object `webhook` has these fields:\n",
             *_table(Webhook),
+            '\nThe object `engine` has these fields, with `"kind": "swarm"`:\n',
+            *_table(Swarm),
+            '\nAnd these, with `"kind": "kubernetes"`:\n',
+            *_table(Kubernetes),
             f"\nA reload can't change {fixed}. Stop the daemon and start it again for that.\n",
         ]
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from slot_machine.core.defaults import API_PORT, DATA_NAME, LARGEST_PORT
+from slot_machine.core.engine_config import Kubernetes, Swarm
 from slot_machine.core.fields import (
     DAY_MS,
     Branch,
@@ -264,6 +265,13 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
             default="that of the repository's `HEAD`",
         ),
     ] = ""
+    engine: Annotated[
+        Swarm | Kubernetes | None,
+        Doc(
+            "a cluster that runs the app, in place of this machine. No daemon runs then. See [engines.md](engines.md)",
+            default="none",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

@@ -38,6 +38,7 @@ SlotMachineError
 ├── KeeperGone            the keeper has exited, or its control connection is closed
 ├── EdgeRefused           the edge does not serve what a daemon or a person asked for
 ├── EdgeGone              no edge runs on this machine, or it does not answer
+├── EngineFailed          the client of a cluster can't reach it, or the cluster refuses
 └── Unsteerable           two versions can't be bound to the port at the same time
 
 The API maps an error to a status. The command line maps it to an exit code and a `hint:` line.
@@ -218,4 +219,8 @@ class EdgeRefused(SlotMachineError):
 
 
 class EdgeGone(SlotMachineError):
+    pass
+
+
+class EngineFailed(SlotMachineError):
     pass

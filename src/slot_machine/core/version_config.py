@@ -154,6 +154,14 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
     asset_keep: Annotated[
         int, msgspec.Meta(ge=0, le=100), Doc("number of earlier live versions whose assets are served")
     ] = 3
+    base_image: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^([a-z0-9][a-zA-Z0-9._:/@-]*)?\Z", max_length=300),
+        Doc(
+            "for an [engine](engines.md): the image that the app's is built on, such as `python:3.12-slim`",
+            default="by the runtime that is recognised",
+        ),
+    ] = ""
 
     @property
     def watch_s(self) -> float:
