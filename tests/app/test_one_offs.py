@@ -14,6 +14,7 @@ from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import BadRequest, NothingLive, StageFailed
 from slot_machine.core.model import Version
 from slot_machine.host.git.worktrees import Protected
+from slot_machine.host.process import proc
 from slot_machine.host.process.containment import MARK
 from slot_machine.state.one_offs import OneOff
 from tests.app.stories import SIDE_RUNS, WITHOUT_PROBES, a_is_live, a_was_live, deploy, machine, rollback
@@ -91,6 +92,30 @@ def test_tree_is_in_use_until_client_and_command_have_ended(tmp_path: Path) -> N
                 assert len(in_use(made)) == 1, "what the command has started runs on"
             assert in_use(made) == []
             assert made.store.one_offs() == []
+
+    run(story())
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["seen before", "never seen"])
+def test_tree_is_kept_for_a_client_that_cannot_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, before: bool
+) -> None:
+    """A daemon of fewer rights does not see root's client, where /proc is mounted with `hidepid`."""
+
+    async def story() -> None:
+        async with machine(tmp_path, CONFIG) as made:
+            await a_is_live(made)
+            with process() as client, monkeypatch.context() as hidden:
+                if before:
+                    made.app.one_offs.begin(client, Wish("rails"))
+                hidden.setattr(proc, "stat", lambda _: None)
+                hidden.setattr(proc, "stats", lambda: iter(()))
+                if not before:
+                    made.app.one_offs.begin(client, Wish("rails"))
+                assert len(in_use(made)) == 1
+                hidden.undo()
+                assert len(in_use(made)) == 1
+            assert in_use(made) == []
 
     run(story())
 

@@ -1,7 +1,10 @@
 """The registry of running daemons. What stands there may have been written by anybody."""
 
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -79,6 +82,68 @@ def test_entry_lives_as_long_as_its_process(folder: Path) -> None:
 
     assert file_of(folder)
     assert registry.running() == [entry("/a")]
+
+
+HIDDEN = "mount -t proc -o hidepid=2 proc /proc && exec setpriv"
+FEWER = ["--regid=65534", "--clear-groups", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+FORGET = """
+import os, sys
+from slot_machine.host import registry
+registry.own_folders = lambda: [sys.argv[1]]
+registry.forget_dead(os.geteuid())
+print(*(entry.data for entry in registry.running()))
+"""
+
+
+@pytest.mark.skipif(
+    bool(os.geteuid()) or not shutil.which("unshare") or not shutil.which("setpriv"),
+    reason="needs root, unshare(1) and setpriv(1)",
+)
+def test_daemon_of_fewer_rights_keeps_the_entries_of_those_that_it_cannot_see(folder: Path) -> None:
+    """With `hidepid` and without CAP_SYS_PTRACE, root does not see processes that have that capability."""
+    gone = subprocess.Popen(["true"])
+    ended = Identity(gone.pid, 1, proc.boot_id())
+    gone.wait()
+    registry.publish(entry("/ended", process=ended))
+    registry.publish(entry("/seen"))
+
+    command = ["unshare", "--mount", "sh", "-c", f'{HIDDEN} "$@"', "sh", *FEWER, sys.executable, "-c", FORGET]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "/seen\n"
+    assert registry.running() == [entry("/seen")]
+    assert file_of(folder)
+
+
+@pytest.mark.parametrize("pid", [0, -1, -(2**40), 4_194_305, 2**40])
+def test_no_process_has_such_a_pid(folder: Path, pid: int) -> None:
+    registry.publish(entry("/a", process=Identity(pid, 1, proc.boot_id())))
+
+    assert registry.running() == []
+    registry.forget_dead(os.geteuid())
+    assert not list(folder.iterdir())
+
+
+def test_entry_of_a_hidden_process_goes_when_nobody_has_its_pid(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer: list[type[OSError] | None] = [None]
+
+    def kill(pid: int, signum: int) -> None:
+        assert (pid, signum) == (us.pid, 0)
+        if failure := answer[0]:
+            raise failure
+
+    us = proc.identify(os.getpid())
+    registry.publish(entry("/a"))
+    monkeypatch.setattr(proc, "stat", lambda _: None)
+    monkeypatch.setattr(os, "kill", kill)
+    for says in (None, PermissionError):
+        answer[0] = says
+        registry.forget_dead(os.geteuid())
+        assert registry.running() == [entry("/a", process=us)]
+    answer[0] = ProcessLookupError
+    assert registry.running() == []
+    registry.forget_dead(os.geteuid())
+    assert not list(folder.iterdir())
 
 
 def test_daemon_withdraws_its_own_entry_only(folder: Path) -> None:

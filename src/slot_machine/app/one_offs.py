@@ -103,5 +103,5 @@ def in_words(one_off: OneOff) -> str:
 
 
 def _runs(one_off: OneOff) -> bool:
-    """Whether the client runs, or something that its command has started."""
-    return proc.is_running(one_off.identity) or bool(containment.descendants(None, one_off.identity, {}))
+    """Whether the client may run, or something that its command has started."""
+    return not proc.is_gone(one_off.identity) or bool(containment.descendants(None, one_off.identity, {}))

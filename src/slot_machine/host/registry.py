@@ -1,8 +1,8 @@
 """The registry of running daemons, in which clients find one by its name, its folder or its configuration.
 
 A daemon publishes an entry, named by a digest of its data folder, in a folder that only its user can write to. What
-others wrote there is data: no link is followed, and an entry is believed only if its owner wrote it and the process
-that it names runs.
+others wrote there is data: no link is followed, and an entry is believed only if its owner wrote it, until the process
+that it names is surely gone. That process may be hidden (`hidepid`), also from others of the same user.
 """
 
 import glob
@@ -77,7 +77,7 @@ def forget_dead(uid: int) -> None:
         with suppress(OSError), _opened(path, uid) as folder:
             for name in os.listdir(folder):
                 entry = _read(folder, name, uid)
-                if entry and not proc.is_running(entry.process):
+                if entry and proc.is_gone(entry.process):
                     with suppress(OSError):
                         os.unlink(name, dir_fd=folder)
 
@@ -89,7 +89,7 @@ def running() -> list[Entry]:
         with suppress(OSError), _opened(path, uid) as folder:
             for name in sorted(os.listdir(folder)):
                 entry = _read(folder, name, uid)
-                if entry and proc.is_running(entry.process) and _owns(uid, entry.data):
+                if entry and not proc.is_gone(entry.process) and _owns(uid, entry.data):
                     found.setdefault(entry.data, entry)
     return sorted(found.values(), key=lambda entry: (entry.name, entry.data))
 

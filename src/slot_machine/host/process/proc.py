@@ -46,7 +46,7 @@ class Identity(msgspec.Struct, frozen=True):
 def identify(pid: int, mark: str = "", cgroup: str = "") -> Identity:
     """`start_ticks` is 0 for a process that the daemon may not see (`hidepid`). Raises ProcessLookupError."""
     found = stat(pid)
-    if found is None and may_signal(pid):
+    if found is None and not _exists(pid):
         raise ProcessLookupError(f"no process {pid}")
     return Identity(pid, found.start_ticks if found else 0, boot_id(), mark, cgroup)
 
@@ -54,6 +54,15 @@ def identify(pid: int, mark: str = "", cgroup: str = "") -> Identity:
 def is_running(identity: Identity) -> bool:
     found = stat(identity.pid)
     return found is not None and not found.is_zombie and _is(identity, found)
+
+
+def is_gone(identity: Identity) -> bool:
+    """Whether it has surely ended. A process that can't be seen (`hidepid`) may be this one, as long as it exists."""
+    if identity.boot_id != boot_id():
+        return True
+    if found := stat(identity.pid):
+        return found.is_zombie or identity.start_ticks not in (0, found.start_ticks)
+    return not _exists(identity.pid)
 
 
 def is_unreaped_child(identity: Identity) -> bool:
@@ -210,6 +219,17 @@ def may_signal(pid: int) -> bool:
     except ProcessLookupError:
         pass
     return True
+
+
+def _exists(pid: int) -> bool:
+    """True for a process that can't be seen, too."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        pass
+    except (ProcessLookupError, OverflowError):
+        return False
+    return pid > 0  # Other numbers mean groups of processes.
 
 
 async def gone(pid: int) -> None:
