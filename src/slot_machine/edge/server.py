@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import msgspec
@@ -17,8 +18,8 @@ from slot_machine.host.network import peer
 LARGEST_BYTES = 1 << 20
 LIMIT_S = 10.0
 """In which a client has to send its line."""
-MOST = 200
-"""Clients at once."""
+SERVED, MOST = 20, 200
+"""Clients of one user: that are served at once; that are connected. Nobody waits for the clients of another user."""
 EVERYBODY = 0o666
 REACHABLE = 0o755
 
@@ -47,19 +48,28 @@ def listening(folder: Path) -> socket.socket:
 class Server:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._clients = asyncio.Semaphore(MOST)
+        self._connected: Counter[int] = Counter()
+        self._turns: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SERVED))
 
     async def start(self, listener: socket.socket) -> asyncio.Server:
         return await asyncio.start_unix_server(self._serve, sock=listener, limit=LARGEST_BYTES)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with self._clients:
-            with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
-                uid = peer.uid_by_file(writer.get_extra_info("socket"))
-                line = await asyncio.wait_for(reader.readuntil(b"\n"), LIMIT_S)
-                writer.write(msgspec.json.encode(await self.answer(uid, line)) + b"\n")
-                await asyncio.wait_for(writer.drain(), LIMIT_S)
-            writer.close()
+        uid = peer.uid_by_file(writer.get_extra_info("socket"))
+        self._connected[uid] += 1
+        if self._connected[uid] <= MOST:
+            async with self._turns[uid]:
+                await self._converse(uid, reader, writer)
+        writer.close()
+        self._connected[uid] -= 1
+        if not self._connected[uid]:
+            del self._connected[uid], self._turns[uid]
+
+    async def _converse(self, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+            line = await asyncio.wait_for(reader.readuntil(b"\n"), LIMIT_S)
+            writer.write(msgspec.json.encode(await self.answer(uid, line)) + b"\n")
+            await asyncio.wait_for(writer.drain(), LIMIT_S)
 
     async def answer(self, uid: int, line: bytes) -> Reply:
         try:
