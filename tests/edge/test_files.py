@@ -31,11 +31,14 @@ def test_odd_fields_end_at_each_entry_point() -> None:
 
 
 def test_time_limits() -> None:
-    """The proxy closes idle connections after 75 s, and uploads take hours; a head on the HTTP port does not."""
+    """The proxy closes idle connections after 75 s, and uploads take hours; a head on the HTTP port does not.
+
+    Over HTTP/2, a head that does not come to its end counts as idle time.
+    """
     configuration = json.loads(static.static(SETTINGS, http3=False))
     limits = {name: point.get("transport", {}) for name, point in configuration["entryPoints"].items()}
     assert limits["http"]["respondingTimeouts"]["readTimeout"] == "30s"
-    assert limits["https"]["respondingTimeouts"]["readTimeout"] == "12h"
+    assert limits["https"]["respondingTimeouts"] == {"readTimeout": "12h", "writeTimeout": "0s", "idleTimeout": "75s"}
     own = json.loads(routes.merged([routes.own(SETTINGS, "token")]))
     assert own["http"]["serversTransports"]["app"]["forwardingTimeouts"]["idleConnTimeout"] == "30s"
 
