@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def base() -> Path:
 
 def program(name: str, tar: Path, also: tuple[str, ...] = ()) -> None:
     """A file system with nothing but `/bin/NAME`, its libraries, and these files of this machine."""
-    path = shutil.which(name)
+    path = shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     assert path, f"there is no {name}"
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
