@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from slot_machine.core.errors import EngineFailed, Impossible
-from slot_machine.engines.image.layout import HEALTH, ROOT, SHARED, STOP_DELAY, command
+from slot_machine.engines.image.layout import ENV_FILE, SHARED, STOP_DELAY, health
+from slot_machine.engines.image.layout import worker as run_worker
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import labels, mapping, names, timing
 from slot_machine.engines.swarm.stack import Json, only, stack
@@ -63,7 +64,7 @@ def test_a_copy_that_never_becomes_healthy_ends_while_the_engine_watches(health_
         monitor = seconds(at(web, "deploy", config, "monitor"))
         assert monitor > start + every * cast(int, at(check, "retries")) + 5
     assert start >= max(health_timeout_ms / 1000, 0.001)
-    assert at(check, "test") == ["CMD", *HEALTH]
+    assert at(check, "test") == ["CMD", *health("/healthz", "200", "")]
 
 
 def test_a_copy_has_the_delay_and_the_drain_before_it_is_killed() -> None:
@@ -84,7 +85,7 @@ def test_a_worker_is_a_service_with_its_own_command_and_end() -> None:
         ),
         "mail",
     )
-    assert worker["command"] == command("./mail")
+    assert worker["command"] == run_worker("./mail")
     assert worker["stop_signal"] == "SIGQUIT"
     assert seconds(worker["stop_grace_period"]) == 9 + timing.MARGIN_S
     assert worker["healthcheck"] == {"disable": True}
@@ -113,6 +114,7 @@ def test_variables_are_a_secret_that_is_named_by_their_digest() -> None:
     assert made["secrets"] == {"env": {"external": True, "name": "shop-env-abc"}}
     for name in ("web", "mail"):
         assert at(made, "services", name, "secrets") == [{"source": "env", "target": "slot-machine-env"}]
+        assert at(made, "services", name, "environment", ENV_FILE) == "/run/secrets/slot-machine-env"
     assert "secrets" not in stack(on_swarm())
 
 
@@ -129,22 +131,16 @@ def test_local_folders_pin_all_processes_to_their_node() -> None:
         constraints = cast(list[str], at(made, "services", name, "deploy", "placement", "constraints"))
         assert "node.labels.slot-machine.data.shop==yes" in constraints
         assert at(made, "services", name, "volumes") == [
-            {"type": "volume", "source": "shop-data", "target": f"{ROOT}/site/data"},
-            {"type": "volume", "source": "shop-data", "target": f"{SHARED}/data"},
+            {"type": "volume", "source": "shared", "target": SHARED},
         ]
     assert at(made, "services", "web", "environment", "SLOT_MACHINE_SHARED") == SHARED
 
 
 def test_folders_on_nfs_pin_nothing() -> None:
     app = on_swarm({"shared_dirs": ["data"]}, engine={"nfs": "nas:/exports/shop", "registry": "r.example.com"})
-    assert at(stack(app), "volumes", "shop-data", "driver_opts", "device") == ":/exports/shop/data"
+    assert at(stack(app), "volumes", "shared", "driver_opts", "device") == ":/exports/shop"
     assert at(service(app), "deploy", "update_config", "order") == "start-first"
     assert "placement" not in cast(Json, service(app)["deploy"])
-
-
-def test_two_folders_never_have_one_volume() -> None:
-    folders = ["a/b", "a.b", "a-b", "a b", "a/b c", "ä"]
-    assert len({names.volume("shop", folder) for folder in folders}) == len(folders)
 
 
 def test_limits_of_memory_are_exact() -> None:

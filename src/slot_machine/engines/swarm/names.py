@@ -1,8 +1,5 @@
 """What the objects of an app are called on a swarm, and the labels by which they are found. Pure."""
 
-import hashlib
-import re
-
 from slot_machine.engines.shape import App
 
 PREFIX = "slot-machine"
@@ -53,13 +50,8 @@ def ending(app: str, number: int) -> str:
     return f"{record(app, number)}-end"
 
 
-def volume(app: str, folder: str) -> str:
-    """`folder` is a path of `shared_dirs`. Two folders never have one name."""
-    plain = folder.replace("/", ".")
-    if not re.fullmatch(r"[a-zA-Z0-9_.-]+", plain) or "." in folder:
-        digest = hashlib.sha256(folder.encode(errors="surrogateescape")).hexdigest()[:8]
-        plain = re.sub(r"[^a-zA-Z0-9_-]+", "-", folder).strip("-") + f".{digest}"
-    return f"{app}-{plain}"
+def volume(app: str) -> str:
+    return f"{app}-shared"
 
 
 def image_label(app: str, commit: str) -> str:

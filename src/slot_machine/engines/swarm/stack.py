@@ -1,9 +1,8 @@
 """The stack file of an app: what `docker stack deploy` takes, and what `export swarm` writes. Pure."""
 
-from slot_machine.core import shared_paths
-from slot_machine.core.shared_paths import SharedPath
 from slot_machine.core.version_config import Process
-from slot_machine.engines.image.layout import ENV_FILE, HEALTH, ROOT, SHARED, STOP_DELAY, command
+from slot_machine.engines.image.layout import ENV_FILE, SHARED, STOP_DELAY, health
+from slot_machine.engines.image.layout import worker as run_worker
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import labels, names, timing
 from slot_machine.engines.swarm.names import WEB
@@ -18,6 +17,8 @@ YES = "yes"
 OWN_NETWORK = "default"
 EDGE_NETWORK = "edge"
 ENV_SECRET = "env"
+ENV_PATH = "/run/secrets/slot-machine-env"
+SHARED_VOLUME = "shared"
 
 
 def stack(app: App, *, maintenance: bool = False) -> Json:
@@ -35,9 +36,7 @@ def stack(app: App, *, maintenance: bool = False) -> Json:
     if app.env_digest:
         made["secrets"] = {ENV_SECRET: {"external": True, "name": names.secret(app.name, app.env_digest)}}
     if app.version.shared_dirs:
-        made["volumes"] = {
-            names.volume(app.name, path.name): _volume(app, path) for path in shared_paths.of(app.version)
-        }
+        made["volumes"] = {SHARED_VOLUME: _volume(app)}
     return made
 
 
@@ -55,7 +54,7 @@ def _web(app: App, *, maintenance: bool) -> Json:
     made = _service(app, WEB, ports | delay, None)
     made["networks"] = [OWN_NETWORK, EDGE_NETWORK]
     made["healthcheck"] = {
-        "test": ["CMD", *HEALTH],
+        "test": ["CMD", *health(version.health_endpoint, str(version.health_status), version.health_host)],
         "interval": _time(timing.CHECK_EVERY_S),
         "timeout": _time(timing.CHECK_LIMIT_S),
         "retries": timing.CHECKS,
@@ -76,7 +75,7 @@ def service_labels(app: App, *, maintenance: bool) -> dict[str, str]:
 def _worker(app: App, name: str, worker: Process) -> Json:
     variables = {"PROCESS": name, "PROCESS_INDEX": "{{.Task.Slot}}"}
     made = _service(app, name, variables, worker)
-    made["command"] = command(worker.command)
+    made["command"] = run_worker(worker.command)
     made["networks"] = [OWN_NETWORK]
     made["stop_signal"] = f"SIG{worker.stop_signal}"
     # An image may have a check of its own, which is for the web process.
@@ -94,24 +93,19 @@ def _service(app: App, process: str, variables: dict[str, str], worker: Process 
         "logging": {"driver": "json-file", "options": _log(app)},
     }
     if app.env_digest:
-        made["secrets"] = [{"source": ENV_SECRET, "target": ENV_FILE}]
+        made["secrets"] = [{"source": ENV_SECRET, "target": ENV_PATH.rpartition("/")[2]}]
     if app.version.shared_dirs:
-        made["volumes"] = [{"type": "volume", "source": name, "target": target} for name, target in mounts(app)]
+        made["volumes"] = [{"type": "volume", "source": SHARED_VOLUME, "target": SHARED}]
     return made
 
 
 def common_variables(app: App) -> dict[str, str]:
     made = {"SLOT_MACHINE": "1", "SLOT_MACHINE_COMMIT": app.commit}
-    return made | ({"SLOT_MACHINE_SHARED": SHARED} if app.version.shared_dirs else {})
-
-
-def mounts(app: App) -> list[tuple[str, str]]:
-    """Volumes and where they are: each at the folder's place in the app, and in $SLOT_MACHINE_SHARED."""
-    found = []
-    for path in shared_paths.of(app.version):
-        name = names.volume(app.name, path.name)
-        found += [(name, f"{ROOT}/{path.place}"), (name, f"{SHARED}/{path.name}")]
-    return found
+    if app.env_digest:
+        made[ENV_FILE] = ENV_PATH
+    if app.version.shared_dirs:
+        made["SLOT_MACHINE_SHARED"] = SHARED
+    return made
 
 
 def _deploy(app: App, process: str, by_turns: bool, memory_max_mb: int) -> Json:
@@ -150,17 +144,17 @@ def constraints(app: App) -> list[str]:
     return [f"node.labels.{label}=={YES}" for label in needed]
 
 
-def _volume(app: App, path: SharedPath) -> Json:
-    made: Json = {"name": names.volume(app.name, path.name)}
+def _volume(app: App) -> Json:
+    made: Json = {"name": names.volume(app.name)}
     if nfs := timing.settings(app).nfs:
-        made["driver_opts"] = nfs_options(nfs, path.name)
+        made["driver_opts"] = nfs_options(nfs)
     return made
 
 
-def nfs_options(nfs: str, folder: str) -> dict[str, str]:
-    """Of Docker's own volume driver: `nfs` is `SERVER:/PATH`, and the folder lies below that."""
+def nfs_options(nfs: str) -> dict[str, str]:
+    """Of Docker's own volume driver. `nfs` is `SERVER:/PATH`."""
     server, _, path = nfs.partition(":")
-    return {"type": "nfs", "o": f"addr={server},rw,nfsvers=4", "device": f":{path.rstrip('/')}/{folder}"}
+    return {"type": "nfs", "o": f"addr={server},rw,nfsvers=4", "device": f":{path}"}
 
 
 def _log(app: App) -> dict[str, str]:
