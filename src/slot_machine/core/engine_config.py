@@ -80,6 +80,9 @@ class Kubernetes(
     stop_delay_ms: Annotated[Millis, Doc("time from when a copy gets no new requests until it is asked to end")] = (
         KUBERNETES_DELAY_MS
     )
+    storage_gb: Annotated[
+        int, msgspec.Meta(ge=1, le=1_000_000), Doc("size of the volume for `shared_dirs`, in GiB")
+    ] = 10
 
 
 EngineConfig = Swarm | Kubernetes
