@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-import msgspec
-
 from slot_machine.app.seams import Trees
+from slot_machine.core import commit_config
+from slot_machine.core.commit_config import Own
 from slot_machine.core.config import Config
-from slot_machine.core.config_file import parse_version
-from slot_machine.core.daemon_config import FIXED, DaemonConfig
-from slot_machine.core.errors import ConfigError, StageFailed
+from slot_machine.core.daemon_config import FIXED
+from slot_machine.core.errors import ConfigError
 from slot_machine.core.fields import RECENT
-from slot_machine.core.model import short
-from slot_machine.core.phases import Phase
 from slot_machine.core.version_config import VersionConfig
 
 
@@ -30,29 +27,17 @@ class Configurations:
 
     async def of(self, commit: str) -> tuple[VersionConfig, list[str]]:
         """The configuration, and warnings. Raises StageFailed for an invalid file, GitFailed."""
-        path = self._app_config or self._own_path
-        text = await self._trees.file_at(commit, path) if path else None
-        if text is None:
-            return self._own_version(commit), []
-        name = f"{path} of {short(commit)}"
+        own = Own(self._own, self._own_path, self._app_config)
+        path = own.path_in_commit
+        found = own.of(commit, await self._trees.file_at(commit, path) if path else None)
+        if not found.name:
+            return found.version, []
         try:
-            version, fields, warnings = parse_version(text, name)
-            self._check(version, name)
+            self._check(found.version, found.name)
         except ConfigError as error:
-            hint = error.hint or "correct it, commit it, and deploy that commit"
-            raise StageFailed(Phase.RESOLVE, str(error), hint=hint) from None
-        if differ := _differing(fields, self._own.daemon):
-            warnings.append(f"{name}: {self._advice(differ)}")
-        return version, warnings
-
-    def _own_version(self, commit: str) -> VersionConfig:
-        """Raises StageFailed."""
-        own = self._own.version
-        if not own.start_command:
-            what = f"commit {short(commit)} has no {self._app_config}, and the daemon's file has no start_command"
-            hint = "run `slot-machine init` in your working copy, commit what it writes, and deploy that commit"
-            raise StageFailed(Phase.RESOLVE, what, hint=hint)
-        return own
+            raise commit_config.wrong(error) from None
+        advice = [f"{found.name}: {self._advice(found.differing)}"] if found.differing else []
+        return found.version, [*found.warnings, *advice]
 
     def _check(self, version: VersionConfig, name: str) -> None:
         if version.strategy == "replace" and not self._has_proxy:
@@ -66,23 +51,10 @@ class Configurations:
                 "start the daemon without --no-proxy, or name the paths",
             )
 
-    def _advice(self, fields: list[str]) -> str:
-        names = f"{', '.join(fields)} {'differs' if len(fields) == 1 else 'differ'}"
+    def _advice(self, fields: tuple[str, ...]) -> str:
+        names = commit_config.fields(fields)
         if self._app_config:
             return f"{names} from the daemon's configuration, where such fields belong, so ignored: set them there"
         if fixed := [field for field in fields if field in FIXED]:
             return f"{names} from what the daemon runs with: stop and start it, which applies {', '.join(fixed)}"
         return f"{names} from what the daemon runs with: `slot-machine reload` applies the file's"
-
-
-def _differing(raw: dict[str, object], own: DaemonConfig) -> list[str]:
-    """The daemon's fields that `raw` sets to something else, or to what they can't be."""
-    return [field for field in raw if field in DaemonConfig.__struct_fields__ and not _is_same(field, raw[field], own)]
-
-
-def _is_same(field: str, value: object, own: DaemonConfig) -> bool:
-    try:
-        theirs = msgspec.convert({"port": own.port, field: value}, DaemonConfig)
-    except msgspec.ValidationError:
-        return False
-    return bool(getattr(theirs, field) == getattr(own, field))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from slot_machine.core.errors import CommitNotFound, GitFailed
-from slot_machine.core.origin import LONGEST_SUBJECT, Description
+from slot_machine.core.origin import Description
 from slot_machine.host.files.capacity import Size, measure
 from slot_machine.host.files.removal import remove_tree
-from slot_machine.host.git import gitdir, lfs, trees
+from slot_machine.host.git import contents, gitdir, lfs, trees
 from slot_machine.host.git.git import LIMIT_S, NOT_THE_SLOTS_FAULT, Git
 from slot_machine.host.git.listing import CannotList, excluded
 from slot_machine.host.git.submodules import Submodule, Submodules
@@ -20,12 +20,6 @@ from slot_machine.host.process.containment import owner
 from slot_machine.host.process.environment import of_commands
 from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user import access, rights
-
-SYMLINK = "120000"
-"""The mode of a symlink in a tree of git."""
-
-LARGEST_BYTES = 1_000_000
-"""Of a file that is read from a commit."""
 
 OWN_REFS = "refs/slot-machine"
 
@@ -74,35 +68,15 @@ class Worktrees:
 
     async def describe(self, commit: str) -> Description:
         """Raises GitFailed."""
-        argv = ("show", "--no-patch", "--no-show-signature", "--encoding=UTF-8", "--format=%s%x00%an%x00%cI", commit)
-        subject, author, committed_at = (await self._git.run(self._repo, *argv)).rstrip("\n").split("\0")
-        return Description(subject[:LONGEST_SUBJECT], author[:LONGEST_SUBJECT], committed_at)
+        return await contents.describe(self._git, self._repo, commit)
 
     async def file_at(self, commit: str, path: str) -> bytes | None:
-        """The file that a commit has at a path from the repository's top, as a checkout makes it.
-
-        None if there is none. Raises GitFailed.
-        """
-        entry = await self._git.run(self._repo, "ls-tree", "--full-tree", "-lz", commit, "--", path)
-        if not entry:
-            return None
-        mode, kind, _, size = entry.partition("\t")[0].split()
-        if kind != "blob" or mode == SYMLINK:
-            raise GitFailed(f"{path} is not a regular file in {commit[:8]}", "commit a regular file")
-        if int(size) > LARGEST_BYTES:
-            raise GitFailed(f"{path} has {size} bytes in {commit[:8]}", f"at most {LARGEST_BYTES} are read")
-        content = bytearray()
-        argv = ("cat-file", "--filters", f"{commit}:{path}")
-        code, _, err = await self._git.attempt(self._repo, *argv, on_output=content.extend)
-        if code:
-            raise self._git.failure("cat-file", code, err)
-        return bytes(content)
+        """`contents.file_at`. Raises GitFailed."""
+        return await contents.file_at(self._git, self._repo, commit, path)
 
     async def path_in_repository(self, file: Path) -> str:
         """Of a file, from the repository's top; empty if it lies outside. Raises GitFailed."""
-        code, top, _ = await self._git.attempt(self._repo, "rev-parse", "--show-toplevel")
-        folder = Path(top.removesuffix("\n"))
-        return str(file.relative_to(folder)) if code == 0 and file.is_relative_to(folder) else ""
+        return await contents.path_in_repository(self._git, self._repo, file)
 
     async def is_tracked(self, path: str) -> bool:
         """Whether the index of the repository has the file. `path` is from the repository's top."""
