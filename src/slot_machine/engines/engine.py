@@ -26,7 +26,10 @@ class Live(NamedTuple):
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
-    """One running process of the app. `process` is `web` or a worker's name; `since` is RFC 3339."""
+    """One running process of the app. `process` is `web` or a worker's name; `since` is RFC 3339.
+
+    `release` is the number that it bears; 0 if it has none.
+    """
 
     id: str
     process: str
@@ -36,6 +39,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
     healthy: bool = False
     error: str = ""
+    release: int = 0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,10 +66,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Logs(NamedTuple):
-    """Which lines of output are wanted. `since` is RFC 3339, empty for all; `lines` is per copy."""
+    """Which lines of output are wanted: of one process, or of all if it is empty. `since` is RFC 3339, empty for all.
 
-    process: str = "web"
-    lines: int = 100
+    `lines` is per copy; None is all.
+    """
+
+    process: str = ""
+    lines: int | None = 100
     since: str = ""
     follow: bool = False
 
@@ -97,7 +104,8 @@ class Engine(Protocol):
     def begin(self, release: Release) -> None:
         """Keeps it. Raises Busy if somebody else has begun one with that number."""
 
-    def end(self, release: Release, ended: Ended) -> None: ...
+    def end(self, release: Release, ended: Ended) -> None:
+        """Raises Busy if it has ended already: the first end counts."""
 
     def forget(self, releases: Sequence[Release]) -> None: ...
 
@@ -114,7 +122,7 @@ class Engine(Protocol):
         """The release command, once, in the new image. Raises StageFailed."""
 
     def apply(self, release: Release) -> None:
-        """Begins the rollout of the release's manifest. A maintenance goes on."""
+        """Begins the rollout of the release's manifest, whose copies bear its `target`. A maintenance goes on."""
 
     def wait(self, release: Release) -> Steps:
         """Until every copy is one of that release, and healthy. Raises StageFailed with the reason and last lines."""
@@ -123,11 +131,12 @@ class Engine(Protocol):
         """Removes processes that the release has no more, and secrets that no release to keep names."""
 
     def remove(self, app: App) -> None:
-        """All that runs of it, after a first deploy that failed."""
+        """All that runs of it, and its secrets, after a first deploy that failed. Its records stay."""
 
     def status(self) -> Status: ...
 
-    def logs(self, wanted: Logs) -> Iterator[str]: ...
+    def logs(self, wanted: Logs) -> Iterator[str]:
+        """Each is `TIME COPY TEXT`: the time is RFC 3339 in UTC, the copy such as `web.2` or `worker.abcde`."""
 
     def run(self, argv: Sequence[str], *, terminal: bool) -> int:
         """A command in a copy of the live version of its own. Returns its exit code."""

@@ -1,36 +1,31 @@
-"""A deploy, rollback or restart on any engine: the order of its stages, and the way back if one of them fails.
+"""A deploy, rollback or restart on any engine: the order of its stages.
 
-There is no daemon: what is here runs in the command. What it has begun is in the engine's own objects (`release`), so
-that another computer sees it, and can go on after this one died.
+There is no daemon: what is here runs in the command.
 """
 
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import NamedTuple, NoReturn, Protocol
+from contextlib import suppress
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from slot_machine.core.errors import Busy, EngineFailed, NothingToRestart, SlotMachineError
+from slot_machine.core.daemon_config import DaemonConfig
+from slot_machine.core.errors import (
+    EngineFailed,
+    EnvFileError,
+    NothingToCancel,
+    NothingToRestart,
+    NothingToRollBackTo,
+)
 from slot_machine.core.masking import Masking
 from slot_machine.core.model import short
 from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
-from slot_machine.engines.engine import Engine, Live, Steps
-from slot_machine.engines.release import (
-    Ended,
-    Kind,
-    Release,
-    Result,
-    now,
-    numbered,
-    previous,
-    superfluous,
-    wanted,
-)
+from slot_machine.engines.attempt import Attempt, Attempted, Present
+from slot_machine.engines.engine import Engine, Steps
+from slot_machine.engines.release import Ended, Kind, Release, now, numbered, previous, wanted
 from slot_machine.engines.shape import App, Values
-from slot_machine.engines.stages import Line, Lines, Stages
+from slot_machine.engines.stages import Line, Stages
 
 IMAGE_LIMIT_S = 1800.0
 """To bring an image to a registry or to all nodes."""
@@ -52,181 +47,173 @@ class Asked(NamedTuple):
 
 
 class Flow:
-    """Each call yields the progress, and at the end the reply: `success`, and `error`, `stage`, `hint` of a failure."""
+    """Each call yields the progress, and at the end the reply: `success`, and `error`, `stage`, `hint` of a failure.
 
-    def __init__(self, engine: Engine, images: Images, name: str, asked: Asked, values: Values) -> None:
-        masking = Masking()
-        masking.learn(values.variables)
+    `values` are the variables of now; None if they can't be read here, which only some rollbacks need not mind.
+    """
+
+    def __init__(self, engine: Engine, images: Images, name: str, asked: Asked, values: Values | None) -> None:
+        self._masking = Masking()
+        self._masking.learn(values.variables if values else {})
         self._engine = engine
         self._images = images
         self._asked = asked
         self._values = values
-        self._masking = masking
-        self._stages = Stages(name, masking)
-        self._begun: Release | None = None
-        self._applied = False
+        self._stages = Stages(name, self._masking)
+        self._attempt = Attempt(engine, self._stages, self._masking)
 
     def deploy(
         self, app: App, description: Description, warnings: Sequence[str] = (), *, force: bool = False
     ) -> Iterator[Line]:
         """`app` has no number yet. `warnings` are those of its configuration."""
-        with _interruptible():
-            yield from self._guarded("deploy", app.commit, self._deploy(app, description, warnings, force=force))
+        return self._attempt.run("deploy", app.commit, self._deploy(app, description, warnings, force=force))
 
-    def rollback(self, to: str = "") -> Iterator[Line]:
-        with _interruptible():
-            yield from self._guarded("rollback", "", self._rollback(to))
+    def rollback(self, daemon: DaemonConfig, to: str = "") -> Iterator[Line]:
+        """`daemon` has the fields of now, `to` the number or commit of a release; else it is the one before."""
+        return self._attempt.run("rollback", "", self._rollback(daemon, to))
 
-    def restart(self) -> Iterator[Line]:
-        """With the variables of now."""
-        with _interruptible():
-            yield from self._guarded("restart", "", self._restart())
+    def restart(self, daemon: DaemonConfig) -> Iterator[Line]:
+        """With the variables and the daemon's fields of now."""
+        return self._attempt.run("restart", "", self._restart(daemon))
 
-    def _deploy(self, app: App, description: Description, warnings: Sequence[str], *, force: bool) -> Lines:
+    def cancel(self) -> Iterator[Line]:
+        """Ends an attempt of a client that is gone: as succeeded if it is whole, else by going back."""
+        return self._attempt.run("cancel", "", self._cancel())
+
+    def _deploy(self, app: App, description: Description, warnings: Sequence[str], *, force: bool) -> Attempted:
         self._stages.stage = Phase.RESOLVE.stage
         for warning in [*warnings, *self._engine.refuse(app)]:
             yield self._stages.warn(warning)
-        live, releases = self._now()
-        if not force and live and (current := numbered(releases, live.release)) and _same(current.app, app):
-            yield self._reply("deploy", app.commit, already_live=True)
-            return
-        app = msgspec.structs.replace(app, release=_next(releases))
-        release = self._release("deploy", app, app.release, live)
+        present = self._attempt.present()
+        if not force and (good := present.good) and _same(good.app, app) and self._attempt.is_whole(good):
+            return _reply("deploy", good, already_live=True)
+        app = msgspec.structs.replace(app, release=present.next)
+        release = self._release("deploy", app, present)
         release = msgspec.structs.replace(release, subject=description.subject, author=description.author)
-        self._begin(release)
+        self._attempt.begin(release, present)
         yield from self._stages.run(
             Phase.BUILD, f"build {app.image}", self._images.build(app, self._engine.platforms())
         )
-        yield from self._stages.run(
-            Phase.BUILD, f"bring {short(app.commit)} to the nodes", self._engine.give_image(app)
-        )
-        self._engine.keep_values(app, self._values)
+        yield from self._stages.run(Phase.BUILD, f"bring {short(app.commit)} to the nodes", self._given(app))
         if app.version.release_command:
             yield from self._stages.run(Phase.RELEASE, app.version.release_command, self._engine.run_release(app))
-        yield from self._roll_out(release)
+        return (yield from self._roll_out(release))
 
-    def _rollback(self, to: str) -> Lines:
-        live, releases = self._now()
-        target = wanted(releases, to) if to else previous(releases, live.release if live else 0)
-        if live and live.release == target.number:
-            raise Busy(f"{short(target.commit)} is live already", "name another release of `slot-machine history`")
-        release = self._release("rollback", target.app, _next(releases), live)
+    def _rollback(self, daemon: DaemonConfig, to: str) -> Attempted:
+        present = self._attempt.present()
+        good, releases = present.good, present.releases
+        if not present.live or (not good and not to):
+            raise NothingToRollBackTo("nothing is live that a record tells of", "deploy a commit instead")
+        target = wanted(releases, to) if to else previous(releases, good) if good else releases[0]
+        if good and good.target == target.target and self._attempt.is_whole(good):
+            hint = "name another release of `slot-machine history`"
+            raise NothingToRollBackTo(f"{short(target.commit)} is live already", hint)
+        app, manifest = target.app, target.manifest
+        if app.env_digest not in self._kept(present):
+            app = msgspec.structs.replace(app, release=present.next, env_digest=self._now().digest)
+            manifest = self._engine.manifest(app)
+            yield self._stages.warn(f"release {target.number} had other variables: it gets those that env_file has now")
+        if app.daemon != daemon:
+            yield self._stages.warn(
+                f"release {target.number} comes with the daemon's fields that it had:"
+                " `slot-machine restart` applies those of slot-machine.json"
+            )
         release = msgspec.structs.replace(
-            release, target=target.number, manifest=target.manifest, subject=target.subject, author=target.author
+            self._release("rollback", app, present),
+            target=app.release,
+            manifest=manifest,
+            subject=target.subject,
+            author=target.author,
         )
-        self._begin(release)
-        yield from self._stages.run(
-            Phase.BUILD, f"bring {short(target.commit)} to the nodes", self._engine.give_image(target.app)
-        )
-        yield from self._roll_out(release)
+        self._attempt.begin(release, present)
+        yield from self._stages.run(Phase.BUILD, f"bring {short(target.commit)} to the nodes", self._given(app))
+        return (yield from self._roll_out(release))
 
-    def _restart(self) -> Lines:
-        live, releases = self._now()
-        current = numbered(releases, live.release) if live else None
-        if not current:
-            raise NothingToRestart("no release of ours is live", "`slot-machine deploy` begins one")
-        number = _next(releases)
-        app = msgspec.structs.replace(current.app, release=number, env_digest=self._values.digest)
-        release = self._release("restart", app, number, live)
-        release = msgspec.structs.replace(release, subject=current.subject, author=current.author)
-        self._begin(release)
-        self._engine.keep_values(app, self._values)
-        yield from self._roll_out(release)
+    def _restart(self, daemon: DaemonConfig) -> Attempted:
+        present = self._attempt.present()
+        if not (good := present.good):
+            raise NothingToRestart("nothing is live that a record tells of", "`slot-machine deploy` begins one")
+        number = present.next
+        app = msgspec.structs.replace(good.app, release=number, daemon=daemon, env_digest=self._now().digest)
+        for warning in self._engine.refuse(app):
+            yield self._stages.warn(warning)
+        release = self._release("restart", app, present)
+        release = msgspec.structs.replace(release, subject=good.subject, author=good.author)
+        self._attempt.begin(release, present)
+        return (yield from self._roll_out(release))
 
-    def _roll_out(self, release: Release) -> Lines:
-        self._applied = True
-        self._engine.apply(release)
-        yield from self._stages.run(
-            Phase.HEALTH, f"start {short(release.commit)}, copy by copy", self._engine.wait(release)
-        )
-        self._end("succeeded")
+    def _cancel(self) -> Attempted:
+        releases = self._engine.releases()
+        if not releases or releases[0].ended:
+            raise NothingToCancel("nothing runs", "`slot-machine history` tells what ran")
+        running = releases[0]
+        if self._attempt.is_whole(running):
+            self._engine.end(running, Ended(result="succeeded", ended_at=now()))
+            return _reply(running.kind, running, complete=True)
+        good = numbered(releases, running.before)
+        if good:
+            yield from self._attempt.restored(good)
+        elif running.before == 0:
+            self._engine.remove(running.app)
+        self._engine.end(running, Ended(result="cancelled", ended_at=now()))
+        return _reply(running.kind, running, complete=False)
+
+    def _roll_out(self, release: Release) -> Attempted:
+        copies = sum(release.app.processes.values())
+        what = f"start {copies} cop{'y' if copies == 1 else 'ies'} of {short(release.commit)}, one after the other"
+        yield from self._stages.run(Phase.START, what, self._applied(release))
+        yield from self._stages.run(Phase.HEALTH, "wait until all are healthy", self._engine.wait(release))
+        self._attempt.succeed()
         try:
-            self._tidy(release)
+            self._attempt.tidy(release)
         except EngineFailed as error:
             yield self._stages.warn(f"what is not needed any more could not be removed: {error}")
-        yield self._reply(release.kind, release.commit)
+        return _reply(release.kind, release, already_live=False)
 
-    def _guarded(self, kind: Kind, commit: str, lines: Lines) -> Iterator[Line]:
-        try:
-            yield from lines
-        except GeneratorExit:
-            lines.close()
-            for _ in self._back():
-                pass
-            self._end("cancelled")
-            raise
-        except KeyboardInterrupt:
-            yield from self._failed(kind, commit, "cancelled", KeyboardInterrupt(), "cancelled")
-        except SlotMachineError as error:
-            yield from self._failed(kind, commit, "failed", error, str(error))
+    def _given(self, app: App) -> Steps:
+        """The image to the nodes, and the variables, if they are those of now, to the engine."""
+        summary = yield from self._engine.give_image(app)
+        self._keep(app)
+        return summary
 
-    def _failed(self, kind: Kind, commit: str, result: Result, error: BaseException, what: str) -> Iterator[Line]:
-        """Goes back, and yields the reply. A refusal has begun nothing."""
-        stage = (error.stage if isinstance(error, SlotMachineError) else "") or self._stages.stage
-        hint = error.hint if isinstance(error, SlotMachineError) else ""
-        try:
-            with _uninterruptible():
-                yield from self._back()
-        except SlotMachineError as worse:
-            what = f"{what}\nand the version before it is not back: {worse}"
-            hint = "`slot-machine status` shows what runs; `slot-machine rollback` tries again"
-        what = self._masking.text(what)
-        self._end(result, stage, what)
-        output = list(error.output) if isinstance(error, SlotMachineError) else []
-        shown = "\n".join([what, *map(self._masking.text, output)])
-        yield {
-            "success": False,
-            "kind": kind,
-            "commit": self._begun.commit if self._begun else commit,
-            "stage": stage if self._begun else "",
-            "error": shown,
-            "hint": hint,
-            "warnings": self._stages.warnings,
-            "cancelled": result == "cancelled",
-        }
-
-    def _back(self) -> Lines:
-        """All services of the release before, if anything of this one was applied. Raises SlotMachineError."""
-        begun = self._begun
-        if not begun or not self._applied:
-            return
-        self._applied = False
-        before = numbered(self._engine.releases(), begun.before)
-        if not before:
-            yield from self._stages.run(Phase.RESTORE, f"remove {short(begun.commit)}", self._removed(begun.app))
-            return
-        self._engine.apply(before)
-        yield from self._stages.run(Phase.RESTORE, f"go back to {short(before.commit)}", self._engine.wait(before))
-        with suppress(EngineFailed):
-            self._tidy(before)
-
-    def _removed(self, app: App) -> Steps:
+    def _applied(self, release: Release) -> Steps:
         yield from ()
-        self._engine.remove(app)
-        return "nothing was live before"
+        self._keep(release.app)
+        self._attempt.check()
+        self._attempt.touched = self._attempt.applied = True
+        self._engine.apply(release)
+        return ""
 
-    def _now(self) -> tuple[Live | None, list[Release]]:
-        """Raises Busy if another deploy runs."""
-        releases = self._engine.releases()
-        if releases and (other := releases[0]).result == "running":
-            raise Busy(
-                f"a {other.kind} of {short(other.commit)}{other.who and f' by {other.who}'} runs since"
-                f" {other.started_at}",
-                "wait for its end; `slot-machine cancel` gives up one whose computer is gone",
-            )
-        return self._engine.live(), releases
+    def _keep(self, app: App) -> None:
+        if app.env_digest and self._values and self._values.digest == app.env_digest:
+            self._attempt.touched = True
+            self._engine.keep_values(app, self._values)
 
-    def _release(self, kind: Kind, app: App, number: int, live: Live | None) -> Release:
+    def _now(self) -> Values:
+        """Raises EnvFileError."""
+        if self._values is None:
+            raise EnvFileError("env_file can't be read here", "go where it is, or name another release")
+        return self._values
+
+    def _kept(self, present: Present) -> set[str]:
+        """The digests of the variables that the engine still has."""
+        found = {"", *([present.good.app.env_digest] if present.good else [])}
+        if present.good:
+            with suppress(NothingToRollBackTo):
+                found.add(previous(present.releases, present.good).app.env_digest)
+        return found | ({self._values.digest} if self._values else set())
+
+    def _release(self, kind: Kind, app: App, present: Present) -> Release:
         version = app.version
         limit_s = IMAGE_LIMIT_S + ROLLOUT_SPARE_S + version.setup_timeout_s * 2 + version.release_timeout_s
         limit_s += 2 * sum(app.processes.values()) * (version.health_timeout_s + version.drain_timeout_s)
         return Release(
-            number=number,
+            number=present.next,
             kind=kind,
             app=app,
             manifest=self._engine.manifest(app),
-            target=number,
-            before=live.release if live else 0,
+            target=present.next,
+            before=present.before,
             started_at=now(),
             until=now(limit_s),
             who=self._asked.who,
@@ -234,70 +221,11 @@ class Flow:
             ref=self._asked.ref,
         )
 
-    def _begin(self, release: Release) -> None:
-        self._engine.begin(release)
-        self._begun = release
 
-    def _end(self, result: Result, stage: str = "", error: str = "") -> None:
-        """Raises nothing: a release without an end counts as interrupted once its time has passed."""
-        if self._begun:
-            with suppress(EngineFailed):
-                self._engine.end(self._begun, Ended(result=result, ended_at=now(), stage=stage, error=error[:4096]))
-
-    def _tidy(self, release: Release) -> None:
-        releases = self._engine.releases()
-        gone = superfluous(releases, release.target)
-        self._engine.tidy(release, [kept for kept in releases if kept not in gone])
-        self._engine.forget(gone)
-
-    def _reply(self, kind: Kind, commit: str, *, already_live: bool = False) -> Line:
-        return {
-            "success": True,
-            "kind": kind,
-            "commit": commit,
-            "release": self._begun.number if self._begun else 0,
-            "already_live": already_live,
-            "warnings": self._stages.warnings,
-        }
-
-
-def _next(releases: Sequence[Release]) -> int:
-    return releases[0].number + 1 if releases else 1
+def _reply(kind: Kind, release: Release, **more: bool) -> Line:
+    return {"success": True, "kind": kind, "commit": release.commit, "release": release.target, **more}
 
 
 def _same(one: App, other: App) -> bool:
     """But for the number of the release."""
     return msgspec.structs.replace(one, release=0) == msgspec.structs.replace(other, release=0)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end it as Ctrl-C does: by going back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _uninterruptible() -> Iterator[None]:
-    """A second Ctrl-C does not leave two versions."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt

@@ -15,6 +15,10 @@ Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted"]
 
 KEPT = 10
 """So many of the latest releases are kept, with those that are live and that a rollback goes to."""
+SHORTEST_COMMIT = 4
+"""Of the beginning of a commit's hash that is taken for one."""
+NOTHING, UNKNOWN = 0, -1
+"""In place of the number of the release that was live: nothing was, or something that no record tells of."""
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,9 +31,9 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
-    """`target` is the release whose manifest was applied: itself, for a deploy. `before` was live when it began.
+    """`target` is the release whose manifest was applied: itself, for a deploy. Copies bear its number.
 
-    Times are RFC 3339 in UTC.
+    `before` was live when this one began. Times are RFC 3339 in UTC.
     """
 
     number: int
@@ -38,7 +42,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
     """What was applied, as the engine takes it. It names secrets, and has no value of one."""
     target: int
-    before: int = 0
+    before: int = NOTHING
     started_at: str
     until: str
     """When all its time limits have passed: without an end, it counts as interrupted from then on."""
@@ -68,34 +72,60 @@ def numbered(releases: Sequence[Release], number: int) -> Release | None:
     return next((release for release in releases if release.number == number), None)
 
 
-def previous(releases: Sequence[Release], live: int) -> Release:
-    """What a rollback goes to: the release that was live before the one numbered `live`.
+def standing(releases: Sequence[Release], live: int, commit: str) -> tuple[int, Release | None]:
+    """The release that a failure goes back to, by its number, or NOTHING or UNKNOWN, and its record.
+
+    `live` and `commit` are what the engine says that is live. If the last attempt to make it live did not succeed, it
+    may run in part only: then it is what was live before that attempt. `releases` has the latest first.
+    """
+    for _ in releases:
+        made = next((release for release in releases if release.target == live), None)
+        if not made:
+            break
+        if made.result == "succeeded":
+            return live, numbered(releases, live) or made
+        live, commit = made.before, ""
+    if live == NOTHING and not commit:
+        return NOTHING, None
+    for release in _succeeded(releases):
+        if release.commit == commit:
+            return release.target, release
+    return UNKNOWN, None
+
+
+def previous(releases: Sequence[Release], live: Release) -> Release:
+    """What a rollback goes to: the last release with another version than `live` that was live.
 
     `releases` has the latest first. Raises NothingToRollBackTo.
     """
-    for release in releases:
-        if release.result == "succeeded" and release.target == live and release.before not in (0, live):
-            if found := numbered(releases, release.before):
-                return found
-            break
+    for release in _succeeded(releases):
+        if (release.commit, release.app.version) != (live.commit, live.app.version):
+            return numbered(releases, release.target) or release
     raise NothingToRollBackTo("there is no previous version that the engine still knows", "deploy a commit instead")
 
 
 def wanted(releases: Sequence[Release], to: str) -> Release:
     """By its number, or the latest one of a commit that was live. Raises NeverLive."""
-    for release in releases:
-        by_commit = len(to) >= 4 and release.commit.startswith(to)
-        if (
-            release.result == "succeeded"
-            and release.target == release.number
-            and (by_commit or to == str(release.number))
-        ):
-            return release
-    known = ", ".join(dict.fromkeys(short(release.commit) for release in releases if release.result == "succeeded"))
+    succeeded = _succeeded(releases)
+    by_number = [release for release in succeeded if to == str(release.number)]
+    by_commit = [release for release in succeeded if len(to) >= SHORTEST_COMMIT and release.commit.startswith(to)]
+    for release in [*by_number, *by_commit]:
+        return numbered(releases, release.target) or release
+    known = ", ".join(dict.fromkeys(short(release.commit) for release in succeeded))
     raise NeverLive(f"{to!r} is no release that was live", f"these were: {known}" if known else "deploy it instead")
 
 
-def superfluous(releases: Sequence[Release], live: int) -> list[Release]:
-    """Releases that need not be kept: neither among the latest, nor live, nor what a rollback may go to."""
-    needed = {live, *(release.before for release in releases[:KEPT]), *(release.target for release in releases[:KEPT])}
-    return [release for release in releases[KEPT:] if release.number not in needed]
+def superfluous(releases: Sequence[Release], needed: Sequence[Release]) -> list[Release]:
+    """Releases that need not be kept: neither among the latest, nor `needed`, nor what made these live.
+
+    The latest one is never among them: its number is the last one that was given.
+    """
+    numbers = {release.number for release in releases[:KEPT]}
+    for target in {release.target for release in needed}:
+        made = [release.number for release in releases if release.target == target and release.result == "succeeded"]
+        numbers |= {target, *made[:1]}
+    return [release for release in releases if release.number not in numbers]
+
+
+def _succeeded(releases: Sequence[Release]) -> list[Release]:
+    return [release for release in releases if release.result == "succeeded"]
