@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from slot_machine.cli import render, target
-from slot_machine.cli.client import Client
+from slot_machine.cli.client import Client, Json
 from slot_machine.core.client_variables import PREFIXES
 from slot_machine.core.errors import ConfigError, EnvFileError, Unreachable
 from slot_machine.host.files import private
@@ -56,6 +56,24 @@ class Store(NamedTuple):
             raise EnvFileError(f"{self.path} is not UTF-8 text", "save it as UTF-8") from None
         except OSError as error:
             raise EnvFileError(f"cannot use {self.path}: {error.strerror}") from None
+
+
+class Apply(Protocol):
+    """Brings a change of those variables to the app, and says so. `done` says what was stored."""
+
+    def __call__(self, names: list[str], done: str, *, changed: bool, restart: bool) -> None: ...
+
+
+def _nothing() -> tuple[Json, str]:
+    return {}, ""
+
+
+class Place(NamedTuple):
+    """`compared` says, in fields and in a sentence, whether the live version has the same variables."""
+
+    store: Store
+    apply: Apply
+    compared: Callable[[], tuple[Json, str]] = _nothing
 
 
 def found(client: Client) -> Store:

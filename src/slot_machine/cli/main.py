@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 from slot_machine import SPEC_VERSION, __version__
-from slot_machine.cli import app_option, examples, render
+from slot_machine.cli import app_option, examples, render, target
 from slot_machine.cli.cluster import dispatch
 from slot_machine.cli.remote import option
 from slot_machine.core.errors import SlotMachineError
@@ -112,7 +112,8 @@ def main() -> None:
         message = error.format_message().rstrip(".")
         render.fail(message[:1].lower() + message[1:], _hint(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        printing.note("interrupted; a deploy that the daemon has begun goes on (`slot-machine cancel` ends it)")
+        goes_on = "; a deploy that the daemon has begun goes on (`slot-machine cancel` ends it)"
+        printing.note(f"interrupted{'' if target.has_engine() else goes_on}")
         sys.exit(130)
     except SlotMachineError as error:
         render.fail(str(error), error.hint)

@@ -57,6 +57,12 @@ class Manner(NamedTuple):
         `warnings` are those of the command itself.
         """
         hangup.watch()
+        reply = self.shown(lines, warnings)
+        render.fail_if_refused(reply)
+        return reply
+
+    def shown(self, lines: Iterator[Json], warnings: Sequence[str] = ()) -> Json:
+        """Shows the progress. Returns the reply, also that of a failure."""
         if not self.quiet and not self.stream:
             for warning in warnings:
                 printing.note(f"warning: {warning}")
@@ -64,7 +70,6 @@ class Manner(NamedTuple):
         if warnings:
             earlier = reply.get("warnings", [])
             reply["warnings"] = [*warnings, *(earlier if isinstance(earlier, list) else ())]
-        render.fail_if_refused(reply)
         return reply
 
     def tell(self, reply: Json, words: str, hint: str = "") -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 
-from slot_machine.cli import certificate_words, followed, render, words
+from slot_machine.cli import certificate_words, followed, render, target, words
 from slot_machine.cli.client import Json
 from slot_machine.cli.words import PREVIEW, ago, commit, entries, number, span, text, times, until
 from slot_machine.core.errors import SlotMachineError
@@ -42,6 +42,10 @@ def main(*, as_json: bool = False) -> None:
 
 def show(*, as_json: bool = False) -> int:
     """Prints the status, and returns the exit code. Raises SlotMachineError."""
+    if target.has_engine():
+        from slot_machine.cli.cluster import status as cluster
+
+        cluster.run(as_json=as_json)
     status = render.client().status()
     render.fail_if_refused(status)
     if as_json:
@@ -53,13 +57,17 @@ def show(*, as_json: bool = False) -> int:
 
 def watch() -> int:
     """Shows it again and again until it is interrupted. Raises SlotMachineError if there is no daemon at first."""
-    client = render.client()
+    return watched(render.client().status, lines)
+
+
+def watched(ask: "Callable[[], Json]", told: "Callable[[Json], list[str]]") -> int:
+    """The same for what `ask` answers. Raises what it raises at first."""
     shown: list[str] = []
-    status = client.status()
+    status = ask()
     try:
         while True:
             render.fail_if_refused(status)
-            before, shown = shown, lines(status)
+            before, shown = shown, told(status)
             if printing.takes_sequences(sys.stdout):
                 _clear_screen()
                 _print(shown)
@@ -67,7 +75,7 @@ def watch() -> int:
                 _print([*shown, ""])
             time.sleep(WATCH_S)
             try:
-                status = client.status()
+                status = ask()
             except SlotMachineError as error:
                 printing.note(f"error: {error}")
     except KeyboardInterrupt:

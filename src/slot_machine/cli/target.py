@@ -65,6 +65,17 @@ def nearest_file() -> str:
     return _nearest()[0]
 
 
+def has_engine() -> bool:
+    """Whether the command is about an app that a cluster runs. Errors of the file are told by the command itself."""
+    try:
+        path = configuration()
+        with open(path, "rb") as file:
+            text = file.read()
+        return b'"engine"' in text and bool(json.loads(text).get("engine"))
+    except (OSError, ValueError, AttributeError, RecursionError, ConfigError):
+        return False
+
+
 def here() -> str:
     """The current folder. Raises ConfigError if it was removed, like the tree of an earlier version."""
     try:

@@ -7,13 +7,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from slot_machine.cli import render
+from slot_machine.cli import render, target
 from slot_machine.cli.client import Client
 from slot_machine.core.errors import EnvFileError, SlotMachineError, Unreachable
 from slot_machine.host import printing
+
+if TYPE_CHECKING:
+    from slot_machine.cli.env_store import Place
 
 HIDDEN = "`--show` shows values"
 
@@ -32,20 +37,22 @@ def command() -> None:
 @in_json
 def list_(show: bool, as_json: bool) -> None:
     """List the names of all variables."""
-    from slot_machine.cli import env_store
     from slot_machine.host.process import env_file
 
     with _told_in_json(as_json):
-        store = env_store.found(render.client())
+        store, _, compared = _place()
         found = store.variables()
+        fields, note = compared()
         if as_json:
-            values = {"variables": found} if show else {}
-            printing.result(json.dumps({"success": True, "env_file": str(store.path), "names": list(found), **values}))
+            fields |= {"variables": found} if show else {}
+            printing.result(json.dumps({"success": True, "env_file": str(store.path), "names": list(found), **fields}))
             return
         for name, value in found.items():
             printing.result(f"{name}={env_file.written(value)}" if show else name)
         if not show and sys.stderr.isatty():
             printing.note(HIDDEN)
+        if note:
+            printing.note(note)
 
 
 @command.command("get")
@@ -54,10 +61,8 @@ def list_(show: bool, as_json: bool) -> None:
 @in_json
 def get(name: str, show: bool, as_json: bool) -> None:
     """Tell whether the variable NAME is set, and its value with --show."""
-    from slot_machine.cli import env_store
-
     with _told_in_json(as_json):
-        store = env_store.found(render.client())
+        store, _, _ = _place()
         found = store.variables()
         if name not in found:
             raise EnvFileError(f"{store.path} has no {name}", "`slot-machine env list` names what it has")
@@ -88,11 +93,10 @@ def set_(assignments: tuple[str, ...], no_restart: bool) -> None:
     asked = [text for text in assignments if "=" not in text]
     if len(asked) > 1 and not sys.stdin.isatty():
         raise click.UsageError("standard input has one value: give one NAME without a value")
-    client = render.client()
-    store = env_store.found(client)
+    store, apply, _ = _place()
     new |= {name: _value(name) for name in asked}
     changed = store.change(lambda text: env_store.with_variables(text, new))
-    _apply(client, list(new), f"set {', '.join(new)}", changed=changed, restart=not no_restart)
+    apply(list(new), f"set {', '.join(new)}", changed=changed, restart=not no_restart)
 
 
 @command.command("unset")
@@ -102,21 +106,18 @@ def unset(names: tuple[str, ...], no_restart: bool) -> None:
     """Take variables out, then restart the app once."""
     from slot_machine.cli import env_store
 
-    client = render.client()
-    store = env_store.found(client)
+    store, apply, _ = _place()
     changed = store.change(lambda text: env_store.without(text, names))
-    _apply(client, list(names), f"unset {', '.join(names)}", changed=changed, restart=not no_restart)
+    apply(list(names), f"unset {', '.join(names)}", changed=changed, restart=not no_restart)
 
 
 @command.command("edit")
 @no_restart
 def edit(no_restart: bool) -> None:
     """Edit the file in $VISUAL or $EDITOR, then restart the app once."""
-    from slot_machine.cli import env_store
     from slot_machine.host.process import env_file
 
-    client = render.client()
-    store = env_store.found(client)
+    store, apply, _ = _place()
     before = store.text()
     after, names = before, list[str]()
 
@@ -137,7 +138,19 @@ def edit(no_restart: bool) -> None:
         except SlotMachineError as error:
             keep()
             raise EnvFileError(str(error), f"your text is in {path}") from None
-    _apply(client, names, "stored", changed=changed, restart=not no_restart and bool(names))
+    apply(names, "stored", changed=changed, restart=not no_restart and bool(names))
+
+
+def _place() -> "Place":
+    """Where the variables are, and how a change comes to the app. Raises SlotMachineError."""
+    from slot_machine.cli import env_store
+
+    if target.has_engine():
+        from slot_machine.cli.cluster import env
+
+        return env.place()
+    client = render.client()
+    return env_store.Place(env_store.found(client), partial(_apply, client))
 
 
 def _value(name: str) -> str:
