@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar, cast
 
-from slot_machine.app import custody, job_run
+from slot_machine.app import another_port, custody, job_run
+from slot_machine.app.another_port import OnTaken, log_it
 from slot_machine.app.app import App, Cron
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.deployer import Deployer
@@ -201,14 +202,18 @@ class Launcher:
         self.masking = Masking()
         self._run_ids = itertools.count(1)
 
-    async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
-        return Release(version, await self._start(version, 0, on_started, "health"))
+    async def launch(
+        self, version: Version, on_started: Callable[[], None] = lambda: None, on_taken: OnTaken = log_it
+    ) -> Release:
+        return Release(version, await self._start(version, 0, on_started, on_taken, "health"))
 
-    async def launch_beside(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
-        return Release(version, await self._start(version, 0, on_started, "beside"))
+    async def launch_beside(
+        self, version: Version, on_started: Callable[[], None] = lambda: None, on_taken: OnTaken = log_it
+    ) -> Release:
+        return Release(version, await self._start(version, 0, on_started, on_taken, "beside"))
 
-    async def restart(self, release: Release) -> Run:
-        return await self._start(release.version, release.release_id, lambda: None, "health")
+    async def restart(self, release: Release, on_taken: OnTaken = log_it) -> Run:
+        return await self._start(release.version, release.release_id, lambda: None, on_taken, "health")
 
     async def start_side_run(self, release: Release, side: SideRun) -> Run:
         self._faults.now("start side run")
@@ -224,7 +229,13 @@ class Launcher:
             raise
         return run
 
-    async def _start(self, version: Version, release_id: int, on_started: Callable[[], None], step: str) -> Run:
+    async def _start(
+        self, version: Version, release_id: int, on_started: Callable[[], None], on_taken: OnTaken, step: str
+    ) -> Run:
+        once = partial(self._start_once, version, release_id, on_started, step)
+        return await another_port.started(once, version, on_taken)
+
+    async def _start_once(self, version: Version, release_id: int, on_started: Callable[[], None], step: str) -> Run:
         await self._faults.step("launch")
         run = self.process(version, release_id)
         run.env_digest = self.env_file

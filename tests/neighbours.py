@@ -2,9 +2,10 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from spec.web import Reply
@@ -49,6 +50,29 @@ def port_of(site: Site, commit: str, name: str = "PORT") -> int:
         if is_there and variables.get("SLOT_MACHINE_COMMIT") == commit and name in variables:
             return int(variables[name])
     return 0
+
+
+@contextmanager
+def neighbours(site: Site, commit: str, name: str = "PORT") -> Iterator[list[int]]:
+    """One listens at the port of each start of that version that begins from now on. Returns their process ids."""
+    pids: list[int] = []
+    done = threading.Event()
+
+    def follow() -> None:
+        ports = {0, port_of(site, commit, name)}
+        with ExitStack() as stack:
+            while not done.wait(0.05):
+                if (port := port_of(site, commit, name)) not in ports:
+                    ports.add(port)
+                    pids.append(stack.enter_context(neighbour(port)))
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(follow)
+        try:
+            yield pids
+        finally:
+            done.set()
+            following.result()
 
 
 @contextmanager

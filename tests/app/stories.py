@@ -9,7 +9,7 @@ import pytest
 
 from slot_machine.app.outcomes import Done, Outcome
 from slot_machine.app.release import Release, releases_of
-from slot_machine.core.errors import StageFailed
+from slot_machine.core.errors import PortTaken, StageFailed
 from slot_machine.core.model import WEB, Version
 from slot_machine.core.side_runs import side_runs
 from slot_machine.host.network.probe import Answer
@@ -175,6 +175,11 @@ async def failed_deploy(machine: Machine) -> Outcome:
     return await deploy(machine, "b")
 
 
+async def deploy_whose_port_is_taken(machine: Machine) -> Outcome:
+    machine.launcher.failures.append(PortTaken("health", "port 7 is not the app's"))
+    return await deploy(machine, "b")
+
+
 async def deploy_with_all_commands(machine: Machine) -> Outcome:
     return await deploy(machine, "b")
 
@@ -263,6 +268,7 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "deploy with all commands": (a_is_live, deploy_with_all_commands),
     "rehearsed deploy": (a_is_live, rehearsed_deploy),
     "rollback with all commands": (b_is_live, rollback_with_all_commands),
+    "deploy whose port is taken": (a_is_live, deploy_whose_port_is_taken),
     "deploy that fails": (a_is_live, failed_deploy),
     "rollback": (b_is_live, rollback),
     "crash": (a_is_live, crash_and_restart),

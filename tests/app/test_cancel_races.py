@@ -36,6 +36,7 @@ CANCELLED = (
     "deploy with all commands",
     "rehearsed deploy",
     "deploy that fails",
+    "deploy whose port is taken",
     "deploy without traffic",
     "rollback",
     "restart",

@@ -9,10 +9,11 @@ import pytest
 
 from slot_machine.app.diagnosis import Boot
 from slot_machine.app.run import Run
+from slot_machine.core.errors import PortTaken
 from slot_machine.core.model import WEB, Running, Version
 from slot_machine.host.logs import SlotLogs
 from slot_machine.host.network.health import Unhealthy
-from slot_machine.host.network.listeners import Listeners
+from slot_machine.host.network.listeners import Foreign, Listeners
 from slot_machine.host.network.probe import Answer, Probe
 from slot_machine.host.network.sockdiag import SocketInfo, listening
 from tests.fakes import COMMITS, Database, Faults, Processes
@@ -34,6 +35,13 @@ class Found(Listeners):
         return [*self.sockets]
 
 
+class Taken(Found):
+    """Another program is bound to the app's port, and does not listen there."""
+
+    def at(self, *_: object) -> set[int]:
+        raise Foreign("port 21737 is not the app's", "end process 1, and try again")
+
+
 Made = Callable[..., Boot]
 
 
@@ -53,6 +61,22 @@ def boot(store: Database, tmp_path: Path) -> Iterator[Made]:
     yield make
     for log in opened:
         log.close()
+
+
+def test_port_that_another_program_has_is_told(boot: Made) -> None:
+    made = boot("Address already in use")
+    made.run.listeners = Taken()
+
+    exited = made.exited(1)
+    unhealthy = made.unhealthy(Unhealthy("not healthy within 1 s", None, (PORT,)), Probe(PORT, "/"))
+
+    assert isinstance(exited, PortTaken)
+    assert not isinstance(unhealthy, PortTaken)
+    for error, begins in ((exited, "the app exited while it booted: exit code 1"), (unhealthy, "not healthy")):
+        assert (error.stage, error.output) == ("health", ("Address already in use",))
+        assert str(error).startswith(begins)
+        assert str(error).endswith("; port 21737 is not the app's")
+        assert error.hint.startswith("end process 1, and try again; its output is in ")
 
 
 def of_port(port: int, host: str = "0.0.0.0") -> SocketInfo:

@@ -12,10 +12,10 @@ import pytest
 
 from slot_machine.app.attempt import Report
 from slot_machine.app.outcomes import PLAIN, Done, Outcome, Unchanged, Wishes
-from slot_machine.core.errors import CommitNotFound, Reloading, SlotMachineError
+from slot_machine.core.errors import CommitNotFound, Refused, Reloading, SlotMachineError, StageFailed
 from slot_machine.core.model import Printed, Progress, Version
 from slot_machine.core.origin import UNKNOWN, Origin
-from slot_machine.daemon.api import NDJSON, Api
+from slot_machine.daemon.api import NDJSON, STATUSES, Api
 from slot_machine.daemon.candidates import CandidateStatus
 from slot_machine.daemon.connection import Connection, Request, Response
 from slot_machine.daemon.guard import Guard
@@ -244,3 +244,10 @@ def test_the_link_of_a_preview_is_told_to_those_who_may_change_things(
     )
     assert isinstance(reply.body, bytes)
     assert json.loads(reply.body)["candidate"]["preview_url"] == told
+
+
+def test_each_error_that_ends_a_request_has_a_status() -> None:
+    def tree(error: type[SlotMachineError]) -> set[type[SlotMachineError]]:
+        return {error}.union(*map(tree, error.__subclasses__()))
+
+    assert (tree(Refused) | tree(StageFailed)) - {Refused} <= STATUSES.keys()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slot_machine.app.run import Run
-from slot_machine.core.errors import StageFailed
+from slot_machine.core.errors import PortTaken, StageFailed
 from slot_machine.core.phases import Phase
 from slot_machine.host.files.kept import in_words
 from slot_machine.host.logs import SlotLog
@@ -46,14 +46,14 @@ class Boot:
     our_ports: frozenset[int]
 
     def exited(self, code: int) -> StageFailed:
-        """For an app that exited while it booted."""
+        """For an app that exited while it booted. PortTaken if another program has its port."""
         output = self.log.tail()
         message, hint = f"the app exited while it booted: {describe_exit(code)}", ""
         if code == 0:
             hint = "start_command must stay in the foreground"
         if foreign := self._foreign():
-            message, hint = f"{message}; {foreign}", foreign.hint
-        elif taken := self._taken(output):
+            return PortTaken(Phase.HEALTH, f"{message}; {foreign}", output, self._hints(foreign.hint))
+        if taken := self._taken(output):
             message, hint = f"{message}; {taken}", READ_PORT
         elif any(map(PID_FILE.search, output)):
             hint = OWN_PID_FILE
@@ -63,13 +63,17 @@ class Boot:
         """For an app that still runs, and did not become healthy in time."""
         output = self.log.tail(without=_naming(probe.endpoint))
         message, hint = str(error), _advice(error.answer, probe)
-        if error.missing and (found := self._elsewhere(error.missing) or self._taken(output)):
+        if error.missing and (foreign := self._foreign()):
+            message, hint = f"{message}; {foreign}", foreign.hint
+        elif error.missing and (found := self._elsewhere(error.missing) or self._taken(output)):
             message, hint = f"{message}; {found}", READ_PORT
         return self._failed(message, output, hint)
 
     def _failed(self, message: str, output: tuple[str, ...], hint: str) -> StageFailed:
-        hints = [hint, self._unset(), f"its output is in {self.log.path}"]
-        return StageFailed(Phase.HEALTH, message, output, "; ".join(filter(None, hints)))
+        return StageFailed(Phase.HEALTH, message, output, self._hints(hint))
+
+    def _hints(self, first: str) -> str:
+        return "; ".join(filter(None, [first, self._unset(), f"its output is in {self.log.path}"]))
 
     def _foreign(self) -> Foreign | None:
         """Another program's socket on a port of the run, whether it listens or is only bound."""

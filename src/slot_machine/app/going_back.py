@@ -97,7 +97,8 @@ class GoingBack:
         if self.old and self.old.running:
             await self._switch(self.old)
         elif self.parts.supervisor.running and not reason:
-            await self._switch(await self.parts.launcher.launch_beside(self.version))
+            again = await self.parts.launcher.launch_beside(self.version, lambda: None, self.attempt.warn)
+            await self._switch(again)
         else:
             await self._start_again()
         self.attempt.is_back = True

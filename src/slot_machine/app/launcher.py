@@ -13,12 +13,14 @@ from pathlib import Path
 
 import msgspec
 
+from slot_machine.app import another_port
+from slot_machine.app.another_port import OnTaken, log_it
 from slot_machine.app.diagnosis import Boot
 from slot_machine.app.failures import going_on
 from slot_machine.app.release import Release, describe, releases_of
 from slot_machine.app.run import Run
 from slot_machine.core.daemon_config import DaemonConfig
-from slot_machine.core.errors import StageFailed
+from slot_machine.core.errors import PortTaken, StageFailed
 from slot_machine.core.limits import limits_of
 from slot_machine.core.masking import Masking
 from slot_machine.core.model import WEB, Running, Version
@@ -64,23 +66,28 @@ class Launcher:
         # A data plane can outlive this daemon, so the ids of two daemons must not be the same.
         self._run_ids = itertools.count(secrets.randbits(52))
 
-    async def launch(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
+    async def launch(
+        self, version: Version, on_started: Callable[[], None] = lambda: None, on_taken: OnTaken = log_it
+    ) -> Release:
         """Starts a version while no other one runs, and waits until it is healthy.
 
-        Raises StageFailed; then nothing of it runs.
+        If another program has its port, it is started again, on another port (`another_port`). Raises StageFailed; then
+        nothing of it runs.
         """
-        return Release(version, await self._launch(version, 0, on_started, self._mode.start))
+        return Release(version, await self._launch(version, 0, on_started, on_taken, self._mode.start))
 
-    async def launch_beside(self, version: Version, on_started: Callable[[], None] = lambda: None) -> Release:
+    async def launch_beside(
+        self, version: Version, on_started: Callable[[], None] = lambda: None, on_taken: OnTaken = log_it
+    ) -> Release:
         """Like `launch`, while the live version serves.
 
         Raises also Unsteerable or KeeperGone, if the version could start only after the live one has stopped.
         """
-        return Release(version, await self._launch(version, 0, on_started, self._mode.start_beside))
+        return Release(version, await self._launch(version, 0, on_started, on_taken, self._mode.start_beside))
 
-    async def restart(self, release: Release) -> Run:
+    async def restart(self, release: Release, on_taken: OnTaken = log_it) -> Run:
         """Starts the web run of a live release again, while others go on. Raises StageFailed; then it does not run."""
-        return await self._launch(release.version, release.release_id, lambda: None, self._mode.start)
+        return await self._launch(release.version, release.release_id, lambda: None, on_taken, self._mode.start)
 
     async def start_side_run(self, release: Release, side: SideRun) -> Run:
         """Starts a run beside the web run of a live release. Raises StageFailed; then it does not run."""
@@ -183,6 +190,17 @@ class Launcher:
                 self.masking.learn(env_file.read_env_file(self.env_file))
 
     async def _launch(
+        self,
+        version: Version,
+        release_id: int,
+        on_started: Callable[[], None],
+        on_taken: OnTaken,
+        arrange: Callable[[int], Start],
+    ) -> Run:
+        once = partial(self._launch_once, version, release_id, on_started, arrange)
+        return await (another_port.started(once, version, on_taken) if self._mode.draws_ports else once())
+
+    async def _launch_once(
         self, version: Version, release_id: int, on_started: Callable[[], None], arrange: Callable[[int], Start]
     ) -> Run:
         """`release_id` is 0 for the first run of a release."""
@@ -260,7 +278,7 @@ class Launcher:
         try:
             hosts = await health.wait_healthy(run.session, run.listeners, question, start.required_port, limit_s)
         except Foreign as foreign:
-            raise StageFailed(Phase.HEALTH, str(foreign), boot.log.tail(), foreign.hint) from None
+            raise PortTaken(Phase.HEALTH, str(foreign), boot.log.tail(), foreign.hint) from None
         except health.Exited as exited:
             raise boot.exited(exited.code) from None
         except health.Unhealthy as error:

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from slot_machine.app import rehearsal
+from slot_machine.app import another_port, rehearsal
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.clock import now
 from slot_machine.app.failures import going_on, in_words, log_failure
@@ -128,11 +128,20 @@ class Rollout:
 
     async def _start(self, attempt: RunningAttempt, event: Event, version: Version, live: Version | None) -> Release:
         command, health = version.config.start_command, f"polling {version.config.health_endpoint}"
+
+        def on_started() -> None:
+            attempt.on(Event.STARTED, health)
+
+        def on_taken(words: str) -> None:
+            attempt.warn(words)
+            attempt.summarize("another program has the port")
+            attempt.on(Event.PORT_TAKEN, command)
+
         reason = await self._mode.reason_to_stop_first(version) if live else ""
         if live and not reason:
             try:
                 attempt.on(event, command)
-                return await self._launcher.launch_beside(version, lambda: attempt.on(Event.STARTED, health))
+                return await self._launcher.launch_beside(version, on_started, on_taken)
             except (Unsteerable, KeeperGone) as obstacle:
                 reason = str(obstacle)
         if live and attempt.holds:
@@ -143,7 +152,7 @@ class Rollout:
             await self._slots.old_stopped(attempt, version)
             event = Event.OLD_STOPPED
         attempt.on(event, command)
-        return await self._launcher.launch(version, lambda: attempt.on(Event.STARTED, health))
+        return await self._launcher.launch(version, on_started, on_taken)
 
     async def _make_way(self, attempt: RunningAttempt, live: Version, version: Version, reason: str) -> None:
         attempt.on(Event.ALONE, f"{describe(live)} makes way: {reason}")
@@ -171,8 +180,8 @@ def watched_row(attempt: RunningAttempt, version: Version, before: State) -> Can
 
 def longest_hold_s(old: Version, new: Version) -> float:
     """Enough for the old version to drain, the new one to fail, and the old one to come back."""
-    start_s = new.config.health_timeout_s + rehearsal.longest_s(new)
-    return old.config.drain_timeout_s + start_s + old.config.health_timeout_s + HOLD_MARGIN_S
+    start_s = another_port.longest_s(new) + rehearsal.longest_s(new)
+    return old.config.drain_timeout_s + start_s + another_port.longest_s(old) + HOLD_MARGIN_S
 
 
 def _retired_in_words(retired: Retired, budget_s: float) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from slot_machine.app.another_port import OnTaken
 from slot_machine.app.release import Release
 from slot_machine.app.run import Run
 from slot_machine.core.masking import Masking
@@ -26,11 +27,15 @@ class Starter(Protocol):
     masking: Masking
     """Of the values of `env_file`."""
 
-    async def launch(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
+    async def launch(
+        self, version: Version, on_started: Callable[[], None] = ..., on_taken: OnTaken = ..., /
+    ) -> Release: ...
 
-    async def launch_beside(self, version: Version, on_started: Callable[[], None] = ..., /) -> Release: ...
+    async def launch_beside(
+        self, version: Version, on_started: Callable[[], None] = ..., on_taken: OnTaken = ..., /
+    ) -> Release: ...
 
-    async def restart(self, release: Release, /) -> Run: ...
+    async def restart(self, release: Release, on_taken: OnTaken = ..., /) -> Run: ...
 
     async def start_side_run(self, release: Release, side: SideRun, /) -> Run: ...
 

@@ -167,7 +167,7 @@ class Supervisor:
             if release:
                 await self.web.route(release)
             else:
-                release = await self._launcher.launch(version)
+                release = await self._launcher.launch(version, lambda: None, self.tell)
                 self._replace_release(release)
                 await self.web.serve(release)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from slot_machine.app.another_port import log_it
 from slot_machine.app.failures import going_on, in_words, log_failure
 from slot_machine.app.monitor import Monitor
 from slot_machine.app.notices import NOBODY, Notices
@@ -149,9 +150,13 @@ class WebWatch(Watch):
         return describe(release.version)
 
     async def _start(self, release: Release) -> Run:
-        run = release.runs[WEB] = await self._launcher.restart(release)
+        run = release.runs[WEB] = await self._launcher.restart(release, self._on_taken)
         await self.serve(release)
         return run
+
+    def _on_taken(self, words: str) -> None:
+        log_it(words)
+        self._outages.failed(WEB, self._launcher.masking.text(words))
 
     async def _until_over(self, release: Release, run: Run) -> None:
         how = await self._watched(release, run)

@@ -27,6 +27,7 @@ SlotMachineError
 │   └── Stopping              the daemon stops
 │       └── Reloading             the daemon reloads, and will answer in a moment
 ├── StageFailed           a deploy failed in one of its stages
+│   └── PortTaken             another program has the port on which the app was to start
 ├── RemoteFailed          ssh can't reach a server, or slot-machine does not answer there as it should
 │   └── ConnectionLost        ssh has begun a command, and does not know how it ended
 ├── EnvFileError          env_file can't be read, or can't hold what it was to hold; names no value
@@ -168,6 +169,10 @@ class StageFailed(SlotMachineError):
         super().__init__(message, hint)
         self.stage = stage
         self.output = output
+
+
+class PortTaken(StageFailed):
+    pass
 
 
 class RemoteFailed(SlotMachineError):

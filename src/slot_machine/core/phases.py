@@ -64,6 +64,8 @@ class Event(StrEnum):
     ALONE = "must run alone"
     OLD_STOPPED = "old one stopped"
     STARTED = "started"
+    PORT_TAKEN = "port taken"
+    """Another program has the port that was drawn for the app. The app is started again, on another one."""
     REHEARSE = "rehearse"
     HEALTHY = "healthy"
     HOLD = "hold"
@@ -148,6 +150,7 @@ TABLE: dict[Phase, dict[Event, Phase]] = {
         Event.REHEARSE: Phase.REHEARSE,
         Event.HEALTHY: Phase.SWITCH,
         Event.HOLD: Phase.HELD,
+        Event.PORT_TAKEN: Phase.START,
         Event.ALONE: Phase.MAKE_WAY,
         Event.FAIL: Phase.RESTORE,
         Event.CANCEL: Phase.CANCELLING,

@@ -29,6 +29,7 @@ from slot_machine.core.errors import (
     NothingToRestart,
     NothingToRollBackTo,
     Overtaken,
+    PortTaken,
     PushRefused,
     Reloading,
     SlotMachineError,
@@ -71,6 +72,7 @@ STATUSES: dict[type[SlotMachineError], int] = {
     CommitNotFound: 422,
     ConfigError: 422,
     StageFailed: 500,
+    PortTaken: 500,
     Stopping: 503,
     Reloading: 503,
 }

@@ -45,6 +45,8 @@ class Mode(ABC):
     """`proxy` or `no-proxy`, as `status` says it."""
     candidate_tos = 0
     """Type of service (ip(7)) of connections that reach a candidate, not the live version."""
+    draws_ports = True
+    """Whether each start of a version gets ports that are drawn at random, so that another start has others."""
     no_hold: str = ""
     """Why no candidate can be held; empty if one can."""
 

@@ -103,6 +103,7 @@ class NoProxy(Mode):
 
     name = "no-proxy"
     candidate_tos = HEALTH_CHECK_TOS
+    draws_ports = False
     no_hold = NO_PROXY
 
     def __init__(self, config: DaemonConfig, data: Path, handover: Handover) -> None:
