@@ -180,7 +180,7 @@ def test_commit_that_git_has_lost_is_named_as_one_that_was_live(tmp_path: Path) 
 
 def test_no_room_fails_the_rollback_in_its_checkout(tmp_path: Path) -> None:
     async def story(made: Machine) -> None:
-        made.deployer._slots.occupancy.ask(lambda _: ["a job"])
+        made.deployer._parts.slots.occupancy.ask(lambda _: ["a job"])
         outcome = await back_to(made, A)
         assert isinstance(outcome, StageFailed)
         (last,) = made.store.attempts(1)

@@ -28,6 +28,7 @@ from slot_machine.app.notices import NOBODY, Notices, notices_of
 from slot_machine.app.one_offs import OneOffs
 from slot_machine.app.opening import Found, Options
 from slot_machine.app.outages import Outages
+from slot_machine.app.parts import Given, Parts
 from slot_machine.app.push_branch import Branches, PushBranch
 from slot_machine.app.pushes import Pushes
 from slot_machine.app.recorder import Recorder
@@ -106,7 +107,7 @@ class App:
         commands = StageCommands(store, launcher, worktrees.data, shell)
         setups = Setups(worktrees, store, launcher, commands, facts)
         slots = Slots(worktrees, store, commands, setups, custody)
-        self.deployer = Deployer(
+        given = Given(
             configurations,
             worktrees,
             slots,
@@ -117,12 +118,10 @@ class App:
             commits,
             tasks,
             notices,
-            visits=self.recorder,
-            gather=gather or self._gather,
-            spare_tree=config.spare_tree,
-            hold_timeout_s=config.hold_timeout_s,
-            address=config.url,
+            self.recorder,
+            gather or self._gather,
         )
+        self.deployer = Deployer(Parts.of(config, given))
         self.memory = MemoryWatch(config, self.supervisor, self._restart_for_memory)
         runs = JobRuns(cron.machine, store, tasks, launcher.masking, notices)
         self.occupancy = slots.occupancy

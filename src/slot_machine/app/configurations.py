@@ -7,7 +7,7 @@ from slot_machine.core import commit_config
 from slot_machine.core.commit_config import Own
 from slot_machine.core.config import Config
 from slot_machine.core.daemon_config import FIXED
-from slot_machine.core.errors import ConfigError
+from slot_machine.core.errors import ConfigError, StageFailed
 from slot_machine.core.fields import RECENT
 from slot_machine.core.version_config import VersionConfig
 
@@ -38,6 +38,14 @@ class Configurations:
             raise commit_config.wrong(error) from None
         advice = [f"{found.name}: {self._advice(found.differing)}"] if found.differing else []
         return found.version, [*found.warnings, *advice]
+
+    async def unusable(self, commit: str) -> str:
+        """Why its file lets no deploy of the commit succeed. Empty if one may. Raises GitFailed."""
+        try:
+            await self.of(commit)
+        except StageFailed as error:
+            return str(error)
+        return ""
 
     def _check(self, version: VersionConfig, name: str) -> None:
         if version.strategy == "replace" and not self._has_proxy:

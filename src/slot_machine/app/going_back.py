@@ -5,33 +5,16 @@ import logging
 from dataclasses import dataclass
 
 from slot_machine.app.attempt import RunningAttempt
-from slot_machine.app.candidates import Candidates
 from slot_machine.app.failures import going_on, in_words
+from slot_machine.app.parts import Parts
 from slot_machine.app.release import Release, describe
-from slot_machine.app.rollout import Rollout, longest_hold_s
-from slot_machine.app.seams import Starter, TrafficMode
-from slot_machine.app.slots import Slots
-from slot_machine.app.supervisor import Supervisor
+from slot_machine.app.rollout import longest_hold_s
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.model import State, Version
 from slot_machine.core.upstream import Beside
 from slot_machine.state.history import KEPT_ATTEMPTS
-from slot_machine.state.store import Store
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Of the app."""
-
-    store: Store
-    slots: Slots
-    launcher: Starter
-    mode: TrafficMode
-    supervisor: Supervisor
-    candidates: Candidates
-    rollout: Rollout
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
 from slot_machine.app.attempt import RunningAttempt
@@ -12,6 +12,7 @@ from slot_machine.core.model import Attempt, short
 from slot_machine.core.phases import HALF_MIGRATED, TABLE, Event, Phase
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 END_WATCH = "`slot-machine promote` ends the watch and keeps the new version, `slot-machine abort` goes back"
 
@@ -98,6 +99,15 @@ class Operations:
         task = self._tasks.create_task(story)
         self._task = task
         return task
+
+    async def found(self, finding: Awaitable[F]) -> F:
+        """What is looked for before an attempt begins. Raises Stopping if the daemon stops meanwhile."""
+        try:
+            return await finding
+        except asyncio.CancelledError:
+            if self.ending:
+                raise Stopping from None
+            raise
 
     def refuse_more(self, refusal: type[Stopping]) -> None:
         """From here on, `check_free` and `cancel` raise `refusal`. What waits for its turn does not begin."""

@@ -10,8 +10,9 @@ from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.candidates import TakesOver
 from slot_machine.app.clock import age_s
 from slot_machine.app.failures import going_on
-from slot_machine.app.going_back import GoingBack, Parts
-from slot_machine.app.judging import Gather, Judging
+from slot_machine.app.going_back import GoingBack
+from slot_machine.app.judging import Judging
+from slot_machine.app.parts import Parts
 from slot_machine.app.release import Release, describe
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.errors import StageFailed
@@ -43,7 +44,6 @@ class Watching:
     """`judging` is that of the watch that runs. `left` is what `find_left` has found."""
 
     _parts: Parts
-    _gather: Gather
     judging: Judging | None = None
     left: Left | None = None
     _kept_by: str = ""
@@ -172,7 +172,7 @@ class Watching:
 
     def _judging(self, attempt: RunningAttempt, new: Version, back: GoingBack) -> Judging:
         judging = Judging(
-            self._gather(new, back.version, False),
+            self._parts.gather(new, back.version, False),
             same_minutes=False,
             failing=lambda: self._parts.supervisor.monitor.failing,
             known_crashes=self._crashed_before(back.version),
