@@ -63,6 +63,7 @@ async def status(place: Path, uid: int, number: int) -> bytes:
 def test_what_is_no_request_is_answered(line: bytes) -> None:
     reply = asyncio.run(Server(cast(Edge, None)).answer(1000, line))
 
+    assert reply
     assert reply.error.startswith("not understood: ")
 
 

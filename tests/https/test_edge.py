@@ -188,27 +188,6 @@ def test_an_edge_that_is_killed_comes_back_on_a_full_disk(start_edge: Start, app
     assert "received" in get(edge, "https://shop.test/").stdout
 
 
-def test_an_upgrade_of_traefik_loses_no_request_and_no_websocket(start_edge: Start, app: App) -> None:
-    edge = start_edge()
-    app(3000)
-    edge.hold("shop", 3000, "shop.test", tls="internal")
-    before = edge.traefik
-    with (
-        connect("wss://shop.test/", ssl=trusting(edge)) as socket_,
-        connect("wss://shop.test/", ssl=trusting(edge)) as other,
-    ):
-        assert other
-        upgraded = subprocess.run(
-            [*COMMAND, "edge", "upgrade"], capture_output=True, text=True, check=True, timeout=LIMIT_S
-        )
-        assert upgraded.stdout.startswith("Traefik 3.")
-        assert edge.traefik != before
-        assert "received" in get(edge, "https://shop.test/").stdout
-        socket_.send("still here")
-        assert socket_.recv(5) == "still here"
-        assert "connections, such as WebSockets, stay with the replaced one" in upgraded.stderr
-
-
 def test_events_and_uploads_take_their_time(start_edge: Start, app: App, tmp_path: Path) -> None:
     edge = start_edge()
     app(3000)

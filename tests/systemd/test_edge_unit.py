@@ -61,6 +61,17 @@ def test_the_edge_as_a_service(machine: Machine) -> None:
 
     wait_until("the edge serves", lambda: "no app has domains here" in status())
     before = pid()
+
+    def traefik() -> str:
+        return machine.run("pgrep", "-n", "-P", before, "traefik").stdout
+
+    old = traefik()
+    machine.run("systemctl", "reload", NAME)
+    assert (pid(), traefik() != old) == (before, True)
+    machine.run("sh", "-c", f"echo '{settings[:-1]}, \"bnid\": 1}}' > /srv/etc/edge.json")
+    assert machine.run("systemctl", "reload", NAME, check=False).returncode == 1
+    machine.run("sh", "-c", f"echo '{settings}' > /srv/etc/edge.json")
+    assert (pid(), machine.run("systemctl", "is-active", NAME).stdout) == (before, "active\n")
     machine.run("kill", "-KILL", before)
     wait_until("systemd has started it again", lambda: pid() not in ("0", before) and "serves" in status())
     machine.run("systemctl", "stop", NAME)

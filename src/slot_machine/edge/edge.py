@@ -11,17 +11,17 @@ from functools import partial
 from pathlib import Path
 
 from slot_machine.core.domains import BadDomain, canonical
-from slot_machine.core.errors import EdgeRefused
-from slot_machine.edge import binary, certificates, reach, routes, static
+from slot_machine.core.errors import EdgeRefused, StartRefused
+from slot_machine.edge import binary, certificates, reach, reload, routes, sockets, static
 from slot_machine.edge.certificates import Life, life_of
 from slot_machine.edge.issued import Issued
 from slot_machine.edge.progress import Progress
+from slot_machine.edge.reload import Handed
 from slot_machine.edge.serving import INTERNAL, Serving
 from slot_machine.edge.settings import EdgeSettings
 from slot_machine.edge.traefik import Line, Runner
 from slot_machine.edge.wire import AppStatus, DomainStatus, Held, Reply, Wish
 from slot_machine.edge.wishes import ROOT, Wishes
-from slot_machine.host.network import sockdiag
 from slot_machine.host.process.threads import in_thread
 from slot_machine.host.user import account
 
@@ -46,6 +46,9 @@ class Edge:
         self._lives: dict[str, Life] = {}
         self._issued = Issued(self._state / ISSUED)
         self.progress = Progress()
+        self.reload_asked = asyncio.Event()
+        self.asker_fd = -1
+        """The connection of who asked for the reload."""
         self.wishes = Wishes(self._state / WISHES)
         held, asks = self.wishes.held, self.progress.asks
         self._serving = Serving(settings, traefik, runner, token, held, asks, self._prune)
@@ -87,22 +90,29 @@ class Edge:
     def is_operator(self, uid: int) -> bool:
         return uid in (ROOT, os.geteuid())
 
-    async def renew(self) -> int:
-        """Another Traefik takes the place of the running one. Both have the listening sockets.
-
-        Returns how many connections the old one still has. Raises EdgeRefused, StartRefused.
-        """
+    async def take_over(self, handed: Handed) -> Reply:
+        """Instead of `start`, after a reload. Returns what who asked for it is told. Raises OSError, ValueError."""
+        self._look_at_certificates()
         async with self._changing:
-            await self._serving.replace(await in_thread(binary.find))
-            left = await in_thread(self._connections)
+            try:
+                await self._serving.take_over(handed, self.said)
+            except (EdgeRefused, StartRefused) as error:
+                log.error("%s", error)
+                return Reply(error=str(error), hint=error.hint)
+            left = await in_thread(partial(sockets.connections, self._settings))
         log.info("Traefik was replaced; the old one serves %d connections for up to %s", left, static.GRACE)
-        return left
+        return Reply(traefik=self._serving.traefik.version, old_connections=left)
 
-    def _connections(self) -> int:
-        """Of clients, which are all the old Traefik's just after it was replaced."""
-        ports = (self._settings.http_port, self._settings.https_port)
-        found = [one for port in ports for one in sockdiag.of_port(port, (sockdiag.ESTABLISHED,))]
-        return len(found)
+    async def reload(self, asker_fd: int) -> None:
+        """Lets `run` end with what the next image needs; nothing changes from then on. Raises EdgeRefused, OSError."""
+        await self._changing.acquire()
+        try:
+            await in_thread(partial(reload.check, self._settings))
+            self.asker_fd = os.dup(asker_fd)
+        except BaseException:
+            self._changing.release()
+            raise
+        self.reload_asked.set()
 
     def status(self, uid: int) -> Reply:
         """Root sees all apps, others their own."""

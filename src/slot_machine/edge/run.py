@@ -1,4 +1,4 @@
-"""The life of the edge service: sockets, Traefik, clients; until SIGTERM or SIGINT."""
+"""The life of one image of the edge service: sockets, Traefik, clients; until SIGTERM, SIGINT or a reload."""
 
 import asyncio
 import contextlib
@@ -6,10 +6,12 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from slot_machine.edge import binary, folder, place, server, static
 from slot_machine.edge.edge import WISHES, Edge
+from slot_machine.edge.reload import Handed
 from slot_machine.edge.server import Server
 from slot_machine.edge.settings import EdgeSettings
 from slot_machine.edge.sockets import Sockets
@@ -21,10 +23,11 @@ TELL_LIMIT_S = 1.0
 log = logging.getLogger(__name__)
 
 
-async def run(settings: EdgeSettings) -> None:
-    """Raises StartRefused."""
-    # Traefik, too, would say that it is ready.
-    manager = os.environ.pop("NOTIFY_SOCKET", "")
+async def run(settings: EdgeSettings) -> Handed | None:
+    """Until SIGTERM or SIGINT, or a reload: then it returns what `reload.again` needs. Raises StartRefused."""
+    before = Handed.inherited()
+    # No child should say that it is ready.
+    manager = os.environ.pop("NOTIFY_SOCKET", "") or (before.manager if before else "")
     traefik = binary.find()
     state = Path(settings.state)
     for each in (state, state / static.ROUTES, state / WISHES):
@@ -32,26 +35,41 @@ async def run(settings: EdgeSettings) -> None:
     ended = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
-    with contextlib.ExitStack() as stack:
-        clients = stack.enter_context(server.listening(place.own()))
+    clients = socket.socket(fileno=before.clients_fd) if before else server.listening(place.own())
+    with contextlib.closing(clients):
         sockets = Sockets(settings)
-        sockets.check()
         runner = Runner(sockets)
         edge = Edge(settings, traefik, runner, folder.token(state / TOKEN))
         try:
-            await edge.start()
-            serving = await Server(edge).start(clients)
+            if before:
+                server.tell(before.asker_fd, await edge.take_over(before))
+            else:
+                sockets.check()
+                await edge.start()
             log.info("ready: Traefik %s on ports %d and %d", traefik.version, settings.http_port, settings.https_port)
-            _tell_ready(manager)
-            keeping = asyncio.get_running_loop().create_task(edge.keep())
-            await ended.wait()
-            log.info("stopping")
-            keeping.cancel()
-            serving.close()
+            if await _serve(edge, clients, ended, lambda: _tell_ready(manager)):
+                return await runner.hand_over(os.dup(clients.fileno()), edge.asker_fd, manager)
         finally:
-            await runner.stop()
+            if not edge.reload_asked.is_set():
+                await runner.stop()
     with contextlib.suppress(OSError):
         (place.own() / place.NAME).unlink()
+    return None
+
+
+async def _serve(edge: Edge, clients: socket.socket, ended: asyncio.Event, ready: Callable[[], None]) -> bool:
+    """Returns whether it ends for a reload."""
+    loop = asyncio.get_running_loop()
+    serving = await Server(edge).start(clients)
+    ready()
+    keeping = loop.create_task(edge.keep())
+    ends = [loop.create_task(each.wait()) for each in (ended, edge.reload_asked)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    log.info("reloading" if edge.reload_asked.is_set() else "stopping")
+    keeping.cancel()
+    if not edge.reload_asked.is_set():
+        serving.close()
+    return edge.reload_asked.is_set()
 
 
 def _tell_ready(manager: str) -> None:

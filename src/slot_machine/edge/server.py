@@ -26,6 +26,13 @@ REACHABLE = 0o755
 log = logging.getLogger(__name__)
 
 
+def tell(fd: int, reply: Reply) -> None:
+    """The client whose connection came from the image before this one."""
+    with contextlib.suppress(OSError), socket.socket(fileno=fd) as connection:
+        connection.settimeout(LIMIT_S)
+        connection.sendall(msgspec.json.encode(reply) + b"\n")
+
+
 def listening(folder: Path) -> socket.socket:
     """Raises StartRefused, also if another edge of this user runs."""
     path = folder / place.NAME
@@ -68,21 +75,32 @@ class Server:
     async def _converse(self, uid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             line = await asyncio.wait_for(reader.readuntil(b"\n"), LIMIT_S)
-            writer.write(msgspec.json.encode(await self.answer(uid, line)) + b"\n")
-            await asyncio.wait_for(writer.drain(), LIMIT_S)
+            if reply := await self.answer(uid, line, writer.get_extra_info("socket").fileno()):
+                writer.write(msgspec.json.encode(reply) + b"\n")
+                await asyncio.wait_for(writer.drain(), LIMIT_S)
 
-    async def answer(self, uid: int, line: bytes) -> Reply:
+    async def answer(self, uid: int, line: bytes, fd: int = -1) -> Reply | None:
+        """None: the next image answers. `fd` is that of the client's connection."""
         try:
             request = msgspec.json.decode(line, type=Request)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Reply(error=f"not understood: {error}", hint="slot-machine and its edge should have one version")
         try:
+            if request.op == "renew":
+                return await self._reload(uid, fd)
             return await self._do(uid, request)
         except SlotMachineError as error:
             return Reply(error=str(error), hint=error.hint)
         except Exception as error:
             log.exception("cannot answer %s", request.op)
             return Reply(error=f"the edge failed: {error!r}")
+
+    async def _reload(self, uid: int, fd: int) -> Reply | None:
+        """Raises SlotMachineError, OSError."""
+        if not self._edge.is_operator(uid):
+            return Reply(error="only root and the edge's user may do that")
+        await self._edge.reload(fd)
+        return None
 
     async def _do(self, uid: int, request: Request) -> Reply:
         """Raises SlotMachineError."""
@@ -96,8 +114,4 @@ class Server:
                 await edge.remove(uid, request.domain)
             case Request(op="probe"):
                 edge.progress.hurry()
-            case Request(op="renew"):
-                if not edge.is_operator(uid):
-                    return Reply(error="only root and the edge's user may do that")
-                return msgspec.structs.replace(edge.status(uid), old_connections=await edge.renew())
         return edge.status(uid)

@@ -11,6 +11,7 @@ import msgspec
 from slot_machine.core.errors import EdgeRefused
 from slot_machine.edge import binary, folder, internal, routes, static
 from slot_machine.edge.admin import Admin
+from slot_machine.edge.reload import Handed
 from slot_machine.edge.routes import Routes
 from slot_machine.edge.settings import EdgeSettings
 from slot_machine.edge.traefik import Line, Runner
@@ -58,6 +59,18 @@ class Serving:
         await self._runner.start(self.traefik, self._state / STATIC, said, http3=self._http3)
         if reason := await self._admin.wrong(_routers(wanted)):
             log.error("%s", reason)
+
+    async def take_over(self, handed: Handed, said: Callable[[Line], None]) -> None:
+        """After a reload: a new Traefik takes the place of the running one.
+
+        Raises EdgeRefused, and then the running one serves on. Raises OSError, ValueError.
+        """
+        self._runner.adopt(handed, self._state / STATIC, self.traefik, said)
+        self._running = (self._state / STATIC).read_bytes()
+        try:
+            await self.replace(self.traefik)
+        finally:
+            self._running = self._static()  # It is not tried again before something changes.
 
     async def apply(self, key: str = "", *, ask: bool = True) -> str:
         """Writes the file. Returns why Traefik does not serve them; without `ask` it is asked only after a change.

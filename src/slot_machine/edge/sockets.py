@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from slot_machine.core.errors import StartRefused
 from slot_machine.edge.settings import EdgeSettings
 from slot_machine.edge.static import HTTP, HTTPS
-from slot_machine.host.network import ports
+from slot_machine.host.network import ports, sockdiag
 
 BACKLOG = 4096
 BIND_LIMIT_S = 10.0
@@ -89,6 +89,12 @@ def steer(sockets: Set, which: int) -> None:
 def close(sockets: Set) -> None:
     for _, each in sockets:
         each.close()
+
+
+def connections(settings: EdgeSettings) -> int:
+    """Those of clients: all are the old Traefik's just after it was replaced. Blocks."""
+    both = (settings.http_port, settings.https_port)
+    return sum(1 for port in both for _ in sockdiag.of_port(port, (sockdiag.ESTABLISHED,)))
 
 
 def _bound(port: int, address: str) -> socket.socket:

@@ -5,13 +5,15 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 
 import msgspec
 
 from slot_machine.core import backoff
 from slot_machine.edge.binary import Traefik
+from slot_machine.edge.process import Process
+from slot_machine.edge.reload import Handed, Left
 from slot_machine.edge.sockets import NEW, OLD, Set, Sockets, close, steer
 from slot_machine.edge.static import ADMIN
 from slot_machine.host.network import ports
@@ -19,7 +21,6 @@ from slot_machine.host.process import python
 
 STOP_LIMIT_S = 10.0
 ACCEPTED_S = 1.0
-LONGEST_LINE = 1 << 20
 NOISE = "Traefik can reject some encoded characters"
 """It says so at each start."""
 
@@ -45,9 +46,9 @@ class Runner:
         self._sockets = sockets
         self._own: Set = ()
         self.admin_port = 0
-        self._retiring: set[asyncio.Task[None]] = set()
-        self._old: set[asyncio.subprocess.Process] = set()
-        self._process: asyncio.subprocess.Process | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._old: set[Process] = set()
+        self._process: Process | None = None
         self._said: Callable[[Line], None] = lambda _: None
         self._command: list[str] = []
         self._keeping: asyncio.Task[None] | None = None
@@ -65,8 +66,36 @@ class Runner:
         self._said = said
         self._own = self._sockets.open(http3=http3)
         self._command = [str(traefik.path), f"--configFile={configuration}"]
-        self._process = await self._launch()
+        self._process = self._launch()
         self._keep_running()
+
+    def adopt(self, handed: Handed, configuration: Path, traefik: Traefik, said: Callable[[Line], None]) -> None:
+        """Goes on with the processes that an earlier image has started. Raises OSError."""
+        self._said = said
+        self._own = handed.sockets
+        self._command = [str(traefik.path), f"--configFile={configuration}"]
+        self.admin_port = handed.admin_port
+        self._process = self._watched(Process(handed.running.pid, handed.running.output_fd))
+        for left in handed.retiring:
+            self._let_go(self._watched(Process(left.pid, left.output_fd)))
+        self._keep_running()
+
+    async def hand_over(self, clients_fd: int, asker_fd: int, manager: str) -> Handed:
+        """All that runs, which nobody looks after from then on."""
+        for task in (self._keeping, *self._tasks):
+            if task:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        assert self._process
+        return Handed(
+            clients_fd=clients_fd,
+            asker_fd=asker_fd,
+            manager=manager,
+            socket_fds=tuple((name, each.detach()) for name, each in self._own),
+            running=Left(self._process.pid, self._process.output),
+            admin_port=self.admin_port,
+            retiring=tuple(Left(old.pid, old.output) for old in self._old if old.returncode is None),
+        )
 
     async def replace(
         self, traefik: Traefik, configuration: Path, ready: Callable[[], Awaitable[str]], *, http3: bool
@@ -80,7 +109,7 @@ class Runner:
         steer(sockets, OLD)
         self._own = self._sockets.open(http3=http3)
         self._command = [str(traefik.path), f"--configFile={configuration}"]
-        self._process = await self._launch()
+        self._process = self._launch()
         reason = await ready()
         if reason or not self.running:
             new, self._process, self._command, self.admin_port = self._process, old, command, port
@@ -107,40 +136,32 @@ class Runner:
         if self._keeping:
             self._keeping.cancel()
         await asyncio.gather(*(self._end(process) for process in (self._process, *self._old) if process))
-        for task in self._retiring:
+        for task in self._tasks:
             task.cancel()
         close(self._own)
 
-    async def _launch(self) -> asyncio.subprocess.Process:
+    def _launch(self) -> Process:
+        """Raises OSError."""
         with ports.bind_loopback(0) as admin:
             admin.listen()
             sockets = [*self._own, (ADMIN, admin)]
             fds = [f"{name}={each.fileno()}" for name, each in sockets]
-            process = await asyncio.create_subprocess_exec(
-                *python.module("slot_machine.edge.launch", *fds, "--", *self._command),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                pass_fds=[each.fileno() for _, each in sockets],
-                cwd=python.FOLDER,
-                start_new_session=True,
-                limit=LONGEST_LINE,
-            )
+            command = python.module("slot_machine.edge.launch", *fds, "--", *self._command)
+            process = Process.started(command, [each.fileno() for _, each in sockets])
             self.admin_port = admin.getsockname()[1]
-        reading = asyncio.get_running_loop().create_task(self._read(process))
-        self._retiring.add(reading)
-        reading.add_done_callback(self._retiring.discard)
+        return self._watched(process)
+
+    def _watched(self, process: Process) -> Process:
+        self._do(self._read(process))
         return process
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout
-        while True:
-            try:
-                text = await process.stdout.readline()
-            except ValueError:  # A line that is too long.
-                continue
-            if not text:
-                return
+    def _do(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, process: Process) -> None:
+        async for text in process.lines():
             try:
                 line = msgspec.json.decode(text, type=Line)
             except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -162,29 +183,28 @@ class Runner:
             await asyncio.sleep(delay_s)
             if process is self._process:
                 with contextlib.suppress(OSError):
-                    self._process = await self._launch()
+                    self._process = self._launch()
 
-    def _retire(self, process: asyncio.subprocess.Process) -> None:
+    def _retire(self, process: Process) -> None:
+        process.signal(signal.SIGTERM)
+        self._let_go(process)
+
+    def _let_go(self, process: Process) -> None:
         self._old.add(process)
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        task = asyncio.get_running_loop().create_task(self._gone(process))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._do(self._gone(process))
 
-    async def _gone(self, process: asyncio.subprocess.Process) -> None:
+    async def _gone(self, process: Process) -> None:
         await process.wait()
         self._old.discard(process)
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if process not in self._old:
-                process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+    async def _end(self, process: Process) -> None:
+        if process not in self._old:
+            process.signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_LIMIT_S)
+        except TimeoutError:
+            process.signal(signal.SIGKILL)
+            await process.wait()
 
 
 def _how(code: int) -> str:

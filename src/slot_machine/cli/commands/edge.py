@@ -19,16 +19,22 @@ def command() -> None:
 
 @command.command("start")
 @config
-def start(config: Path | None) -> None:
+@click.option("--check", is_flag=True, hidden=True, help="Only check the settings, for a reload.")
+def start(config: Path | None, check: bool) -> None:
     """Run the edge in the foreground: Traefik, with the routes and certificates that the apps need."""
     # As in the daemon: nothing here needs TLS, which is Traefik's business.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     import asyncio
 
-    from slot_machine.edge import run, settings
+    from slot_machine.edge import reload, run, settings
 
+    given = settings.read(settings.file_of(config), required=config is not None)
+    if check:
+        printing.result(reload.answer(given).decode())
+        return
     printing.log_to_stderr("edge")
-    asyncio.run(run.run(settings.read(settings.file_of(config), required=config is not None)))
+    if handed := asyncio.run(run.run(given)):
+        reload.again(handed)
 
 
 @command.command("status")
@@ -68,7 +74,10 @@ def remove(domain: str) -> None:
 
 @command.command("upgrade")
 def upgrade() -> None:
-    """Put the Traefik that is installed now in the place of the running one, without closing a port."""
+    """Go on with the slot-machine, the Traefik and the edge.json of now, without closing a port.
+
+    A new Traefik takes the place of the running one, which serves its open connections to their end.
+    """
     from slot_machine.edge import link
     from slot_machine.edge.static import GRACE
     from slot_machine.edge.wire import Request

@@ -27,6 +27,7 @@ StartLimitIntervalSec=0
 Type=notify
 Environment=PATH={path}
 ExecStart={program} edge start{options}
+ExecReload={program} edge upgrade
 RuntimeDirectory=slot-machine-edge
 RuntimeDirectoryMode=0755
 Restart=always
@@ -81,7 +82,7 @@ def install(settings: EdgeSettings, config: Path | None) -> None:
             f"the edge does not start, and systemd tries it again and again: {error}",
             f"`journalctl -u {NAME}` says why; `{systemd.command('disable', '--now', NAME)}` ends the trials",
         ) from None
-    printing.note(f"it runs; after a change of the unit, use `{systemd.command('restart', NAME)}`")
+    printing.note(f"it runs; after a change of edge.json, use `{systemd.command('reload', NAME)}`")
 
 
 def text_of(settings: EdgeSettings, program: Path, config: Path | None) -> str:
