@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +22,7 @@ TOOLS = (
     *("dockerd", "docker", "containerd", "runc", "ip", "iptables", "unshare", "nsenter", "setpriv", "ssh", "haproxy"),
     *("docker-registry", "mmdebstrap"),
 )
+TRIES, PAUSE_S = 50, 0.1
 SHELL_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 
 
@@ -37,10 +39,10 @@ def obstacle() -> str:
 
 
 def main(command: list[str]) -> int:
-    sweep()
     if words := obstacle() or no_image():
         print(f"not in namespaces of its own: {words}", file=sys.stderr)
         return subprocess.run(command, check=False).returncode
+    sweep()
     name = f"{PREFIX}{os.getpid()}"
     program = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
     inside = [*program, "--mount-proc", sys.executable, "-m", "tests.swarm.first", *command]
@@ -56,7 +58,8 @@ def main(command: list[str]) -> int:
     finally:
         process.kill()
         process.wait()
-        sweep()
+        for folder in sweep():
+            print(f"{folder} stays", file=sys.stderr)
 
 
 def no_image() -> str:
@@ -72,17 +75,33 @@ def leave(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def sweep() -> None:
-    """Removes the cgroups of this process, and of those that could not do it themselves."""
-    for parent in {*CGROUPS.glob(f"{PREFIX}*"), *CGROUPS.glob(f"*/{PREFIX}*")}:
-        owner = int(parent.name.removeprefix(PREFIX))
-        if owner != os.getpid() and Path(f"/proc/{owner}").exists():
-            continue
-        for folder, _, _ in os.walk(parent, topdown=False):
-            try:
-                os.rmdir(folder)
-            except OSError as error:
-                print(f"{folder} stays: {error}", file=sys.stderr)
+def sweep() -> list[str]:
+    """Removes the cgroups of this process, and of those that could not do it themselves. Returns what stays.
+
+    A process that was killed may take a moment to end.
+    """
+    left: list[str] = []
+    for _ in range(TRIES):
+        left = [folder for parent in groups() for folder, _, _ in os.walk(parent, topdown=False) if not removed(folder)]
+        if not left:
+            break
+        time.sleep(PAUSE_S)
+    return left
+
+
+def groups() -> set[Path]:
+    """Those of this process, and of processes that are gone."""
+    found = {*CGROUPS.glob(f"{PREFIX}*"), *CGROUPS.glob(f"*/{PREFIX}*")}
+    own = {path for path in found if path.name == f"{PREFIX}{os.getpid()}"}
+    return own | {path for path in found if not Path("/proc", path.name.removeprefix(PREFIX)).exists()}
+
+
+def removed(folder: str) -> bool:
+    try:
+        os.rmdir(folder)
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
