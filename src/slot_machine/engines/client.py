@@ -104,6 +104,20 @@ class Client:
         except FileNotFoundError:
             raise self._missing() from None
 
+    def piped(self, *args: str) -> "subprocess.Popen[bytes]":
+        """Its stdout and stderr are pipes of their own. The caller ends it."""
+        try:
+            return subprocess.Popen(
+                [*self._words, *args],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise self._missing() from None
+
     def failure(self, what: str, answer: Answer) -> EngineFailed:
         lines = (answer.err or answer.out).strip().splitlines()[-MOST_LINES:]
         said = "\n".join(lines) or f"exit code {answer.code}"

@@ -1,0 +1,60 @@
+"""What becomes of a job's output: lines of a deploy, or this command's own output. And a command with a terminal."""
+
+import sys
+from collections.abc import Generator, Sequence
+
+from slot_machine.core.engine_config import Swarm
+from slot_machine.core.errors import NothingLive
+from slot_machine.engines.client import Client
+from slot_machine.engines.image.layout import SHIM
+from slot_machine.engines.swarm import names
+from slot_machine.engines.swarm.docker import PROGRAM, Docker
+from slot_machine.engines.swarm.output import Piece
+from slot_machine.engines.swarm.rollout import Seen
+from slot_machine.host import printing
+
+LIMIT_S = 86_400.0
+
+
+def lines(pieces: Generator[Piece, None, int]) -> Generator[str, None, int]:
+    """Each line once it is whole. Both streams are one."""
+    left = {False: b"", True: b""}
+    try:
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                yield from (part.decode(errors="replace") for part in left.values() if part)
+                return int(end.value)
+            *whole, left[piece.is_error] = (left[piece.is_error] + piece.data).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
+    finally:
+        pieces.close()
+
+
+def printed(pieces: Generator[Piece, None, int]) -> int:
+    """To our stdout and stderr, byte by byte."""
+    try:
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                return int(end.value)
+            stream = sys.stderr.buffer if piece.is_error else sys.stdout.buffer
+            stream.write(piece.data)
+            stream.flush()
+    finally:
+        pieces.close()
+
+
+def in_terminal(docker: Docker, config: Swarm, seen: Seen, argv: Sequence[str]) -> int:
+    """A job of a swarm has no terminal, so the command runs beside the app, in a copy of it. Raises NothingLive."""
+    web = next((one.id for one in seen.services if one.process == names.WEB), "")
+    copy = next((task for task in seen.tasks if task.service_id == web and task.runs and task.container), None)
+    if not copy:
+        raise NothingLive("no copy of the app runs, in which a command could", "`slot-machine status` shows why")
+    node = seen.nodes.get(copy.node_id, "")
+    printing.note(f"in the copy {copy.id[:12]} on {node}: a command with a terminal gets none of its own")
+    here = docker.lines("info", "--format", "{{.Swarm.NodeID}}") == [copy.node_id]
+    client = docker.client if here else Client(PROGRAM, "--host", f"ssh://{config.nodes.get(node, node)}")
+    return client.through("exec", "--interactive", "--tty", copy.container, SHIM, "run", *argv)
