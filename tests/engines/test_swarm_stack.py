@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from slot_machine.core.errors import EngineFailed, Impossible
-from slot_machine.engines.image.layout import ENV_FILE, SHARED, STOP_DELAY, health
-from slot_machine.engines.image.layout import worker as run_worker
+from slot_machine.engines.image.layout import ENV_FILE, SHARED, STOP_DELAY, STOP_SIGNAL, health
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import labels, mapping, names, timing
 from slot_machine.engines.swarm.stack import Json, only, stack
@@ -64,7 +63,7 @@ def test_a_copy_that_never_becomes_healthy_ends_while_the_engine_watches(health_
         monitor = seconds(at(web, "deploy", config, "monitor"))
         assert monitor > start + every * cast(int, at(check, "retries")) + 5
     assert start >= max(health_timeout_ms / 1000, 0.001)
-    assert at(check, "test") == ["CMD", *health("/healthz", "200", "")]
+    assert at(check, "test") == ["CMD", *health(on_swarm().version)]
 
 
 def test_a_copy_has_the_delay_and_the_drain_before_it_is_killed() -> None:
@@ -85,8 +84,8 @@ def test_a_worker_is_a_service_with_its_own_command_and_end() -> None:
         ),
         "mail",
     )
-    assert worker["command"] == run_worker("./mail")
-    assert worker["stop_signal"] == "SIGQUIT"
+    assert worker["command"] == ["worker", "./mail"]
+    assert at(worker, "environment", STOP_SIGNAL) == "QUIT"
     assert seconds(worker["stop_grace_period"]) == 9 + timing.MARGIN_S
     assert worker["healthcheck"] == {"disable": True}
     assert worker["networks"] == ["default"]

@@ -1,26 +1,60 @@
-"""Where things are in an image of ours, whatever it is built on, and how its shim is told what to do. Pure."""
+"""Where things are in an image that we make, and the arguments that its process 1, `shim.sh`, takes.
 
-ROOT = "/app"
-"""The commit's files."""
-SHARED = "/var/lib/slot-machine/shared"
-"""Where the volume for `shared_dirs` goes. The image has links to it."""
-SHIM = "/slot-machine/shim.sh"
+An image of the user's own `Dockerfile` has none of this.
+"""
+
+import posixpath
+from collections.abc import Sequence
+
+from slot_machine.core.version_config import Process, VersionConfig
+from slot_machine.engines.image.listening import for_everybody
+
+PORT = 8080
+"""`$PORT` in each container."""
+USER = 10001
+"""The user and the group that all runs as. A number, so that `runAsNonRoot` of Kubernetes can check it."""
+HOME = "/home/app"
+APP = "/app"
+"""The repository's top folder."""
+OWN = "/slot-machine"
+SHIM = f"{OWN}/shim.sh"
+SHARED = "/shared"
+"""Data that all versions share: a volume is mounted here. The app has links to it at the paths of `shared_dirs`."""
+
+ENTRYPOINT = ("/bin/sh", SHIM)
 ENV_FILE = "SLOT_MACHINE_ENV_FILE"
-"""The variable with the path of the file that has the variables of `env_file`."""
+"""The variable that names the file with the app's variables, which `variables.written` makes."""
 STOP_DELAY = "SLOT_MACHINE_STOP_DELAY_MS"
-"""The variable that says how long the shim keeps the stop signal from the app."""
+"""The variable with the time that the first SIGTERM waits."""
+STOP_SIGNAL = "SLOT_MACHINE_STOP_SIGNAL"
+"""The variable with the signal, such as `INT`, that a worker gets in place of SIGTERM."""
 
 
-def command(words: str) -> list[str]:
-    """What runs a command of the configuration in the app's folder."""
-    return [SHIM, "run", words]
+def web(version: VersionConfig) -> tuple[str, ...]:
+    """Arguments after the entry point, as the other ones here. These are the image's own."""
+    return "run", for_everybody(version.start_command)
 
 
-def worker(words: str) -> list[str]:
-    """As `command`, but signals go to its main process alone."""
-    return [SHIM, "worker", words]
+def worker(process: Process) -> tuple[str, ...]:
+    """Its main process alone gets signals."""
+    return "worker", process.command
 
 
-def health(path: str, statuses: str, host: str) -> list[str]:
-    """Its exit code says whether the app is healthy."""
-    return [SHIM, "health", path, statuses, *([host] if host else [])]
+def command(*argv: str) -> tuple[str, ...]:
+    """A single one is a command line for `/bin/sh -c`, such as that of a release or a job."""
+    return "run", *argv
+
+
+def health(version: VersionConfig) -> tuple[str, ...]:
+    """A whole command line. It is for the web process; other ones have to switch the image's health check off."""
+    return *ENTRYPOINT, "health", version.health_endpoint, str(version.health_status), version.health_host
+
+
+def folder(version: VersionConfig) -> str:
+    """In which all commands run."""
+    return posixpath.normpath(posixpath.join(APP, version.root))
+
+
+def shared(version: VersionConfig) -> Sequence[str]:
+    """Paths of shared data, relative to the folder of the app and to the volume."""
+    return *version.shared_dirs, *version.shared_files

@@ -1,7 +1,6 @@
 """Docker Swarm, as the commands and the flow of a deploy use it."""
 
 import secrets as random
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
@@ -134,8 +133,7 @@ class SwarmEngine:
         app = self._live_app()
         if terminal:
             return running.in_terminal(self._docker, self._config, self._deploying.seen(self._name), argv)
-        words = list(argv) if len(argv) > 1 else [shlex.quote(argv[0])]
-        job = Job("run", f"{self._name}-run-{random.token_hex(4)}", words, running.LIMIT_S)
+        job = Job("run", f"{self._name}-run-{random.token_hex(4)}", running.words(argv), running.LIMIT_S)
         make_networks(self._docker, self._name)
         return running.printed(one_off.run(self._docker, app, job))
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from slot_machine.core.errors import EngineFailed
 from slot_machine.core.model import rfc3339
-from slot_machine.engines.image.layout import SHARED, SHIM
+from slot_machine.engines.image.layout import SHARED, command
 from slot_machine.engines.release import now
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import names, timing
@@ -28,7 +28,7 @@ STALE_S = 600.0
 
 
 class Job(NamedTuple):
-    """`kind` is one of names.JOBS. `argv` are the arguments of the shim's `run`."""
+    """`kind` is one of names.JOBS. `argv`: a single one is a command line."""
 
     kind: str
     name: str
@@ -92,7 +92,7 @@ def _creation(app: App, job: Job) -> list[str]:
     ends = rfc3339(datetime.now(UTC) + timedelta(seconds=PENDING_LIMIT_S + job.limit_s))
     labels = names.labels(app, job.kind)
     words = ["service", "create", "--quiet", "--detach", "--mode", "replicated-job", "--restart-condition", "none"]
-    words += ["--no-resolve-image", "--no-healthcheck", "--name", job.name, "--entrypoint", SHIM]
+    words += ["--no-resolve-image", "--no-healthcheck", "--name", job.name]
     words += ["--network", names.network(app.name)]
     words += options("--label", labels | {names.ENDS: ends}) + options("--container-label", labels)
     words += options("--env", common_variables(app))
@@ -106,7 +106,7 @@ def _creation(app: App, job: Job) -> list[str]:
         words += ["--limit-memory", str(app.daemon.memory_max_mb * MEGABYTE)]
     for constraint in constraints(app):
         words += ["--constraint", constraint]
-    return [*words, app.image, "run", *job.argv]
+    return [*words, app.image, *command(*job.argv)]
 
 
 def _mount(app: App) -> str:

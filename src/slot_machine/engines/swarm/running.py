@@ -1,12 +1,13 @@
 """What becomes of a job's output: lines of a deploy, or this command's own output. And a command with a terminal."""
 
+import shlex
 import sys
 from collections.abc import Generator, Sequence
 
 from slot_machine.core.engine_config import Swarm
 from slot_machine.core.errors import NothingLive
 from slot_machine.engines.client import Client
-from slot_machine.engines.image.layout import SHIM
+from slot_machine.engines.image.layout import ENTRYPOINT, command
 from slot_machine.engines.swarm import names
 from slot_machine.engines.swarm.docker import PROGRAM, Docker
 from slot_machine.engines.swarm.output import Piece
@@ -47,6 +48,11 @@ def printed(pieces: Generator[Piece, None, int]) -> int:
         pieces.close()
 
 
+def words(argv: Sequence[str]) -> Sequence[str]:
+    """For the shim, which takes a single one for a command line."""
+    return argv if len(argv) > 1 else [shlex.quote(argv[0])]
+
+
 def in_terminal(docker: Docker, config: Swarm, seen: Seen, argv: Sequence[str]) -> int:
     """A job of a swarm has no terminal, so the command runs beside the app, in a copy of it. Raises NothingLive."""
     web = next((one.id for one in seen.services if one.process == names.WEB), "")
@@ -57,4 +63,4 @@ def in_terminal(docker: Docker, config: Swarm, seen: Seen, argv: Sequence[str]) 
     printing.note(f"in the copy {copy.id[:12]} on {node}: a command with a terminal gets none of its own")
     here = docker.lines("info", "--format", "{{.Swarm.NodeID}}") == [copy.node_id]
     client = docker.client if here else Client(PROGRAM, "--host", f"ssh://{config.nodes.get(node, node)}")
-    return client.through("exec", "--interactive", "--tty", copy.container, SHIM, "run", *argv)
+    return client.through("exec", "--interactive", "--tty", copy.container, *ENTRYPOINT, *command(*words(argv)))

@@ -1,7 +1,7 @@
 """The stack file of an app: what `docker stack deploy` takes, and what `export swarm` writes. Pure."""
 
 from slot_machine.core.version_config import Process
-from slot_machine.engines.image.layout import ENV_FILE, SHARED, STOP_DELAY, health
+from slot_machine.engines.image.layout import ENV_FILE, SHARED, STOP_DELAY, STOP_SIGNAL, health
 from slot_machine.engines.image.layout import worker as run_worker
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import labels, names, timing
@@ -54,7 +54,7 @@ def _web(app: App, *, maintenance: bool) -> Json:
     made = _service(app, WEB, ports | delay, None)
     made["networks"] = [OWN_NETWORK, EDGE_NETWORK]
     made["healthcheck"] = {
-        "test": ["CMD", *health(version.health_endpoint, str(version.health_status), version.health_host)],
+        "test": ["CMD", *health(version)],
         "interval": _time(timing.CHECK_EVERY_S),
         "timeout": _time(timing.CHECK_LIMIT_S),
         "retries": timing.CHECKS,
@@ -74,10 +74,11 @@ def service_labels(app: App, *, maintenance: bool) -> dict[str, str]:
 
 def _worker(app: App, name: str, worker: Process) -> Json:
     variables = {"PROCESS": name, "PROCESS_INDEX": "{{.Task.Slot}}"}
+    if worker.stop_signal != "TERM":
+        variables[STOP_SIGNAL] = worker.stop_signal
     made = _service(app, name, variables, worker)
-    made["command"] = run_worker(worker.command)
+    made["command"] = list(run_worker(worker))
     made["networks"] = [OWN_NETWORK]
-    made["stop_signal"] = f"SIG{worker.stop_signal}"
     # An image may have a check of its own, which is for the web process.
     made["healthcheck"] = {"disable": True}
     made["deploy"] = _deploy(app, name, worker.singleton, worker.memory_max_mb)
@@ -89,6 +90,7 @@ def _service(app: App, process: str, variables: dict[str, str], worker: Process 
         "image": app.image,
         "environment": common_variables(app) | variables,
         "labels": names.labels(app, process),
+        "stop_signal": "SIGTERM",
         "stop_grace_period": _time(timing.grace(app, worker)),
         "logging": {"driver": "json-file", "options": _log(app)},
     }
