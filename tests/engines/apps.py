@@ -10,9 +10,13 @@ from slot_machine.engines.shape import App, image_of
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def on_swarm(version: dict[str, object] | None = None, commit: str = COMMIT, **daemon: object) -> App:
-    """`version` and `daemon` are fields as slot-machine.json has them."""
-    engine: dict[str, object] = {"kind": "swarm", "replicas": 2}
+Fields = dict[str, object]
+
+
+def on_swarm(version: Fields | None = None, commit: str = COMMIT, fields: Fields | None = None, **more: object) -> App:
+    """`version`, and `fields` and `more` of the daemon, are as slot-machine.json has them."""
+    engine: Fields = {"kind": "swarm", "replicas": 2}
+    daemon = (fields or {}) | more
     given = daemon.pop("engine", {})
     assert isinstance(given, dict)
     config = msgspec.convert(daemon | {"engine": engine | given}, DaemonConfig)
