@@ -36,6 +36,10 @@ INTERMEDIATE = (
 
 Objects = dict[str, object]
 
+TLS_OPTIONS: Objects = {
+    "default": {"minVersion": "VersionTLS12", "cipherSuites": list(INTERMEDIATE), "sniStrict": True}
+}
+
 
 class Routes(NamedTuple):
     """Those of an app. Traefik must know all `routers` before it counts as served."""
@@ -101,11 +105,7 @@ def own(settings: EdgeSettings, token: str) -> Routes:
                 }
             },
         },
-        "tls": {
-            "options": {
-                "default": {"minVersion": "VersionTLS12", "cipherSuites": list(INTERMEDIATE), "sniStrict": True},
-            }
-        },
+        "tls": {"options": TLS_OPTIONS},
     }
     return Routes(text, tuple(routers))
 

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -34,6 +34,9 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     acme_challenge: Challenge = "tls-alpn-01"
 
 
+Settings = TypeVar("Settings", bound=EdgeSettings)
+
+
 def file_of(given: Path | None) -> Path:
     """The file that is read: the given one, that of the machine, else that of the user."""
     if given:
@@ -47,6 +50,11 @@ def default_state() -> Path:
 
 def read(file: Path, *, required: bool) -> EdgeSettings:
     """All paths absolute. Without the file the defaults hold, unless it is `required`. Raises ConfigError."""
+    return read_as(EdgeSettings, file, required=required)
+
+
+def read_as(kind: type[Settings], file: Path, *, required: bool) -> Settings:
+    """The same, with more fields. Raises ConfigError."""
     try:
         text = _content(file)
     except FileNotFoundError:
@@ -55,7 +63,7 @@ def read(file: Path, *, required: bool) -> EdgeSettings:
         text = b"{}"
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from None
-    settings = parse(text, file)
+    settings = parse_as(kind, text, file)
     if settings.acme_ca_roots:
         _check_roots(Path(settings.acme_ca_roots), file.name)
     return settings
@@ -63,15 +71,17 @@ def read(file: Path, *, required: bool) -> EdgeSettings:
 
 def parse(text: bytes, file: Path) -> EdgeSettings:
     """Raises ConfigError, in one line."""
+    return parse_as(EdgeSettings, text, file)
+
+
+def parse_as(kind: type[Settings], text: bytes, file: Path) -> Settings:
     try:
         given = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        settings = msgspec.json.decode(text, type=EdgeSettings)
+        settings = msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file.name}: {error}") from None
-    if unknown := sorted(given.keys() - set(EdgeSettings.__struct_fields__)):
-        raise ConfigError(
-            f"{file.name}: unknown field {unknown[0]!r}; there are {', '.join(EdgeSettings.__struct_fields__)}"
-        )
+    if unknown := sorted(given.keys() - set(kind.__struct_fields__)):
+        raise ConfigError(f"{file.name}: unknown field {unknown[0]!r}; there are {', '.join(kind.__struct_fields__)}")
     if settings.http_port == settings.https_port:
         raise ConfigError(f"{file.name}: http_port and https_port are the same")
     _check_addresses(settings, file.name)

@@ -33,24 +33,13 @@ def storage_of(settings: EdgeSettings) -> Path:
 
 def static(settings: EdgeSettings, *, http3: bool) -> bytes:
     """Traefik reads JSON as YAML."""
-    acme: dict[str, object] = {
-        "caServer": settings.acme_ca,
-        "storage": str(storage_of(settings)),
-        "tlsChallenge" if settings.acme_challenge == "tls-alpn-01" else "httpChallenge": (
-            {} if settings.acme_challenge == "tls-alpn-01" else {"entryPoint": HTTP}
-        ),
-    }
-    if settings.acme_email:
-        acme["email"] = settings.acme_email
-    if settings.acme_ca_roots:
-        acme["caCertificates"] = [settings.acme_ca_roots]
-    https = _entry_point(settings, settings.https_port, LONGEST_UPLOAD)
+    https = entry_point(settings, settings.https_port, LONGEST_UPLOAD)
     if http3:
         https["http3"] = {"advertisedPort": settings.https_port}
     configuration = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
         "entryPoints": {
-            HTTP: _entry_point(settings, settings.http_port, REDIRECT_HEAD),
+            HTTP: entry_point(settings, settings.http_port, REDIRECT_HEAD),
             HTTPS: https,
             ADMIN: {"address": "127.0.0.1:0", "http": {"aliasHeadersStrategy": "delete"}},
         },
@@ -58,20 +47,37 @@ def static(settings: EdgeSettings, *, http3: bool) -> bytes:
             "providersThrottleDuration": "100ms",
             "file": {"filename": str(Path(settings.state, ROUTES, FILE)), "watch": True},
         },
-        "certificatesResolvers": {resolver_of(settings.acme_ca): {"acme": acme}},
+        "certificatesResolvers": {
+            resolver_of(settings.acme_ca): {"acme": acme(settings, storage_of(settings), settings.acme_ca_roots)}
+        },
         "api": {"dashboard": False},
         "log": {"level": "INFO", "format": "json"},
     }
     return msgspec.json.encode(configuration)
 
 
-def _entry_point(settings: EdgeSettings, port: int, read_limit: str) -> dict[str, object]:
+def acme(settings: EdgeSettings, storage: Path, roots: str) -> dict[str, object]:
+    """How a resolver gets certificates. `roots`: a file, empty for those of the system."""
+    alpn = settings.acme_challenge == "tls-alpn-01"
+    made: dict[str, object] = {
+        "caServer": settings.acme_ca,
+        "storage": str(storage),
+        "tlsChallenge" if alpn else "httpChallenge": {} if alpn else {"entryPoint": HTTP},
+    }
+    if settings.acme_email:
+        made["email"] = settings.acme_email
+    if roots:
+        made["caCertificates"] = [roots]
+    return made
+
+
+def entry_point(settings: EdgeSettings, port: int, read_limit: str, grace: str = GRACE) -> dict[str, object]:
     return {
         "address": f"{f'[{settings.bind}]' if ':' in settings.bind else settings.bind}:{port}",
         "forwardedHeaders": {"trustedIPs": list(settings.trusted_proxies)},
         "http": {"aliasHeadersStrategy": "delete", "encodeQuerySemicolons": False, "sanitizePath": False},
         "transport": {
             "respondingTimeouts": {"readTimeout": read_limit, "writeTimeout": "0s", "idleTimeout": "75s"},
-            "lifeCycle": {"requestAcceptGraceTimeout": "0s", "graceTimeOut": GRACE},
+            "lifeCycle": {"requestAcceptGraceTimeout": "0s", "graceTimeOut": grace},
         },
     }

@@ -13,6 +13,7 @@ from slot_machine.core.errors import Impossible
 ACT = {
     "cancel": "cancel",
     "deploy": "deploy",
+    "edge": "edge",
     "exec": "run",
     "history": "history",
     "logs": "logs",
@@ -32,7 +33,6 @@ WITHOUT = (
     "after-stop",
     "completion",
     "doctor",
-    "edge",
     "engine",
     "env",
     "export",

@@ -9,12 +9,18 @@ from slot_machine.host import printing
 
 WRONG = ("failed", "overdue")
 in_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-config = click.option("--config", type=click.Path(path_type=Path), help="Default: /etc/slot-machine/edge.json.")
+config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Default: /etc/slot-machine/edge.json; for a swarm, edge.json beside slot-machine.json.",
+)
+image = click.option("--image", default="", help="Of Traefik, for a swarm. Default: that of edge.json.")
+api_image = click.option("--api-image", default="", help="Of HAProxy, for a swarm. Default: that of edge.json.")
 
 
 @click.group("edge")
 def command() -> None:
-    """Serve the domains of all apps of this machine over HTTPS."""
+    """Serve the domains of all apps of this machine, or of the swarm that `engine` names, over HTTPS."""
 
 
 @command.command("start")
@@ -53,8 +59,12 @@ def check(as_json: bool) -> None:
 
 @command.command("install")
 @config
-def install(config: Path | None) -> None:
-    """Let systemd run the edge, now and from each boot on."""
+@image
+@api_image
+def install(config: Path | None, image: str, api_image: str) -> None:
+    """Let systemd run the edge, now and from each boot on. With `engine`, let the swarm run it."""
+    if image or api_image:
+        raise click.UsageError("--image and --api-image are for a swarm, and slot-machine.json has no `engine`")
     from slot_machine.cli.service import edge_unit
     from slot_machine.edge import settings
 
@@ -89,6 +99,15 @@ def upgrade() -> None:
         printing.note(
             f"{count} connections, such as WebSockets, stay with the replaced one; after {GRACE} it cuts them"
         )
+
+
+@command.command("uninstall")
+def uninstall() -> None:
+    """Remove the edge from the swarm that `engine` names. Its certificates stay in their volume."""
+    from slot_machine.cli.service.edge_unit import NAME
+
+    hint = f"on one machine, `systemctl disable --now {NAME}` ends it"
+    raise click.UsageError(f"this is for a swarm, and slot-machine.json has no `engine`: {hint}")
 
 
 def _show(op: str, *, as_json: bool) -> None:

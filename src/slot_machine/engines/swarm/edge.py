@@ -1,0 +1,209 @@
+"""The edge of a swarm: Traefik on its nodes, and a proxy that lets it ask the engine which services there are.
+
+What is installed is what the engine says; nothing is kept elsewhere. All calls raise EngineFailed.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from slot_machine.core.errors import ConfigError, EngineFailed, Impossible
+from slot_machine.engines.client import Client
+from slot_machine.engines.shape import App
+from slot_machine.engines.swarm import edge_files, labels
+from slot_machine.engines.swarm.edge_files import ACME, API, NODE, STACK, TRAEFIK, Certificate, Kept
+from slot_machine.engines.swarm.edge_settings import SwarmEdge, content
+from slot_machine.engines.swarm.edge_status import EdgeStatus, Service, Task, domains
+
+DEPLOY_LIMIT_S = 120.0
+RUNNING_LIMIT_S = 300.0
+"""For the nodes to pull both images, and to start them one after the other."""
+STEADY_S = 3.0
+"""So long both services have to run: what ends at once does so by then."""
+POLL_S = 0.5
+
+
+class Edge:
+    def __init__(self, docker: Client) -> None:
+        self._docker = docker
+
+    def install(self, edge: SwarmEdge) -> Iterator[str]:
+        """Tells what it does. Does nothing that is done already. Raises ConfigError too."""
+        own = [Certificate(content(each.cert), content(each.key)) for each in edge.certificates]
+        roots = content(edge.acme_ca_roots) if edge.acme_ca_roots else ""
+        nodes = list(edge.nodes) or self._nodes() or [self._asked()]
+        edge = msgspec.structs.replace(edge, nodes=tuple(nodes))
+        self._mark(nodes)
+        self.network()
+        files = edge_files.kept(edge, own, roots)
+        for each in files.values():
+            self._keep(each)
+        yield f"deploy {edge.image} to {', '.join(nodes)}"
+        self._docker.run(
+            *("stack", "deploy", "--resolve-image", "changed", "--compose-file", "-", STACK),
+            given=edge_files.stack(edge, files),
+            limit_s=DEPLOY_LIMIT_S,
+        )
+        self._wait(nodes)
+        self._forget(files.values())
+        yield f"the edge serves on {', '.join(nodes)}"
+
+    def uninstall(self) -> None:
+        """The certificates stay in their volume, and the network of the apps stays."""
+        self._docker.run("stack", "rm", STACK, limit_s=DEPLOY_LIMIT_S)
+        deadline_s = time.monotonic() + DEPLOY_LIMIT_S
+        while self._tasks() and time.monotonic() < deadline_s:
+            time.sleep(POLL_S)
+        self._forget([])
+        for node in self._nodes():
+            self._docker.run("node", "update", "--label-rm", NODE, node)
+
+    def status(self) -> EdgeStatus:
+        services = self._services()
+        traefik = next((each.spec for each in services if each.spec.name == f"{STACK}_{TRAEFIK}"), None)
+        image = self._image() if traefik else ""
+        return EdgeStatus(
+            image=image,
+            nodes=self._nodes(),
+            orders=traefik is not None and traefik.labels.get(ACME) == "yes",
+            tasks=[msgspec.structs.replace(task, error=task.error.strip('"')) for task in self._tasks()],
+            domains=list(domains([each.spec for each in services])),
+        )
+
+    def admit(self, app: App) -> list[str]:
+        """What a deploy needs before the app's services are there: the network, and hosts that nobody else has.
+
+        Returns warnings. Raises Impossible.
+        """
+        warnings = labels.refuse(app)
+        wanted = labels.labels(app, maintenance=False)
+        services = {each.spec.name: each.spec.labels for each in self._services()}
+        own = labels.service_of(app.name)
+        if found := labels.taken(wanted, [(name, has) for name, has in services.items() if name != own]):
+            host, service = found
+            if host == labels.ANY:
+                what = f"{service} answers for all hosts that have no app already"
+                raise Impossible(what, "give this app `domains`, or that one")
+            raise Impossible(f"{host} belongs to {service} already", f"remove it from `domains` of {service} first")
+        self.network()
+        edge = services.get(f"{STACK}_{TRAEFIK}")
+        if edge is None:
+            warnings.append("the swarm has no edge, so nobody reaches the app: `slot-machine edge install` makes one")
+        elif edge.get(ACME) == "no" and app.daemon.domains and app.daemon.tls == "acme":
+            warnings.append(
+                "`tls`: the edge is on several nodes, so it gets no certificates: name your own in edge.json"
+            )
+        return warnings
+
+    def network(self) -> None:
+        """On which the edge reaches the apps."""
+        if labels.NETWORK in self._lines("network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}}"):
+            return
+        answer = self._docker.attempt("network", "create", "--driver", "overlay", "--attachable", labels.NETWORK)
+        if answer.code and "already exists" not in answer.err:
+            raise self._docker.failure("network create", answer)
+
+    def _mark(self, wanted: Sequence[str]) -> None:
+        """The label of the nodes that have the edge. Raises ConfigError."""
+        known = self._lines("node", "ls", "--format", "{{.Hostname}}")
+        if missing := [name for name in wanted if name not in known]:
+            raise ConfigError(f"the swarm has no node {missing[0]}", f"its nodes are {', '.join(sorted(known))}")
+        before = self._nodes()
+        for name in wanted:
+            if name not in before:
+                self._docker.run("node", "update", "--label-add", f"{NODE}=yes", name)
+        for name in before:
+            if name not in wanted:
+                self._docker.run("node", "update", "--label-rm", NODE, name)
+
+    def _nodes(self) -> list[str]:
+        marked = ("node", "ls", "--filter", f"node.label={NODE}=yes", "--format", "{{.Hostname}}")
+        return sorted(self._lines(*marked))
+
+    def _asked(self) -> str:
+        """The manager that answers."""
+        return self._docker.run("node", "inspect", "self", "--format", "{{.Description.Hostname}}").strip()
+
+    def _keep(self, kept: Kept) -> None:
+        answer = self._docker.attempt(kept.kind, "create", "--label", f"{NODE}=yes", kept.name, "-", given=kept.content)
+        if answer.code and "AlreadyExists" not in answer.err:
+            raise self._docker.failure(f"{kept.kind} create", answer)
+
+    def _forget(self, keep: Iterable[Kept]) -> None:
+        """Removes the files of earlier installations. What a service still uses stays until the next time."""
+        names = {each.name for each in keep}
+        for kind in ("config", "secret"):
+            for name in self._lines(kind, "ls", "--filter", f"label={NODE}=yes", "--format", "{{.Name}}"):
+                if name not in names:
+                    self._docker.attempt(kind, "rm", name)
+
+    def _wait(self, nodes: Sequence[str]) -> None:
+        """Until both services run as they should, and go on doing so."""
+        deadline_s = time.monotonic() + RUNNING_LIMIT_S
+        since_s = 0.0
+        while True:
+            tasks = self._tasks()
+            running = {task.node for task in tasks if task.service == TRAEFIK and task.runs}
+            if set(nodes) == running and any(task.service == API and task.runs for task in tasks) and self._settled():
+                since_s = since_s or time.monotonic()
+                if time.monotonic() >= since_s + STEADY_S:
+                    return
+            else:
+                since_s = 0.0
+            if time.monotonic() > deadline_s:
+                raise self._not_there(nodes, tasks)
+            time.sleep(POLL_S)
+
+    def _settled(self) -> bool:
+        """Whether no update of either service goes on. Raises EngineFailed if one was paused."""
+        states = self._lines(
+            *("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{else}}new{{end}}"),
+            *(f"{STACK}_{name}" for name in (TRAEFIK, API)),
+        )
+        if "paused" in states:
+            raise EngineFailed("the update of the edge was paused, because a copy failed", self._hint())
+        return all(state in ("completed", "new") for state in states)
+
+    def _not_there(self, nodes: Sequence[str], tasks: Sequence[Task]) -> EngineFailed:
+        found = next((task for task in tasks if task.error), None)
+        why = f"{found.service} on {found.node}: {found.error}" if found else f"not all of {', '.join(nodes)} run it"
+        return EngineFailed(f"the edge does not run after {RUNNING_LIMIT_S:g} s: {why}", self._hint())
+
+    def _hint(self) -> str:
+        shown = self._docker.shown("service", "ps", "--no-trunc", f"{STACK}_{TRAEFIK}", f"{STACK}_{API}")
+        return f"`{shown}` and `{self._docker.shown('service', 'logs', f'{STACK}_{TRAEFIK}')}` say more"
+
+    def _tasks(self) -> list[Task]:
+        """Those that should run. None without an edge."""
+        form = '{"Name":{{json .Name}},"Node":{{json .Node}},"State":{{json .CurrentState}},"Error":{{json .Error}}}'
+        answer = self._docker.attempt(
+            *("stack", "ps", "--no-trunc", "--filter", "desired-state=running", "--filter", "desired-state=ready"),
+            *("--format", form, STACK),
+        )
+        if answer.code:
+            if "nothing found in stack" in answer.err.lower():
+                return []
+            raise self._docker.failure("stack ps", answer)
+        tasks = [msgspec.json.decode(line, type=Task) for line in answer.out.splitlines()]
+        return [
+            msgspec.structs.replace(task, service=task.service.removeprefix(f"{STACK}_").partition(".")[0])
+            for task in tasks
+        ]
+
+    def _image(self) -> str:
+        form = "{{.Spec.TaskTemplate.ContainerSpec.Image}}"
+        return self._docker.run("service", "inspect", "--format", form, f"{STACK}_{TRAEFIK}").strip()
+
+    def _services(self) -> list[Service]:
+        """Of the whole swarm. One that ends meanwhile may make it fail."""
+        ids = self._lines("service", "ls", "--quiet")
+        if not ids:
+            return []
+        try:
+            return msgspec.json.decode(self._docker.run("service", "inspect", *ids), type=list[Service])
+        except msgspec.MsgspecError as error:
+            raise EngineFailed(f"docker service inspect printed what is not understood: {error}") from None
+
+    def _lines(self, *args: str) -> list[str]:
+        return self._docker.run(*args).split()

@@ -1,0 +1,66 @@
+"""What is known of a swarm's edge: where it runs, and which service answers for which host. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from slot_machine.engines.swarm import labels
+from slot_machine.engines.swarm.edge_files import API, TRAEFIK
+
+
+class Spec(msgspec.Struct, frozen=True, rename={"name": "Name", "labels": "Labels"}):
+    name: str = ""
+    labels: dict[str, str] = {}
+
+
+class Service(msgspec.Struct, frozen=True, rename={"spec": "Spec"}):
+    spec: Spec
+
+
+class Task(msgspec.Struct, frozen=True, rename={"service": "Name", "node": "Node", "state": "State", "error": "Error"}):
+    """As the edge's status has it. `service` is `traefik` or `api`; `state` is such as `Running 5 minutes ago`."""
+
+    service: str = ""
+    node: str = ""
+    state: str = ""
+    error: str = ""
+
+    @property
+    def runs(self) -> bool:
+        return self.state.startswith("Running")
+
+
+class Domain(msgspec.Struct, frozen=True):
+    """`host` is `*` for a service that answers for any. `also`: other services that answer for it, which is wrong."""
+
+    host: str
+    service: str
+    maintenance: bool
+    also: tuple[str, ...] = ()
+
+
+class EdgeStatus(msgspec.Struct, frozen=True):
+    """`nodes` are those that should have it; `orders`: whether it gets certificates itself."""
+
+    image: str
+    nodes: list[str]
+    orders: bool
+    tasks: list[Task]
+    domains: list[Domain]
+
+    @property
+    def well(self) -> bool:
+        running = {task.node for task in self.tasks if task.service == TRAEFIK and task.runs}
+        asks = any(task.service == API and task.runs for task in self.tasks)
+        return bool(self.image) and asks and set(self.nodes) <= running and not any(each.also for each in self.domains)
+
+
+def domains(services: Sequence[Spec]) -> Iterator[Domain]:
+    """By their names."""
+    having: dict[str, list[Spec]] = {}
+    for service in services:
+        for host in labels.claims(service.labels):
+            having.setdefault(host, []).append(service)
+    for host, (first, *others) in sorted(having.items()):
+        paused = labels.MAINTENANCE in first.labels.values()
+        yield Domain(host, first.name, paused, tuple(other.name for other in others))
