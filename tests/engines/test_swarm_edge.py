@@ -54,6 +54,8 @@ class Docker(Client):
                 return "\n".join(self.networks)
             case ("network", "create", *_, name):
                 self.networks.append(name)
+            case ("network", "rm", name):
+                self.networks.remove(name)
             case ("config" | "secret", "create", *_, name, "-"):
                 if name in self.files:
                     return Answer(1, "", "rpc error: code = AlreadyExists")
@@ -146,7 +148,7 @@ def test_what_the_internet_reaches_has_no_socket_of_the_engine(docker: Docker) -
     assert "docker.sock" not in json.dumps(traefik)
     assert api["networks"] == ["api"]
     assert "ports" not in api
-    assert docker.stack["networks"]["api"]["internal"] is True  # type: ignore[index]
+    assert ("network", "create", "--driver", "overlay", "--internal", edge_files.API_NETWORK) in docker.told
     assert traefik["cap_drop"] == api["cap_drop"] == ["ALL"]
 
 

@@ -12,7 +12,7 @@ from slot_machine.core.errors import ConfigError, EngineFailed, Impossible
 from slot_machine.engines.client import Client
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import edge_files, labels
-from slot_machine.engines.swarm.edge_files import ACME, API, NODE, STACK, TRAEFIK, Certificate, Kept
+from slot_machine.engines.swarm.edge_files import ACME, API, API_NETWORK, NODE, STACK, TRAEFIK, Certificate, Kept
 from slot_machine.engines.swarm.edge_settings import SwarmEdge, content
 from slot_machine.engines.swarm.edge_status import EdgeStatus, Service, Task, domains
 
@@ -36,6 +36,8 @@ class Edge:
         edge = msgspec.structs.replace(edge, nodes=tuple(nodes))
         self._mark(nodes)
         self.network()
+        # Nothing on it can leave the swarm.
+        self._make_network(API_NETWORK, "--internal")
         files = edge_files.kept(edge, own, roots)
         for each in files.values():
             self._keep(each)
@@ -47,7 +49,6 @@ class Edge:
         )
         self._wait(nodes)
         self._forget(files.values())
-        yield f"the edge serves on {', '.join(nodes)}"
 
     def uninstall(self) -> None:
         """The certificates stay in their volume, and the network of the apps stays."""
@@ -56,6 +57,7 @@ class Edge:
         while self._tasks() and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
         self._forget([])
+        self._docker.attempt("network", "rm", API_NETWORK)
         for node in self._nodes():
             self._docker.run("node", "update", "--label-rm", NODE, node)
 
@@ -98,9 +100,12 @@ class Edge:
 
     def network(self) -> None:
         """On which the edge reaches the apps."""
-        if labels.NETWORK in self._lines("network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}}"):
+        self._make_network(labels.NETWORK, "--attachable")
+
+    def _make_network(self, name: str, option: str) -> None:
+        if name in self._lines("network", "ls", "--filter", "driver=overlay", "--format", "{{.Name}}"):
             return
-        answer = self._docker.attempt("network", "create", "--driver", "overlay", "--attachable", labels.NETWORK)
+        answer = self._docker.attempt("network", "create", "--driver", "overlay", option, name)
         if answer.code and "already exists" not in answer.err:
             raise self._docker.failure("network create", answer)
 

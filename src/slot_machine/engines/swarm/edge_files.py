@@ -162,8 +162,7 @@ def stack(edge: SwarmEdge, files: Mapping[str, Kept]) -> str:
         "services": {TRAEFIK: _traefik(edge, of), API: _api(edge)},
         "networks": {
             "edge": {"external": True, "name": NETWORK},
-            # Nothing on it can leave the swarm.
-            "api": {"name": API_NETWORK, "driver": "overlay", "internal": True},
+            "api": {"external": True, "name": API_NETWORK},
         },
         "volumes": {"acme": {"name": f"{STACK}-acme"}},
         "configs": {file: _external(each) for file, each in files.items() if each.kind == "config"},
