@@ -93,6 +93,13 @@ def _may_skip_entries(index: Path) -> bool:
         return file.read(8) != b"DIRC\0\0\0\2"
 
 
+@acting()
+def tree_of(registration: Path) -> Path | None:
+    """The working tree of a worktree's git dir, which need not be there any more."""
+    file = _read(registration / "gitdir")
+    return Path(file).parent if file else None
+
+
 def _locks(folder: Path) -> Iterator[Path]:
     for where, folders, files in os.walk(folder.resolve()):
         if "objects" in folders:

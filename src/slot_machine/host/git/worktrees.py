@@ -91,7 +91,7 @@ class Worktrees:
         """Raises GitFailed if `user` may not make worktrees and refs."""
         user = rights.other()
         if user:
-            common = await self._common()
+            common = await self.common()
             places = [folder for name in ("", "refs", "worktrees", "objects") if (folder := common / name).exists()]
             writable = access.writable(places, user)
             if denied := [folder for folder in places if folder not in writable]:
@@ -142,7 +142,7 @@ class Worktrees:
 
     async def protect(self, role: Protected, commit: str) -> None:
         """Protects a commit from `git gc` by a ref, because no branch or worktree may contain it. Raises GitFailed."""
-        gitdir.clear_stale_locks(await self._common() / OWN_REFS)
+        gitdir.clear_stale_locks(await self.common() / OWN_REFS)
         await self._git.run(self._repo, "update-ref", f"{OWN_REFS}/{role}", commit)
 
     async def fingerprint(self, tree: int, without: Sequence[str] = ()) -> str | None:
@@ -192,7 +192,7 @@ class Worktrees:
         code, commit, _ = await self._git.attempt(path, "rev-parse", "HEAD")
         return "" if code else commit.strip()
 
-    async def _common(self) -> Path:
+    async def common(self) -> Path:
         """The git dir that all worktrees of the repository share."""
         if self._common_dir is None:
             out = await self._git.run(self._repo, "rev-parse", "--path-format=absolute", "--git-common-dir")
@@ -200,7 +200,7 @@ class Worktrees:
         return self._common_dir
 
     async def _git_dir(self, path: Path) -> Path | None:
-        return gitdir.of_worktree(path, await self._common())
+        return gitdir.of_worktree(path, await self.common())
 
     async def _moved(self, path: Path, commit: str) -> bool:
         """Checks the commit out. False if git refused, for instance because an ignored folder is where a file goes.
@@ -213,7 +213,7 @@ class Worktrees:
         return code == 0
 
     async def _begin_anew(self, path: Path, commit: str, clearing: Clearing | None) -> Path:
-        common = await self._common()
+        common = await self.common()
         if reason := gitdir.lock_of_user(path, common):
             raise GitFailed(f"the worktree {path} is locked: {reason}", f"unlock it: `git worktree unlock {path}`")
         if clearing:
