@@ -27,6 +27,8 @@ class Cluster:
         self.bad: set[str] = set()
         """Commits whose copies are never healthy."""
         self.maintenance = False
+        self.printed = ""
+        """What the release command prints, such as a secret."""
 
     @property
     def web(self) -> str:
@@ -114,7 +116,7 @@ class FakeEngine:
 
     def run_release(self, app: App) -> Steps:
         self._step("run_release", lambda: self.cluster.jobs.append(app.commit))
-        yield "migrated"
+        yield f"migrated with {self.cluster.printed}"
         return "done"
 
     def apply(self, release: Release) -> None:
@@ -136,7 +138,7 @@ class FakeEngine:
         self._step("wait on", lambda: None)
         applied = msgspec.json.decode(release.manifest, type=App)
         if self.cluster.services.get("web") != applied or applied.commit in self.cluster.bad:
-            raise StageFailed(Phase.HEALTH, "web.1 is not healthy", output=("last words",))
+            raise StageFailed(Phase.HEALTH, "web.1 is not healthy", output=(f"last words: {self.cluster.printed}",))
         return "2 of 2 copies are healthy"
 
     def tidy(self, release: Release, keep: Sequence[Release]) -> None:

@@ -93,6 +93,8 @@ class Attempt:
         status = self._engine.status()
         if not status.live or status.updating or not status.healthy:
             return False
+        if any(count and name not in status.wanted for name, count in release.app.processes.items()):
+            return False
         return {status.live.release, *(copy.release for copy in status.copies)} <= {release.target, 0}
 
     def begin(self, release: Release, present: Present) -> None:
@@ -105,22 +107,27 @@ class Attempt:
             raise
         self._is_kept = True
 
-    def check(self) -> None:
-        """Raises Cancelled if somebody else has ended it, or has begun another one."""
+    def check(self) -> bool:
+        """Whether its end is open. Raises Cancelled if somebody else has ended it, or has begun another one.
+
+        Who cancels it when it is whole ends it as succeeded.
+        """
         assert self._begun
         releases = self._engine.releases()
         mine = numbered(releases, self._begun.number)
-        if not mine or mine.ended or releases[0].number != self._begun.number:
+        if not mine or releases[0].number != mine.number or (mine.ended and mine.ended.result != "succeeded"):
             raise Cancelled("somebody else has cancelled it", self.stages.stage)
+        return not mine.ended
 
     def succeed(self) -> None:
         """From here on, it is not taken back. Raises Cancelled, as `check` does."""
         assert self._begun
-        self.check()
+        is_open = self.check()
         self._interrupts.disarm()
         self._over = True
         try:
-            self._end("succeeded")
+            if is_open:
+                self._end("succeeded")
         except SlotMachineError as error:
             self.stages.warn(f"its end is not in the history: {error}")
 
