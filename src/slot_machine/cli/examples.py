@@ -19,6 +19,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "edge start": ("sudo slot-machine edge start",),
     "edge status": ("slot-machine edge status", "sudo slot-machine edge status --json"),
     "edge upgrade": ("sudo slot-machine edge upgrade",),
+    "engine": ("slot-machine engine check",),
+    "engine check": ("slot-machine engine check", "slot-machine engine check --json"),
     "env": ("slot-machine env list", "slot-machine env set LOG_LEVEL=debug"),
     "env edit": ("EDITOR=nano slot-machine env edit",),
     "env get": ("slot-machine env get LOG_LEVEL --show",),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slot_machine.app.opening import Options
 from slot_machine.core.config_file import parse, with_api_port, with_name
+from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.defaults import DATA_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.core.fields import RECENT
@@ -61,6 +62,7 @@ def options(
 def run(options: Options, config_file: Path, *, only_check: bool) -> None:
     """Raises ConfigError, StartRefused, EdgeRefused."""
     config = options.config.daemon
+    refuse_engine(config)
     user = rights.find(config.user_name, config.group_name) if os.geteuid() == 0 else None
     other_user = user if user and not user.is_ours else None
     options = edge_link.checked(options)
@@ -78,6 +80,15 @@ def run(options: Options, config_file: Path, *, only_check: bool) -> None:
     handed = asyncio.run(run_daemon(options))
     if handed:
         reload.again(handed)
+
+
+def refuse_engine(config: DaemonConfig) -> None:
+    """Raises ConfigError if a cluster is to run the app."""
+    if config.engine:
+        raise ConfigError(
+            "slot-machine.json has an `engine`: a cluster runs the app, and no daemon",
+            "`slot-machine deploy` brings a commit to it; without `engine`, this machine runs the app",
+        )
 
 
 def _check_access_log(log: Path, other_user: Account | None) -> None:

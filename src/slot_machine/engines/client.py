@@ -121,7 +121,7 @@ class Client:
     def failure(self, what: str, answer: Answer) -> EngineFailed:
         lines = (answer.err or answer.out).strip().splitlines()[-MOST_LINES:]
         said = "\n".join(lines) or f"exit code {answer.code}"
-        return EngineFailed(f"{self.program} {what} failed: {said}", "see docs/engines.md")
+        return EngineFailed(f"{self.program} {what} failed: {said}", "`slot-machine engine check` looks for the cause")
 
     def shown(self, *args: str) -> str:
         return " ".join([*self._words, *args])

@@ -1,14 +1,17 @@
 """The commands of an app that a cluster runs: they are those of one machine, with the same words and exit codes."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from slot_machine import __main__ as program
 from slot_machine.engines import open as kinds
+from slot_machine.engines.engine import Finding
 from tests.fake_engine import Cluster, FakeEngine, FakeImages
 from tests.repository import Repository
 
@@ -195,3 +198,120 @@ def test_app_of_this_machine_is_reached_by_its_name(run: Run) -> None:
         done = run(*words)
         assert (done.code, "for one machine" in done.err) == (1, False), words
         assert "nobody" in done.err
+
+
+def test_engine_check_says_what_to_do(cluster: Cluster, run: Run) -> None:
+    assert run("engine", "check") == (0, "ok     the client is installed\n", "")
+    cluster.findings.append(Finding("the token ends in 12 h", "log in with a longer one", fatal=False))
+    assert run("engine", "check").code == 0
+    cluster.findings.append(Finding("the context leads to a worker", "name a manager"))
+    wrong = run("engine", "check")
+    assert (wrong.code, wrong.out.splitlines()[1:]) == (
+        1,
+        [
+            "note   the token ends in 12 h",
+            "       hint: log in with a longer one",
+            "wrong  the context leads to a worker",
+            "       hint: name a manager",
+        ],
+    )
+    checks = run("engine", "check", "--json").json()
+    assert checks["success"] is False
+    assert [one["level"] for one in checks["checks"]] == ["ok", "note", "wrong"]  # type: ignore[attr-defined]
+
+
+def test_engine_check_without_an_engine(repository: Repository, run: Run) -> None:
+    (repository.path / "slot-machine.json").write_text('{"start_command": "serve"}')
+    assert "has no `engine`" in run("engine", "check", "--json").json()["error"]  # type: ignore[operator]
+    (repository.path / "slot-machine.json").unlink()
+    assert "there is no slot-machine.json here" in run("engine", "check").err
+
+
+@pytest.mark.parametrize("command", ["start", "install"])
+def test_no_daemon_is_started(run: Run, command: str) -> None:
+    refused = run(command, *(["--user-unit"] if command == "install" else []))
+    assert (refused.code, refused.out) == (1, "")
+    assert "a cluster runs the app, and no daemon" in refused.err
+    assert "`slot-machine deploy`" in refused.err
+
+
+def test_doctor_names_the_cluster(run: Run) -> None:
+    found = run("doctor", "--json").json()
+    assert found["success"] is True
+    lines = {one["check"]: one["text"] for one in found["checks"]}  # type: ignore[attr-defined]
+    assert lines["engine"].startswith("swarm, context production, runs the app")
+    assert not lines.keys() & {"ports", "daemon", "systemd"}
+
+
+def test_bad_files_are_told_before_anything_begins(repository: Repository, cluster: Cluster, run: Run) -> None:
+    (repository.path / ".env").write_text("API_TOKEN=a-secret-value\nno variable\n")
+    bad = run("deploy", "--json")
+    assert bad.code == 1
+    assert "line 2 is not NAME=value" in str(bad.json()["error"])
+    assert "secret" not in bad.out + bad.err
+    (repository.path / ".env").unlink()
+    assert "there is no env_file" in run("deploy").err
+    assert "there is no env_file" in run("restart").err
+    assert "'nothing' is not a commit" in run("deploy", "nothing").err
+    repository.commit({"slot-machine.json": json.dumps(FIELDS | {"health_status": 7})})
+    run("status")
+    assert not cluster.records
+
+
+def test_files_that_no_commit_has_are_told(repository: Repository, run: Run) -> None:
+    (repository.path / "new.js").write_text("")
+    assert "warning: not committed, so not deployed: new.js" in run("deploy").err
+    assert "not committed" not in run("deploy", "main").err
+
+
+def test_commit_brings_its_own_fields_of_a_version(repository: Repository, cluster: Cluster, run: Run) -> None:
+    old = repository.commit({"slot-machine.json": json.dumps(FIELDS | {"start_command": "old", "port": 4000})})
+    repository.commit({"slot-machine.json": json.dumps(FIELDS)})
+    (repository.path / ".env").write_text("")
+    done = run("deploy", old, "--json")
+    assert cluster.services["web"].version.start_command == "old"
+    assert cluster.services["web"].daemon.port == 3000
+    assert "port differs from" in str(done.json()["warnings"])
+
+
+def test_app_config_names_the_file_of_the_commit(repository: Repository, cluster: Cluster, run: Run) -> None:
+    repository.commit({"shop/app.json": '{"start_command": "other"}'})
+    own = FIELDS | {"app_config": "shop/app.json", "env_file": ""}
+    (repository.path / "slot-machine.json").write_text(json.dumps(own))
+    assert run("deploy").code == 0
+    assert cluster.services["web"].version.start_command == "other"
+    assert cluster.services["web"].env_digest == ""
+
+
+def test_interrupted_deploy_exits_as_all_interrupted_commands(
+    cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine(cluster)
+    engine.before = lambda step: signal.raise_signal(signal.SIGINT) if step == "wait" else None
+    monkeypatch.setattr(kinds, "opened", lambda *_: engine)
+    stopped = run("deploy", "--json")
+    assert (stopped.code, stopped.json()["error"], cluster.web) == (130, "interrupted", "")
+    assert json.loads(run("history", "--json").out)[0]["result"] == "cancelled"
+
+
+def test_cancel_of_an_attempt_whose_computer_is_gone(cluster: Cluster, run: Run) -> None:
+    assert "nothing runs" in run("cancel").err
+    run("deploy", "--quiet")
+    cluster.records[1] = msgspec.structs.replace(cluster.records[1], ended=None)
+    assert "runs since" in run("deploy", "--force").err
+    assert "it is live, and not cancelled" in run("cancel").out
+    assert cluster.history == [(1, "deploy", "succeeded")]
+
+
+def test_status_in_eighty_columns(cluster: Cluster, run: Run) -> None:
+    run("deploy", "--quiet")
+    cluster.printed = "\x1b[31mred"
+    shown = run("status").out.splitlines()
+    assert max(map(len, shown)) <= 80
+    assert [line.split()[0] for line in shown if not line.startswith(" ")] == [
+        "app",
+        "live",
+        "health",
+        "copies",
+        "last",
+    ]

@@ -6,7 +6,7 @@ import click
 from click.core import ParameterSource
 
 from slot_machine.cli import target
-from slot_machine.core.errors import Impossible
+from slot_machine.core.errors import ConfigError, Impossible
 from slot_machine.engines import open as kinds
 from slot_machine.engines import source as sources
 from slot_machine.engines.engine import Engine
@@ -15,7 +15,10 @@ from slot_machine.engines.source import Source
 
 def source() -> Source:
     """Raises ConfigError."""
-    return sources.source(Path(target.configuration()), Path(target.here()))
+    file = target.configuration()
+    if not file:
+        raise ConfigError("there is no slot-machine.json here", "go to the folder of the app, or of one below it")
+    return sources.source(Path(file), Path(target.here()))
 
 
 def engine(of: Source) -> Engine:

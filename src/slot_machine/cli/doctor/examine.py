@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from slot_machine.app.opening import Options
 from slot_machine.cli.client import Json
-from slot_machine.cli.doctor import app, follow, machine, unit
+from slot_machine.cli.doctor import app, cluster, follow, machine, unit
 from slot_machine.cli.doctor.finding import AS_ANOTHER, Finding, Subject, note, ok, refused, wrong
 from slot_machine.core.errors import SlotMachineError
 from slot_machine.daemon.lock import locked_by
@@ -30,6 +30,8 @@ CHECKS: tuple[Check, ...] = (
     follow.followed,
     follow.hooked,
 )
+OF_CLUSTER: tuple[Check, ...] = (machine.git, app.env_file, cluster.engine)
+"""Of an app that a cluster runs."""
 WITHOUT_APP = (machine.kernel, machine.clock, machine.limits)
 INDENT = 20
 
@@ -47,7 +49,8 @@ def all_checks(configuration: Callable[[], Options]) -> list[Finding]:
     except SlotMachineError as error:
         findings.append(note("user", str(error), "run this command as root: it checks as the user that it runs as"))
     subject = Subject(options, locked_by(options.data))
-    return findings + [found for check in CHECKS for found in _found(check, subject)]
+    checks = OF_CLUSTER if options.config.daemon.engine else CHECKS
+    return findings + [found for check in checks for found in _found(check, subject)]
 
 
 def _who_runs_commands(options: Options) -> rights.Account | None:
