@@ -1,14 +1,16 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slot_machine.core.config import Config
-from slot_machine.core.config_file import FIELDS, parse, render
+from slot_machine.core.config_file import FIELDS, parse, render, render_short
 from slot_machine.core.config_table import tables
 from slot_machine.core.daemon_config import DaemonConfig, Follow, Webhook
+from slot_machine.core.engine_config import Kubernetes, Swarm
 from slot_machine.core.errors import ConfigError
 from slot_machine.core.version_config import VersionConfig
 
@@ -48,6 +50,71 @@ def test_defaults_hold_for_a_hand_written_file() -> None:
 def test_internal_port_follows_port() -> None:
     assert parse('{"start_command": "x", "port": 8080}')[0].daemon.internal_port == 8080
     assert parse('{"start_command": "x", "port": 8080, "internal_port": 8081}')[0].daemon.internal_port == 8081
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        Swarm(),
+        Swarm(context="production", replicas=3, registry="registry.example.com:5000/team", nfs="10.0.0.9:/srv/shop"),
+        Swarm(nodes={"n1": "deploy@10.0.0.2", "n2": "n2"}, stop_delay_ms=0),
+        Kubernetes(registry="registry.example.com"),
+        Kubernetes(registry="r.example.com/a/b", namespace="shop", ingress_class="nginx", issuer="le", replicas=2),
+        Kubernetes(registry="r", gateway="infra/public", storage_class="nfs.csi", pull_secret="regcred"),
+    ],
+)
+def test_engine_is_written_as_it_was_read(engine: Swarm | Kubernetes) -> None:
+    fields = {"start_command": "x", "name": "shop", "engine": msgspec.to_builtins(engine)}
+    config, warnings = parse(json.dumps(fields))
+
+    assert (config.daemon.engine, warnings) == (engine, [])
+    assert parse(render(config))[0] == config
+    assert parse(render_short(config))[0] == config
+    assert json.loads(render_short(config))["engine"]["kind"] in ("swarm", "kubernetes")
+
+
+SWARM = {"kind": "swarm"}
+KUBERNETES = {"kind": "kubernetes", "registry": "registry.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ("swarm", "engine: expected `object | null`, got `str`"),
+        (False, "engine: expected `object | null`, got `bool`"),
+        ({}, "engine.kind is missing"),
+        ({"context": "x"}, "engine.kind is missing"),
+        ({"kind": "nomad"}, 'engine.kind: expected "swarm" or "kubernetes", not \'nomad\''),
+        ({"kind": 5}, "engine.kind: expected `str`, got `int`"),
+        ({"kind": "kubernetes"}, "engine.registry is missing"),
+        (SWARM | {"replica": 3}, "engine: there is no field 'replica' in it"),
+        (SWARM | {"namespace": "shop"}, "engine: there is no field 'namespace' in it"),
+        (KUBERNETES | {"nodes": {}}, "engine: there is no field 'nodes' in it"),
+        (SWARM | {"replicas": 0}, "engine.replicas: expected `int` >= 1"),
+        (SWARM | {"replicas": 1001}, "engine.replicas: expected `int` <= 1000"),
+        (SWARM | {"replicas": "3"}, "engine.replicas: expected `int`, got `str`"),
+        (SWARM | {"replicas": None}, "engine.replicas: expected `int`, got `null`"),
+        (SWARM | {"context": "--host=x"}, "engine.context: expected the name of a context, as `docker context ls`"),
+        (SWARM | {"context": "a b"}, "engine.context: expected the name of a context"),
+        (SWARM | {"registry": "https://r.example.com"}, "engine.registry: expected a host and a path, such as"),
+        (SWARM | {"registry": "r.example.com/Team"}, "engine.registry: expected a host and a path, such as"),
+        (KUBERNETES | {"registry": ""}, "engine.registry: expected a host and a path, such as"),
+        (SWARM | {"nodes": ["n1"]}, "engine.nodes: expected `object`, got `array`"),
+        (SWARM | {"nodes": {"n1": "-oProxyCommand=x"}}, "engine.nodes[...]: expected where ssh reaches the node"),
+        (SWARM | {"nfs": "server"}, "engine.nfs: expected SERVER:/PATH"),
+        (SWARM | {"stop_delay_ms": -1}, "engine.stop_delay_ms: expected `int` >= 0"),
+        (KUBERNETES | {"namespace": "Shop"}, "engine.namespace: expected the name of a namespace: a-z, 0-9 and -"),
+        (KUBERNETES | {"ingress_class": "A"}, "engine.ingress_class: expected a name of a-z, 0-9, - and ."),
+        (KUBERNETES | {"gateway": "a/b/c"}, "engine.gateway: expected NAMESPACE/NAME of a Gateway"),
+        (KUBERNETES | {"issuer": "a b"}, "engine.issuer: expected a name of a-z, 0-9, - and ."),
+        (KUBERNETES | {"storage_class": "a b"}, "engine.storage_class: expected a name of a-z, 0-9, - and ."),
+        (KUBERNETES | {"pull_secret": "A"}, "engine.pull_secret: expected a name of a-z, 0-9, - and ."),
+    ],
+)
+def test_engine_that_can_not_be_is_told_in_words(engine: object, words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse(json.dumps({"start_command": "x", "engine": engine}))
+    assert str(refused.value).startswith(f"slot-machine.json: {words}")
 
 
 def test_follow_and_webhook_have_defaults() -> None:

@@ -71,7 +71,7 @@ def has_engine() -> bool:
         path = configuration()
         with open(path, "rb") as file:
             text = file.read()
-        return b'"engine"' in text and bool(json.loads(text).get("engine"))
+        return b'"engine"' in text and json.loads(text).get("engine") is not None
     except (OSError, ValueError, AttributeError, RecursionError, ConfigError):
         return False
 

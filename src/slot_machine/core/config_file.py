@@ -43,6 +43,7 @@ PATTERNS = {
     "engine.namespace": "expected the name of a namespace: a-z, 0-9 and -",
     "engine.gateway": "expected NAMESPACE/NAME of a Gateway",
     "engine.nfs": "expected SERVER:/PATH",
+    "engine.nodes": "expected where ssh reaches the node, such as deploy@10.0.0.2",
     "engine": "expected a name of a-z, 0-9, - and .",
     "webhook.domain": "expected a host name, such as shop.example.com",
 }

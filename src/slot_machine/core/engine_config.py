@@ -8,9 +8,10 @@ from slot_machine.core.fields import Doc, Millis
 
 Context = Annotated[str, msgspec.Meta(pattern=r"^[^-\x00-\x20\x7f][^\x00-\x20\x7f]*\Z|^\Z", max_length=200)]
 Replicas = Annotated[int, msgspec.Meta(ge=1, le=1000)]
-Registry = Annotated[
-    str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9._-]+)*)?\Z", max_length=200)
-]
+REGISTRY = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9._-]+)*"
+Registry = Annotated[str, msgspec.Meta(pattern=rf"^({REGISTRY})?\Z", max_length=200)]
+Destination = Annotated[str, msgspec.Meta(pattern=r"^[^-\x00-\x20\x7f][^\x00-\x20\x7f]*\Z", max_length=300)]
+"""Of ssh, which would take a word that begins with - for an option."""
 Label = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?\Z")]
 """A name as Kubernetes takes it (RFC 1123, a label)."""
 DnsName = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?\Z")]
@@ -32,7 +33,7 @@ class Swarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = ""
     nodes: Annotated[
-        dict[str, str],
+        dict[str, Destination],
         Doc(
             "without a registry: by the name of a node, where ssh reaches it, such as `deploy@10.0.0.2`",
             default="the names of the nodes",
@@ -58,7 +59,11 @@ class Kubernetes(
     replicas: Annotated[
         Replicas, Doc("how many copies of the app run. An autoscaler that has the Deployment decides instead")
     ] = 1
-    registry: Annotated[Registry, Doc("where images go, such as `registry.example.com/team`")]
+    registry: Annotated[
+        str,
+        msgspec.Meta(pattern=rf"^{REGISTRY}\Z", max_length=200),
+        Doc("where images go, such as `registry.example.com/team`"),
+    ]
     ingress_class: Annotated[
         DnsName, Doc("the class of the Ingress that leads `domains` to the app", default="the cluster's own")
     ] = ""
