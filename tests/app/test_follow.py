@@ -270,6 +270,7 @@ def test_commit_whose_own_file_is_wrong_is_not_tried_again(tmp_path: Path) -> No
             await made.looks(10)
             assert made.deploys == ["a succeeded", "b failed"]
             assert made.said.startswith("left_out: left out as slot-machine.json of bbbbbbbb: start_command is empty")
+            assert made.following.status.unusable
             assert made.remote.noted == B
             made.remote.at = C
             await made.look()

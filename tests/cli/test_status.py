@@ -184,6 +184,14 @@ def test_commit_that_is_left_out_is_named_with_what_deploys_it() -> None:
     assert "`slot-machine deploy c0ffee00` deploys it all the same\n" in lines
 
 
+def test_commit_that_no_deploy_can_make_live_is_not_offered() -> None:
+    unusable = FOLLOW | {"state": "left_out", "reason": "left out as its file is wrong", "unusable": True}
+    lines = printed(LIVE | {"follow": unusable})
+    assert "main is at c0ffee00, left out as its file is wrong\n" in lines
+    assert "no deploy of it can succeed: correct it in another commit\n" in lines
+    assert "all the same" not in lines
+
+
 def test_webhook_is_shown_with_its_last_call() -> None:
     hook: Json = {"url": "http://shop:9300/hook", "accepted_at": "2023-11-14T22:13:08Z", "refused": 0, "error": ""}
     assert "webhook       http://shop:9300/hook, called 12 s ago\n" in printed(LIVE | {"webhook": hook})

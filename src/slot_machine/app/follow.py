@@ -54,6 +54,8 @@ class FollowStatus(msgspec.Struct):
     """So many looks in a row have failed."""
     next_s: float = 0.0
     """Seconds until the next look; 0 while it looks or deploys."""
+    unusable: bool = False
+    """The commit's own file lets no deploy of it succeed."""
 
 
 class Following:
@@ -71,6 +73,7 @@ class Following:
         self._notices = notices
         self._asked = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
+        self._unusable = False
         self._turn_comes = False
         """A commit waits until the operation that runs has ended."""
         self._tried = ""
@@ -155,6 +158,7 @@ class Following:
 
     async def _left_out(self, tip: str, state: State) -> str:
         """Why it is not deployed by itself, though it is not live. Empty if it may be."""
+        self._unusable = False
         past = past_of(tip, state, self._store.attempts(MOST_ATTEMPTS, jobs=False, crashes=False))
         if past.left_out:
             await self._note(tip)
@@ -163,6 +167,7 @@ class Following:
             return "since before the state was rebuilt"
         if past.tries and (unusable := await self._deployer.unusable(tip)):
             await self._note(tip)
+            self._unusable = True
             return f"as {unusable}"
         if past.tries and self._tried != tip:
             self._put_off(tip, past.tries)
@@ -225,6 +230,7 @@ class Following:
             level = logging.WARNING if state in ("left_out", "not_forward") else logging.INFO
             log.log(level, "%s is at %s, %s", status.branch, short(tip), reason)
         status.commit, status.state, status.reason = tip, state, reason
+        status.unusable = state == "left_out" and self._unusable
 
     async def _pause(self, pause_s: float) -> None:
         """Ends early if somebody asks for a look, or if a commit waits and its turn comes."""

@@ -17,7 +17,9 @@ def branch(status: Json) -> "list[str]":
     found = [f"{name} of {words.cut(text(follow, 'remote'), LONGEST_NAME)}, {seen}"]
     if commit:
         found.append(f"{name} is at {commit}, {text(follow, 'reason')}")
-    if follow.get("state") in ("left_out", "not_forward"):
+    if follow.get("unusable"):
+        found.append("no deploy of it can succeed: correct it in another commit")
+    elif follow.get("state") in ("left_out", "not_forward"):
         found.append(f"`slot-machine deploy {commit}` deploys it all the same")
     if text(follow, "error"):
         again = f", and it looks again in {span(number(follow, 'next_s'))}" if follow.get("next_s") else ""
