@@ -115,7 +115,7 @@ class Project:
             return {}
         try:
             found = parse(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Unreadable(f"{self.folder / name} is not valid {kind}: {error}") from None
         if not isinstance(found, dict):
             raise Unreadable(f"{self.folder / name} is not a {kind} object")

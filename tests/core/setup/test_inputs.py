@@ -91,6 +91,12 @@ DOUBTS = {
     ),
     "no lock": ("npm install", {"package.json": package()}, "there is no lock file"),
     "no JSON": ("npm ci", node("{"), "can't be read"),
+    "JSON that is nested too deeply": ("npm ci", node("[" * 100_000), "can't be read"),
+    "manifest of Composer that is nested too deeply": (
+        "composer install",
+        {"composer.json": "[" * 100_000, "composer.lock": "{}"},
+        "has scripts or an autoloader",
+    ),
     "native": ("npm ci", node() | {"binding.gyp": ""}, "binding.gyp"),
     "patch elsewhere": ("npm ci", node(package(patchedDependencies={"a": "../a.patch"})), "../a.patch"),
     "pnpm patch": ("npm ci", node(package(pnpm={"patchedDependencies": {"a": "b.patch"}})), "b.patch"),

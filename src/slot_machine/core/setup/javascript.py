@@ -89,7 +89,7 @@ def inputs(install: Install, files: Files) -> Found:
 def _look_at(path: str, install: Install, files: Files, found: Found) -> None:
     try:
         manifest = json.loads(files.read(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         manifest = None
     if not isinstance(manifest, dict):
         found.doubts.append(f"{path} can't be read")

@@ -36,8 +36,8 @@ def composer(install: Install, files: Files) -> Found:
     for path in found.add(files, install.folder, ("composer.json",)):
         try:
             manifest = json.loads(files.read(path))
-        except ValueError:
-            manifest = {}
+        except (ValueError, RecursionError):
+            manifest = None
         if not isinstance(manifest, dict) or not {"scripts", "autoload"}.isdisjoint(manifest):
             found.doubts.append(f"{path} has scripts or an autoloader of the app's own classes")
     found.doubts += [] if found.locks else ["there is no lock file"]
