@@ -37,6 +37,10 @@ def test_life_of_a_certificate(pem: bytes) -> None:
     assert abs(datetime.now(UTC) - life.begin) < timedelta(minutes=5)
 
 
+def test_key_that_is_not_rsa_has_no_size(pem: bytes) -> None:
+    assert certificates.rsa_bits(pem) == 0
+
+
 @pytest.mark.parametrize("text", [b"", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", b"\xff"])
 def test_what_is_no_certificate(text: bytes) -> None:
     with pytest.raises((ValueError, IndexError)):

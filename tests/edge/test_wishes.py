@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 from slot_machine.core.errors import ConfigError, EdgeRefused
 from slot_machine.edge import reach, settings
 from slot_machine.edge.wire import Held, Wish
-from slot_machine.edge.wishes import Wishes
+from slot_machine.edge.wishes import Wishes, checked
 
 SHOP = Wish(
     app="shop", data="/srv/shop", port=3000, domains=("Shop.Example.",), redirects={"www.shop.example": "shop.example"}
@@ -81,6 +82,19 @@ def test_malformed_wishes(tmp_path: Path, changed: dict[str, object]) -> None:
         Wishes(tmp_path).take(1000, msgspec.structs.replace(BLOG, **changed))
 
 
+@pytest.mark.parametrize(("bits", "refused"), [(1024, True), (2048, False)])
+def test_certificate_of_a_short_rsa_key_is_refused(tmp_path: Path, bits: int, *, refused: bool) -> None:
+    new = ["openssl", "req", "-x509", "-newkey", f"rsa:{bits}", "-nodes", "-days", "90", "-subj", "/CN=a.example"]
+    subprocess.run([*new, "-keyout", tmp_path / "key", "-out", tmp_path / "cert"], check=True, capture_output=True)
+    wish = msgspec.structs.replace(BLOG, tls="own", cert=(tmp_path / "cert").read_text(), key="k")
+    if not refused:
+        assert checked(wish).cert == wish.cert
+        return
+    with pytest.raises(EdgeRefused, match="has 1024 bits") as caught:
+        checked(wish)
+    assert "at least 2048 bits" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -88,8 +102,10 @@ def test_malformed_wishes(tmp_path: Path, changed: dict[str, object]) -> None:
         ('{"http_port": 0}', "http_port"),
         ('{"https_port": 80}', "are the same"),
         ('{"acme_mail": "x"}', "unknown field 'acme_mail'"),
-        ('{"acme_email": "x"}', "acme_email"),
-        ('{"acme_ca": "http://x"}', "acme_ca"),
+        ('{"acme_email": "x"}', "acme_email: 'x': write an address such as \"you@example.com\""),
+        ('{"acme_email": "a@b@c"}', "acme_email: 'a@b@c': write an address"),
+        ('{"acme_ca": "http://x"}', "acme_ca: 'http://x': write an address that begins with \"https://\""),
+        ('{"bind": ' + "[" * 30_000, "edge.json: "),
         ('{"trusted_proxies": ["x"]}', "trusted_proxies"),
         ('{"bind": "localhost"}', "bind"),
     ],

@@ -18,6 +18,8 @@ RENEWED_AT = 2 / 3
 """The part of its life after which a certificate is renewed."""
 SLACK = timedelta(days=2)
 PRUNED_AT = 0.5
+RSA = bytes.fromhex("2a864886f70d010101")
+"""The object identifier rsaEncryption (RFC 8017, appendix C)."""
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +122,22 @@ def keep_copy(storage: Path) -> None:
 
 
 def life_of(pem: bytes) -> Life:
-    """Of the first certificate. Raises ValueError."""
+    """Of the first certificate. Raises ValueError, IndexError."""
+    begin, end = _fields(_parts(pem)[3][1])[:2]
+    return Life(_time(*begin), _time(*end))
+
+
+def rsa_bits(pem: bytes) -> int:
+    """The size of the first certificate's key; 0 for a key that is not RSA. Raises ValueError, IndexError."""
+    algorithm, key = _fields(_parts(pem)[5][1])[:2]
+    if _inside(algorithm[1]) != RSA:
+        return 0
+    modulus = _inside(_inside(key[1][1:]))  # The first byte of a BIT STRING counts unused bits.
+    return int.from_bytes(modulus).bit_length()
+
+
+def _parts(pem: bytes) -> list[tuple[int, bytes]]:
+    """serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo and so on: RFC 5280 section 4.1."""
     found = re.search(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", pem, re.DOTALL)
     if not found:
         raise ValueError("there is no certificate")
@@ -128,9 +145,7 @@ def life_of(pem: bytes) -> Life:
     fields = _fields(_inside(certificate))
     if fields[0][0] == 0xA0:  # version
         fields = fields[1:]
-    _, _, _, validity = fields[:4]  # serialNumber, signature, issuer, validity: RFC 5280 section 4.1
-    begin, end = _fields(validity[1])[:2]
-    return Life(_time(*begin), _time(*end))
+    return fields
 
 
 def _fields(data: bytes) -> list[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -16,6 +17,9 @@ OF_MACHINE = Path("/etc/slot-machine") / NAME
 STATE_OF_MACHINE = Path("/var/lib/slot-machine-edge")
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+HTTPS = re.compile(r"https://[!-z~]+")
+
 Port = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PORT)]
 Challenge = Literal["tls-alpn-01", "http-01"]
 
@@ -27,8 +31,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     https_port: Port = 443
     bind: str = ""
     state: str = ""
-    acme_email: Annotated[str, msgspec.Meta(pattern=r"^([^@\s]+@[^@\s]+)?\Z", max_length=200)] = ""
-    acme_ca: Annotated[str, msgspec.Meta(pattern=r"^https://[!-z~]+\Z", max_length=300)] = LETS_ENCRYPT
+    acme_email: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    acme_ca: Annotated[str, msgspec.Meta(max_length=300)] = LETS_ENCRYPT
     acme_ca_roots: str = ""
     trusted_proxies: tuple[str, ...] = ()
     acme_challenge: Challenge = "tls-alpn-01"
@@ -78,7 +82,7 @@ def parse_as(kind: type[Settings], text: bytes, file: Path) -> Settings:
     try:
         given = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         settings = msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{file.name}: {error}") from None
     if unknown := sorted(given.keys() - set(kind.__struct_fields__)):
         raise ConfigError(f"{file.name}: unknown field {unknown[0]!r}; there are {', '.join(kind.__struct_fields__)}")
@@ -112,6 +116,10 @@ def _check_addresses(settings: EdgeSettings, name: str) -> None:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise ConfigError(f'{name}: trusted_proxies: {error}: write a network such as "10.0.0.0/8"') from None
+    if settings.acme_email and not EMAIL.fullmatch(settings.acme_email):
+        raise ConfigError(f'{name}: acme_email: {settings.acme_email!r}: write an address such as "you@example.com"')
+    if not HTTPS.fullmatch(settings.acme_ca):
+        raise ConfigError(f'{name}: acme_ca: {settings.acme_ca!r}: write an address that begins with "https://"')
     if settings.bind:
         try:
             ipaddress.ip_address(settings.bind)

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from slot_machine.core import domains
 from slot_machine.core.domains import BadDomain, canonical
 from slot_machine.core.errors import EdgeRefused
-from slot_machine.edge import folder
+from slot_machine.edge import certificates, folder
 from slot_machine.edge.routes import key_of
 from slot_machine.edge.wire import Held, Hook, Wish
 from slot_machine.host.files.regular import open_regular
@@ -20,6 +21,8 @@ from slot_machine.host.user import account
 SECRET = re.compile(r"[A-Za-z0-9_-]{20,100}")
 PATH = re.compile(r"/[A-Za-z0-9._~/-]{0,200}")
 MOST_OF_USER = 200
+LEAST_RSA_BITS = 2048
+"""CA/Browser Forum, Baseline Requirements, section 6.1.5."""
 ROOT = 0
 
 log = logging.getLogger(__name__)
@@ -98,7 +101,19 @@ def checked(wish: Wish) -> Wish:
         raise EdgeRefused("the app's name or data folder is malformed")
     if "{{" in wish.cert + wish.key:
         raise EdgeRefused("the certificate is malformed")
+    _check_key(wish.cert)
     return msgspec.structs.replace(wish, domains=own, redirects=redirects, hook=hook)
+
+
+def _check_key(cert: str) -> None:
+    """Raises EdgeRefused."""
+    with suppress(ValueError, IndexError):  # What can't be read is told with the state of the names.
+        bits = certificates.rsa_bits(cert.encode()) if cert else 0
+        if 0 < bits < LEAST_RSA_BITS:
+            raise EdgeRefused(
+                f"the key of the certificate in tls.cert has {bits} bits, which browsers refuse",
+                f"get a certificate with an RSA key of at least {LEAST_RSA_BITS} bits, or with an ECDSA key",
+            )
 
 
 def _checked_hook(hook: Hook, redirects: Container[str]) -> Hook:
