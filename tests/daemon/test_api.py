@@ -15,10 +15,12 @@ from slot_machine.app.outcomes import PLAIN, Done, Outcome, Unchanged, Wishes
 from slot_machine.core.errors import CommitNotFound, Refused, Reloading, SlotMachineError, StageFailed
 from slot_machine.core.model import Printed, Progress, Version
 from slot_machine.core.origin import UNKNOWN, Origin
-from slot_machine.daemon.api import NDJSON, STATUSES, Api
+from slot_machine.daemon.api import Api
 from slot_machine.daemon.candidates import CandidateStatus
 from slot_machine.daemon.connection import Connection, Request, Response
 from slot_machine.daemon.guard import Guard
+from slot_machine.daemon.outcomes import STATUSES
+from slot_machine.daemon.streams import NDJSON
 
 BODY = b'{"commit": "HEAD"}'
 

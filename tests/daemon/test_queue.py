@@ -14,9 +14,10 @@ from slot_machine.app.operations import Operations
 from slot_machine.app.outcomes import Done, Outcome
 from slot_machine.core.errors import Stopping
 from slot_machine.core.model import Progress, Version
-from slot_machine.daemon.api import NDJSON, Api
+from slot_machine.daemon.api import Api
 from slot_machine.daemon.connection import Connection, Request, Response
 from slot_machine.daemon.guard import Guard
+from slot_machine.daemon.streams import NDJSON
 
 DATA = Path("/srv/shop/.slot-machine")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from spec.waiting import wait_until
 
-from slot_machine.daemon.api import NDJSON
 from slot_machine.daemon.keepalive import ALIVE_S
+from slot_machine.daemon.streams import NDJSON
 from tests import sshd as servers
 from tests.relay import Relay
 from tests.sshd import Sshd

@@ -11,12 +11,13 @@ from slot_machine.app.outcomes import Outcome
 from slot_machine.app.pushes import Pushes, Update
 from slot_machine.core.errors import Refused, Reloading
 from slot_machine.daemon import queue
-from slot_machine.daemon.api import NDJSON, body_of
 from slot_machine.daemon.caller import Asked
 from slot_machine.daemon.connection import Request, Response
 from slot_machine.daemon.follower import Follower
 from slot_machine.daemon.guard import Guard
+from slot_machine.daemon.outcomes import body_of
 from slot_machine.daemon.replies import Routes, decoded
+from slot_machine.daemon.streams import NDJSON
 from slot_machine.host.git.branches import short_name
 
 Hash = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})\Z")]
