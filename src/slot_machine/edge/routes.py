@@ -18,6 +18,10 @@ SECRET_FIELD = "X-Slot-Machine-Edge"
 TOKEN_FIELD = "X-Slot-Machine-Token"
 PROBE = "/.well-known/slot-machine-edge/"
 NOTHING = "nothing"
+ALREADY = "already"
+"""Answers a request over HTTP of which a trusted proxy says that its visitor came by HTTPS. A redirect would lead the
+visitor there once more."""
+NOBODY = ["255.255.255.255/32"]
 HIGH = 1_000_000
 """Priority of a route that goes before those of apps."""
 
@@ -92,7 +96,8 @@ def own(settings: EdgeSettings, token: str) -> Routes:
             "middlewares": {
                 "https": {"redirectScheme": https},
                 "probe": {"redirectRegex": answer},
-                NOTHING: {"ipAllowList": {"sourceRange": ["255.255.255.255/32"], "rejectStatusCode": 404}},
+                NOTHING: {"ipAllowList": {"sourceRange": NOBODY, "rejectStatusCode": 404}},
+                ALREADY: {"ipAllowList": {"sourceRange": NOBODY, "rejectStatusCode": 421}},
             },
             "serversTransports": {
                 "app": {
@@ -134,7 +139,7 @@ def of_app(settings: EdgeSettings, key: str, wish: Wish, asks: Callable[[str], b
         inside = moved if target else f"{key}-in" if name in wish.domains else NOTHING
         rule = f"Host(`{name}`)"
         secure = {"entryPoints": [HTTPS], "rule": rule, "middlewares": [inside], "service": key, "tls": tls}
-        outside = [moved if target else "https"]
+        outside = [moved if target else "https", ALREADY]
         plain = {"entryPoints": [HTTP], "rule": rule, "middlewares": outside, "service": "noop@internal"}
         routers[f"{key}-{digest}-{number}-https"], routers[f"{key}-{digest}-{number}-http"] = secure, plain
     services: Objects = {key: _service(wish.port)}

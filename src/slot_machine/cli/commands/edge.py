@@ -53,7 +53,7 @@ def status(as_json: bool) -> None:
 @command.command("check")
 @in_json
 def check(as_json: bool) -> None:
-    """Look at once whether the domains that wait lead here, and show what is in the way."""
+    """Look at once whether the domains that wait lead here, and show what is in the way, such as Cloudflare's mode."""
     _show("probe", as_json=as_json)
 
 
@@ -118,6 +118,10 @@ def _show(op: str, *, as_json: bool) -> None:
     from slot_machine.edge.wire import Request
 
     reply = link.ask(msgspec.convert({"op": op}, Request))
+    if op == "probe":
+        from slot_machine.cli import edge_visit
+
+        reply = edge_visit.visited(reply)
     if as_json:
         printing.result(msgspec.json.encode({"success": True, "apps": reply.apps, "traefik": reply.traefik}).decode())
     else:
