@@ -33,13 +33,18 @@ def test_a_broken_file_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_the_unit_names_program_file_and_state() -> None:
-    text = edge_unit.text_of(EdgeSettings(state="/var/lib/e"), Path("/opt/bin/slot-machine"), Path("/etc/e.json"))
+    settings, program, file = EdgeSettings(state="/var/lib/e"), Path("/opt/bin/slot-machine"), Path("/etc/e.json")
+    text = edge_unit.text_of(settings, program, file, as_root=True)
     assert "ExecStart=/opt/bin/slot-machine edge start --config /etc/e.json\n" in text
     assert "ReadWritePaths=/var/lib/e\n" in text
     assert "PATH=/opt/bin:" in text
+    assert "DynamicUser" not in text
+    own = edge_unit.text_of(settings, program, file, as_root=False)
+    assert "DynamicUser=yes\nStateDirectory=slot-machine-edge\n" in own
+    assert "ReadWritePaths" not in own
 
 
 @pytest.mark.parametrize("state", ["/var/lib/a b", "/var/lib/%h", "/var/lib/a\nUser=x"])
 def test_a_unit_is_not_written_with_odd_paths(state: str) -> None:
     with pytest.raises(ConfigError):
-        edge_unit.text_of(EdgeSettings(state=state), Path("/opt/bin/slot-machine"), None)
+        edge_unit.text_of(EdgeSettings(state=state), Path("/opt/bin/slot-machine"), None, as_root=True)

@@ -87,3 +87,40 @@ def test_an_edge_that_can_not_start_fails_its_installation(machine: Machine) -> 
         assert "the edge does not start" in done.stderr
         assert f"journalctl -u {NAME}" in done.stderr
         machine.run("systemctl", "disable", "--now", NAME)
+
+
+def test_a_user_of_its_own_takes_over_what_root_had(machine: Machine) -> None:
+    state, ports = "/var/lib/slot-machine-edge", {"http_port": free_port(), "https_port": free_port()}
+    machine.run("sh", "-c", f"mkdir -p /etc/slot-machine && echo '{json.dumps(ports)}' > /etc/slot-machine/edge.json")
+    machine.run("sh", "-c", f"mkdir -m 700 {state} && umask 077 && printf {'7' * 48} > {state}/token")
+    installed = machine.run("slot-machine", "edge", "install")
+    assert "as root" not in installed.stderr
+
+    def users() -> list[str]:
+        main = machine.run("systemctl", "show", "--property", "MainPID", "--value", NAME).stdout.strip()
+        return machine.run("ps", "-o", "uid=", "--pid", main, "--ppid", main).stdout.split()
+
+    edge, traefik = users()
+    assert edge == traefik != "0"
+    assert machine.run("stat", "-L", "-c", "%u %a", state, f"{state}/token").stdout.splitlines() == [
+        f"{edge} 700",
+        f"{edge} 600",
+    ]
+    assert machine.run("cat", f"{state}/token").stdout == "7" * 48
+    machine.run("systemctl", "reload", NAME)
+    assert "no app has domains here" in machine.run("slot-machine", "edge", "status").stdout
+    machine.run("slot-machine", "edge", "install")
+    machine.run("systemctl", "restart", NAME)
+    assert "no app has domains here" in machine.run("slot-machine", "edge", "status").stdout
+
+
+def test_what_others_can_not_read_runs_as_root(machine: Machine) -> None:
+    ports = {"http_port": free_port(), "https_port": free_port()}
+    machine.run(
+        "sh", "-c", f"mkdir -m 700 /etc/slot-machine && echo '{json.dumps(ports)}' > /etc/slot-machine/edge.json"
+    )
+    installed = machine.run("slot-machine", "edge", "install")
+    assert "it runs as root, not as a user of its own: another user can't run /usr/local/bin/slot-machine" in (
+        installed.stderr
+    )
+    assert "no app has domains here" in machine.run("slot-machine", "edge", "status").stdout

@@ -8,7 +8,9 @@ NAME = "edge.sock"
 
 
 def own() -> Path:
-    """That of an edge which this user starts."""
+    """That of an edge which this user starts. systemd names that of a service (systemd.exec(5))."""
+    if given := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(given)
     return OF_MACHINE if os.geteuid() == 0 else _of_user()
 
 

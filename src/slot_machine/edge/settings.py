@@ -49,6 +49,9 @@ def file_of(given: Path | None) -> Path:
 
 
 def default_state() -> Path:
+    """systemd names that of a service (systemd.exec(5))."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given)
     return STATE_OF_MACHINE if os.geteuid() == 0 else _of_user("XDG_STATE_HOME", ".local/state") / "edge"
 
 
