@@ -227,7 +227,7 @@ def test_a_rollback_has_the_variables_of_its_release() -> None:
     shop = Shop()
     shop.deploy("1", {"KEY": "one"})
     shop.deploy("2", {"KEY": "two"})
-    assert list(shop.flow().rollback())[-1]["success"]
+    assert list(shop.flow().rollback(shop.app("0").daemon))[-1]["success"]
     live = shop.engine.live()
     assert live is not None
     assert (live.commit[0], live.env_digest) == ("1", Values({"KEY": "one"}).digest)
@@ -237,7 +237,7 @@ def test_a_rollback_to_variables_that_are_gone_is_refused() -> None:
     shop = Shop()
     for number in "1234":
         shop.deploy(number, {"KEY": number})
-    reply = list(shop.flow().rollback("1111111"))[-1]
+    reply = list(shop.flow().rollback(shop.app("0").daemon, "1111111"))[-1]
     assert not reply["success"]
     assert "variables of release 1" in cast(str, reply["error"])
     assert shop.live() == "4"
@@ -246,7 +246,7 @@ def test_a_rollback_to_variables_that_are_gone_is_refused() -> None:
 def test_a_restart_brings_new_variables() -> None:
     shop = Shop()
     shop.deploy("1", {"KEY": "one"})
-    assert list(shop.flow({"KEY": "two"}).restart())[-1]["success"]
+    assert list(shop.flow({"KEY": "two"}).restart(shop.app("0").daemon))[-1]["success"]
     assert shop.swarm.running("shop_web") == ["2", "2", "2"]
     assert shop.live() == "1"
 

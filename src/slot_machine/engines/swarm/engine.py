@@ -112,7 +112,7 @@ class SwarmEngine:
         one_off.remove_stale(self._docker, seen.services, seen.tasks)
         needed = {release.app.env_digest}
         with suppress(NothingToRollBackTo):
-            needed.add(previous(keep, release.target).app.env_digest)
+            needed.add(previous(keep, release).app.env_digest)
         self._secrets.remove_others(needed)
         if not self._config.registry:
             nodes.forget_images(self._docker, self._name, [one.commit for one in keep])
