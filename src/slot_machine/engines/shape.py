@@ -45,6 +45,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     env_digest: str = ""
     release: int = 0
     """The number of the release; 0 in an export."""
+    own_dockerfile: bool = False
+    """Whether the image is of the repository's own `Dockerfile`: it has no process 1 and no health check of ours."""
 
     @property
     def engine(self) -> EngineConfig:
