@@ -72,17 +72,7 @@ class Client:
 
     def lines(self, *args: str, given: bytes = b"") -> Generator[str, None, int]:
         """Its output, stderr too, while it runs; returns the exit code. Kills it if nobody reads on."""
-        try:
-            process = subprocess.Popen(
-                [*self._words, *args],
-                stdin=subprocess.PIPE if given else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=self._environment(),
-                start_new_session=True,
-            )
-        except FileNotFoundError:
-            raise self._missing() from None
+        process = self.begin(*args, with_stdin=bool(given))
         assert process.stdout is not None
         try:
             if process.stdin:
@@ -96,6 +86,20 @@ class Client:
                 process.kill()
                 process.wait()
             process.stdout.close()
+
+    def begin(self, *args: str, with_stdin: bool = False) -> subprocess.Popen[bytes]:
+        """With its output, stderr too, in `stdout`. The caller ends it."""
+        try:
+            return subprocess.Popen(
+                [*self._words, *args],
+                stdin=subprocess.PIPE if with_stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise self._missing() from None
 
     def through(self, *args: str) -> int:
         """With our own stdin, stdout and stderr. Returns the exit code."""
