@@ -3,6 +3,7 @@
 import json
 from typing import cast
 
+import msgspec
 import pytest
 
 from slot_machine.core.version_config import Job
@@ -87,7 +88,7 @@ def test_health_is_asked_as_configured() -> None:
     assert (at(get, "path"), at(get, "port")) == ("/up", "web")
     assert {"name": "Host", "value": "shop.example.com"} in cast(list[object], at(get, "httpHeaders"))
     asked = cast(list[str], at(web, f"{CONTAINER}.startupProbe.exec.command"))
-    assert asked[-4:] == ["health", "/up", "200-200", "shop.example.com"]
+    assert asked[-4:] == ["health", "/up", "200", "shop.example.com"]
     assert at(web, f"{CONTAINER}.startupProbe.failureThreshold") == 31
     assert at(web, f"{CONTAINER}.livenessProbe") is None
     assert at(web, "spec.progressDeadlineSeconds") == 331
@@ -97,7 +98,7 @@ def test_status_that_no_node_takes_as_healthy_is_asked_for_inside() -> None:
     web = found(shape("status of no httpGet"), "Deployment")
 
     assert at(web, f"{CONTAINER}.readinessProbe.httpGet") is None
-    assert "401-401" in cast(list[str], at(web, f"{CONTAINER}.readinessProbe.exec.command"))
+    assert "401" in cast(list[str], at(web, f"{CONTAINER}.readinessProbe.exec.command"))
 
 
 def test_health_port_of_its_own() -> None:
@@ -109,6 +110,14 @@ def test_health_port_of_its_own() -> None:
     ]
     assert at(web, f"{CONTAINER}.readinessProbe.httpGet.port") == "health"
     assert "PORT=3001" in cast(list[str], at(web, f"{CONTAINER}.startupProbe.exec.command"))
+
+
+def test_image_of_the_users_own_dockerfile_has_nothing_of_ours() -> None:
+    of = msgspec.structs.replace(shape("workers"), own_dockerfile=True)
+    web, worker = found(of, "Deployment"), found(of, "Deployment", "shop-worker")
+
+    assert at(web, f"{CONTAINER}.startupProbe.httpGet.path") == "/healthz"
+    assert at(worker, f"{CONTAINER}.command") == ["/bin/sh", "-c", "node worker.js"]
 
 
 def test_unhealthy_copy_is_started_again_if_asked_for() -> None:
@@ -143,7 +152,7 @@ def test_workers_are_deployments_of_their_own() -> None:
     assert at(worker, "spec.replicas") == 3
     assert at(worker, "spec.strategy.type") == "RollingUpdate"
     assert at(worker, f"{POD}.terminationGracePeriodSeconds") == 65
-    assert at(worker, f"{CONTAINER}.command.2") == "node worker.js"
+    assert at(worker, f"{CONTAINER}.command.3") == "node worker.js"
     assert {"name": "PROCESS", "value": "worker"} in cast(list[object], at(worker, f"{CONTAINER}.env"))
     assert (at(beat, "spec.strategy.type"), at(beat, "spec.replicas")) == ("Recreate", 1)
     asked = {"name": "SLOT_MACHINE_STOP_SIGNAL", "value": "QUIT"}

@@ -1,5 +1,6 @@
 """What Kubernetes can't do is refused, or left out with a warning."""
 
+import msgspec
 import pytest
 
 from slot_machine.core.errors import Impossible
@@ -39,6 +40,13 @@ def test_sqlite_in_variables_is_refused_for_several_copies_alone() -> None:
     mapping.refuse_values(app(shared, {"replicas": 1}), variables)
     mapping.refuse_values(app({}, {"replicas": 2}), variables)
     mapping.refuse_values(app(shared, {"storage_class": "nfs"}), {"DATABASE_URL": "postgres://db/shop"})
+
+
+def test_status_that_only_our_check_knows_is_refused_for_the_users_own_image() -> None:
+    of = msgspec.structs.replace(app({"health_status": 401}), own_dockerfile=True)
+
+    with pytest.raises(Impossible, match="health_status"):
+        mapping.refuse(of)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ LEFT_OUT_OF_DAEMON = {
 def refuse(app: App) -> list[str]:
     """Warnings. Raises Impossible."""
     names.check(app)
+    _health(app)
     _schedules(app)
     _data(app)
     return [*_left_out(app), *_workers(app), *_addresses(app), *_times(app)]
@@ -48,6 +49,13 @@ def refuse_values(app: App, variables: Mapping[str, str]) -> None:
     for name, value in variables.items():
         if value.startswith(("sqlite:", "sqlite3:")) or re.search(r"\.sqlite3?\b", value):
             raise _sqlite(app, name)
+
+
+def _health(app: App) -> None:
+    if app.own_dockerfile and not pod.a_node_can_check(app):
+        wrong = f"not {app.version.health_status}"
+        what = f"health_status: with your own Dockerfile, a node takes 200 to 399 as healthy, {wrong}"
+        raise Impossible(what, "let health_endpoint answer with 200, or remove the Dockerfile")
 
 
 def _schedules(app: App) -> None:
@@ -101,6 +109,8 @@ def _left_out(app: App) -> Iterator[str]:
 
 def _workers(app: App) -> Iterator[str]:
     for name, process in app.version.workers.items():
+        if process.stop_signal != "TERM" and app.own_dockerfile:
+            yield f"processes.{name}.stop_signal: with your own Dockerfile, its STOPSIGNAL is sent"
         if process.quiet_signal:
             yield f"processes.{name}.quiet_signal is not sent: Kubernetes sends the stop signal alone"
         if process.count > 1:

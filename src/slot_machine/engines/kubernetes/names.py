@@ -1,7 +1,6 @@
 """What objects of an app are called, and the labels and annotations by which they are found."""
 
 import hashlib
-import re
 
 from slot_machine.core.errors import Impossible
 from slot_machine.core.model import short
@@ -37,7 +36,7 @@ DIGEST = 6
 
 def named(*parts: str, most: int = LONGEST) -> str:
     """The parts with hyphens between them. A name that is too long ends in a digest of the whole."""
-    whole = "-".join(part.replace("_", "-").strip("-") for part in parts)
+    whole = "-".join(plain(part) for part in parts)
     if len(whole) <= most:
         return whole
     digest = hashlib.sha256(whole.encode()).hexdigest()[:DIGEST]
@@ -73,9 +72,14 @@ def tls_secret(app: App) -> str:
     return f"{app.name}-tls"
 
 
+def plain(process: str) -> str:
+    """As a label has it: names of objects have no `_`, so ours have none either."""
+    return process.replace("_", "-").strip("-")
+
+
 def selector(app: App, process: str) -> dict[str, object]:
     """What never changes, because the selector of a Deployment can't."""
-    return {APP: app.name, PROCESS: process.replace("_", "-").strip("-")}
+    return {APP: app.name, PROCESS: plain(process)}
 
 
 def labels(app: App, process: str) -> dict[str, object]:
@@ -89,7 +93,7 @@ def labels(app: App, process: str) -> dict[str, object]:
 
 def common(name: str, process: str) -> dict[str, object]:
     """Of objects that belong to no version, too."""
-    component = process.replace("_", "-").strip("-")
+    component = plain(process)
     return {
         "app.kubernetes.io/name": name,
         "app.kubernetes.io/instance": name,
@@ -105,8 +109,8 @@ def check(app: App) -> None:
     for field, found in (("processes", app.version.workers), ("cron", app.version.cron)):
         seen: dict[str, str] = {}
         for name in found:
-            plain = re.sub(r"_", "-", name).strip("-")
-            if plain in seen or (field == "processes" and plain in (WEB, RELEASING, RECORD, RUN, CRON, ENV)):
-                other = seen.get(plain, plain)
+            label = plain(name)
+            if label in seen or (field == "processes" and label in (WEB, RELEASING, RECORD, RUN, CRON, ENV)):
+                other = seen.get(label, label)
                 raise Impossible(f"{field}: on Kubernetes {name!r} and {other!r} have the same name", "rename one")
-            seen[plain] = name
+            seen[label] = name

@@ -86,8 +86,7 @@ def web(app: App, *, native_sleep: bool) -> Json:
     if daemon.internal_port != daemon.port:
         ports.append({"containerPort": daemon.internal_port, "name": HEALTH_PORT, "protocol": "TCP"})
     made["ports"] = ports
-    made["startupProbe"] = {
-        "exec": {"command": _asked_inside(app)},
+    made["startupProbe"] = _first_check(app) | {
         "failureThreshold": math.ceil(version.health_timeout_s),
         "periodSeconds": 1,
         "timeoutSeconds": PROBE_TIMEOUT_S,
@@ -127,18 +126,21 @@ def alone(app: App) -> bool:
     return app.version.strategy == "replace" or bool(app.version.shared_dirs and not settings(app).storage_class)
 
 
-def _asked_inside(app: App) -> list[str]:
+def a_node_can_check(app: App) -> bool:
+    statuses = app.version.healthy_statuses
+    return statuses[0] in HTTP_GET and statuses[-1] in HTTP_GET
+
+
+def _first_check(app: App) -> Json:
     """As on one machine: a node takes any status from 200 to 399 as healthy, and does not say what it got instead."""
-    version = app.version
-    return health(version.health_endpoint, version.healthy_statuses, version.health_host, app.daemon.internal_port)
+    return _check(app) if app.own_dockerfile else {"exec": {"command": health(app)}}
 
 
 def _check(app: App) -> Json:
     """By the node, which costs less, where it can see the difference. Apps that insist on HTTPS take it as such."""
     version, daemon = app.version, app.daemon
-    statuses = version.healthy_statuses
-    if statuses[0] not in HTTP_GET or statuses[-1] not in HTTP_GET:
-        return {"exec": {"command": _asked_inside(app)}}
+    if not a_node_can_check(app):
+        return {"exec": {"command": health(app)}}
     fields = [{"name": "X-Forwarded-Proto", "value": "https"}]
     if version.health_host:
         fields.append({"name": "Host", "value": version.health_host})
