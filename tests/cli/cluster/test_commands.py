@@ -169,14 +169,14 @@ def test_env_changes_the_file_here(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("deploy", "--hold"), "--hold "),
-        (("deploy", "--wait"), "--wait "),
-        (("deploy", "--setup"), "--setup "),
-        (("deploy", "--detach"), "--detach "),
-        (("run", "--previous", "ls"), "--previous "),
-        (("logs", "--slot", "a"), "--slot "),
-        (("maintenance", "on", "--message", "x"), "--message "),
-        (("cancel", "--force"), "--force "),
+        (("deploy", "--hold"), "`deploy --hold`"),
+        (("deploy", "--wait"), "`deploy --wait`"),
+        (("deploy", "--setup"), "`deploy --setup`"),
+        (("deploy", "--detach"), "`deploy --detach`"),
+        (("run", "--previous", "ls"), "`run --previous`"),
+        (("logs", "--slot", "a"), "`logs --slot`"),
+        (("maintenance", "on", "--message", "x"), "`maintenance on --message`"),
+        (("cancel", "--force"), "`cancel --force`"),
         (("promote",), "`promote`"),
         (("reload",), "`reload`"),
         (("stats",), "`stats`"),
@@ -188,7 +188,7 @@ def test_what_is_for_one_machine_is_refused_by_name(
 ) -> None:
     done = run(*words)
     assert (done.code, done.out) == (1, "")
-    assert f"{named.strip()} is for one machine" in done.err
+    assert f"{named} is for one machine" in done.err
     assert "hint: " in done.err
     assert not cluster.records
 

@@ -1,6 +1,7 @@
 """A command on several servers."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,15 @@ def test_questions_go_to_all_servers_and_the_worst_exit_code_counts(servers: Ser
     assert [(one["host"], one["exit_code"]) for one in document["hosts"]] == [("x", 3), ("y", 1), ("z", 0)]
     assert document["hosts"][2]["reply"] == {"z": 1}
     assert document["hosts"][1]["reply"]["error"].startswith("cannot connect to y")
+
+
+def test_server_comes_before_the_cluster_of_the_local_file(servers: Servers, capfd: Output) -> None:
+    Path("slot-machine.json").write_text('{"start_command": "x", "engine": {"kind": "swarm"}}')
+    servers.add("x", "echo from the server")
+
+    assert servers.run("--host", "x", "status") == 0
+    assert servers.run("stats", "--host", "x") == 0
+    assert capfd.readouterr().out == "from the server\nfrom the server\n"
 
 
 @pytest.mark.parametrize("json_too", [(), ("--json",)])

@@ -32,6 +32,5 @@ def only(*names: str) -> None:
     for param in ctx.command.params:
         given = param.name and ctx.get_parameter_source(param.name) == ParameterSource.COMMANDLINE
         if given and param.expose_value and param.name not in names and isinstance(param, click.Option):
-            raise Impossible(
-                f"{param.opts[-1]} is for one machine, and slot-machine.json has an `engine`", "leave it out"
-            )
+            what = f"{ctx.command_path.removeprefix('slot-machine ')} {param.opts[-1]}"
+            raise Impossible(f"`{what}` is for one machine, and slot-machine.json has an `engine`", "leave it out")
