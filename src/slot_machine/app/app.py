@@ -131,7 +131,7 @@ class App:
         self.occupancy.ask(self.supervisor.retirees.in_tree, self.supervisor.retirees.emptied)
         candidates = self.deployer.candidates
         self.occupancy.ask(candidates.in_tree)
-        self.occupancy.ask(candidates.ending_in_tree, candidates.emptied)
+        self.occupancy.ask(candidates.ending.in_tree, candidates.ending.emptied)
         self.maintenance = Maintenance(store, mode, page, worktrees.data)
         mode.start_under(self.maintenance.order)
         self.branch = PushBranch(store, branches, self._latest)

@@ -3,34 +3,31 @@
 import asyncio
 import logging
 import secrets
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.attempts import Attempts
 from slot_machine.app.clock import monotonic_s, now
-from slot_machine.app.failures import going_on, in_words
+from slot_machine.app.ending_candidates import EndingCandidates
+from slot_machine.app.failures import going_on
+from slot_machine.app.hold_watch import HoldWatch
 from slot_machine.app.judging import Gather
 from slot_machine.app.release import Release, describe
-from slot_machine.app.retirement import retire
-from slot_machine.app.run import Run
-from slot_machine.app.seams import Starter
 from slot_machine.app.share_watch import ShareWatch
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.errors import Impossible, NothingHeld
+from slot_machine.core.masking import Masking
 from slot_machine.core.model import Result, Version
 from slot_machine.core.phases import Phase
 from slot_machine.core.preview import link
 from slot_machine.core.verdict import Verdict
-from slot_machine.core.version_config import VersionConfig
 from slot_machine.state.store import Store
 from slot_machine.traffic.protocol import Traffic
 
-RETRY_S = 1.0
-WITHDRAWALS = 3
 TOKEN_BYTES = 18
 SHARE_ID_BYTES = 4
 
@@ -49,7 +46,7 @@ class Candidates:
     def __init__(
         self,
         store: Store,
-        launcher: Starter,
+        masking: Masking,
         traffic: Traffic,
         attempts: Attempts,
         tasks: asyncio.TaskGroup,
@@ -59,18 +56,15 @@ class Candidates:
     ) -> None:
         """It is aborted when it was held for `timeout_s`. `address` is the one that visitors use."""
         self.share_watch = ShareWatch(gather, attempts, tasks)
+        self.ending = EndingCandidates(traffic, attempts, tasks)
         self.release: Release | None = None
         """While it is held or being promoted."""
         self._store = store
-        self._launcher = launcher
         self._traffic = traffic
         self._attempts = attempts
-        self._tasks = tasks
-        self._timeout_s = timeout_s
         self._address = address
         self._deployed_by = 0
-        self._watching: asyncio.Task[None] | None = None
-        self._ending: dict[Release, asyncio.Task[None]] = {}
+        self._watch = HoldWatch(masking, tasks, timeout_s)
 
     @property
     def record(self) -> Candidate | None:
@@ -171,7 +165,7 @@ class Candidates:
 
     def end_release(self, release: Release) -> None:
         """In the background: one that is no candidate any more."""
-        self._ending[release] = self._tasks.create_task(self._stopped(release))
+        self.ending.end(release, self._deployed_by)
 
     async def end(self, result: Result, why: str) -> Candidate | None:
         """Ends it, whatever its state is, and waits for that. Returns it; None if there is none.
@@ -183,7 +177,7 @@ class Candidates:
             self._attempts.end_candidate(candidate, result, why)
             log.info("the candidate %s is ended: %s", describe(candidate.version), why)
         self._stop()
-        await self._gone()
+        await self.ending.gone()
         return candidate
 
     async def make_room(self, attempt: RunningAttempt) -> None:
@@ -220,7 +214,7 @@ class Candidates:
             candidate = self._store.candidate()
             watched = candidate is not None and candidate.state == "watched"
             if not self.release and not watched:
-                await self._withdraw()
+                await self.ending.withdraw()
                 candidate = self._store.candidate()
             if candidate and candidate.waits and not self.release:
                 self._failed(candidate, "it did not run any more when the daemon started")
@@ -236,72 +230,23 @@ class Candidates:
             if candidate and candidate.waits:
                 self._attempts.end_candidate(candidate, "interrupted", "the daemon stopped while it was held")
         self._stop()
-        await self._gone()
+        await self.ending.gone()
 
     def in_tree(self, tree: int) -> list[str]:
         """In words."""
         held = self.release
         return [f"the held candidate {describe(held.version)}"] if held and held.version.tree == tree else []
 
-    def ending_in_tree(self, tree: int) -> list[str]:
-        """In words."""
-        ending = [release.version for release in self._ending if release.version.tree == tree]
-        return [f"the candidate {describe(version)}, told to end" for version in ending]
-
-    async def emptied(self, _: int) -> None:
-        await self._gone()
-
     def _keep(self, release: Release, candidate: Candidate) -> None:
         self.release = release
         self._deployed_by = candidate.attempt
-        self._watching = self._tasks.create_task(self._watch(release, candidate))
+        self._watch.start(release, candidate, self._failed, partial(self.end, "cancelled"))
         with going_on("cannot watch how the candidate does"):
             self.share_watch.start(candidate, self._store.state().live, self._worse)
 
     def _unwatch(self) -> None:
-        if self._watching and self._watching is not asyncio.current_task():
-            self._watching.cancel()
-        self._watching = None
+        self._watch.stop()
         self.share_watch.stop()
-
-    async def _watch(self, release: Release, candidate: Candidate) -> None:
-        left_s = candidate.since_s + self._timeout_s - monotonic_s()
-        try:
-            async with asyncio.timeout(max(left_s, 0)) as limit:
-                how = await self._exited(release.web)
-        except TimeoutError:
-            assert limit.expired()
-            await self._expire()
-            return
-        with going_on("cannot read what the held candidate printed last"):
-            if lines := release.web.last_lines():
-                how += f"; the last line of its output: {lines[-1]}"
-        if candidate.runs_on:
-            log.error("%s, which was taken back, has ended: %s", describe(candidate.version), how)
-            how = candidate.error
-        else:
-            how = f"it ended while it was held: {self._launcher.masking.text(how)}"
-        self._failed(candidate, how)
-
-    async def _exited(self, run: Run) -> str:
-        while True:
-            try:
-                return run.how_ended(await run.session.exited())
-            except Exception as error:  # noqa: BLE001 - it may go on
-                log.error("cannot watch the held candidate, trying again in %g s: %s", RETRY_S, error)
-                await asyncio.sleep(RETRY_S)
-
-    async def _expire(self) -> None:
-        while True:
-            try:
-                await self.end(
-                    "cancelled", f"it was held for {self._timeout_s:g} s (hold_timeout_ms), so it was aborted"
-                )
-            except sqlite3.Error as error:
-                log.error("cannot abort the held candidate, trying again in %g s: %s", RETRY_S, in_words(error))
-                await asyncio.sleep(RETRY_S)
-            else:
-                return
 
     async def _worse(self, candidate: Candidate, verdict: Verdict) -> None:
         """Than the live version, which gets all visitors back."""
@@ -335,40 +280,3 @@ class Candidates:
         if (release := self.release) and release.upstream:
             with going_on(f"cannot tell the data plane of the candidate {describe(candidate.version)}"):
                 await self._traffic.offer(candidate.beside(release.upstream))
-
-    async def _withdraw(self) -> None:
-        for _ in range(WITHDRAWALS):
-            with going_on("cannot tell the data plane that there is no candidate any more"):
-                await self._traffic.offer(None)
-                return
-            await asyncio.sleep(RETRY_S)
-
-    async def _stopped(self, release: Release) -> None:
-        try:
-            await self._withdraw()
-            with going_on(f"cannot end {describe(release.version)}"):
-                if release.upstream and release.running:
-                    retired = await retire(self._traffic, release, release.version.config.drain_timeout_s)
-                    self._attempts.count(self._deployed_by, retired.counts)
-                else:
-                    await release.stop(release.version.config.drain_timeout_s / 2)
-                    if release.upstream:
-                        await self._traffic.forget(release.upstream)
-            if survivors := release.survivors:
-                log.error("cannot end %s", ", ".join(survivors))
-        finally:
-            del self._ending[release]
-
-    async def _gone(self) -> None:
-        while self._ending:
-            await asyncio.wait(list(self._ending.values()))
-
-
-def check_can_hold(config: VersionConfig, *, after_release: bool) -> None:
-    """Raises Impossible."""
-    if config.strategy == "replace":
-        what = "strategy: replace lets no two versions run at once, so none can be held"
-        raise Impossible(what, "deploy without --hold, or use the strategy overlap")
-    if config.release_command and not after_release:
-        what = "release_command runs before the version is held, so the live version would go on with the changed data"
-        raise Impossible(what, "use --hold-after-release if the live version works with the changed data")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from slot_machine.app import detached
 from slot_machine.app.already_live import AlreadyLive
 from slot_machine.app.attempt import Report, RunningAttempt
-from slot_machine.app.candidates import check_can_hold
 from slot_machine.app.detached import Early
 from slot_machine.app.going_live import GoingLive
 from slot_machine.app.outcomes import PLAIN, Done, Outcome, Unchanged, Wishes
@@ -18,6 +17,7 @@ from slot_machine.core.errors import Impossible
 from slot_machine.core.model import Version
 from slot_machine.core.origin import UNKNOWN, Origin
 from slot_machine.core.phases import Event
+from slot_machine.core.version_config import VersionConfig
 
 Check = Callable[[], Awaitable[None]]
 
@@ -93,7 +93,17 @@ class Deploying:
             attempt.warn(warning)
         self._live.check_environment(attempt, version)
         if wishes.hold:
-            check_can_hold(config, after_release=wishes.hold_after_release)
+            _check_can_hold(config, after_release=wishes.hold_after_release)
         attempt.on(Event.RESOLVED, describe(version))
         parts.attempts.resolved(attempt)
         return version
+
+
+def _check_can_hold(config: VersionConfig, *, after_release: bool) -> None:
+    """Raises Impossible."""
+    if config.strategy == "replace":
+        what = "strategy: replace lets no two versions run at once, so none can be held"
+        raise Impossible(what, "deploy without --hold, or use the strategy overlap")
+    if config.release_command and not after_release:
+        what = "release_command runs before the version is held, so the live version would go on with the changed data"
+        raise Impossible(what, "use --hold-after-release if the live version works with the changed data")

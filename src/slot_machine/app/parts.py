@@ -64,7 +64,7 @@ class Parts(Given):
             operations=operations,
             preflight=preflight,
             attempts=attempts,
-            candidates=Candidates(store, launcher, traffic, attempts, tasks, hold_s, config.url, given.gather),
+            candidates=Candidates(store, launcher.masking, traffic, attempts, tasks, hold_s, config.url, given.gather),
             rollout=Rollout(store, slots, launcher, given.mode, supervisor),
             placing=Placing(store, slots, preflight, config.spare_tree),
         )
