@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
@@ -34,6 +35,13 @@ class Client:
     @property
     def program(self) -> str:
         return self._words[0]
+
+    def argv(self, *args: str) -> list[str]:
+        return [*self._words, *args]
+
+    def with_environment(self, env: Mapping[str, str]) -> "Client":
+        """The same client with these variables as well."""
+        return Client(*self._words, env={**(self._env or {}), **env})
 
     def attempt(self, *args: str, given: str = "", limit_s: float = LIMIT_S) -> Answer:
         """`given` is what it reads from stdin."""
@@ -70,10 +78,16 @@ class Client:
         except (ValueError, RecursionError):
             raise EngineFailed(f"{self.program} {args[0]} printed no JSON: {out[:200]!r}") from None
 
-    def lines(self, *args: str, given: bytes = b"") -> Generator[str, None, int]:
-        """Its output, stderr too, while it runs; returns the exit code. Kills it if nobody reads on."""
+    def lines(self, *args: str, given: bytes = b"", limit_s: float = 0) -> Generator[str, None, int]:
+        """Its output, stderr too, while it runs; returns the exit code.
+
+        Kills it if nobody reads on, and after `limit_s`, if that is not 0.
+        """
         process = self.begin(*args, with_stdin=bool(given))
         assert process.stdout is not None
+        limit = threading.Timer(limit_s or threading.TIMEOUT_MAX, process.kill)
+        limit.daemon = True
+        limit.start()
         try:
             if process.stdin:
                 process.stdin.write(given)
@@ -82,6 +96,7 @@ class Client:
                 yield line.decode(errors="replace").rstrip("\r\n")
             return process.wait()
         finally:
+            limit.cancel()
             if process.poll() is None:
                 process.kill()
                 process.wait()

@@ -115,7 +115,7 @@ def _loose(text: str) -> list[str]:
 
 def python(project: Project, machine: Machine) -> tuple[str, str]:
     """The program to use, and a line for the user if the machine has none that is asked for."""
-    wanted, file = _wanted_version(project)
+    wanted, file = wanted_version(project)
     said = mismatch(machine, "python3", wanted, file)
     if said and wanted:
         for minor in range(NEWEST_MINOR, OLDEST_MINOR - 1, -1):
@@ -125,7 +125,7 @@ def python(project: Project, machine: Machine) -> tuple[str, str]:
     return "python3", said
 
 
-def _wanted_version(project: Project) -> tuple[str, str]:
+def wanted_version(project: Project) -> tuple[str, str]:
     """The version of Python that is asked for, and the file that asks."""
     own = re.search(r"^\s*(\d[\d.]*)\s*$", project.text(".python-version"), re.MULTILINE)
     if own:

@@ -4,7 +4,7 @@
 #   shim.sh run COMMAND                   `/bin/sh -c` runs it; signals go to all of its processes
 #   shim.sh run PROGRAM ARGUMENT...       runs it without a shell
 #   shim.sh worker COMMAND                like `run`, but signals go to its main process alone
-#   shim.sh health PATH STATUSES [HOST]   exits with 0 if the app on $PORT is healthy
+#   shim.sh health PATH STATUSES [HOST]   exits with 0 if the app is healthy on $INTERNAL_PORT, and can be reached on $PORT
 #   shim.sh check                         exits with 0 if the image has the programs that this file needs
 #
 # SLOT_MACHINE_ENV_FILE       a file with variables for the command; `engines/image/variables.py` writes it
@@ -197,11 +197,11 @@ s.on("data", (data) => { seen += data; if (seen.includes("\r\n\r\n")) s.destroy(
 _sm_question() {
     _sm_host=$1 _sm_field=$2 _sm_status="" _sm_location=""
     case $_sm_host in *:*) _sm_authority=[$_sm_host] ;; *) _sm_authority=$_sm_host ;; esac
-    _sm_named=${_sm_health_host:-$_sm_authority:$PORT}
+    _sm_named=${_sm_health_host:-$_sm_authority:$_sm_port}
     _sm_request=$(printf 'GET %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\nConnection: close\r\n%s\r\nx' \
         "$_sm_path" "$_sm_named" "${_sm_field:+$_sm_field$_sm_cr
 }")
-    _sm_head=$(_sm_ask "$_sm_host" "$PORT" "${_sm_request%x}" "http://$_sm_authority:$PORT$_sm_path" \
+    _sm_head=$(_sm_ask "$_sm_host" "$_sm_port" "${_sm_request%x}" "http://$_sm_authority:$_sm_port$_sm_path" \
         "Host: $_sm_named" "$_sm_field")
     while IFS= read -r _sm_line; do
         _sm_line=${_sm_line%"$_sm_cr"}
@@ -258,13 +258,14 @@ _sm_is_hidden() {
 }
 
 _sm_health() {
+    _sm_port=${INTERNAL_PORT:-$PORT}
     _sm_path=$1 _sm_first=${2%-*} _sm_last=${2#*-} _sm_health_host=${3:-}
     _sm_is_hidden && _sm_fail "the app listens on 127.0.0.1 only, where nobody else reaches it: let it listen on 0.0.0.0" 1
     for _sm_host in 127.0.0.1 ::1 "${HOSTNAME:-localhost}"; do
         _sm_question "$_sm_host" ""
         [ "$_sm_status" ] && break
     done
-    [ "$_sm_status" ] || _sm_fail "no answer on port $PORT" 1
+    [ "$_sm_status" ] || _sm_fail "no answer on port $_sm_port" 1
     if ! _sm_judge http; then
         _sm_said="$_sm_status${_sm_location:+ (to $_sm_location)}"
         [ "$_sm_elsewhere" = https ] || _sm_fail "$_sm_path answered $_sm_said, not $2" 1
