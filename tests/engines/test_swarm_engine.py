@@ -7,10 +7,11 @@ from typing import cast
 import msgspec
 import pytest
 
-from slot_machine.core.errors import Busy, EngineFailed, Impossible, NothingLive
+from slot_machine.core.errors import Busy, EngineFailed, Impossible, NoLogs, NothingLive
 from slot_machine.core.origin import Description
+from slot_machine.engines import attempt
 from slot_machine.engines.client import Answer
-from slot_machine.engines.engine import Steps
+from slot_machine.engines.engine import Logs, Steps
 from slot_machine.engines.flow import Asked, Flow
 from slot_machine.engines.release import Ended
 from slot_machine.engines.shape import App, Values
@@ -20,6 +21,11 @@ from tests.engines.apps import on_swarm
 from tests.engines.fake_swarm import BOOM, FakeSwarm, dig
 
 Line = dict[str, object]
+
+
+@pytest.fixture(autouse=True)
+def _no_pause_before_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "PAUSE_S", 0)
 
 
 class Built:
@@ -233,14 +239,15 @@ def test_a_rollback_has_the_variables_of_its_release() -> None:
     assert (live.commit[0], live.env_digest) == ("1", Values({"KEY": "one"}).digest)
 
 
-def test_a_rollback_to_variables_that_are_gone_is_refused() -> None:
+def test_a_rollback_to_variables_that_are_gone_gets_those_of_now() -> None:
     shop = Shop()
     for number in "1234":
         shop.deploy(number, {"KEY": number})
-    reply = list(shop.flow().rollback(shop.app("0").daemon, "1111111"))[-1]
-    assert not reply["success"]
-    assert "variables of release 1" in cast(str, reply["error"])
-    assert shop.live() == "4"
+    flow = shop.flow({"KEY": "4"})
+    assert list(flow.rollback(shop.app("0").daemon, "1111111"))[-1]["success"]
+    live = shop.engine.live()
+    assert live is not None
+    assert (live.commit[0], live.env_digest) == ("1", Values({"KEY": "4"}).digest)
 
 
 def test_a_restart_brings_new_variables() -> None:
@@ -265,7 +272,8 @@ def test_two_computers_can_not_begin_one_release() -> None:
     release = shop.engine.releases()[0]
     with pytest.raises(Busy):
         shop.engine.begin(release)
-    shop.engine.end(release, Ended(result="failed", ended_at="later"))
+    with pytest.raises(Busy):
+        shop.engine.end(release, Ended(result="failed", ended_at="later"))
     assert shop.engine.releases()[0].result == "succeeded"
 
 
@@ -307,7 +315,7 @@ def test_a_manager_that_is_away_for_a_moment_ends_the_wait_and_the_way_back_is_t
     shop.swarm.on_tick = away
     reply = shop.deploy("2")
     assert not reply["success"]
-    assert "the version before it is not back" in cast(str, reply["error"])
+    assert "what was live before is not back" in cast(str, reply["error"])
     shop.swarm.faults.clear()
     shop.swarm.on_tick = lambda: None
     assert shop.deploy("3")["success"]
@@ -489,4 +497,23 @@ def test_a_host_belongs_to_one_app() -> None:
     blog = msgspec.structs.replace(shop.app("1"), name="blog")
     with pytest.raises(Impossible, match="shop_web"):
         other.refuse(blog)
-    assert shop.engine.refuse(shop.app("2")) == []
+    (warning,) = shop.engine.refuse(shop.app("2"))
+    assert "the swarm has no edge" in warning
+
+
+def test_lines_of_all_copies_come_by_time() -> None:
+    shop = Shop({"processes": {"mail": "./mail"}})
+    shop.deploy("1")
+    said = {
+        "shop_web": "2026-01-01T00:00:03Z shop_web.1@node1    | b\n2026-01-01T00:00:01Z shop_web.2@node2    | a | c",
+        "shop_mail": "2026-01-01T00:00:02Z shop_mail.1@n    | ",
+    }
+    for name, text in said.items():
+        shop.swarm.faults[f"--tail 100 {name}"] = Answer(0, text, "")
+    lines = ["2026-01-01T00:00:01Z web.2 a | c", "2026-01-01T00:00:02Z mail.1 ", "2026-01-01T00:00:03Z web.1 b"]
+    assert list(shop.engine.logs(Logs())) == lines
+    for name, text in said.items():
+        shop.swarm.faults[f"--tail all --follow {name}"] = Answer(0, text, "")
+    assert sorted(shop.engine.logs(Logs(lines=None, follow=True))) == lines
+    with pytest.raises(NoLogs, match="clock"):
+        list(shop.engine.logs(Logs(process="clock")))

@@ -12,6 +12,7 @@ from slot_machine.engines.engine import Finding
 from slot_machine.engines.swarm import nodes as machines
 from slot_machine.engines.swarm.answers import Node
 from slot_machine.engines.swarm.docker import Docker
+from slot_machine.engines.swarm.edge_files import STACK, TRAEFIK
 from slot_machine.engines.swarm.registry_check import registry
 
 T = TypeVar("T")
@@ -167,7 +168,7 @@ def _by_ssh(found: Iterable[Node], config: Swarm) -> Iterator[Finding]:
 
 def _edge(docker: Docker) -> Iterator[Finding]:
     names = [service.spec.name for service in docker.every_service()]
-    if not any(name.startswith("slot-machine-edge") for name in names):
+    if f"{STACK}_{TRAEFIK}" not in names:
         remedy = "`slot-machine edge install` makes one; without it, nobody outside of the swarm reaches an app"
         yield Finding("the swarm has no edge", remedy, fatal=False)
     else:

@@ -2,17 +2,28 @@
 
 import secrets as random
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 from slot_machine.core.engine_config import Swarm
-from slot_machine.core.errors import Busy, Impossible, NothingLive, NothingToRollBackTo, StageFailed
+from slot_machine.core.errors import Busy, NothingLive, StageFailed
 from slot_machine.core.phases import HALF_MIGRATED, Phase
 from slot_machine.engines.engine import Finding, Live, Logs, Status, Steps
-from slot_machine.engines.release import Ended, Release, numbered, previous
+from slot_machine.engines.release import Ended, Release, numbered
 from slot_machine.engines.shape import App, Values
-from slot_machine.engines.swarm import check, giving, labels, mapping, names, nodes, one_off, running, standing, timing
+from slot_machine.engines.swarm import (
+    check,
+    giving,
+    logs,
+    mapping,
+    names,
+    nodes,
+    one_off,
+    running,
+    standing,
+    timing,
+)
 from slot_machine.engines.swarm.deploying import Deploying
 from slot_machine.engines.swarm.docker import Docker, options
+from slot_machine.engines.swarm.edge import Edge
 from slot_machine.engines.swarm.names import WEB
 from slot_machine.engines.swarm.networks import make_networks
 from slot_machine.engines.swarm.one_off import Job
@@ -39,16 +50,7 @@ class SwarmEngine:
         return check.findings(self._docker, self._config)
 
     def refuse(self, app: App) -> list[str]:
-        warnings = mapping.refuse(app)
-        others = [
-            (one.spec.name, one.spec.labels or {})
-            for one in self._docker.every_service()
-            if one.spec.name != names.service(self._name, WEB)
-        ]
-        if conflict := labels.taken(labels.labels(app, maintenance=False), others):
-            host, service = conflict
-            what = "requests for any host" if host == labels.ANY else host
-            raise Impossible(f"the service {service} has {what} already", "one app of a swarm can have a domain")
+        warnings = [*mapping.refuse(app), *Edge(self._docker.client).admit(app)]
         if timing.local_data(app):
             nodes.holder(self._docker.nodes(), self._name)
         return warnings
@@ -63,10 +65,6 @@ class SwarmEngine:
         return tuple(sorted({nodes.platform(node) for node in nodes.able(self._docker.nodes())}))
 
     def begin(self, release: Release) -> None:
-        """Raises Impossible for a rollback whose variables are gone."""
-        if release.kind == "rollback" and not self._secrets.has(release.app.env_digest):
-            what = f"the variables of release {release.target} are not kept any more"
-            raise Impossible(what, f"deploy its commit instead: `slot-machine deploy {release.commit[:12]}`")
         self._records.begin(release)
 
     def end(self, release: Release, ended: Ended) -> None:
@@ -79,14 +77,14 @@ class SwarmEngine:
         return text(stack(app))
 
     def give_image(self, app: App) -> Steps:
-        return giving.given(self._docker, self._config, app)
-
-    def keep_values(self, app: App, values: Values) -> None:
-        """Also prepares what the release command needs: networks, and the node with the data."""
-        mapping.refuse_values(app, values.variables)
+        """Also prepares what the release command needs beside it: networks, and the node with the data."""
         make_networks(self._docker, self._name)
         if timing.local_data(app):
             nodes.pin(self._docker, self._docker.nodes(), self._name)
+        return giving.given(self._docker, self._config, app)
+
+    def keep_values(self, app: App, values: Values) -> None:
+        mapping.refuse_values(app, values.variables)
         self._secrets.keep(values)
 
     def run_release(self, app: App) -> Steps:
@@ -110,24 +108,19 @@ class SwarmEngine:
         stale = [one.id for one in seen.services if not one.is_job and one.process not in release.app.processes]
         self._docker.drop("service", stale)
         one_off.remove_stale(self._docker, seen.services, seen.tasks)
-        needed = {release.app.env_digest}
-        with suppress(NothingToRollBackTo):
-            needed.add(previous(keep, release).app.env_digest)
-        self._secrets.remove_others(needed)
+        self._secrets.remove_others([one.app.env_digest for one in keep])
         if not self._config.registry:
             nodes.forget_images(self._docker, self._name, [one.commit for one in keep])
 
     def remove(self, app: App) -> None:
         self._docker.drop("service", [service.id for service in self._docker.services(app.name)])
+        self._secrets.remove_others([])
 
     def status(self) -> Status:
         return standing.status(self._deploying.seen(self._name), self._proven())
 
     def logs(self, wanted: Logs) -> Iterator[str]:
-        words = ["--tail", str(wanted.lines)]
-        words += ["--since", wanted.since] if wanted.since else []
-        words += ["--follow"] if wanted.follow else []
-        return self._docker.client.lines("service", "logs", *words, names.service(self._name, wanted.process))
+        return logs.lines(self._docker, self._name, wanted)
 
     def run(self, argv: Sequence[str], *, terminal: bool) -> int:
         app = self._live_app()

@@ -7,7 +7,7 @@ import msgspec
 
 from slot_machine.core.errors import Impossible
 from slot_machine.engines.shape import App
-from slot_machine.engines.swarm import labels, timing
+from slot_machine.engines.swarm import timing
 
 EDGE = "the swarm's edge decides on it"
 NO_DAEMON = "no daemon runs"
@@ -40,9 +40,9 @@ DATABASE = re.compile(r"sqlite|\.db\b", re.IGNORECASE)
 
 
 def refuse(app: App) -> list[str]:
-    """Warnings of what is left out. Raises Impossible."""
+    """Warnings of what is left out, but for what the edge leaves out. Raises Impossible."""
     _data(app)
-    return [*_left_out(app), *_workers(app), *_jobs(app), *_turns(app), *labels.refuse(app)]
+    return [*_left_out(app), *_workers(app), *_jobs(app), *_turns(app)]
 
 
 def refuse_values(app: App, variables: Mapping[str, str]) -> None:

@@ -43,7 +43,7 @@ def run(docker: Docker, app: App, job: Job) -> Generator[Piece, None, int]:
         with Output(docker.client, job.name) as output:
             task = yield from _until_end(docker, app, job, output)
             if task.status.state == "rejected":
-                raise EngineFailed(f"the command could not run: {task.status.err}", "see `engine check`")
+                raise EngineFailed(f"the command could not run: {task.status.err}", "see `slot-machine engine check`")
             yield from output.rest()
             return task.exit_code
     finally:

@@ -47,9 +47,10 @@ class Records:
             )
 
     def end(self, release: Release, ended: Ended) -> None:
-        """The first end counts."""
+        """Raises Busy: the first end counts."""
         name, number = names.ending(self._app, release.number), str(release.number)
-        self._docker.keep(KIND, name, {names.APP: self._app, END: number}, _encoded(ended))
+        if not self._docker.keep(KIND, name, {names.APP: self._app, END: number}, _encoded(ended)):
+            raise Busy(f"release {number} has ended already", "`slot-machine history` tells how")
 
     def forget(self, releases: Sequence[Release]) -> None:
         """The ends last: a release without one would look as if it had been interrupted."""

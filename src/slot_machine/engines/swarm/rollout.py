@@ -81,7 +81,7 @@ def reason(task: Task, nodes: Mapping[str, str]) -> str:
 def hint(tasks: Sequence[Task]) -> str:
     errors = " ".join(task.status.err for task in tasks)
     if NO_IMAGE in errors:
-        return "the node has no such image and can't get it: see `engine check`"
+        return "the node has no such image and can't get it: see `slot-machine engine check`"
     if UNHEALTHY in errors or any(task.status.state == "complete" for task in tasks):
         return "look at health_endpoint, health_status and health_timeout_ms"
     return ""

@@ -32,9 +32,6 @@ class Secrets:
         labels = {names.APP: self._app, names.ENV: values.digest}
         self._docker.keep(KIND, names.secret(self._app, values.digest), labels, content)
 
-    def has(self, digest: str) -> bool:
-        return not digest or any(label == digest for _, label in self._kept())
-
     def remove_others(self, needed: Collection[str]) -> None:
         """All but those with these digests: a key that was rotated must not stay readable."""
         self._docker.drop(KIND, [secret for secret, digest in self._kept() if digest not in needed])

@@ -62,6 +62,7 @@ def _copy(task: Task, process: str, seen: Seen) -> Copy:
         id=task.id[:12],
         process=process,
         commit=task.commit,
+        release=task.release,
         state=task.status.state,
         node=seen.nodes.get(task.node_id, ""),
         since=task.status.timestamp,
