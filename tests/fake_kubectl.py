@@ -57,6 +57,8 @@ class FakeKubectl(Client):
         self.job_exit = 0
         self.exit_code = 0
         self.stuck = False
+        self.pending = False
+        """Whether pods of Jobs have not started."""
 
     # --- What the engine calls ---
 
@@ -255,7 +257,8 @@ class FakeKubectl(Client):
     def _set(self, template: Json, name: str, ready: int, labels: Json | None = None) -> None:
         known = self.objects.get(("replicasets", name))
         metadata: Json = {"name": name, "labels": labels or cast(Json, template["metadata"])["labels"]}
-        spec = known["spec"] if known else {"template": template}
+        made = template | {"metadata": {"creationTimestamp": None, **cast(Json, template["metadata"])}}
+        spec = known["spec"] if known else {"template": made}
         self.objects["replicasets", name] = {"metadata": metadata, "spec": spec, "status": {"readyReplicas": ready}}
 
     def _pod(self, owner: str, labels: Json, number: int) -> Json:
@@ -286,6 +289,8 @@ class FakeKubectl(Client):
             self.objects.pop(("pods", str(cast(Json, made["metadata"])["name"])))
             cast(Json, made["metadata"])["name"] = f"{name}-x1"
             self.objects["pods", f"{name}-x1"] = made
+            if self.pending:
+                cast(Json, made["status"])["phase"] = "Pending"
         elif labels[names.PROCESS] == names.RELEASING and cast(Json, pod["status"])["phase"] == "Running":
             ended = {"exitCode": self.job_exit, "reason": "Completed"}
             phase = "Failed" if self.job_exit else "Succeeded"

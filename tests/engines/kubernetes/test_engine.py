@@ -180,11 +180,17 @@ def test_bad_version_is_told_in_words(shop: Shop, way: Fields, stage: str, says:
     rolled_out(shop, release(shop, 1, OLD))
     shop.kubectl.ways[NEW] = way
 
-    failed = failing(shop, release(shop, 2, NEW))
+    one = release(shop, 2, NEW)
+    shop.engine.apply(one)
+    said: list[str] = []
+    with pytest.raises(StageFailed) as raised:
+        said.extend(shop.engine.wait(one))
+    failed = raised.value
 
     assert says in str(failed)
     assert hint in failed.hint
     assert failed.stage == stage
+    assert all(line.startswith("web: 0 of 3 healthy") for line in said)
     healthy = [copy for copy in shop.engine.status().copies if copy.healthy]
     assert [copy.commit for copy in healthy] == [OLD] * 3
 

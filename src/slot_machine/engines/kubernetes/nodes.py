@@ -6,6 +6,9 @@ from slot_machine.core.errors import EngineFailed
 from slot_machine.engines.kubernetes import seen
 from slot_machine.engines.kubernetes.cluster import Cluster
 
+PASSING = "node.kubernetes.io/"
+"""Taints of a node that is drained, not ready or short of something begin with it."""
+
 
 class Taint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     key: str = ""
@@ -13,7 +16,6 @@ class Taint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
 
 
@@ -33,8 +35,10 @@ class Node(seen.Named, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def takes_pods(self) -> bool:
-        blocked = any(taint.effect in ("NoSchedule", "NoExecute") for taint in self.spec.taints)
-        return self.status.node_info.operating_system == "linux" and not self.spec.unschedulable and not blocked
+        """At some time: one that is drained or not ready comes back."""
+        lasting = [taint for taint in self.spec.taints if not taint.key.startswith(PASSING)]
+        blocked = any(taint.effect in ("NoSchedule", "NoExecute") for taint in lasting)
+        return self.status.node_info.operating_system == "linux" and not blocked
 
 
 def platforms(cluster: Cluster) -> tuple[str, ...]:

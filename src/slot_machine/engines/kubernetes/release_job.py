@@ -49,17 +49,20 @@ class ReleaseJob:
         """The pod's name, when its container runs or has ended."""
         ends_s, since_s, told = self._clock.now_s() + SPARE_S, self._clock.now_s(), ""
         while True:
-            pod, trouble = self._pod(), None
-            if pod and (pod.status.phase in ("Running", "Succeeded", "Failed") or pod.container.state.terminated):
+            ended, pod = self._ended(), self._pod()
+            trouble = reasons.of(pod) if pod else None
+            if pod and (
+                ended or pod.status.phase in ("Running", "Succeeded", "Failed") or pod.container.state.terminated
+            ):
                 return pod.name
-            if pod and (trouble := reasons.of(pod)) and trouble.words != told:
+            if ended:
+                raise self._given_up("no pod could be made", "")
+            if trouble and trouble.words != told:
                 since_s, told = self._clock.now_s(), trouble.words
                 yield told
             now_s = self._clock.now_s()
             if trouble and now_s - since_s >= trouble.patience_s:
                 raise self._given_up(trouble.words, trouble.hint)
-            if self._ended():
-                raise self._given_up("no pod could be made", "")
             if now_s > ends_s:
                 raise self._given_up(told or "no pod was made in time", trouble.hint if trouble else "")
             self._clock.sleep(EVERY_S)

@@ -58,8 +58,8 @@ class Rollout:
             answered_s = self._clock.now_s()
             if said := self._progress(deployments, pods):
                 yield said
-            if len(deployments) == len(self._names) and all(found.complete for found in deployments):
-                return _counted(deployments)
+            if self._is_done(deployments, pods):
+                return _counted(deployments, pods)
             self._check(deployments, pods, late=answered_s > ends_s)
             self._clock.sleep(EVERY_S)
 
@@ -71,9 +71,18 @@ class Rollout:
         pods = [pod for pod in self._cluster.listed("pods", Pod, of_release) if pod.label(names.PROCESS) in processes]
         return ours, pods
 
+    def _is_done(self, deployments: list[Deployment], pods: list[Pod]) -> bool:
+        """The Deployments say so, of this release, and so do its pods."""
+        return len(deployments) == len(self._names) and all(
+            found.complete
+            and found.label(names.RELEASE) == self._release
+            and _healthy(found, pods) >= found.spec.replicas
+            for found in deployments
+        )
+
     def _progress(self, deployments: list[Deployment], pods: list[Pod]) -> str:
         """What changed since the last look; empty for nothing."""
-        said = _counted(deployments)
+        said = _counted(deployments, pods)
         for pod in pods:
             if (trouble := reasons.of(pod)) and trouble.patience_s:
                 said += f"; {pod.name}: {trouble.words}"
@@ -134,13 +143,15 @@ class Rollout:
             events = self._cluster.everyone("events", seen.Event, "--field-selector", chosen)
         except EngineFailed:
             return ""
-        events.sort(key=lambda event: event.last_timestamp or "")
+        events.sort(key=lambda event: event.last_timestamp)
         return " ".join(events[-1].message.split()) if events else ""
 
 
-def _counted(deployments: Sequence[Deployment]) -> str:
-    counts = []
-    for found in deployments:
-        done = min(found.status.updated_replicas, found.status.available_replicas) if found.observed else 0
-        counts.append(f"{found.process}: {done} of {found.spec.replicas} healthy")
+def _healthy(found: Deployment, pods: Sequence[Pod]) -> int:
+    """Of the release's copies. The Deployment counts those of the version before, too."""
+    return sum(pod.ready for pod in pods if pod.label(names.PROCESS) == found.process)
+
+
+def _counted(deployments: Sequence[Deployment], pods: Sequence[Pod]) -> str:
+    counts = [f"{found.process}: {_healthy(found, pods)} of {found.spec.replicas} healthy" for found in deployments]
     return ", ".join(counts)

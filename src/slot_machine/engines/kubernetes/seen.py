@@ -221,7 +221,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: Meta
     reason: str = ""
     message: str = ""
-    last_timestamp: str | None = None
+    last_timestamp: str = ""
 
 
 class Bare(Named, frozen=True, kw_only=True, rename="camel"):
@@ -237,6 +237,13 @@ class Items(msgspec.Struct, frozen=True):
 def read(value: object, kind: type[T]) -> T:
     """Raises EngineFailed."""
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(_without_nulls(value), kind)
     except msgspec.ValidationError as error:
         raise EngineFailed(f"kubectl's answer has another form than expected: {error}") from None
+
+
+def _without_nulls(value: object) -> object:
+    """A field without a value, such as the time of creation in a template, may be left out or null."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value

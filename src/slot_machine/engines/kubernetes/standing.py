@@ -70,6 +70,7 @@ def _copy(pod: Pod) -> Copy:
         since=started.started_at if started else pod.status.start_time,
         healthy=pod.ready,
         error=trouble.words if trouble and not pod.ready else "",
+        release=_release(pod),
     )
 
 
