@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 
 from slot_machine.core.engine_config import Kubernetes, stop_delay_s
+from slot_machine.engines.image.layout import SHARED, USER
 from slot_machine.engines.kubernetes import names
-from slot_machine.engines.kubernetes.image_layout import SHARED, USER, health
+from slot_machine.engines.kubernetes.image_layout import health
 from slot_machine.engines.shape import App
 
 Json = dict[str, object]

@@ -67,7 +67,7 @@ def unready(pod: Pod) -> Trouble:
 def _image(message: str, patience_s: float) -> Trouble:
     hint = "check that the nodes reach the registry; engine.pull_secret names the Secret with their login"
     if "no match for platform" in message or "no matching manifest" in message:
-        hint = "the image is not for the node's architecture: `engine check` lists the nodes'"
+        hint = "the image is not for the node's architecture: `slot-machine engine check` lists the nodes'"
     return Trouble(f"its node can't get the image: {message}", hint, patience_s)
 
 

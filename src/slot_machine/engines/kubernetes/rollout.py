@@ -133,7 +133,7 @@ class Rollout:
         if probe := self._probe(pod):
             words, stage = f"{words} ({probe})", Phase.HEALTH.stage
         if any(OTHER_ARCHITECTURE in text for text in (*output, words)):
-            hint = f"the image is not for the architecture of {pod.spec.node_name}: `engine check` lists the nodes'"
+            hint = f"the image is not for the architecture of {pod.spec.node_name}: `slot-machine engine check` lists the nodes'"
         return StageFailed(stage, words, output, hint)
 
     def _probe(self, pod: Pod) -> str:

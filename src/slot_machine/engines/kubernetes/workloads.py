@@ -3,6 +3,7 @@
 import math
 
 from slot_machine.core.version_config import Process
+from slot_machine.engines.image import layout
 from slot_machine.engines.kubernetes import image_layout, names, pod
 from slot_machine.engines.kubernetes.pod import Json
 from slot_machine.engines.shape import App
@@ -25,7 +26,7 @@ def worker(app: App, name: str, process: Process) -> Json:
     spec = _spec(app, name, process.count, alone=process.singleton or pod.alone(app))
     spec["minReadySeconds"] = WORKER_STEADY_S
     spec["progressDeadlineSeconds"] = PULL_S + WORKER_STEADY_S
-    signal = {image_layout.STOP_SIGNAL: process.stop_signal} if process.stop_signal != "TERM" else {}
+    signal = {layout.STOP_SIGNAL: process.stop_signal} if process.stop_signal != "TERM" else {}
     container = pod.container(
         app, name, memory_max_mb=process.memory_max_mb, cpu_weight=process.cpu_weight, variables=signal
     )
