@@ -1,6 +1,7 @@
 """The commands of an app that a cluster runs: they are those of one machine, with the same words and exit codes."""
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -315,3 +316,14 @@ def test_status_in_eighty_columns(cluster: Cluster, run: Run) -> None:
         "copies",
         "last",
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_git_does_not_run_as_root_in_the_callers_repository(
+    repository: Repository, cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_UID", "1000")
+    assert run("deploy").code == 0
+    os.chown(repository.path, 1000, 1000)
+    assert "run this without sudo" in run("deploy", "--force").err
+    assert len(cluster.records) == 1

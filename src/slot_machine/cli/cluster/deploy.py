@@ -57,5 +57,12 @@ def _lines(manner: Manner, source: Source, commitish: str, called: str, *, force
 
 def _check_owner() -> None:
     """Settings of a repository may name commands. Under sudo, git would trust that of the caller. Raises Impossible."""
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "0") != "0":
-        raise Impossible("git does not run as root in a repository of somebody else", "run this without sudo")
+    if os.geteuid() or os.environ.get("SUDO_UID", "0") == "0":
+        return
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if folder.stat().st_uid:
+            hint = "run this without sudo, as a user whom the cluster's client lets in, such as by the group docker"
+            raise Impossible("git does not run as root in a repository of somebody else", hint)
+        if (folder / ".git").exists():
+            return
