@@ -113,7 +113,7 @@ class FakeEngine:
 
     def keep_values(self, app: App, values: Values) -> None:
         assert app.env_digest == values.digest
-        self._step("keep_values", lambda: self.cluster.secrets.add(app.env_digest))
+        self._step("keep_values", lambda: self.cluster.secrets.update(filter(None, [app.env_digest])))
 
     def run_release(self, app: App) -> Steps:
         self._step("run_release", lambda: self.cluster.jobs.append(app.commit))

@@ -116,7 +116,7 @@ class Engine(Protocol):
         """To a registry, or to each node. Raises StageFailed if a node has another one afterwards."""
 
     def keep_values(self, app: App, values: Values) -> None:
-        """As a secret with their digest in its name."""
+        """As a secret with their digest in its name. Also prepares what else the release command needs."""
 
     def run_release(self, app: App) -> Steps:
         """The release command, once, in the new image. Raises StageFailed."""

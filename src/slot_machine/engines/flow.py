@@ -185,7 +185,7 @@ class Flow:
         return ""
 
     def _keep(self, app: App) -> None:
-        if app.env_digest and self._values and self._values.digest == app.env_digest:
+        if self._values is not None and self._values.digest == app.env_digest:
             self._attempt.touched = True
             self._engine.keep_values(app, self._values)
 
