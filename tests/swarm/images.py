@@ -13,8 +13,11 @@ BASE = "lab/base:1"
 """Debian with Python, sh, coreutils and useradd. On each node from the start."""
 PACKAGES = "python3"
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-FORMAT = 1
-"""Counts up when the recipe changes otherwise."""
+UNUSED = (
+    "usr/bin/perl* usr/lib/*/perl* usr/share/perl* usr/lib/*/libperl* usr/lib/*/gconv usr/share/zoneinfo usr/share/i18n"
+    " usr/lib/apt usr/lib/*/libapt* var/lib/dpkg/info var/cache/* usr/lib/python3*/pydoc_data"
+)
+"""Half of it. Each deploy brings the whole image to each node if there is no registry."""
 
 
 def base() -> Path:
@@ -26,8 +29,9 @@ def base() -> Path:
     suite = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.MULTILINE)
     assert suite, "the base image is made from Debian's packages"
     options = [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
+    options.append(f'--customize-hook=cd "$1" && rm -rf {UNUSED}')
     recipe = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", *options, suite[1]]
-    digest = hashlib.sha256(repr((FORMAT, recipe)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slot-machine-lab"
     kept = folder / f"base-{digest}.tar"
     if not kept.exists():

@@ -40,7 +40,7 @@ class Load:
     """What the visitors have seen. `answers` are those with status 200, by their text, which is the app's version."""
 
     def __init__(self, addresses: list[str], port: int, host: str, rate: int, file: Path) -> None:
-        self._file = file
+        self._file, self._began_s = file, time.monotonic()
         words = [str(file), host, str(rate), str(port), *addresses]
         self._process = subprocess.Popen([sys.executable, "-m", "tests.swarm.load", *words], stdin=subprocess.DEVNULL)
         wait_until("the visitors are there", file.exists)
@@ -59,6 +59,10 @@ class Load:
     @property
     def p99_ms(self) -> float:
         return self._seen()["p99_ms"]  # type: ignore[return-value]
+
+    def since_s(self) -> float:
+        """Now, as the failures tell their time. It is up to 1 s later than theirs."""
+        return time.monotonic() - self._began_s
 
     def account(self) -> str:
         """In words: how many answers of which version, how many failures of which kind."""
@@ -122,6 +126,8 @@ class Visitors:
 
     async def _ask(self, method: str, kept: bool, address: str) -> tuple[int, str]:
         idle = self._idle[address]
+        # As browsers do: one that the server has closed meanwhile is not used.
+        idle[:] = [connection for connection in idle if not connection[0].at_eof()]
         connection = idle.pop() if kept and idle else await self._connect(address)
         reader, writer = connection
         try:
