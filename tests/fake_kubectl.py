@@ -71,7 +71,12 @@ class FakeKubectl(Client):
         made: Answer = getattr(self, f"_{args[0].replace('-', '_')}")(list(args[1:]), given)
         return made
 
-    def lines(self, *args: str, given: bytes = b"") -> Generator[str, None, int]:  # noqa: ARG002
+    def lines(
+        self,
+        *args: str,
+        given: bytes = b"",  # noqa: ARG002
+        limit_s: float = 0,  # noqa: ARG002
+    ) -> Generator[str, None, int]:
         self.calls.append(Call(args[0], args[1:], ""))
         yield from self.output.get(args[1], [])
         return 0

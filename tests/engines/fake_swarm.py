@@ -320,7 +320,12 @@ class FakeClient(Client):
         except ValueError as error:
             return Answer(1, "", f"rpc error: code = AlreadyExists desc = {error} already exists")
 
-    def lines(self, *args: str, given: bytes = b"") -> Generator[str, None, int]:  # noqa: ARG002
+    def lines(
+        self,
+        *args: str,
+        given: bytes = b"",  # noqa: ARG002
+        limit_s: float = 0,  # noqa: ARG002
+    ) -> Generator[str, None, int]:
         yield from self.run(*args).splitlines()
         return 0
 

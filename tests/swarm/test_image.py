@@ -100,14 +100,14 @@ def test_an_app_is_built_and_runs(docker: Client, repository: Repository, run: C
 
 
 def test_the_layer_of_the_setup_is_kept_while_its_inputs_are(docker: Client, repository: Repository) -> None:
-    fields = {
+    fields: dict[str, object] = {
         "setup_command": "date +%s%N > installed",
         "setup_inputs": ("requirements.txt",),
         "build_command": "cat app.py > built",
     }
     seen = []
     for text, needed in (("1", "one"), ("2", "one"), ("3", "two")):
-        shop = app(repository.commit(FILES | {"app.py": text, "requirements.txt": needed}), **fields)
+        shop = app(repository.commit(FILES | {"app.py": text, "requirements.txt": needed}), "", **fields)
         done(DockerImages(repository.path, docker).build(shop, AMD64))
         cat = ("run", "--rm", shop.image, "cat", "installed", "built")
         seen.append(docker.run(*cat).split())

@@ -15,7 +15,6 @@ from slot_machine.core.setup.inputs import inputs_of
 from slot_machine.core.version_config import VersionConfig
 from slot_machine.engines.image import layout
 from slot_machine.engines.image.base import Base
-from slot_machine.engines.image.listening import for_everybody
 from slot_machine.engines.shape import App
 
 ODD = re.compile(r"[*?\[\]\\$\"\n]")
@@ -42,11 +41,6 @@ def setup_files(version: VersionConfig, files: Files) -> tuple[str, ...]:
     return () if inputs.doubt or inputs.unchecked or any(map(ODD.search, names)) else names
 
 
-def folder(version: VersionConfig) -> str:
-    """In which all commands run."""
-    return posixpath.normpath(posixpath.join(layout.ROOT, version.root))
-
-
 def labels(app: App) -> dict[str, str]:
     return {
         "org.opencontainers.image.title": app.name,
@@ -59,7 +53,7 @@ def labels(app: App) -> dict[str, str]:
 def written(app: App, base: Base, inputs: Sequence[str], places: Places) -> str:
     """`inputs` are those of `setup_files`."""
     version = app.version
-    everything = [f"COPY {CHOWN} {_json(_folder(places.app), f'{layout.ROOT}/')}", *_shared(version)]
+    everything = [f"COPY {CHOWN} {_json(_folder(places.app), f'{layout.APP}/')}", *_shared(version)]
     setup = [run(version.setup_command)] if version.setup_command else []
     first = [*_inputs(inputs, places), *setup, *everything] if inputs and setup else [*everything, *setup]
     lines = [
@@ -73,7 +67,7 @@ def written(app: App, base: Base, inputs: Sequence[str], places: Places) -> str:
         run(_prepare(version)),
         *map(run, base.tools),
         f"USER {layout.USER}:{layout.USER}",
-        f"WORKDIR {_escaped(folder(version))}",
+        f"WORKDIR {_escaped(layout.folder(version))}",
         *first,
         f"ENV SLOT_MACHINE_COMMIT={app.commit}",
         *([run(version.build_command)] if version.build_command else []),
@@ -82,8 +76,8 @@ def written(app: App, base: Base, inputs: Sequence[str], places: Places) -> str:
         f"EXPOSE {app.daemon.port}",
         "STOPSIGNAL SIGTERM",
         _health(version),
-        "ENTRYPOINT []",
-        f"CMD {_json(*layout.command(for_everybody(version.start_command)))}",
+        f"ENTRYPOINT {_json(*layout.ENTRYPOINT)}",
+        f"CMD {_json(*layout.web(version))}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -103,14 +97,14 @@ def ignored(app: App, data: str, prefix: str = "") -> str:
 def _prepare(version: VersionConfig) -> str:
     """By root: the user, and the folders that belong to it."""
     user = layout.USER
-    folders = f"{layout.HOME} {layout.SHARED} {shlex.quote(folder(version))}"
+    folders = f"{layout.HOME} {layout.SHARED} {shlex.quote(layout.folder(version))}"
     passwd = f"app:x:{user}:{user}:app:{layout.HOME}:/bin/sh"
     steps = [
-        f"{layout.SHIM} check",
+        f"/bin/sh {layout.SHIM} check",
         f"{{ grep -q ':x:{user}:' /etc/passwd || echo {passwd} >> /etc/passwd; }}",
         f"{{ grep -q ':x:{user}:' /etc/group || echo app:x:{user}: >> /etc/group; }}",
         f"mkdir -p {folders}",
-        f"chown -R {user}:{user} {layout.HOME} {layout.SHARED} {layout.ROOT}",
+        f"chown -R {user}:{user} {layout.HOME} {layout.SHARED} {layout.APP}",
     ]
     if made := _made(version):
         steps.append(f"printf '%s\\n' {' '.join(map(shlex.quote, made))} > {layout.OWN}/shared")
@@ -148,14 +142,14 @@ def _inputs(names: Sequence[str], places: Places) -> list[str]:
         folder = name if name.endswith("/") else posixpath.dirname(name)
         by_folder.setdefault(folder, []).append(posixpath.join(places.app, name))
     return [
-        f"COPY {CHOWN} {_json(*found, _folder(posixpath.join(layout.ROOT, folder)))}"
+        f"COPY {CHOWN} {_json(*found, _folder(posixpath.join(layout.APP, folder)))}"
         for folder, found in by_folder.items()
     ]
 
 
 def _health(version: VersionConfig) -> str:
     options = f"--interval={CHECK_EVERY} --timeout={CHECK_WITHIN} --retries={RETRIES}"
-    asked = layout.health(version.health_endpoint, str(version.health_status), version.health_host)
+    asked = layout.health(version)
     start_s = max(1, -(-version.health_timeout_ms // 1000))
     return f"HEALTHCHECK {options} --start-period={start_s}s CMD {_json(*asked)}"
 
