@@ -12,6 +12,7 @@ OF_NO_APP = (
     "completion",
     "doctor",
     "edge",
+    "export",
     "engine",
     "help",
     "init",

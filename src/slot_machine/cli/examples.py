@@ -31,6 +31,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "help": ("slot-machine help", "slot-machine help deploys"),
     "history": ("slot-machine history -n 5", "slot-machine history --json"),
     "init": ("slot-machine init --dry-run", "slot-machine init --push /srv/shop.git"),
+    "export": ("slot-machine export swarm", "slot-machine export kubernetes deploy/ --with-release"),
     "install": ("sudo slot-machine install --user shop",),
     "keys": ("slot-machine keys add ada < ada.pub",),
     "keys add": ("slot-machine keys add ada < ada.pub",),

@@ -48,6 +48,7 @@ COMMANDS = {
     "keys": "keys",
     "key-session": "key_session",
     "edge": "edge",
+    "export": "export",
     "engine": "engine",
 }
 """By name, the module of `cli.commands` whose `command` it is. It is imported when somebody uses the command."""

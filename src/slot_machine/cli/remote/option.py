@@ -15,6 +15,7 @@ LOCAL = (
     "after-stop",
     "completion",
     "doctor",
+    "export",
     "help",
     "init",
     "install",

@@ -38,7 +38,8 @@ class Job(NamedTuple):
 
 def run(docker: Docker, app: App, job: Job) -> Generator[Piece, None, int]:
     """Its output, and its exit code. Raises EngineFailed if it can't be started, or has not ended in time."""
-    docker.client.run(*_creation(app, job))
+    ends = rfc3339(datetime.now(UTC) + timedelta(seconds=PENDING_LIMIT_S + job.limit_s))
+    docker.client.run(*creation(app, job, ends=ends))
     try:
         with Output(docker.client, job.name) as output:
             task = yield from _until_end(docker, app, job, output)
@@ -86,15 +87,17 @@ def _task(docker: Docker, app: App, job: Job) -> Task | None:
     return max(tasks, key=lambda task: task.created_at) if tasks else None
 
 
-def _creation(app: App, job: Job) -> list[str]:
-    """No health check: an image may have one, which would kill the job."""
+def creation(app: App, job: Job, *, ends: str = "") -> list[str]:
+    """The words for `docker`. `ends`: when its time limit has passed, in RFC 3339.
+
+    No health check: an image may have one, which would kill the job.
+    """
     engine = timing.settings(app)
-    ends = rfc3339(datetime.now(UTC) + timedelta(seconds=PENDING_LIMIT_S + job.limit_s))
     labels = names.labels(app, job.kind)
     words = ["service", "create", "--quiet", "--detach", "--mode", "replicated-job", "--restart-condition", "none"]
     words += ["--no-resolve-image", "--no-healthcheck", "--name", job.name]
     words += ["--network", names.network(app.name)]
-    words += options("--label", labels | {names.ENDS: ends}) + options("--container-label", labels)
+    words += options("--label", labels | ({names.ENDS: ends} if ends else {})) + options("--container-label", labels)
     words += options("--env", common_variables(app))
     words += ["--with-registry-auth"] if engine.registry else []
     if app.env_digest:

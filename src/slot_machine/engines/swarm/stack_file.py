@@ -1,37 +1,16 @@
 """The stack file as text: written so that `docker` reads exactly what it says, and the same for the same stack."""
 
-import re
-
 import yaml
 
 from slot_machine.core.errors import EngineFailed
+from slot_machine.engines import yaml_text
 
 Json = dict[str, object]
-
-PLAIN = re.compile(r"/?[A-Za-z][A-Za-z0-9_./-]*")
-"""A text that no reader of YAML takes for something else, unless it is one of WORDS."""
-WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    plain = PLAIN.fullmatch(text) and text.lower() not in WORDS
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
-
-
-_Dumper.add_representer(str, _text)
 
 
 def text(stack: Json) -> str:
     """YAML. `docker` would replace `$NAME` by a variable of its own environment, so each `$` is doubled."""
-    dumped: str = yaml.dump(
-        _doubled(stack), Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=4096
-    )
-    return dumped
+    return yaml_text.written(_doubled(stack))
 
 
 def parsed(written: str) -> Json:
