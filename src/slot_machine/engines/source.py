@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import posixpath
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ from slot_machine.host.files.regular import open_regular
 from slot_machine.host.git import contents
 from slot_machine.host.git.git import Git
 from slot_machine.host.process.env_file import BadLine, read_env_file
+
+DOCKERFILE = "Dockerfile"
+"""In `root`: the image is what it says, and has no `shim.sh` of ours."""
 
 
 class Source(NamedTuple):
@@ -74,6 +78,7 @@ class Source(NamedTuple):
         if found.differing:
             differs = f"{found.name}: {commit_config.fields(found.differing)} from {self.file}"
             warnings.append(f"{differs}, which counts, so ignored")
+        dockerfile = posixpath.normpath(posixpath.join(found.version.root, DOCKERFILE))
         app = App(
             name=self.name,
             commit=commit,
@@ -81,6 +86,7 @@ class Source(NamedTuple):
             version=found.version,
             daemon=self.daemon,
             env_digest=values.digest,
+            own_dockerfile=await contents.file_at(git, self.repo, commit, dockerfile) is not None,
         )
         return Described(app, await contents.describe(git, self.repo, commit), tuple(warnings))
 

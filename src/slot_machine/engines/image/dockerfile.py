@@ -120,7 +120,7 @@ def _made(version: VersionConfig) -> list[str]:
 def _shared(version: VersionConfig) -> list[str]:
     """Links to the volume, which gets what the commit has there."""
     steps = []
-    for name in (*version.shared_dirs, *version.shared_files):
+    for name in layout.shared(version):
         is_folder = name in version.shared_dirs
         here, there = name.rstrip("/"), posixpath.join(layout.SHARED, name.rstrip("/"))
         above = {posixpath.dirname(there), posixpath.dirname(here)} - {""}
@@ -149,9 +149,8 @@ def _inputs(names: Sequence[str], places: Places) -> list[str]:
 
 def _health(version: VersionConfig) -> str:
     options = f"--interval={CHECK_EVERY} --timeout={CHECK_WITHIN} --retries={RETRIES}"
-    asked = layout.health(version)
     start_s = max(1, -(-version.health_timeout_ms // 1000))
-    return f"HEALTHCHECK {options} --start-period={start_s}s CMD {_json(*asked)}"
+    return f"HEALTHCHECK {options} --start-period={start_s}s CMD {_json(*layout.health(version))}"
 
 
 def run(command: str) -> str:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from slot_machine.core.version_config import Process, VersionConfig
 from slot_machine.engines.image.listening import for_everybody
 
-PORT = 8080
-"""`$PORT` in each container."""
 USER = 10001
 """The user and the group that all runs as. A number, so that `runAsNonRoot` of Kubernetes can check it."""
 HOME = "/home/app"

@@ -23,7 +23,12 @@ WORDS = (
 
 
 def push(docker: Client, image: str) -> Steps:
-    """Returns what is there now, such as `sha256:...`. Raises StageFailed."""
+    """Returns what is there now, such as `sha256:...`. Raises StageFailed.
+
+    An image that is not here may be there already: an older one, or one for several platforms.
+    """
+    if docker.attempt("image", "inspect", "--format", "{{.Id}}", image).code and _is_there(docker, image):
+        return "it is there already"
     lines = docker.lines("push", image, limit_s=LIMIT_S)
     last: list[str] = []
     try:
@@ -42,6 +47,11 @@ def push(docker: Client, image: str) -> Steps:
         raise StageFailed(Phase.BUILD, f"docker can't push {image}", tuple(last), hint=advice("\n".join(last), image))
     digest = DIGEST.search("\n".join(last))
     return digest[1] if digest else ""
+
+
+def _is_there(docker: Client, image: str) -> bool:
+    """A registry without TLS has to be asked for explicitly."""
+    return any(docker.attempt("manifest", "inspect", *option, image).code == 0 for option in ((), ("--insecure",)))
 
 
 def advice(said: str, image: str) -> str:
