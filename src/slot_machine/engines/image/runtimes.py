@@ -53,7 +53,7 @@ def version(runtime: Runtime, project: Project) -> str:
 def _managed(project: Project, tool: str) -> str:
     """As asdf and mise have it."""
     for name in (".tool-versions", "mise.toml", ".mise.toml"):
-        if found := re.search(rf"^{tool}\s*[= ]\s*[\"']?[a-z-]*(\d[\d.]*)", project.text(name), re.MULTILINE):
+        if found := re.search(rf"^(?:{tool})\s*[= ]\s*[\"']?[a-z-]*(\d[\d.]*)", project.text(name), re.MULTILINE):
             return found[1].rstrip(".")
     return ""
 
