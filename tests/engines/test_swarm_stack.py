@@ -258,3 +258,15 @@ def test_what_is_left_out_is_told() -> None:
     for part in ("`watch_ms`", "`cron.clean`", "@daily slot-machine run -- ./clean", "`notify`", "`cpu_weight`"):
         assert part in warnings
     assert mapping.refuse(on_swarm()) == []
+
+
+def test_an_image_of_the_users_own_needs_no_shim() -> None:
+    app = on_swarm({"processes": {"mail": {"command": "./mail", "stop_signal": "QUIT"}}})
+    app = msgspec.structs.replace(app, own_dockerfile=True, env_digest="abc")
+    assert "test" not in cast(Json, service(app)["healthcheck"])
+    worker = service(app, "mail")
+    assert (worker["entrypoint"], worker["command"]) == (["/bin/sh", "-c"], ["./mail"])
+    assert worker["stop_signal"] == "SIGQUIT"
+    warnings = "\n".join(mapping.refuse(app))
+    assert "`Dockerfile`" in warnings
+    assert "`env_file`" in warnings

@@ -110,7 +110,7 @@ def _manager(docker: Docker, _: Swarm) -> _Ok:
             [Finding(what, "use a context that leads to a manager: `docker node ls` works there")], goes_on=False
         )
     if "overlay" not in (info.plugins.network or []):
-        return _Ok([Finding("the engine has no overlay networks", "its kernel has to have vxlan")])
+        return _Ok([Finding("the engine has no overlay networks", "its kernel has to have vxlan")], goes_on=False)
     listed = docker.client.attempt("node", "ls")
     if listed.code:
         what = f"you may not ask for the nodes: {_said(listed)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from slot_machine.core.errors import Impossible
+from slot_machine.engines.image import layout
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import timing
 
@@ -42,7 +43,7 @@ DATABASE = re.compile(r"sqlite|\.db\b", re.IGNORECASE)
 def refuse(app: App) -> list[str]:
     """Warnings of what is left out, but for what the edge leaves out. Raises Impossible."""
     _data(app)
-    return [*_left_out(app), *_workers(app), *_jobs(app), *_turns(app)]
+    return [*_left_out(app), *_workers(app), *_jobs(app), *_turns(app), *_own_image(app)]
 
 
 def refuse_values(app: App, variables: Mapping[str, str]) -> None:
@@ -105,3 +106,20 @@ def _turns(app: App) -> Iterator[str]:
             "`shared_dirs`: one node has the data, so the old copy ends before the new one starts, and visitors get an"
             " error in between. With `engine.nfs` both run at once"
         )
+
+
+def _own_image(app: App) -> Iterator[str]:
+    """What the shim of our images does."""
+    if not app.own_dockerfile:
+        return
+    yield (
+        "`Dockerfile`: the image is your own, so its CMD starts the app, in place of `start_command`, and its"
+        " HEALTHCHECK decides when a copy is healthy. Without one, a copy is taken for healthy as soon as it runs"
+    )
+    if app.env_digest:
+        yield (
+            f"`env_file`: an image of your own has to read the variables itself, from the file in ${layout.ENV_FILE},"
+            " because a secret of Docker is a file"
+        )
+    if app.version.shared_dirs:
+        yield f"`shared_dirs`: the volume is at {layout.SHARED}, where an image of your own has to look for the folders"

@@ -4,6 +4,7 @@ A job is a service of its own, which the engine runs once and never again (mode 
 removed afterwards, however the command ends.
 """
 
+import shlex
 import time
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from slot_machine.engines.swarm import names, timing
 from slot_machine.engines.swarm.answers import Service, Task
 from slot_machine.engines.swarm.docker import Docker, options
 from slot_machine.engines.swarm.output import Output, Piece
-from slot_machine.engines.swarm.stack import ENV_PATH, MEGABYTE, common_variables, constraints, nfs_options
+from slot_machine.engines.swarm.stack import ENV_PATH, MEGABYTE, SHELL, common_variables, constraints, nfs_options
 
 POLL_S = 0.3
 PENDING_LIMIT_S = timing.PULL_LIMIT_S
@@ -109,7 +110,14 @@ def creation(app: App, job: Job, *, ends: str = "") -> list[str]:
         words += ["--limit-memory", str(app.daemon.memory_max_mb * MEGABYTE)]
     for constraint in constraints(app):
         words += ["--constraint", constraint]
-    return [*words, app.image, *command(*job.argv)]
+    return [*words, *_program(app, job.argv)]
+
+
+def _program(app: App, argv: Sequence[str]) -> list[str]:
+    if not app.own_dockerfile:
+        return [app.image, *command(*argv)]
+    shell, option = SHELL
+    return ["--entrypoint", shell, app.image, option, argv[0] if len(argv) == 1 else shlex.join(argv)]
 
 
 def _mount(app: App) -> str:

@@ -4,11 +4,11 @@ import shlex
 import sys
 from collections.abc import Generator, Sequence
 
-from slot_machine.core.engine_config import Swarm
 from slot_machine.core.errors import NothingLive
 from slot_machine.engines.client import Client
 from slot_machine.engines.image.layout import ENTRYPOINT, command
-from slot_machine.engines.swarm import names
+from slot_machine.engines.shape import App
+from slot_machine.engines.swarm import names, timing
 from slot_machine.engines.swarm.docker import PROGRAM, Docker
 from slot_machine.engines.swarm.output import Piece
 from slot_machine.engines.swarm.rollout import Seen
@@ -53,7 +53,7 @@ def words(argv: Sequence[str]) -> Sequence[str]:
     return argv if len(argv) > 1 else [shlex.quote(argv[0])]
 
 
-def in_terminal(docker: Docker, config: Swarm, seen: Seen, argv: Sequence[str]) -> int:
+def in_terminal(docker: Docker, app: App, seen: Seen, argv: Sequence[str]) -> int:
     """A job of a swarm has no terminal, so the command runs beside the app, in a copy of it. Raises NothingLive."""
     web = next((one.id for one in seen.services if one.process == names.WEB), "")
     copy = next((task for task in seen.tasks if task.service_id == web and task.runs and task.container), None)
@@ -62,5 +62,6 @@ def in_terminal(docker: Docker, config: Swarm, seen: Seen, argv: Sequence[str]) 
     node = seen.nodes.get(copy.node_id, "")
     printing.note(f"in the copy {copy.id[:12]} on {node}: a command with a terminal gets none of its own")
     here = docker.lines("info", "--format", "{{.Swarm.NodeID}}") == [copy.node_id]
-    client = docker.client if here else Client(PROGRAM, "--host", f"ssh://{config.nodes.get(node, node)}")
-    return client.through("exec", "--interactive", "--tty", copy.container, *ENTRYPOINT, *command(*words(argv)))
+    client = docker.client if here else Client(PROGRAM, "--host", f"ssh://{timing.settings(app).nodes.get(node, node)}")
+    run = argv if app.own_dockerfile else [*ENTRYPOINT, *command(*words(argv))]
+    return client.through("exec", "--interactive", "--tty", copy.container, *run)

@@ -19,6 +19,8 @@ EDGE_NETWORK = "edge"
 ENV_SECRET = "env"
 ENV_PATH = "/run/secrets/slot-machine-env"
 SHARED_VOLUME = "shared"
+SHELL = ("/bin/sh", "-c")
+"""Runs a command of the configuration in an image of the user's own, which has no shim."""
 
 
 def stack(app: App, *, maintenance: bool = False) -> Json:
@@ -53,13 +55,14 @@ def _web(app: App, *, maintenance: bool) -> Json:
     delay = {STOP_DELAY: str(round(timing.stop_delay(app) * 1000))}
     made = _service(app, WEB, ports | delay, None)
     made["networks"] = [OWN_NETWORK, EDGE_NETWORK]
-    made["healthcheck"] = {
-        "test": ["CMD", *health(version)],
+    check = {
         "interval": _time(timing.CHECK_EVERY_S),
         "timeout": _time(timing.CHECK_LIMIT_S),
         "retries": timing.CHECKS,
         "start_period": _time(timing.start_period(app)),
     }
+    # An image of the user's own has its own check, if any.
+    made["healthcheck"] = check if app.own_dockerfile else {"test": ["CMD", *health(version)]} | check
     made["deploy"] = _deploy(app, WEB, version.strategy == "replace", daemon.memory_max_mb) | {
         "labels": service_labels(app, maintenance=maintenance)
     }
@@ -74,10 +77,13 @@ def service_labels(app: App, *, maintenance: bool) -> dict[str, str]:
 
 def _worker(app: App, name: str, worker: Process) -> Json:
     variables = {"PROCESS": name, "PROCESS_INDEX": "{{.Task.Slot}}"}
-    if worker.stop_signal != "TERM":
+    if worker.stop_signal != "TERM" and not app.own_dockerfile:
         variables[STOP_SIGNAL] = worker.stop_signal
     made = _service(app, name, variables, worker)
-    made["command"] = list(run_worker(worker))
+    if app.own_dockerfile:
+        made |= {"entrypoint": [*SHELL], "command": [worker.command], "stop_signal": f"SIG{worker.stop_signal}"}
+    else:
+        made |= {"command": list(run_worker(worker)), "stop_signal": "SIGTERM"}
     made["networks"] = [OWN_NETWORK]
     # An image may have a check of its own, which is for the web process.
     made["healthcheck"] = {"disable": True}
@@ -90,7 +96,6 @@ def _service(app: App, process: str, variables: dict[str, str], worker: Process 
         "image": app.image,
         "environment": common_variables(app) | variables,
         "labels": names.labels(app, process),
-        "stop_signal": "SIGTERM",
         "stop_grace_period": _time(timing.grace(app, worker)),
         "logging": {"driver": "json-file", "options": _log(app)},
     }
