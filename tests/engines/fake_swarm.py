@@ -30,7 +30,8 @@ class FakeSwarm:
     Attributes:
         faults: words of a call, and what is raised or answered in its place
         miscounts: whether an update leaves a task too many, until the count is set anew
-        job: exit code of the next jobs
+        job: state and exit code of the next jobs
+        said: the output of tasks
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class FakeSwarm:
         self.networks = ["ingress"]
         self.bad: dict[int, str] = {}
         self.pauses = self.miscounts = False
+        self.said = BOOM
         self.job: tuple[str, int] = ("complete", 0)
         self.calls: list[tuple[str, ...]] = []
         self.faults: dict[str, Answer | BaseException] = {}
@@ -274,7 +276,7 @@ class FakeSwarm:
         return ""
 
     def _service_logs(self, _rest: list[str], _: str) -> str:
-        return BOOM
+        return self.said
 
     def _node_ls(self, _rest: list[str], _: str) -> str:
         return "\n".join(cast(str, node["ID"]) for node in self.nodes)

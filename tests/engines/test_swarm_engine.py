@@ -1,7 +1,10 @@
 """Deploys of an app on a swarm in memory: what the engine answers decides, and any failure goes back."""
 
 import json
+import sqlite3
+import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -13,9 +16,10 @@ from slot_machine.engines import attempt
 from slot_machine.engines.client import Answer
 from slot_machine.engines.engine import Logs, Steps
 from slot_machine.engines.flow import Asked, Flow
+from slot_machine.engines.image.layout import SHARED
 from slot_machine.engines.release import Ended
 from slot_machine.engines.shape import App, Values
-from slot_machine.engines.swarm import names, one_off, running
+from slot_machine.engines.swarm import names, one_off, running, shared_data
 from slot_machine.engines.swarm.engine import SwarmEngine
 from tests.engines.apps import on_swarm
 from tests.engines.fake_swarm import BOOM, FakeSwarm, dig
@@ -517,3 +521,24 @@ def test_lines_of_all_copies_come_by_time() -> None:
     assert sorted(shop.engine.logs(Logs(lines=None, follow=True))) == lines
     with pytest.raises(NoLogs, match="clock"):
         list(shop.engine.logs(Logs(process="clock")))
+
+
+def test_a_database_in_folders_that_copies_share_is_found() -> None:
+    shop = Shop({"shared_dirs": ["data"]}, nfs="nas:/exports/shop")
+    assert shop.deploy("1")["success"]
+    shop.swarm.said = "database: /shared/data/app.db"
+    reply = shop.deploy("2")
+    assert not reply["success"]
+    assert "'data/app.db' in 'data' is a SQLite file" in cast(str, reply["error"])
+    assert shop.swarm.running("shop_web") == ["1", "1", "1"]
+    assert set(shop.swarm.services) == {"shop_web"}
+
+
+def test_how_databases_are_found(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    sqlite3.connect(tmp_path / "data" / "my app.db").execute("CREATE TABLE t (x)").connection.commit()
+    (tmp_path / "data" / "notes").write_text("SQLite is a database")
+    script = shared_data.LOOK.replace(SHARED, str(tmp_path))
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [f"database: {tmp_path}/data/my app.db"]
+    assert done.stderr == ""

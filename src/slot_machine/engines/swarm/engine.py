@@ -29,6 +29,7 @@ from slot_machine.engines.swarm.networks import make_networks
 from slot_machine.engines.swarm.one_off import Job
 from slot_machine.engines.swarm.records import Records
 from slot_machine.engines.swarm.secrets import Secrets
+from slot_machine.engines.swarm.shared_data import refuse_databases
 from slot_machine.engines.swarm.stack import service_labels, stack
 from slot_machine.engines.swarm.stack_file import text
 
@@ -81,7 +82,9 @@ class SwarmEngine:
         make_networks(self._docker, self._name)
         if timing.local_data(app):
             nodes.pin(self._docker, self._docker.nodes(), self._name)
-        return giving.given(self._docker, self._config, app)
+        summary = yield from giving.given(self._docker, self._config, app)
+        yield from refuse_databases(self._docker, app)
+        return summary
 
     def keep_values(self, app: App, values: Values) -> None:
         mapping.refuse_values(app, values.variables)
