@@ -29,6 +29,7 @@ class FakeSwarm:
 
     Attributes:
         faults: words of a call, and what is raised or answered in its place
+        on_calls: words of a call, and what happens right before its answer
         miscounts: whether an update leaves a task too many, until the count is set anew
         job: state and exit code of the next jobs
         said: the output of tasks
@@ -48,6 +49,7 @@ class FakeSwarm:
         self.job: tuple[str, int] = ("complete", 0)
         self.calls: list[tuple[str, ...]] = []
         self.faults: dict[str, Answer | BaseException] = {}
+        self.on_calls: dict[str, Callable[[], None]] = {}
         self.now_s = 0.0
         self.on_tick: Callable[[], None] = lambda: None
         self._ids = itertools.count(1)
@@ -310,6 +312,9 @@ class FakeClient(Client):
 
     def attempt(self, *args: str, given: str = "", limit_s: float = 0) -> Answer:  # noqa: ARG002
         self._swarm.calls.append(args)
+        for words, act in self._swarm.on_calls.items():
+            if words in " ".join(args):
+                act()
         for words, fault in self._swarm.faults.items():
             if words in " ".join(args):
                 if isinstance(fault, BaseException):

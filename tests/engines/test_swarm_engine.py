@@ -308,7 +308,40 @@ def test_a_manager_that_is_away_is_an_error_in_words(call: str) -> None:
     assert "Cannot connect" in cast(str, reply["error"])
 
 
-def test_a_manager_that_is_away_for_a_moment_ends_the_wait_and_the_way_back_is_tried() -> None:
+def test_a_manager_may_be_away_for_a_moment() -> None:
+    """As when another one becomes the leader."""
+    shop = Shop()
+    shop.deploy("1")
+
+    def away() -> None:
+        if 3 < shop.swarm.now_s - began_s < 20:
+            shop.swarm.faults["service ls"] = Answer(1, "", "The swarm does not have a leader")
+        else:
+            shop.swarm.faults.clear()
+
+    began_s = shop.swarm.now_s
+    shop.swarm.on_tick = away
+    assert shop.deploy("2")["success"]
+
+
+def test_an_engine_that_has_just_written_to_a_service_is_asked_again() -> None:
+    shop = Shop()
+    shop.deploy("1")
+    asked = []
+
+    def overtaken() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            shop.swarm.faults.clear()
+
+    sequence = Answer(1, "", "failed to update service shop_web: rpc error: desc = update out of sequence")
+    shop.swarm.faults["stack deploy --resolve-image"] = sequence
+    shop.swarm.on_calls["stack deploy --resolve-image"] = overtaken
+    assert shop.deploy("2")["success"]
+    assert len(asked) == 3
+
+
+def test_a_manager_that_stays_away_ends_the_wait_and_the_way_back_is_tried() -> None:
     shop = Shop()
     shop.deploy("1")
 

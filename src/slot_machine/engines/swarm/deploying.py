@@ -25,6 +25,7 @@ STEADY_S = 5.0
 """Where there is no update that the engine watches, such as at the first deploy, all has to be well for so long."""
 REPAIR_AFTER_S = 15.0
 """An engine that has finished may still end tasks. If the count is wrong for so long, it stays wrong."""
+AWAY_LIMIT_S = 30.0
 LAST_LINES = 20
 DEPLOY_LIMIT_S = 120.0
 
@@ -42,6 +43,7 @@ class Deploying:
         self._pause = pause
         self._clock = clock
         self._before: frozenset[str] = frozenset()
+        self._nodes: dict[str, str] = {}
 
     def begin(self, release: Release) -> None:
         """Hands over the web service. Old workers end first if two versions must not run at once."""
@@ -64,8 +66,21 @@ class Deploying:
 
     def seen(self, app: str) -> Seen:
         services = self._docker.services(app)
-        nodes = {node.id: node.name for node in self._docker.nodes()} if services else {}
-        return Seen(services, self._docker.tasks(services), nodes)
+        tasks = self._docker.tasks(services)
+        if not {task.node_id for task in tasks} <= {"", *self._nodes}:
+            self._nodes = {node.id: node.name for node in self._docker.nodes()}
+        return Seen(services, tasks, self._nodes)
+
+    def _seen_again(self, app: str) -> Seen:
+        """A manager may be away for a moment, as when another one becomes the leader. Raises EngineFailed."""
+        began_s = self._clock()
+        while True:
+            try:
+                return self.seen(app)
+            except EngineFailed:
+                if self._clock() - began_s >= AWAY_LIMIT_S:
+                    raise
+            self._pause(POLL_S)
 
     def _deploy(self, release: Release, *processes: str) -> None:
         app = release.app
@@ -75,7 +90,7 @@ class Deploying:
         words = ["--resolve-image", "never"]
         words += ["--with-registry-auth"] if timing.settings(app).registry else []
         words += ["--detach=true"] if "--detach" in self._docker.client.run("stack", "deploy", "--help") else []
-        self._docker.client.run(
+        self._docker.change(
             "stack", "deploy", *words, "--compose-file", "-", app.name, given=text(stack), limit_s=DEPLOY_LIMIT_S
         )
 
@@ -83,7 +98,7 @@ class Deploying:
         return any(one.spec.label(names.MAINTENANCE) for one in self._docker.services(app.name) if one.process == WEB)
 
     def _stop(self, services: Sequence[str], app: App) -> None:
-        self._docker.client.run("service", "scale", "--detach", *(f"{name}=0" for name in services))
+        self._docker.change("service", "scale", "--detach", *(f"{name}=0" for name in services))
         limit_s = self._clock() + max((timing.grace(app, one) for one in app.version.workers.values()), default=60.0)
         while self._clock() < limit_s:
             seen = self.seen(app.name)
@@ -100,7 +115,7 @@ class Deploying:
         repaired = False
         told: dict[str, str] = {}
         while True:
-            seen = self.seen(app.name)
+            seen = self._seen_again(app.name)
             verdicts = self._judged(seen, release, processes)
             for name, verdict in verdicts.items():
                 if told.get(name) != verdict.told:
@@ -139,7 +154,7 @@ class Deploying:
         for name in wrong:
             yield f"{name}: the engine has miscounted, so it is told the count again"
         counts = (f"{names.service(app.name, name)}={app.processes[name]}" for name in wrong)
-        self._docker.client.run("service", "scale", "--detach", *counts)
+        self._docker.change("service", "scale", "--detach", *counts)
         return ""
 
     def _failed(self, app: App, verdicts: Sequence[Verdict], limit_s: float = 0) -> StageFailed:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from slot_machine.core.errors import EngineFailed
-from slot_machine.engines.client import Answer, Client
+from slot_machine.engines.client import LIMIT_S, Answer, Client
 from slot_machine.engines.swarm import names
 from slot_machine.engines.swarm.answers import Config, Node, Service, Task
 
@@ -16,6 +16,9 @@ PROGRAM = "docker"
 GONE = ("no such ", " not found")
 """In what `docker` says of what has ended since it was listed."""
 EXISTS = "AlreadyExists"
+OVERTAKEN = "out of sequence"
+"""The engine has written to a service, such as the state of its update, since the client has read it."""
+TRIES = 5
 
 
 class Docker:
@@ -54,6 +57,16 @@ class Docker:
 
     def lines(self, *args: str) -> list[str]:
         return self.client.run(*args).split()
+
+    def change(self, *args: str, given: str = "", limit_s: float = LIMIT_S) -> None:
+        """Of services. Tries again if the engine itself has just changed one of them."""
+        for _ in range(TRIES):
+            answer = self.client.attempt(*args, given=given, limit_s=limit_s)
+            if not answer.code:
+                return
+            if OVERTAKEN not in answer.err:
+                break
+        raise self.client.failure(" ".join(args[:2]), answer)
 
     def keep(self, kind: str, name: str, labels: dict[str, str], content: str) -> bool:
         """As a config or a secret, which nobody can change afterwards. False if there is one with that name."""

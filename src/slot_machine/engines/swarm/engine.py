@@ -142,7 +142,7 @@ class SwarmEngine:
         wanted = service_labels(app, maintenance=on)
         gone = [label for label in service_labels(app, maintenance=not on) if label not in wanted]
         words = options("--label-add", wanted) + [word for label in gone for word in ("--label-rm", label)]
-        self._docker.client.run("service", "update", "--quiet", "--detach", *words, name)
+        self._docker.change("service", "update", "--quiet", "--detach", *words, name)
 
     def _live_app(self) -> App:
         """Raises NothingLive."""
