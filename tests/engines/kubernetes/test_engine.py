@@ -220,7 +220,7 @@ def test_image_of_another_architecture_is_told(shop: Shop) -> None:
     shop.kubectl.ways[NEW] = CRASHED
     shop.kubectl.output["shop-1-1 previous"] = ["exec /slot-machine/shim.sh: exec format error"]
 
-    assert "architecture of node-1" in failing(shop, release(shop, 1, NEW)).hint
+    assert "the image is not for node-1" in failing(shop, release(shop, 1, NEW)).hint
 
 
 def test_image_that_comes_late_is_waited_for(shop: Shop) -> None:

@@ -133,8 +133,9 @@ class Rollout:
         if probe := self._probe(pod):
             words, stage = f"{words} ({probe})", Phase.HEALTH.stage
         if any(OTHER_ARCHITECTURE in text for text in (*output, words)):
-            where = f"the image is not for the architecture of {pod.spec.node_name}"
-            hint = f"{where}: `slot-machine engine check` lists the nodes'"
+            hint = (
+                f"the image is not for {pod.spec.node_name}: `slot-machine engine check` lists the nodes' architectures"
+            )
         return StageFailed(stage, words, output, hint)
 
     def _probe(self, pod: Pod) -> str:

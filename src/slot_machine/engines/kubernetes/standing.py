@@ -70,7 +70,8 @@ def _copy(pod: Pod) -> Copy:
         since=started.started_at if started else pod.status.start_time,
         healthy=pod.ready,
         error=trouble.words if trouble and not pod.ready else "",
-        release=_release(pod),
+        # One that ends is no part of what should run.
+        release=0 if pod.ending else _release(pod),
     )
 
 
