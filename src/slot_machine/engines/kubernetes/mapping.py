@@ -22,6 +22,9 @@ LEFT_OUT_OF_VERSION = {
 }
 """Fields of a version, and what their absence means."""
 LEFT_OUT_OF_DAEMON = {
+    "follow": "no daemon runs that would look at the branch: let a forge's pipeline run `slot-machine deploy`",
+    "preview_port": "no candidate is held",
+    "webhook": "no daemon runs that would be called: let a forge's pipeline run `slot-machine deploy`",
     "access_log": "the access log is that of the Ingress controller or Gateway",
     "hooks": "no daemon runs that would run them",
     "http3": "the Ingress controller or Gateway decides on HTTP/3",
