@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-slow test-root test-systemd test-edge test-swarm check lock check-lock audit check-lowest check-tool demo bench bench-handover bench-deploys soak soak-trust clean
+.PHONY: install test test-slow test-root test-systemd test-edge test-swarm test-kubernetes check lock check-lock audit check-lowest check-tool demo bench bench-handover bench-deploys soak soak-trust clean
 
 install: $(VENV)/.installed
 
@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 SLOW = $(shell cat tests/slow)
 
 test: install
-	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root --ignore tests/systemd --ignore tests/https --ignore tests/swarm $(addprefix --ignore ,$(SLOW))
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/root --ignore tests/systemd --ignore tests/https --ignore tests/kubernetes --ignore tests/swarm $(addprefix --ignore ,$(SLOW))
 
 test-slow: install
 	$(BIN)/pytest -n 4 --dist worksteal $(SLOW)
@@ -41,6 +41,10 @@ test-swarm: install
 	.ci/tools
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[edge,bench]'
 	$(BIN)/python -m tests.swarm.apart $(BIN)/pytest tests/swarm
+
+# Against the cluster that KUBECONFIG names. Skipped, with the reason, where there is none.
+test-kubernetes: install
+	$(BIN)/pytest tests/kubernetes
 
 check: install
 	$(BIN)/ruff check

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-WITHOUT_SOURCE = {"clients", "https", "root", "swarm", "system", "systemd"}
+WITHOUT_SOURCE = {"clients", "https", "kubernetes", "root", "swarm", "system", "systemd"}
 
 
 def imported(module: Path) -> Iterator[str]:
