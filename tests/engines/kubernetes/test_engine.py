@@ -1,6 +1,7 @@
 """Deploys on a cluster in memory: what is applied, when it has failed and why, and what stays."""
 
 import json
+from collections.abc import Generator
 from typing import NamedTuple, cast
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from slot_machine.core.engine_config import Kubernetes
 from slot_machine.core.errors import Busy, EngineFailed, Impossible, NothingLive, StageFailed
+from slot_machine.engines.client import Answer, Client
 from slot_machine.engines.engine import Steps
 from slot_machine.engines.kubernetes import names
 from slot_machine.engines.kubernetes.engine import KubernetesEngine
@@ -454,6 +456,45 @@ def test_sqlite_in_variables_is_refused_before_anything_is_applied(shop: Shop) -
             app({"shared_dirs": ["d"]}, {"storage_class": "nfs"}), Values({"DATABASE_URL": "sqlite:///d/a.db"})
         )
     assert shop.kubectl.named("secrets") == []
+
+
+# --- The image ---
+
+
+class Docker(Client):
+    """`codes` are the exit codes by the first words of a call: 0 if there is none."""
+
+    def __init__(self, codes: dict[str, int]) -> None:
+        super().__init__("docker")
+        self.codes = codes
+        self.pushed = False
+
+    def attempt(self, *args: str, given: str = "", limit_s: float = 60.0) -> Answer:  # noqa: ARG002
+        return Answer(self.codes.get(args[0], 0), "", "")
+
+    def lines(self, *args: str, given: bytes = b"") -> Generator[str, None, int]:  # noqa: ARG002
+        self.pushed = True
+        yield "denied: requested access to the resource is denied"
+        return self.codes.get(args[0], 0)
+
+
+@pytest.mark.parametrize(("codes", "pushed"), [({}, True), ({"image": 1}, False), ({"image": 1, "manifest": 1}, True)])
+def test_image_that_the_registry_alone_has_is_not_pushed(codes: dict[str, int], pushed: bool) -> None:
+    docker = Docker(codes)
+
+    lines(KubernetesEngine("shop", CONFIG, docker=docker).give_image(app()))
+
+    assert docker.pushed is pushed
+
+
+def test_registry_that_refuses_is_told() -> None:
+    engine = KubernetesEngine("shop", CONFIG, docker=Docker({"push": 1}))
+
+    with pytest.raises(StageFailed, match="docker can't push") as failed:
+        lines(engine.give_image(app()))
+
+    assert "denied" in failed.value.output[0]
+    assert "docker login registry.example.com" in failed.value.hint
 
 
 # --- What is live, and what stays ---
