@@ -71,6 +71,7 @@ def test_deploy_replaces_what_is_live() -> None:
 
 
 EACH = [(side, number) for number in range(1, len(steps(World())) + 1) for side in SIDES]
+APPLIES = steps(World()).index("apply")
 FIRST = [(side, number) for number in range(1, len(steps(World(empty=True))) + 1) for side in SIDES]
 
 
@@ -208,8 +209,10 @@ def test_other_deploy_at_the_same_time(side: str, number: int) -> None:
 def test_cancelled_from_another_computer(side: str, number: int) -> None:
     world = World()
     cancelled: list[object] = []
-    reply = world.deploy(NEW, world.engine(once(side, number, lambda: cancelled.append(world.cancel()["success"]))))
+    engine = world.engine(once(side, number, lambda: cancelled.append(world.cancel()["success"])))
+    reply = world.deploy(NEW, engine)
     whole(world, NEW if reply["success"] else OLD)
     if cancelled == [True] and not reply["success"]:
         assert world.cluster.history[1] == (2, "deploy", "cancelled")
         assert reply["interrupted"] is False
+        assert number > APPLIES or "apply" not in engine.steps, "it was noticed before anything was changed"

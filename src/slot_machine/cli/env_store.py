@@ -97,6 +97,11 @@ def _configured(unreachable: Unreachable) -> Store:
     name = target.configuration()
     if not name:
         raise unreachable
+    return configured(name)
+
+
+def configured(name: str) -> Store:
+    """The file that the configuration with that path names. Raises ConfigError, StartRefused."""
     with open(name, "rb") as file:
         owner = os.fstat(file.fileno()).st_uid
         config = json.load(file)
@@ -138,9 +143,8 @@ def _becoming(user: Account | None) -> Iterator[None]:
 
 
 def _none(where: str) -> ConfigError:
-    return ConfigError(
-        f"{where} names no env_file", 'set "env_file": ".env" in slot-machine.json, and reload the daemon'
-    )
+    then = "" if target.has_engine() else ", and reload the daemon"
+    return ConfigError(f"{where} names no env_file", f'set "env_file": ".env" in slot-machine.json{then}')
 
 
 def notes(names: Sequence[str]) -> list[str]:

@@ -3,17 +3,13 @@
 from slot_machine.cli import env_store
 from slot_machine.cli.client import Json
 from slot_machine.cli.cluster import subject
-from slot_machine.cli.env_store import Place, Store
-from slot_machine.core.errors import ConfigError
+from slot_machine.cli.env_store import Place
 from slot_machine.host import printing
 
 
 def place() -> Place:
-    """Raises ConfigError."""
+    """Raises ConfigError, StartRefused."""
     source = subject.source()
-    path = source.env_file
-    if not path:
-        raise ConfigError(f"{source.file} names no env_file", 'set "env_file": ".env" in it')
 
     def compared() -> tuple[Json, str]:
         live, digest = subject.engine(source).live(), source.values().digest
@@ -23,7 +19,7 @@ def place() -> Place:
             return {"live": "same"}, ""
         return {"live": "other"}, "the live version has others: `slot-machine restart` brings these to the cluster"
 
-    return Place(Store(path), apply, compared)
+    return Place(env_store.configured(str(source.file)), apply, compared)
 
 
 def apply(names: list[str], done: str, *, changed: bool, restart: bool) -> None:  # noqa: ARG001 - it never restarts
