@@ -1,12 +1,13 @@
 """Deploys on any engine: what is live, and what the history says, after each step was the last or the worst one."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from slot_machine.core.errors import EngineFailed
 from slot_machine.engines import attempt
+from slot_machine.engines.interrupts import Interrupts
 from tests.fake_engine import FakeEngine, Killed
 from tests.flows import NEW, NEW_KEY, NEXT, OLD, At, World
 
@@ -173,13 +174,28 @@ def test_signal_that_is_ignored_stays_so() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_only_the_first_signal_interrupts() -> None:
+    """Also before the way back begins."""
+
+    def lines() -> Iterator[str]:
+        try:
+            interrupt()
+        except KeyboardInterrupt:
+            interrupt()
+            yield "goes back"
+
+    assert list(Interrupts().through(line for line in lines())) == ["goes back"]
+
+
 def test_interruption_while_progress_is_printed() -> None:
-    for count in range(1, 16):
+    total = len(list(World().lines(NEW)))
+    for count in range(1, total + 1):
         world = World()
         lines = world.lines(NEW)
         told = [next(lines) for _ in range(count)]
         signal.raise_signal(signal.SIGINT)
         reply = [*told, *lines][-1]
+        assert reply["success"] is (count == total)
         whole(world, NEW if reply["success"] else OLD)
         assert world.cluster.history[1][2] == ("succeeded" if reply["success"] else "cancelled")
 

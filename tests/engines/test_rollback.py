@@ -179,6 +179,27 @@ def test_end_that_can_t_be_written_is_told_and_settled_later(world: World) -> No
     assert world.cluster.history[2] == (3, "deploy", "succeeded")
 
 
+def test_restart_that_reached_some_processes_only_is_not_complete(world: World) -> None:
+    """All of them are of one commit, and healthy."""
+    engine = world.engine()
+    engine.before = lambda step: _kill() if step == "apply workers" or engine.steps.count("apply workers") else None
+    world.key = NEW_KEY
+    assert world.restart(engine) == {}
+    assert world.cancel()["complete"] is False
+    assert {app.env_digest for app in world.cluster.services.values()} == {digest(OLD_KEY)}
+
+
+def test_complete_deploy_of_a_killed_client_is_what_a_failure_goes_back_to(world: World) -> None:
+    engine = world.engine()
+    engine.before = lambda step: _kill() if step == "end" else None
+    assert world.deploy(NEXT, engine) == {}
+    world.pass_time()
+    world.cluster.bad.add("d" * 40)
+    assert world.deploy("d" * 40)["success"] is False
+    assert world.cluster.web == NEXT
+    assert world.cluster.history[2] == (3, "deploy", "succeeded")
+
+
 def test_nothing_to_cancel(world: World) -> None:
     assert world.cancel()["error"] == "nothing runs"
 
@@ -194,6 +215,10 @@ def test_interrupted_rollback_goes_back_to_what_was_live_before_it(world: World)
     assert world.rollback(engine=engine) == {}
     assert world.cancel()["complete"] is False
     assert world.cluster.web == NEW
+
+
+def _kill() -> None:
+    raise Killed
 
 
 def _fail() -> None:

@@ -7,14 +7,14 @@ one died.
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import NamedTuple
 
 from slot_machine.core.errors import Busy, Cancelled, EngineFailed, NothingToRollBackTo, SlotMachineError
 from slot_machine.core.masking import Masking
 from slot_machine.core.model import short
 from slot_machine.core.phases import Phase
-from slot_machine.engines.engine import Engine, Live, Steps
+from slot_machine.engines.engine import Engine, Steps
 from slot_machine.engines.interrupts import Interrupts
+from slot_machine.engines.present import Present
 from slot_machine.engines.release import (
     NOTHING,
     Ended,
@@ -23,7 +23,6 @@ from slot_machine.engines.release import (
     now,
     numbered,
     previous,
-    standing,
     superfluous,
 )
 from slot_machine.engines.stages import Line, Lines, Stages
@@ -36,22 +35,6 @@ LONGEST_ERROR = 4096
 TRIES = 3
 PAUSE_S = 2.0
 """Between them. An engine may be out of reach for a moment, in the worst of all moments."""
-
-
-class Present(NamedTuple):
-    """What is live. `releases` has the latest first.
-
-    `before` is what a failure goes back to, by its number, or NOTHING or UNKNOWN; `good` is its record.
-    """
-
-    live: Live | None
-    releases: list[Release]
-    before: int
-    good: Release | None
-
-    @property
-    def next(self) -> int:
-        return self.releases[0].number + 1 if self.releases else 1
 
 
 class Attempt:
@@ -69,33 +52,6 @@ class Attempt:
         """Whether the engine surely has the record: its client may be interrupted while it is made."""
         self._good: Release | None = None
         self._over = False
-
-    def present(self) -> Present:
-        """Raises Busy if another attempt runs."""
-        releases = self._engine.releases()
-        if releases and (latest := releases[0]).result == "running":
-            by = f" by {latest.who}" if latest.who else ""
-            raise Busy(
-                f"a {latest.kind} of {short(latest.commit)}{by} runs since {latest.started_at}",
-                "wait for its end; `slot-machine cancel` ends one whose computer is gone",
-            )
-        if releases and not releases[0].ended:
-            ended = Ended(result="succeeded" if self.is_whole(releases[0]) else "interrupted", ended_at=now())
-            with suppress(Busy):
-                self._engine.end(releases[0], ended)
-            releases = self._engine.releases()
-        live = self._engine.live()
-        before, good = standing(releases, live.release, live.commit) if live else (NOTHING, None)
-        return Present(live, releases, before, good)
-
-    def is_whole(self, release: Release) -> bool:
-        """Whether all that should run is of that release, and healthy."""
-        status = self._engine.status()
-        if not status.live or status.updating or not status.healthy:
-            return False
-        if any(count and name not in status.wanted for name, count in release.app.processes.items()):
-            return False
-        return {status.live.release, *(copy.release for copy in status.copies)} <= {release.target, 0}
 
     def begin(self, release: Release, present: Present) -> None:
         """Raises Busy if somebody else was first."""

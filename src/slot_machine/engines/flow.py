@@ -21,8 +21,9 @@ from slot_machine.core.masking import Masking
 from slot_machine.core.model import short
 from slot_machine.core.origin import Description
 from slot_machine.core.phases import Phase
-from slot_machine.engines.attempt import Attempt, Attempted, Present
+from slot_machine.engines.attempt import Attempt, Attempted
 from slot_machine.engines.engine import Engine, Steps
+from slot_machine.engines.present import Present, is_whole, look
 from slot_machine.engines.release import Ended, Kind, Release, now, numbered, previous, wanted
 from slot_machine.engines.shape import App, Values
 from slot_machine.engines.stages import Line, Stages
@@ -84,8 +85,8 @@ class Flow:
         self._stages.stage = Phase.RESOLVE.stage
         for warning in [*warnings, *self._engine.refuse(app)]:
             yield self._stages.warn(warning)
-        present = self._attempt.present()
-        if not force and (good := present.good) and _same(good.app, app) and self._attempt.is_whole(good):
+        present = look(self._engine)
+        if not force and (good := present.good) and _same(good.app, app) and is_whole(self._engine, good):
             return _reply("deploy", good, already_live=True)
         app = msgspec.structs.replace(app, release=present.next)
         release = self._release("deploy", app, present)
@@ -100,12 +101,12 @@ class Flow:
         return (yield from self._roll_out(release))
 
     def _rollback(self, daemon: DaemonConfig, to: str) -> Attempted:
-        present = self._attempt.present()
+        present = look(self._engine)
         good, releases = present.good, present.releases
         if not present.live or (not good and not to):
             raise NothingToRollBackTo("nothing is live that a record tells of", "deploy a commit instead")
         target = wanted(releases, to) if to else previous(releases, good) if good else releases[0]
-        if good and good.target == target.target and self._attempt.is_whole(good):
+        if good and good.target == target.target and is_whole(self._engine, good):
             hint = "name another release of `slot-machine history`"
             raise NothingToRollBackTo(f"{short(target.commit)} is live already", hint)
         app, manifest = target.app, target.manifest
@@ -130,7 +131,7 @@ class Flow:
         return (yield from self._roll_out(release))
 
     def _restart(self, daemon: DaemonConfig) -> Attempted:
-        present = self._attempt.present()
+        present = look(self._engine)
         if not (good := present.good):
             raise NothingToRestart("nothing is live that a record tells of", "`slot-machine deploy` begins one")
         number = present.next
@@ -147,7 +148,7 @@ class Flow:
         if not releases or releases[0].ended:
             raise NothingToCancel("nothing runs", "`slot-machine history` tells what ran")
         running = releases[0]
-        if self._attempt.is_whole(running):
+        if is_whole(self._engine, running):
             self._engine.end(running, Ended(result="succeeded", ended_at=now()))
             return _reply(running.kind, running, complete=True)
         good = numbered(releases, running.before)
