@@ -1,7 +1,7 @@
 """Deploys on any engine: what is live, and what the history says, after each step was the last or the worst one."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -177,14 +177,14 @@ def test_signal_that_is_ignored_stays_so() -> None:
 def test_only_the_first_signal_interrupts() -> None:
     """Also before the way back begins."""
 
-    def lines() -> Iterator[str]:
+    def lines() -> Generator[str, None, None]:
         try:
             interrupt()
         except KeyboardInterrupt:
             interrupt()
             yield "goes back"
 
-    assert list(Interrupts().through(line for line in lines())) == ["goes back"]
+    assert list(Interrupts().through(lines())) == ["goes back"]
 
 
 def test_interruption_while_progress_is_printed() -> None:
