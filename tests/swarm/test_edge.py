@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from slot_machine.core.engine_config import SWARM_DELAY_MS
 from slot_machine.core.errors import Impossible
 from slot_machine.engines.swarm import edge_files, labels
 from tests.swarm import edges
@@ -59,6 +60,43 @@ def test_rolling_updates_lose_no_request_though_the_app_exits_at_once(edge: Lab,
     print(load.account(), f"p99 {load.p99_ms:.0f} ms")
     assert not load.failures, load.account()
     assert set(load.answers) == {f"v{number}" for number in range(UPDATES + 1)}
+
+
+def test_the_default_delay_saves_a_slow_request_of_an_app_that_exits_at_once(edge: Lab) -> None:
+    web = Web(edge, "slow", delay_s=SWARM_DELAY_MS / 1000)
+    answers(edge, "v0")
+    over = threading.Event()
+    heads: list[str] = []
+
+    def ask() -> None:
+        while not over.is_set():
+            heads.append(curl(edge, "/slow").partition("\n")[0])
+
+    asking = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in asking:
+        thread.start()
+    try:
+        web.deploy("v1")
+        edge.until("the old copies have ended", lambda: _copies(edge, web, *edge.nodes) == 2)
+    finally:
+        over.set()
+        for thread in asking:
+            thread.join()
+        web.remove()
+    assert set(heads) == {"HTTP/1.1 200 OK"}, heads
+
+
+def test_a_rollout_needs_no_answer_of_the_engine(edge: Lab, shop: Web) -> None:
+    docker, api = edge.manager.docker, f"{edge_files.STACK}_{edge_files.API}"
+    with edge.load(HOST) as load:
+        docker("service", "scale", "--detach", f"{api}=0")
+        edge.until("the proxy has ended", lambda: not docker("ps", "--quiet", "--filter", f"name={api}"))
+        shop.deploy("v1")
+        load.more("v1")
+    docker("service", "scale", "--detach", f"{api}=1")
+    shop.label(maintenance=True)
+    answers(edge, "503 Service Unavailable")
+    assert not load.failures, load.account()
 
 
 def test_a_websocket_outlives_the_rollout_while_its_copy_drains(edge: Lab) -> None:
@@ -173,10 +211,10 @@ def test_a_node_that_is_cut_off_costs_little(edge: Lab, shop: Web) -> None:
         assert max(each.at_s for each in failures) - min(each.at_s for each in failures) < 30
 
 
-def _copies(lab: Lab, web: Web, node: Node) -> int:
-    form = ("--filter", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}")
-    listed = lab.manager.docker("service", "ps", *form, web.name).splitlines()
-    return sum(line.startswith(f"{node.name} Running") for line in listed)
+def _copies(lab: Lab, web: Web, *nodes: Node) -> int:
+    """How many run there, those that are to end too."""
+    listed = lab.manager.docker("service", "ps", "--format", "{{.Node}} {{.CurrentState}}", web.name).splitlines()
+    return sum(line.startswith(f"{node.name} Running") for line in listed for node in nodes)
 
 
 def test_the_proxy_before_the_engine_passes_on_reads_of_what_the_edge_needs_alone(edge: Lab) -> None:

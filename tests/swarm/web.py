@@ -1,4 +1,4 @@
-"""A web app in the lab. It answers with its version, `/echo` with the request's head, and serves WebSockets.
+"""A web app in the lab. It answers with its version, `/echo` with the request's head, `/slow` late; and WebSockets.
 
 Variables: `VERSION`; `DELAY_S`, how long it goes on after SIGTERM, as the shim does; `ABRUPT`: it then exits at once.
 """
@@ -10,6 +10,7 @@ import os
 import signal
 
 PORT = 3000
+SLOW_S = 4.0
 VERSION = os.environ.get("VERSION", "")
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -26,6 +27,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             if key := fields.get("sec-websocket-key"):
                 await echo(key, reader, writer)
                 return
+            if head.startswith("GET /slow"):
+                await asyncio.sleep(SLOW_S)
             body = head if head.startswith("GET /echo") else VERSION
             writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode("latin-1"))
             await writer.drain()

@@ -16,7 +16,8 @@ Label = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9]
 """A name as Kubernetes takes it (RFC 1123, a label)."""
 DnsName = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?\Z")]
 
-SWARM_DELAY_MS = 5_000
+SWARM_DELAY_MS = 3_000
+"""After the 2 s for which the engine itself waits, once it has taken a copy out of its DNS."""
 KUBERNETES_DELAY_MS = 5_000
 
 

@@ -472,7 +472,12 @@ class Docker(Client):
     def attempt(self, *args: str, given: str = "", limit_s: float = 60.0) -> Answer:  # noqa: ARG002
         return Answer(self.codes.get(args[0], 0), "", "")
 
-    def lines(self, *args: str, given: bytes = b"") -> Generator[str, None, int]:  # noqa: ARG002
+    def lines(
+        self,
+        *args: str,
+        given: bytes = b"",  # noqa: ARG002
+        limit_s: float = 0,  # noqa: ARG002
+    ) -> Generator[str, None, int]:
         self.pushed = True
         yield "denied: requested access to the resource is denied"
         return self.codes.get(args[0], 0)

@@ -42,6 +42,8 @@ class Edge:
         for each in files.values():
             self._keep(each)
         yield f"deploy {edge.image} to {', '.join(nodes)}"
+        if not edge_files.orders(edge):
+            yield "warning: on several nodes it gets no certificates; `certificates` of edge.json names your own"
         self._docker.run(
             *("stack", "deploy", "--resolve-image", "changed", "--compose-file", "-", STACK),
             given=edge_files.stack(edge, files),
@@ -76,9 +78,9 @@ class Edge:
     def admit(self, app: App) -> list[str]:
         """What a deploy needs before the app's services are there: the network, and hosts that nobody else has.
 
-        Returns warnings. Raises Impossible.
+        Returns warnings, beside those of `labels.refuse`. Raises Impossible.
         """
-        warnings = labels.refuse(app)
+        warnings = []
         wanted = labels.labels(app, maintenance=False)
         services = {each.spec.name: each.spec.labels for each in self._services()}
         own = labels.service_of(app.name)

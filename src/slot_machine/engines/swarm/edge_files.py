@@ -188,7 +188,7 @@ def _traefik(edge: SwarmEdge, files: Mapping[str, Kept]) -> Objects:
         "configs": configs,
         "secrets": secrets,
         "volumes": [{"type": "volume", "source": "acme", "target": str(STORAGE)}],
-        # Each request has a connection of its own to the app: without these, 470 a second would use up all ports.
+        # Each request has a connection of its own: else, 470 a second to one copy would use up all local ports.
         "sysctls": {"net.ipv4.tcp_tw_reuse": "1", "net.ipv4.ip_local_port_range": "10000 65535"},
         "stop_grace_period": STOP_LIMIT,
         "deploy": {
