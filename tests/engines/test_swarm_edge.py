@@ -9,12 +9,12 @@ import pytest
 
 from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.engine_config import Swarm
-from slot_machine.core.errors import ConfigError, EngineFailed, Impossible
+from slot_machine.core.errors import ConfigError, EngineFailed
 from slot_machine.core.version_config import VersionConfig
 from slot_machine.engines.client import Answer, Client
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import edge as edges
-from slot_machine.engines.swarm import edge_files, edge_settings, labels
+from slot_machine.engines.swarm import edge_files, edge_settings, edge_status, labels
 from slot_machine.engines.swarm.edge import Edge
 from slot_machine.engines.swarm.edge_settings import SwarmEdge
 
@@ -177,7 +177,7 @@ def test_all_that_labels_name_is_there(docker: Docker) -> None:
 def test_on_several_nodes_it_orders_no_certificates_and_deploys_say_so(docker: Docker) -> None:
     install(docker, SwarmEdge(nodes=("node1", "node2")))
     assert "certificatesResolvers" not in read(docker, edge_files.STATIC)
-    assert any("gets no certificates" in warning for warning in Edge(docker).admit(an_app("a.test")))
+    assert any("gets no certificates" in warning for warning in edge_status.lacking(an_app("a.test"), docker.services))
 
 
 def test_own_certificates_become_secrets(docker: Docker, tmp_path: Path) -> None:
@@ -226,23 +226,10 @@ def test_status_names_each_domain_and_who_else_claims_it(docker: Docker) -> None
     assert not status.well
 
 
-def test_a_deploy_with_a_domain_of_another_app_is_refused(docker: Docker) -> None:
-    docker.services["blog_web"] = labels.labels(an_app("a.test", name="blog"), maintenance=False)
-    docker.services["shop_web"] = labels.labels(an_app("b.test"), maintenance=False)
-    with pytest.raises(Impossible, match=r"a\.test belongs to blog_web"):
-        Edge(docker).admit(an_app("a.test"))
-    Edge(docker).admit(an_app("b.test"))
-
-
-def test_a_second_app_for_all_hosts_is_refused(docker: Docker) -> None:
-    docker.services["blog_web"] = labels.labels(an_app(name="blog"), maintenance=False)
-    with pytest.raises(Impossible, match="blog_web answers for all hosts"):
-        Edge(docker).admit(an_app())
-
-
-def test_a_deploy_without_an_edge_warns_and_makes_the_network(docker: Docker) -> None:
-    assert "edge install" in Edge(docker).admit(an_app("a.test"))[0]
-    assert docker.networks == [labels.NETWORK]
+def test_a_deploy_without_an_edge_warns(docker: Docker) -> None:
+    assert "edge install" in edge_status.lacking(an_app("a.test"), docker.services)[0]
+    install(docker)
+    assert edge_status.lacking(an_app("a.test"), docker.services) == []
 
 
 def test_uninstall_leaves_the_network_of_the_apps(docker: Docker) -> None:

@@ -22,8 +22,12 @@ HEALTH = f"exec 3<>/dev/tcp/127.0.0.1/{web.PORT} && printf 'GET / HTTP/1.0\\r\\n
 ROLLOUT_LIMIT_S = 120.0
 
 
+def client(lab: Lab) -> Client:
+    return Client("docker", "-H", lab.manager.socket)
+
+
 def of(lab: Lab) -> Edge:
-    return Edge(Client("docker", "-H", lab.manager.socket))
+    return Edge(client(lab))
 
 
 def install(lab: Lab, nodes: int = 2, **settings: object) -> Edge:
@@ -61,10 +65,10 @@ class Web:
         )
         lab.until(f"{name} runs", self.runs, ROLLOUT_LIMIT_S)
 
-    def app(self, *domains: str) -> App:
+    def app(self, *domains: str, name: str = "") -> App:
         daemon = DaemonConfig(engine=Swarm(), domains=domains, port=web.PORT)
         version = VersionConfig(start_command="x")
-        return App(name=self._app, commit="c", image="i", version=version, daemon=daemon)
+        return App(name=name or self._app, commit="c", image="i", version=version, daemon=daemon)
 
     def deploy(self, version: str) -> None:
         """Until all copies are of that version."""

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.core.engine_config import SWARM_DELAY_MS
+from slot_machine.core.engine_config import SWARM_DELAY_MS, Swarm
 from slot_machine.core.errors import Impossible
 from slot_machine.engines.swarm import edge_files, labels
+from slot_machine.engines.swarm.docker import Docker
+from slot_machine.engines.swarm.engine import SwarmEngine
 from tests.swarm import edges
 from tests.swarm.edges import Web, curl
 from tests.swarm.lab import OWN, Lab
@@ -155,12 +157,11 @@ def test_a_domain_comes_and_goes_without_loss_on_another_app(edge: Lab, shop: We
 
 def test_a_domain_that_another_service_has_is_refused_by_its_name(edge: Lab) -> None:
     blog = Web(edge, "blog", "blog.test")
+    docker = Docker(client=edges.client(edge))
     try:
-        other = edges.of(edge)
-        copy = blog.app("blog.test")
-        assert other.admit(copy) is not None
-        with pytest.raises(Impossible, match=r"blog\.test belongs to blog_web"):
-            other.admit(type(copy)(**{name: getattr(copy, name) for name in copy.__struct_fields__} | {"name": "copy"}))
+        assert SwarmEngine("blog", Swarm(), docker).refuse(blog.app("blog.test")) == []
+        with pytest.raises(Impossible, match=r"blog_web has blog\.test"):
+            SwarmEngine("copy", Swarm(), docker).refuse(blog.app("blog.test", name="copy"))
     finally:
         blog.remove()
 

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from slot_machine.core.errors import ConfigError, EngineFailed, Impossible
+from slot_machine.core.errors import ConfigError, EngineFailed
 from slot_machine.engines.client import Client
-from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import edge_files, labels
 from slot_machine.engines.swarm.edge_files import ACME, API, API_NETWORK, NODE, STACK, TRAEFIK, Certificate, Kept
 from slot_machine.engines.swarm.edge_settings import SwarmEdge, content
@@ -74,31 +73,6 @@ class Edge:
             tasks=[msgspec.structs.replace(task, error=task.error.strip('"')) for task in self._tasks()],
             domains=list(domains([each.spec for each in services])),
         )
-
-    def admit(self, app: App) -> list[str]:
-        """What a deploy needs before the app's services are there: the network, and hosts that nobody else has.
-
-        Returns warnings, beside those of `labels.refuse`. Raises Impossible.
-        """
-        warnings = []
-        wanted = labels.labels(app, maintenance=False)
-        services = {each.spec.name: each.spec.labels for each in self._services()}
-        own = labels.service_of(app.name)
-        if found := labels.taken(wanted, [(name, has) for name, has in services.items() if name != own]):
-            host, service = found
-            if host == labels.ANY:
-                what = f"{service} answers for all hosts that have no app already"
-                raise Impossible(what, "give this app `domains`, or that one")
-            raise Impossible(f"{host} belongs to {service} already", f"remove it from `domains` of {service} first")
-        self.network()
-        edge = services.get(f"{STACK}_{TRAEFIK}")
-        if edge is None:
-            warnings.append("the swarm has no edge, so nobody reaches the app: `slot-machine edge install` makes one")
-        elif edge.get(ACME) == "no" and app.daemon.domains and app.daemon.tls == "acme":
-            warnings.append(
-                "`tls`: the edge is on several nodes, so it gets no certificates: name your own in edge.json"
-            )
-        return warnings
 
     def network(self) -> None:
         """On which the edge reaches the apps."""

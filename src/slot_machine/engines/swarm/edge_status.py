@@ -1,11 +1,12 @@
 """What is known of a swarm's edge: where it runs, and which service answers for which host. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import labels
-from slot_machine.engines.swarm.edge_files import API, TRAEFIK
+from slot_machine.engines.swarm.edge_files import ACME, API, STACK, TRAEFIK
 
 
 class Spec(msgspec.Struct, frozen=True, rename={"name": "Name", "labels": "Labels"}):
@@ -64,3 +65,13 @@ def domains(services: Sequence[Spec]) -> Iterator[Domain]:
     for host, (first, *others) in sorted(having.items()):
         paused = labels.MAINTENANCE in first.labels.values()
         yield Domain(host, first.name, paused, tuple(other.name for other in others))
+
+
+def lacking(app: App, services: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Warnings before a deploy: what the edge can't do for the app. `services`: the labels of each of the swarm."""
+    edge = services.get(f"{STACK}_{TRAEFIK}")
+    if edge is None:
+        return ["the swarm has no edge, so nobody reaches the app: `slot-machine edge install` makes one"]
+    if edge.get(ACME) == "no" and app.daemon.domains and app.daemon.tls == "acme":
+        return ["`tls`: the edge is on several nodes, so it gets no certificates: name your own in edge.json"]
+    return []

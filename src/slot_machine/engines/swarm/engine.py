@@ -4,14 +4,16 @@ import secrets as random
 from collections.abc import Iterator, Sequence
 
 from slot_machine.core.engine_config import Swarm
-from slot_machine.core.errors import Busy, NothingLive, StageFailed
+from slot_machine.core.errors import Busy, Impossible, NothingLive, StageFailed
 from slot_machine.core.phases import HALF_MIGRATED, Phase
 from slot_machine.engines.engine import Finding, Live, Logs, Status, Steps
 from slot_machine.engines.release import Ended, Release, numbered
 from slot_machine.engines.shape import App, Values
 from slot_machine.engines.swarm import (
     check,
+    edge_status,
     giving,
+    labels,
     logs,
     mapping,
     names,
@@ -23,7 +25,6 @@ from slot_machine.engines.swarm import (
 )
 from slot_machine.engines.swarm.deploying import Deploying
 from slot_machine.engines.swarm.docker import Docker, options
-from slot_machine.engines.swarm.edge import Edge
 from slot_machine.engines.swarm.names import WEB
 from slot_machine.engines.swarm.networks import make_networks
 from slot_machine.engines.swarm.one_off import Job
@@ -51,7 +52,14 @@ class SwarmEngine:
         return check.findings(self._docker, self._config)
 
     def refuse(self, app: App) -> list[str]:
-        warnings = [*mapping.refuse(app), *Edge(self._docker.client).admit(app)]
+        warnings = mapping.refuse(app)
+        services = {one.spec.name: one.spec.labels or {} for one in self._docker.every_service()}
+        warnings += edge_status.lacking(app, services)
+        others = [(name, has) for name, has in services.items() if name != names.service(self._name, WEB)]
+        if conflict := labels.taken(labels.labels(app, maintenance=False), others):
+            host, service = conflict
+            what = "requests for any host" if host == labels.ANY else host
+            raise Impossible(f"the service {service} has {what} already", "one app of a swarm can have a domain")
         if timing.local_data(app):
             nodes.holder(self._docker.nodes(), self._name)
         return warnings
