@@ -55,19 +55,19 @@ def run_uninstall() -> None:
     printing.result("removed the edge; its certificates stay in their volume, slot-machine-edge-acme")
 
 
-def run_start(config: Path | None) -> NoReturn:  # noqa: ARG001 - the command's own option
+def run_start(**_: object) -> NoReturn:
     _refuse("start")
 
 
-def run_check(as_json: bool) -> NoReturn:  # noqa: ARG001 - the command's own option
+def run_check(**_: object) -> NoReturn:
     _refuse("check")
 
 
-def run_remove(domain: str) -> NoReturn:  # noqa: ARG001 - the command's own argument
+def run_remove(**_: object) -> NoReturn:
     _refuse("remove")
 
 
-def run_upgrade() -> NoReturn:
+def run_upgrade(**_: object) -> NoReturn:
     _refuse("upgrade")
 
 
