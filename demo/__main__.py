@@ -25,7 +25,7 @@ def main(slot_machine: str) -> int:
         repo = Path(folder, "app")
         repo.mkdir()
         port, api_port = free_port(), free_port()
-        config = {
+        config: dict[str, object] = {
             "start_command": f"{sys.executable} app.py",
             "port": port,
             "api_port": api_port,
@@ -38,37 +38,41 @@ def main(slot_machine: str) -> int:
         daemon = start([slot_machine, "start"], repo, api_port)
         load = Load(port)
         try:
-            title("deploy v1")
-            run(slot_machine, repo, "deploy")
-            with load.running():
-                title("deploy v2, under load")
-                commit(repo, "v2")
-                wait_for(load, "v1")
-                run(slot_machine, repo, "deploy")
-                wait_for(load, "v2")
-                title("roll back to v1, under load")
-                run(slot_machine, repo, "rollback")
-                load.answers["v1 before the rollback"] = load.answers.pop("v1")
-                wait_for(load, "v1")
-                title("hold v3, and look at it before anybody else")
-                commit(repo, "v3")
-                run(slot_machine, repo, "deploy", "--hold")
-                look(slot_machine, repo)
-                run(slot_machine, repo, "abort")
-                title("deploy v4, a quarter of whose requests fail: it is watched, and taken back")
-                (repo / "slot-machine.json").write_text(json.dumps(config | {"watch_ms": 60_000}))
-                commit(repo, "v4", fails=0.25)
-                run(slot_machine, repo, "deploy", fails=True)
-                load.answers["v1 before v4"] = load.answers.pop("v1")
-                wait_for(load, "v1")
-            title("status")
-            run(slot_machine, repo, "status")
+            tell(slot_machine, repo, load, config)
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(30)
     others = [failure for failure in load.failures if not failure.endswith(BROKEN)]
     give_account(load, others)
     return 1 if others else 0
+
+
+def tell(slot_machine: str, repo: Path, load: Load, config: dict[str, object]) -> None:
+    title("deploy v1")
+    run(slot_machine, repo, "deploy")
+    with load.running():
+        title("deploy v2, under load")
+        commit(repo, "v2")
+        wait_for(load, "v1")
+        run(slot_machine, repo, "deploy")
+        wait_for(load, "v2")
+        title("roll back to v1, under load")
+        run(slot_machine, repo, "rollback")
+        load.answers["v1 before the rollback"] = load.answers.pop("v1")
+        wait_for(load, "v1")
+        title("hold v3, and look at it before anybody else")
+        commit(repo, "v3")
+        run(slot_machine, repo, "deploy", "--hold")
+        look(slot_machine, repo)
+        run(slot_machine, repo, "abort")
+        title("deploy v4, a quarter of whose requests fail: it is watched, and taken back")
+        (repo / "slot-machine.json").write_text(json.dumps(config | {"watch_ms": 60_000}))
+        commit(repo, "v4", fails=0.25)
+        run(slot_machine, repo, "deploy", fails=True)
+        load.answers["v1 before v4"] = load.answers.pop("v1")
+        wait_for(load, "v1")
+    title("status")
+    run(slot_machine, repo, "status")
 
 
 def look(slot_machine: str, repo: Path) -> None:

@@ -176,29 +176,30 @@ async def _serve(
         recovery = app.start()
         end = tasks.create_task(ending.came.wait())
         await asyncio.wait([recovery, end], return_when=asyncio.FIRST_COMPLETED)
-        on_signal = published = at_edge = None
+        beside: list[asyncio.Task[None]] = []
         if not ending.came.is_set():
             for server in servers:
                 server.start()
-            published = tasks.create_task(publication.keep(entry))
-            at_edge = tasks.create_task(domains.keep())
-            on_signal = tasks.create_task(_reload_on_signal(ending, app.deployer.operations, reload_now))
+            on_signal = _reload_on_signal(ending, app.deployer.operations, reload_now)
+            beside = [tasks.create_task(work) for work in (publication.keep(entry), domains.keep(), on_signal)]
             _tell_ready(options, app, reloads, manager)
             if hook and hook.listener:
                 log.info("webhook: %s; `slot-machine webhook` prints what a forge needs", hook.status.url)
         await end
-        for task in filter(None, (on_signal, published, at_edge)):
+        for task in beside:
             task.cancel()
-        if ending.reloads:
-            log.info("reloading")
-            await _stop(servers)
-            await app.let_go()
-        else:
-            registry.withdraw(entry)
-            await _end(app, servers, manager)
+        await (_let_go(app, servers) if ending.reloads else _end(app, entry, servers, manager))
 
 
-async def _end(app: App, servers: Sequence[Server], manager: Manager) -> None:
+async def _let_go(app: App, servers: Sequence[Server]) -> None:
+    """Leaves all to the next image."""
+    log.info("reloading")
+    await _stop(servers)
+    await app.let_go()
+
+
+async def _end(app: App, entry: Entry, servers: Sequence[Server], manager: Manager) -> None:
+    registry.withdraw(entry)
     log.info("stopping")
     manager.stopping(longest_wait_s(app))
     await app.stop()

@@ -9,6 +9,7 @@ import struct
 import termios
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from slot_machine.host.process.proc import Identity
@@ -41,21 +42,8 @@ async def run(
     `containment.owner`. With `on_output`, stdout is passed to it and not returned. `on_errors` is called
     whenever it prints to stderr. Raises OSError, also for more than MOST_STDOUT bytes.
     """
-    out, err = bytearray(), bytearray()
-
-    def keep(piece: bytes) -> None:
-        if len(out) <= MOST_STDOUT:
-            out.extend(piece)
-        else:
-            session.signal(signal.SIGKILL)
-
-    def keep_end(piece: bytes) -> None:
-        err.extend(piece)
-        del err[:-MOST_STDERR]
-        if on_errors:
-            on_errors()
-
-    with _pipe(on_output or keep) as stdout, _pipe(keep_end) as stderr, _file(given) as stdin:
+    kept = _Kept(lambda: session.signal(signal.SIGKILL), on_errors or (lambda: None))
+    with _pipe(on_output or kept.printed) as stdout, _pipe(kept.complained) as stderr, _file(given) as stdin:
         session = Session.start(
             argv,
             cwd=cwd,
@@ -73,9 +61,30 @@ async def run(
             await session.kill()
             raise
         session.reap()
-    if len(out) > MOST_STDOUT:
+    if len(kept.out) > MOST_STDOUT:
         raise OSError(errno.EFBIG, f"{argv[0]} printed more than {MOST_STDOUT} bytes")
-    return code, out.decode(errors="replace"), err.decode(errors="backslashreplace")
+    return code, kept.out.decode(errors="replace"), kept.err.decode(errors="backslashreplace")
+
+
+@dataclass
+class _Kept:
+    """What a command has printed. `on_too_much` is called for each piece of stdout that is not kept."""
+
+    on_too_much: Callable[[], None]
+    on_errors: Callable[[], None]
+    out: bytearray = field(default_factory=bytearray)
+    err: bytearray = field(default_factory=bytearray)
+
+    def printed(self, piece: bytes) -> None:
+        if len(self.out) <= MOST_STDOUT:
+            self.out.extend(piece)
+        else:
+            self.on_too_much()
+
+    def complained(self, piece: bytes) -> None:
+        self.err.extend(piece)
+        del self.err[:-MOST_STDERR]
+        self.on_errors()
 
 
 async def run_shell(
