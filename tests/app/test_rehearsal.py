@@ -168,7 +168,7 @@ def test_under_replace_only_the_candidate_is_asked_and_requests_are_held_for_lon
             assert isinstance(outcome, StageFailed)
             assert str(outcome) == "/ was answered 500"
             assert {commit for commit, _, _ in made.launcher.asked} == {"b"}
-            assert made.traffic.hold_s == 30 + TOTAL_S + ANSWER_S
+            assert made.traffic.hold_s == 50 + TOTAL_S + ANSWER_S
             check_rest(made, "")
 
     run(story())
