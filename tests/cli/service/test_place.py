@@ -48,6 +48,23 @@ def test_program_of_another_name_on_the_path_is_not_taken(tmp_path: Path, monkey
     assert place.executable() == (ours, True)
 
 
+def test_folder_of_the_path_that_can_not_be_read_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = program(tmp_path / "bin/slot-machine")
+    monkeypatch.setenv("PATH", f"/closed:{ours.parent}")
+    monkeypatch.setattr(sys, "argv", ["slot-machine", "install"])
+    stat = os.stat
+
+    def denied(path: "str | Path", *, follow_symlinks: bool = True) -> os.stat_result:
+        if str(path).startswith("/closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "stat", denied)
+    assert place.executable() == (ours, True)
+
+
 @pytest.mark.parametrize(
     ("asked", "of_config", "user"),
     [("", "", "OWNER"), ("www", "", "www"), ("", "app", "root"), ("root", "app", "root"), ("app", "app", "root")],

@@ -25,7 +25,8 @@ def executable() -> tuple[Path, bool]:
     if not called.name.startswith(PROGRAM):  # python -m slot_machine
         called = Path(sys.executable).with_name(PROGRAM)
     names = [Path(folder).absolute() / PROGRAM for folder in os.get_exec_path() if folder.startswith("/")]
-    same = [name for name in (called, *names) if name.exists() and name.samefile(called)]
+    # A folder of the PATH that this user can't read does not count: `sudo -u` may pass on root's.
+    same = [name for name in (called, *names) if os.path.exists(name) and name.samefile(called)]
     if not same:
         raise ConfigError(f"cannot find the program of slot-machine: {called} does not exist", "call it by its path")
     found = next((name for name in same if not is_versioned(name)), same[0])
