@@ -272,6 +272,9 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
             default="none",
         ),
     ] = None
+    push_as_user: Annotated[
+        bool, Doc("with `user`: whether that user may push, and so the app may, too. See [push.md](push.md#with-user)")
+    ] = False
 
     def __post_init__(self) -> None:
         if self.internal_port == 0:

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from socket import AF_UNIX
 
@@ -13,12 +14,13 @@ from slot_machine.daemon.connection import Request
 from slot_machine.host.network import peer
 from slot_machine.host.process.threads import in_thread
 from slot_machine.host.registry import Entry
-from slot_machine.host.user import account, token
+from slot_machine.host.user import account, rights, token
 from slot_machine.proxy.heads.forwarded import forwarding
 
 ROOT = 0
 HARMLESS = ("GET", "HEAD")
 HOST_AND_PORT = re.compile(r"(?P<name>localhost|[0-9.]+|\[(?P<address>[0-9a-f:]+)\])(:[0-9]{1,5})?", re.IGNORECASE)
+PUSH = "/push"
 OWN_PAGES = ("none", "same-origin")
 """In Sec-Fetch-Site: the user typed the address, or the API made the page. Other ports of localhost are `same-site`."""
 
@@ -29,10 +31,11 @@ REQUEST_ID = "x-request-id"
 class Guard:
     """`data` is the folder with the token. Without `authenticates`, all users of this machine may change things.
 
-    A request over TCP must not mean another app than that of `entry`.
+    A request over TCP must not mean another app than that of `entry`. `pusher` is a user who may push, and change
+    nothing else; -1 if there is none.
     """
 
-    def __init__(self, data: Path, *, authenticates: bool, entry: Entry | None = None) -> None:
+    def __init__(self, data: Path, *, authenticates: bool, entry: Entry | None = None, pusher: int = -1) -> None:
         self.app = entry.name if entry else ""
         self._entry = entry
         self._data = data
@@ -40,6 +43,7 @@ class Guard:
         self._asking = asyncio.Lock()
         """Held while the kernel's tables are read, so that callers can't occupy all threads with that."""
         self._own = (os.geteuid(), ROOT)
+        self._pusher = pusher
         self._users = " or ".join(dict.fromkeys(map(account.name, self._own)))
 
     async def check(self, request: Request) -> None:
@@ -47,12 +51,18 @@ class Guard:
         refuse_web_pages(request)
         if self._entry and not _came_by_file(request):
             publication.check_meant(request, self._entry)
-        if request.method not in HARMLESS and not await self.may_change(request):
-            raise Unauthorized(
-                f"only {self._users} may change anything here, and clients that send the API's token",
-                f"run slot-machine as {self._users}; other clients send `Authorization: Bearer TOKEN`, with the token"
-                f" in {self._data / token.NAME}",
-            )
+        if request.method in HARMLESS or await self.may_change(request):
+            return
+        pushes = request.target == PUSH
+        if pushes and self._pusher >= 0 and await self._is_of(request, (self._pusher,)):
+            return
+        hint = (
+            f"run slot-machine as {self._users}; other clients send `Authorization: Bearer TOKEN`, with the token"
+            f" in {self._data / token.NAME}"
+        )
+        if pushes and rights.other():
+            hint = "let root's daemon take pushes of that user: set `push_as_user` in its configuration, and reload"
+        raise Unauthorized(f"only {self._users} may change anything here, and clients that send the API's token", hint)
 
     async def may_change(self, request: Request) -> bool:
         """Whether its caller may change things. Others may read, but get no secret."""
@@ -76,19 +86,20 @@ class Guard:
         return "" if uid is None else account.name(uid)
 
     async def _is_known(self, request: Request) -> bool:
-        return _came_by_file(request) or self._has_token(request) or await self._is_ours(request)
+        return _came_by_file(request) or self._has_token(request) or await self._is_of(request, self._own)
 
     def _has_token(self, request: Request) -> bool:
         given = request.all("authorization")
         scheme, _, credentials = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         return scheme.lower() == "bearer" and token.matches(self._data, credentials.strip())
 
-    async def _is_ours(self, request: Request) -> bool:
+    async def _is_of(self, request: Request, users: Collection[int]) -> bool:
+        """Whether one of these users has made the connection."""
         connection = request.socket
         if connection is None or _was_passed_on(request):
             return False
         async with self._asking:
-            return await in_thread(lambda: peer.uid(connection)) in self._own
+            return await in_thread(lambda: peer.uid(connection)) in users
 
 
 def refuse_web_pages(request: Request) -> None:

@@ -225,7 +225,9 @@ def _api(
     reload_now: Callable[[], Awaitable[None]],
     domains: edge_link.Domains,
 ) -> Api:
-    guard = Guard(options.data, authenticates=options.config.daemon.api_auth, entry=entry)
+    user = rights.other() if options.config.daemon.push_as_user else None
+    authenticates = options.config.daemon.api_auth
+    guard = Guard(options.data, authenticates=authenticates, entry=entry, pusher=user.uid if user else -1)
     return Api(
         app.deployer,
         partial(_status, app, entry, reloads, hook, domains),

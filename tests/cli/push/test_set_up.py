@@ -52,6 +52,18 @@ def test_a_new_repository(tmp_path: Path) -> None:
     assert set_up(done.repo).changed == ()
 
 
+def test_a_configuration_that_lies_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "etc/slot-machine.json"
+    config.parent.mkdir()
+    config.write_text('{"user": "shop"}')
+    done = set_up(tmp_path / "shop.git", config)
+
+    assert f"receive --config {config} proc-receive" in (done.repo / "hooks/proc-receive").read_text()
+    assert not (done.repo / "slot-machine.json").exists()
+    report(done, as_json=False)
+    assert f"the daemon: slot-machine start --config {config} --repo {done.repo}\n" in capsys.readouterr().err
+
+
 def test_a_bare_repository_with_commits_and_settings(tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "--bare", str(working(tmp_path / "work")), "shop.git")
     git(tmp_path / "shop.git", "config", "transfer.hideRefs", "refs/mine")

@@ -29,7 +29,8 @@ def report(done: SetUp, *, as_json: bool) -> None:
         printing.note(f"wrote {path}" if "/" in path else f"set {path} in its git configuration")
     if not done.changed:
         printing.note(f"{done.repo} was set up before, and nothing was changed")
-    printing.note(f"the daemon: slot-machine start --config {shlex.quote(str(done.config))}")
+    elsewhere = "" if done.config.parent == done.repo else f" --repo {shlex.quote(str(done.repo))}"
+    printing.note(f"the daemon: slot-machine start --config {shlex.quote(str(done.config))}{elsewhere}")
     printing.note("in your working copy: the line above, once, and then")
     printing.note(f"git push {REMOTE} {done.branch or 'main'}")
     if not done.branch:

@@ -42,15 +42,18 @@ class SetUp(NamedTuple):
     changed: tuple[str, ...]
 
 
-def set_up(folder: Path) -> SetUp:
-    """A bare repository is made where there is nothing. Another one needs its slot-machine.json. Raises ConfigError."""
+def set_up(folder: Path, config: Path | None = None) -> SetUp:
+    """A bare repository is made where there is nothing. Another one needs its slot-machine.json. Raises ConfigError.
+
+    `config`: the daemon's file, if it lies elsewhere.
+    """
     changed: list[str] = []
     folder = folder.absolute()
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         _git(folder.parent, "init", "--quiet", "--bare", str(folder), made=folder)
         changed.append(str(folder))
     repo, is_bare = _repository(folder)
-    config = repo / FILE_NAME
+    config = config.resolve() if config else repo / FILE_NAME
     hooks = _hooks_folder(repo)
     if not config.exists():
         if not is_bare:
