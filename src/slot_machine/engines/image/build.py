@@ -19,6 +19,7 @@ from slot_machine.engines.engine import Steps
 from slot_machine.engines.image import builder, dockerfile
 from slot_machine.engines.image.base import base_of
 from slot_machine.engines.image.checkout import Checkout, checked_out
+from slot_machine.engines.image.listening import for_everybody
 from slot_machine.engines.shape import App
 
 INPUTS = "slot-machine.inputs"
@@ -62,6 +63,8 @@ class DockerImages:
             if _is_there(docker, app, how, recipe.digest, wanted):
                 return f"skipped: {app.image} is there already"
             how.check(wanted, has_registry=bool(app.engine.registry))
+            if not app.own_dockerfile and for_everybody(app.version.start_command) != app.version.start_command:
+                yield f"start_command is `{for_everybody(app.version.start_command)}` in the image"
             labels = dockerfile.labels(app) | {INPUTS: recipe.digest}
             args = how.args(app.image, recipe.dockerfile, labels, wanted)
             limit_s = builder.LIMIT_S + 2 * app.version.setup_timeout_s
