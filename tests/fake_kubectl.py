@@ -317,6 +317,8 @@ class FakeClock(Clock):
     def __init__(self, kubectl: FakeKubectl) -> None:
         self._kubectl = kubectl
         self._now_s = 0.0
+        self.stride = 1
+        """Seconds that pass in one."""
         self.at: dict[int, Callable[[], None]] = {}
         """What happens at which second."""
 
@@ -324,7 +326,7 @@ class FakeClock(Clock):
         return self._now_s
 
     def sleep(self, seconds: float) -> None:
-        self._now_s += seconds
+        self._now_s += seconds * self.stride
         if happens := self.at.pop(int(self._now_s), None):
             happens()
         self._kubectl.step()

@@ -249,6 +249,17 @@ def test_copy_without_a_node_is_waited_for_until_the_time_is_over(shop: Shop) ->
     assert shop.clock.now_s() > 300
 
 
+def test_many_copies_have_time_for_each(shop: Shop) -> None:
+    """An autoscaler may want far more than the configuration says."""
+    rolled_out(shop, release(shop, 1, OLD))
+    shop.kubectl.add("horizontalpodautoscalers", scaler())
+    shop.kubectl.scaled("shop", 12)
+    shop.clock.stride = 50
+
+    assert rolled_out(shop, release(shop, 2, NEW)) == "web: 12 of 12 healthy"
+    assert shop.clock.now_s() > 600
+
+
 def test_deadline_of_the_cluster_ends_it(shop: Shop) -> None:
     shop.kubectl.ways[NEW] = state(running={"startedAt": "2026-01-01T00:00:00Z"})
     one = release(shop, 1, NEW)

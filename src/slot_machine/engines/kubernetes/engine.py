@@ -191,10 +191,7 @@ def _kept(lines: Generator[str, None, int], said: list[str]) -> Generator[str, N
 
 
 def _limit_s(app: App) -> float:
-    """Of a rollout: each copy has the time to start, and the one that it replaces the time to end.
-
-    The cluster's own limit is for a time without any progress.
-    """
+    """For one copy: to start, and before that, for the one that it replaces to end."""
     start_s = workloads.PULL_S + math.ceil(app.version.health_timeout_s)
     graces = [pod.web_grace_s(app), *(math.ceil(worker.stop_timeout_s) for worker in app.version.workers.values())]
-    return (max(app.processes.values()) + 1) * (start_s + max(graces))
+    return start_s + max(graces)

@@ -20,4 +20,6 @@ def worker(app: App, process: Process) -> list[str]:
 
 def health(app: App) -> list[str]:
     """Asks the app. Its exit code says whether it is healthy, and its output why not. Not in the user's own image."""
-    return ["/usr/bin/env", f"PORT={app.daemon.internal_port}", *layout.health(app.version)]
+    daemon = app.daemon
+    other_port = [] if daemon.internal_port == daemon.port else ["/usr/bin/env", f"PORT={daemon.internal_port}"]
+    return [*other_port, *layout.health(app.version)]

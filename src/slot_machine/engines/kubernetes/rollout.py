@@ -30,7 +30,7 @@ class Clock:
 
 
 class Rollout:
-    """Of one release, to the Deployments of these names. `limit_s` is for each of them."""
+    """Of one release, to the Deployments of these names. `limit_s` may pass until one copy more is healthy."""
 
     def __init__(
         self, cluster: Cluster, release: int, deployments: Sequence[str], limit_s: float, clock: Clock
@@ -45,8 +45,8 @@ class Rollout:
 
     def watch(self) -> Steps:
         """Raises StageFailed with the last lines of a copy that failed, EngineFailed."""
-        ends_s = self._clock.now_s() + self._limit_s
         answered_s = self._clock.now_s()
+        ends_s, most = answered_s + self._limit_s, 0
         while True:
             try:
                 deployments, pods = self._look()
@@ -56,6 +56,8 @@ class Rollout:
                 self._clock.sleep(EVERY_S)
                 continue
             answered_s = self._clock.now_s()
+            if (healthy := sum(_healthy(found, pods) for found in deployments)) > most:
+                ends_s, most = answered_s + self._limit_s, healthy
             if said := self._progress(deployments, pods):
                 yield said
             if self._is_done(deployments, pods):
