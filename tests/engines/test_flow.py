@@ -144,7 +144,9 @@ def test_deploy_over_one_whose_client_was_killed(side: str, number: int, fails: 
     world.cluster.bad |= {NEXT} if fails else set()
     reply = world.deploy(NEXT)
     assert reply["success"] is not fails
-    was_whole = world.cluster.history[1][2] == "succeeded"
+    killed = world.cluster.records[2]
+    was_whole = killed.commit == NEW and killed.result == "succeeded"
+    assert number > APPLIES or not was_whole
     whole(world, NEXT if not fails else NEW if was_whole else OLD)
     assert "running" not in [result for _, _, result in world.cluster.history]
 

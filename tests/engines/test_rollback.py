@@ -79,7 +79,9 @@ def test_restart_with_bad_variables_is_taken_back(world: World) -> None:
     world.cluster.bad.add(NEW)
     engine = world.engine()
     engine.before = lambda _: world.cluster.bad.clear() if engine.steps.count("apply") == 2 else None
-    assert world.restart(engine)["stage"] == "health"
+    reply = world.restart(engine)
+    assert reply["stage"] == "health"
+    assert (str(reply["error"]).splitlines()[-1], world.leaks()) == ("last words: [API_KEY]", [])
     assert (world.cluster.web, world.cluster.secrets) == (NEW, {digest(OLD_KEY)})
 
 
