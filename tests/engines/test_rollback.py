@@ -81,7 +81,8 @@ def test_restart_with_bad_variables_is_taken_back(world: World) -> None:
     engine.before = lambda _: world.cluster.bad.clear() if engine.steps.count("apply") == 2 else None
     reply = world.restart(engine)
     assert reply["stage"] == "health"
-    assert (str(reply["error"]).splitlines()[-1], world.leaks()) == ("last words: [API_KEY]", [])
+    assert (reply["output"], world.leaks()) == (["last words: [API_KEY]"], [])
+    assert str(reply["error"]).splitlines() == ["web.1 is not healthy", "last words: [API_KEY]"]
     assert (world.cluster.web, world.cluster.secrets) == (NEW, {digest(OLD_KEY)})
 
 

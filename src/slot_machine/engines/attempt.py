@@ -125,13 +125,14 @@ class Attempt:
         except SlotMachineError as worse:
             what = f"{what}\nand what was live before is not back: {worse}"
             hint = _remedy(self._good)
-        what = self._masking.text(what)
+        what, output = self._masking.text(what), [*map(self._masking.text, error.output)]
         with suppress(SlotMachineError):
             self._end("cancelled" if stopped else "failed", stage, what)
         return {
             "success": False,
             "stage": stage if self._begun else error.stage,
-            "error": "\n".join([what, *map(self._masking.text, error.output)]),
+            "error": "\n".join([what, *output]),
+            "output": output,
             "hint": self._masking.text(hint),
             "interrupted": failure is not error,
         } | ({"commit": self._begun.commit} if self._begun else {})

@@ -98,7 +98,7 @@ class Flow:
         yield from self._stages.run(Phase.BUILD, f"bring {short(app.commit)} to the nodes", self._given(app))
         if app.version.release_command:
             yield from self._stages.run(Phase.RELEASE, app.version.release_command, self._engine.run_release(app))
-        return (yield from self._roll_out(release))
+        return (yield from self._roll_out(release, present))
 
     def _rollback(self, daemon: DaemonConfig, to: str) -> Attempted:
         present = look(self._engine)
@@ -128,7 +128,7 @@ class Flow:
         )
         self._attempt.begin(release, present)
         yield from self._stages.run(Phase.BUILD, f"bring {short(target.commit)} to the nodes", self._given(app))
-        return (yield from self._roll_out(release))
+        return (yield from self._roll_out(release, present))
 
     def _restart(self, daemon: DaemonConfig) -> Attempted:
         present = look(self._engine)
@@ -141,7 +141,7 @@ class Flow:
         release = self._release("restart", app, present)
         release = msgspec.structs.replace(release, subject=good.subject, author=good.author)
         self._attempt.begin(release, present)
-        return (yield from self._roll_out(release))
+        return (yield from self._roll_out(release, present))
 
     def _cancel(self) -> Attempted:
         releases = self._engine.releases()
@@ -159,7 +159,7 @@ class Flow:
         self._engine.end(running, Ended(result="cancelled", ended_at=now()))
         return _reply(running.kind, running, complete=False)
 
-    def _roll_out(self, release: Release) -> Attempted:
+    def _roll_out(self, release: Release, present: Present) -> Attempted:
         copies = sum(release.app.processes.values())
         what = f"start {copies} cop{'y' if copies == 1 else 'ies'} of {short(release.commit)}, one after the other"
         yield from self._stages.run(Phase.START, what, self._applied(release))
@@ -169,7 +169,8 @@ class Flow:
             self._attempt.tidy(release)
         except EngineFailed as error:
             yield self._stages.warn(f"what is not needed any more could not be removed: {error}")
-        return _reply(release.kind, release, already_live=False)
+        previous_commit = present.good.commit if present.good else ""
+        return _reply(release.kind, release, already_live=False, previous_commit=previous_commit)
 
     def _given(self, app: App) -> Steps:
         """The image to the nodes, and the variables, if they are those of now, to the engine."""
@@ -223,7 +224,7 @@ class Flow:
         )
 
 
-def _reply(kind: Kind, release: Release, **more: bool) -> Line:
+def _reply(kind: Kind, release: Release, **more: bool | str) -> Line:
     return {"success": True, "kind": kind, "commit": release.commit, "release": release.target, **more}
 
 

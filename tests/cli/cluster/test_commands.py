@@ -87,7 +87,7 @@ def test_deploy_shows_the_stages_and_tells_what_is_live(repository: Repository, 
     forced = run("deploy", "--force", "--json", "--stream")
     events = [json.loads(line) for line in forced.out.splitlines()]
     assert {event["stage"] for event in events[:-1]} >= {"build", "health"}
-    assert events[-1]["release"] == 2
+    assert (events[-1]["release"], events[-1]["previous_commit"]) == (2, commit)
 
 
 def test_status_names_the_cluster_and_each_copy(repository: Repository, cluster: Cluster, run: Run) -> None:
