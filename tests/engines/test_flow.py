@@ -218,6 +218,7 @@ def test_other_deploy_at_the_same_time(side: str, number: int) -> None:
     second = once(side, number, lambda: others.append(bool(world.deploy(NEXT)["success"])))
     reply = world.deploy(NEW, world.engine(second))
     assert [bool(reply["success"]), *others].count(True) >= 1
+    assert "another deploy" not in str(reply) or reply["stage"] == "", "it is refused, and has not failed in a stage"
     last = world.cluster.records[max(number for number, _, result in world.cluster.history if result == "succeeded")]
     whole(world, last.commit)
     assert "running" not in [result for _, _, result in world.cluster.history]
