@@ -33,7 +33,8 @@ class Docker(Client):
         self.services: dict[str, Mapping[str, str]] = {}
         self.stack: Json = {}
         self.error = ""
-        self.state = "new"
+        self.state = ""
+        self.taken_back = False
 
     def attempt(self, *args: str, given: str = "", limit_s: float = 0) -> Answer:  # noqa: ARG002 - that of the base
         self.told.append(args)
@@ -75,7 +76,8 @@ class Docker(Client):
             case ("service", "ls", *_):
                 return "\n".join(self.services)
             case ("service", "inspect", "--format", form, *names):
-                return "\n".join(self.state for _ in names) if "UpdateStatus" in form else "traefik:v3.7"
+                digest = self.services[names[0]].get(edge_files.DIGEST, "") if not self.taken_back else "another"
+                return f"{self.state} {digest}\n {digest}" if "UpdateStatus" in form else "traefik:v3.7"
             case ("service", "inspect", *names):
                 return json.dumps([{"Spec": {"Name": name, "Labels": self.services[name]}} for name in names])
         return ""
@@ -88,11 +90,11 @@ class Docker(Client):
             return Answer(1, "", "nothing found in stack: slot-machine-edge")
         running = [f"traefik.{name}" for name, marked in self.nodes.items() if marked]
         lines = []
-        for name in [*running, "api.node1"]:
+        for number, name in enumerate([*running, "api.node1"]):
             service, _, node = name.partition(".")
             state = "Rejected 1 second ago" if self.error and service == "traefik" else "Running 2 minutes ago"
-            task = {"Name": f"{edge_files.STACK}_{service}.1", "Node": node, "State": state, "Error": self.error}
-            lines.append(json.dumps(task))
+            task = {"Id": f"{number}", "Name": f" \\_ {edge_files.STACK}_{service}.1", "Node": node}
+            lines.append(json.dumps(task | {"State": state, "Error": self.error}))
         return "\n".join(lines)
 
 
@@ -199,7 +201,7 @@ def test_a_node_that_is_not_there_is_refused_before_anything_changes(docker: Doc
 
 
 def test_an_edge_that_does_not_start_is_told_with_the_reason(docker: Docker) -> None:
-    docker.error = "host-mode port already in use"
+    docker.error, docker.state = "host-mode port already in use", "updating"
     with pytest.raises(EngineFailed, match="already in use"):
         install(docker)
 
@@ -208,6 +210,17 @@ def test_an_update_that_was_paused_fails(docker: Docker) -> None:
     docker.state = "paused"
     with pytest.raises(EngineFailed, match="paused"):
         install(docker)
+
+
+def test_an_update_that_the_engine_took_back_fails(docker: Docker) -> None:
+    docker.state, docker.taken_back = "rollback_completed", True
+    with pytest.raises(EngineFailed, match="went back"):
+        install(docker)
+
+
+def test_the_state_of_an_earlier_rollback_is_no_failure(docker: Docker) -> None:
+    docker.state = "rollback_completed"
+    install(docker)
 
 
 def test_status_of_a_swarm_without_an_edge(docker: Docker) -> None:

@@ -33,7 +33,7 @@ def of(lab: Lab) -> Edge:
 def install(lab: Lab, nodes: int = 2, **settings: object) -> Edge:
     edge = of(lab)
     names = tuple(node.name for node in lab.nodes[:nodes])
-    wanted = SwarmEdge(image=TRAEFIK, api_image=HAPROXY, nodes=names, **settings)  # type: ignore[arg-type]
+    wanted = SwarmEdge(**{"image": TRAEFIK, "api_image": HAPROXY, "nodes": names} | settings)  # type: ignore[arg-type]
     for _ in edge.install(wanted):
         pass
     return edge

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from slot_machine.core.engine_config import SWARM_DELAY_MS, Swarm
-from slot_machine.core.errors import Impossible
+from slot_machine.core.errors import EngineFailed, Impossible
 from slot_machine.engines.swarm import edge_files, labels
 from slot_machine.engines.swarm.docker import Docker
 from slot_machine.engines.swarm.engine import SwarmEngine
@@ -255,6 +255,16 @@ def test_an_installation_that_changes_nothing_restarts_nothing(edge: Lab, shop: 
     status = edges.of(edge).status()
     assert status.well, status
     assert [(each.host, each.service) for each in status.domains] == [(labels.ANY, shop.name)]
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_edge_whose_image_no_node_has_is_taken_back(edge: Lab) -> None:
+    with pytest.raises(EngineFailed, match=r"[Nn]o such image|went back"):
+        edges.install(edge, image="traefik:nowhere")
+    edge.until("the one before runs again", lambda: edges.of(edge).status().well)
+    answers(edge, "v0")
+    assert edges.of(edge).status().image == edges.TRAEFIK
+    edges.install(edge)
 
 
 def _containers(lab: Lab) -> list[str]:

@@ -78,6 +78,16 @@ def test_status_of_an_edge_that_does_not_run_exits_with_3(
     edge.answer = EdgeStatus(image="", nodes=[], orders=False, tasks=[], domains=[])
     assert run(monkeypatch, "status", "--json") == 3
     assert json.loads(capfd.readouterr().out)["well"] is False
+    edge.answer = WELL
+    assert not run(monkeypatch, "status", "--json")
+    shown = json.loads(capfd.readouterr().out)["edge"]
+    assert shown["tasks"][0] == {
+        "service": "api",
+        "node": "node1",
+        "state": "Running 1 minute ago",
+        "error": "",
+        "id": "",
+    }
 
 
 def test_settings_are_read_beside_slot_machine_json_and_images_may_be_named(

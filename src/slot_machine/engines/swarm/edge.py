@@ -11,9 +11,19 @@ import msgspec
 from slot_machine.core.errors import ConfigError, EngineFailed
 from slot_machine.engines.client import Client
 from slot_machine.engines.swarm import edge_files, labels
-from slot_machine.engines.swarm.edge_files import ACME, API, API_NETWORK, NODE, STACK, TRAEFIK, Certificate, Kept
+from slot_machine.engines.swarm.edge_files import (
+    ACME,
+    API,
+    API_NETWORK,
+    DIGEST,
+    NODE,
+    STACK,
+    TRAEFIK,
+    Certificate,
+    Kept,
+)
 from slot_machine.engines.swarm.edge_settings import SwarmEdge, content
-from slot_machine.engines.swarm.edge_status import EdgeStatus, Service, Task, domains
+from slot_machine.engines.swarm.edge_status import FORM, EdgeStatus, Service, Task, domains, task_of
 
 DEPLOY_LIMIT_S = 120.0
 RUNNING_LIMIT_S = 300.0
@@ -21,6 +31,8 @@ RUNNING_LIMIT_S = 300.0
 STEADY_S = 3.0
 """So long both services have to run: what ends at once does so by then."""
 POLL_S = 0.5
+MOST_FAILURES = 3
+"""Tasks that end at once: the next one will, too."""
 
 
 class Edge:
@@ -40,6 +52,7 @@ class Edge:
         files = edge_files.kept(edge, own, roots)
         for each in files.values():
             self._keep(each)
+        earlier = {task.id for task in self._tasks(ended=True)}
         yield f"deploy {edge.image} to {', '.join(nodes)}"
         if not edge_files.orders(edge):
             yield "warning: on several nodes it gets no certificates; `certificates` of edge.json names your own"
@@ -48,7 +61,7 @@ class Edge:
             given=edge_files.stack(edge, files),
             limit_s=DEPLOY_LIMIT_S,
         )
-        self._wait(nodes)
+        self._wait(nodes, edge_files.made_of(edge, files), earlier)
         self._forget(files.values())
 
     def uninstall(self) -> None:
@@ -70,7 +83,7 @@ class Edge:
             image=image,
             nodes=self._nodes(),
             orders=traefik is not None and traefik.labels.get(ACME) == "yes",
-            tasks=[msgspec.structs.replace(task, error=task.error.strip('"')) for task in self._tasks()],
+            tasks=self._tasks(),
             domains=list(domains([each.spec for each in services])),
         )
 
@@ -119,58 +132,61 @@ class Edge:
                 if name not in names:
                     self._docker.attempt(kind, "rm", name)
 
-    def _wait(self, nodes: Sequence[str]) -> None:
-        """Until both services run as they should, and go on doing so."""
+    def _wait(self, nodes: Sequence[str], digest: str, earlier: set[str]) -> None:
+        """Until both services run as they should, and go on doing so. `earlier`: tasks that were there before."""
         deadline_s = time.monotonic() + RUNNING_LIMIT_S
         since_s = 0.0
         while True:
             tasks = self._tasks()
             running = {task.node for task in tasks if task.service == TRAEFIK and task.runs}
-            if set(nodes) == running and any(task.service == API and task.runs for task in tasks) and self._settled():
+            asks = any(task.service == API and task.runs for task in tasks)
+            if self._settled(digest) and asks and running == set(nodes):
                 since_s = since_s or time.monotonic()
                 if time.monotonic() >= since_s + STEADY_S:
                     return
             else:
                 since_s = 0.0
-            if time.monotonic() > deadline_s:
-                raise self._not_there(nodes, tasks)
+            failed = [task for task in self._tasks(ended=True) if task.failed and task.id not in earlier]
+            if len(failed) >= MOST_FAILURES or time.monotonic() > deadline_s:
+                raise self._not_there(nodes, failed)
             time.sleep(POLL_S)
 
-    def _settled(self) -> bool:
-        """Whether no update of either service goes on. Raises EngineFailed if one was paused."""
-        states = self._lines(
-            *("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{else}}new{{end}}"),
-            *(f"{STACK}_{name}" for name in (TRAEFIK, API)),
-        )
+    def _settled(self, digest: str) -> bool:
+        """Whether no update of either service goes on. Raises EngineFailed if the engine has given one up.
+
+        The state alone does not say so: that of an earlier rollback stays until the next change.
+        """
+        form = f'{{{{if .UpdateStatus}}}}{{{{.UpdateStatus.State}}}}{{{{end}}}} {{{{index .Spec.Labels "{DIGEST}"}}}}'
+        asked = (f"{STACK}_{name}" for name in (TRAEFIK, API))
+        answers = self._docker.run("service", "inspect", "--format", form, *asked).splitlines()
+        states = [answer.partition(" ")[0] for answer in answers]
+        if digest != answers[0].partition(" ")[2].strip():
+            if states[0] in ("rollback_started", "updating"):
+                return False
+            raise EngineFailed("the new edge did not run, so the engine went back to the one before", self._hint())
         if "paused" in states:
             raise EngineFailed("the update of the edge was paused, because a copy failed", self._hint())
-        return all(state in ("completed", "new") for state in states)
+        return all(state in ("", "completed", "rollback_completed") for state in states)
 
-    def _not_there(self, nodes: Sequence[str], tasks: Sequence[Task]) -> EngineFailed:
-        found = next((task for task in tasks if task.error), None)
-        why = f"{found.service} on {found.node}: {found.error}" if found else f"not all of {', '.join(nodes)} run it"
-        return EngineFailed(f"the edge does not run after {RUNNING_LIMIT_S:g} s: {why}", self._hint())
+    def _not_there(self, nodes: Sequence[str], failed: Sequence[Task]) -> EngineFailed:
+        why = f"not all of {', '.join(nodes)} run it after {RUNNING_LIMIT_S:g} s"
+        if failed:
+            why = f"{failed[0].service} on {failed[0].node or 'any node'}: {failed[0].error}"
+        return EngineFailed(f"the edge does not run: {why}", self._hint())
 
     def _hint(self) -> str:
         shown = self._docker.shown("service", "ps", "--no-trunc", f"{STACK}_{TRAEFIK}", f"{STACK}_{API}")
         return f"`{shown}` and `{self._docker.shown('service', 'logs', f'{STACK}_{TRAEFIK}')}` say more"
 
-    def _tasks(self) -> list[Task]:
-        """Those that should run. None without an edge."""
-        form = '{"Name":{{json .Name}},"Node":{{json .Node}},"State":{{json .CurrentState}},"Error":{{json .Error}}}'
-        answer = self._docker.attempt(
-            *("stack", "ps", "--no-trunc", "--filter", "desired-state=running", "--filter", "desired-state=ready"),
-            *("--format", form, STACK),
-        )
+    def _tasks(self, *, ended: bool = False) -> list[Task]:
+        """Those that should run, or all that are remembered. None without an edge."""
+        only = () if ended else ("--filter", "desired-state=running", "--filter", "desired-state=ready")
+        answer = self._docker.attempt("stack", "ps", "--no-trunc", *only, "--format", FORM, STACK)
         if answer.code:
             if "nothing found in stack" in answer.err.lower():
                 return []
             raise self._docker.failure("stack ps", answer)
-        tasks = [msgspec.json.decode(line, type=Task) for line in answer.out.splitlines()]
-        return [
-            msgspec.structs.replace(task, service=task.service.removeprefix(f"{STACK}_").partition(".")[0])
-            for task in tasks
-        ]
+        return [task_of(line) for line in answer.out.splitlines()]
 
     def _image(self) -> str:
         form = "{{.Spec.TaskTemplate.ContainerSpec.Image}}"

@@ -19,6 +19,8 @@ NODE = "slot-machine.edge"
 """The label of the nodes that have the edge."""
 ACME = "slot-machine.edge.acme"
 """The label of its service that says whether it orders certificates."""
+DIGEST = "slot-machine.edge.digest"
+"""The label of its service that says of what it was made: after a rollback by the engine, it is another one."""
 API_PORT = 2375
 SOCKET = "/var/run/docker.sock"
 FOLDER, STORAGE = Path("/etc/traefik"), Path("/acme")
@@ -154,12 +156,17 @@ def kept(edge: SwarmEdge, certificates: list[Certificate], roots: str) -> dict[s
     return made
 
 
+def made_of(edge: SwarmEdge, files: Mapping[str, Kept]) -> str:
+    """A digest of all that Traefik's service was made of, for its label."""
+    made = [edge.image, edge.http_port, edge.https_port, *sorted(each.name for each in files.values())]
+    return hashlib.sha256(msgspec.json.encode(made)).hexdigest()[:16]
+
+
 def stack(edge: SwarmEdge, files: Mapping[str, Kept]) -> str:
     """Of both services, as `docker stack deploy` takes it. JSON is YAML."""
-    of = {file: each for file, each in files.items() if file != RULES}
     made: Objects = {
         "version": "3.8",
-        "services": {TRAEFIK: _traefik(edge, of), API: _api(edge)},
+        "services": {TRAEFIK: _traefik(edge, files), API: _api(edge)},
         "networks": {
             "edge": {"external": True, "name": NETWORK},
             "api": {"external": True, "name": API_NETWORK},
@@ -194,10 +201,11 @@ def _traefik(edge: SwarmEdge, files: Mapping[str, Kept]) -> Objects:
         "deploy": {
             "mode": "global",
             "endpoint_mode": "dnsrr",
-            "labels": {NODE: "yes", ACME: "yes" if orders(edge) else "no"},
+            "labels": {NODE: "yes", ACME: "yes" if orders(edge) else "no", DIGEST: made_of(edge, files)},
             "placement": {"constraints": [f"node.labels.{NODE}==yes"]},
             # Two at once can't have the ports of a node.
-            "update_config": {"order": "stop-first", "parallelism": 1, "failure_action": "pause"},
+            "update_config": {"order": "stop-first", "parallelism": 1, "failure_action": "rollback"},
+            "rollback_config": {"order": "stop-first", "parallelism": 1},
             "restart_policy": {"condition": "any", "delay": "1s"},
         },
     }

@@ -18,17 +18,46 @@ class Service(msgspec.Struct, frozen=True, rename={"spec": "Spec"}):
     spec: Spec
 
 
-class Task(msgspec.Struct, frozen=True, rename={"service": "Name", "node": "Node", "state": "State", "error": "Error"}):
+class Listed(msgspec.Struct, frozen=True, rename="pascal"):
+    """A task as `docker stack ps` lists it, by `FORM`."""
+
+    id: str
+    name: str
+    node: str
+    state: str
+    error: str
+
+
+FORM = (
+    '{"Id":{{json .ID}},"Name":{{json .Name}},"Node":{{json .Node}},'
+    '"State":{{json .CurrentState}},"Error":{{json .Error}}}'
+)
+
+
+class Task(msgspec.Struct, frozen=True):
     """As the edge's status has it. `service` is `traefik` or `api`; `state` is such as `Running 5 minutes ago`."""
 
     service: str = ""
     node: str = ""
     state: str = ""
     error: str = ""
+    id: str = ""
 
     @property
     def runs(self) -> bool:
         return self.state.startswith("Running")
+
+    @property
+    def failed(self) -> bool:
+        return self.state.startswith(("Rejected", "Failed"))
+
+
+def task_of(line: str) -> Task:
+    """Raises MsgspecError."""
+    listed = msgspec.json.decode(line, type=Listed)
+    # Earlier tasks of the same place are indented.
+    service = listed.name.rpartition(f"{STACK}_")[2].partition(".")[0]
+    return Task(service, listed.node, listed.state, listed.error.strip('"'), listed.id)
 
 
 class Domain(msgspec.Struct, frozen=True):
