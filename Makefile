@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-slow test-root test-systemd test-edge test-swarm test-kubernetes check lock check-lock audit check-lowest check-tool demo bench bench-handover bench-deploys soak soak-trust clean
+.PHONY: install test test-slow test-root test-systemd test-edge test-swarm test-kubernetes check lock check-lock audit check-lowest check-tool demo demo-swarm bench bench-handover bench-deploys soak soak-trust clean
 
 install: $(VENV)/.installed
 
@@ -89,6 +89,11 @@ check-tool:
 	$(VENV)-tool/bin/uv build --quiet --wheel --out-dir $(VENV)-tool/dist
 	UV_TOOL_DIR=$(VENV)-tool/tools UV_TOOL_BIN_DIR=$(VENV)-tool/links $(VENV)-tool/bin/uv tool install --quiet $(VENV)-tool/dist/*.whl
 	cd / && "$(CURDIR)/$(VENV)-tool/links/slot-machine" version
+
+demo-swarm: install
+	.ci/tools
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[edge]'
+	$(BIN)/python -m demo.swarm
 
 demo: install
 	$(BIN)/python -m demo $(BIN)/slot-machine

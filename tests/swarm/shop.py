@@ -35,6 +35,7 @@ class Shop:
         }
         self.environment = environment() | {"DOCKER_CONFIG": os.environ["DOCKER_CONFIG"]}
         folder.mkdir()
+        (folder / ".gitignore").write_text("edge.json\n.env\n")
         self.git("init", "--quiet")
 
     def git(self, *words: str) -> str:
