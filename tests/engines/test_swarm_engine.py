@@ -120,6 +120,18 @@ def test_the_end_of_an_old_copy_is_not_a_failure_of_the_next_release() -> None:
     assert shop.deploy("2")["success"]
 
 
+def test_a_copy_that_crashed_long_ago_does_not_stop_the_way_back() -> None:
+    shop = Shop()
+    shop.deploy("1")
+    crashed = next(task for task in shop.swarm.tasks if dig(task, "Status", "State") == "running")
+    crashed |= {"Status": {"State": "failed", "Err": "task: non-zero exit (1)"}, "DesiredState": "shutdown"}
+    shop.swarm.settle()
+    shop.swarm.bad[2] = "exit"
+    error = cast(str, shop.deploy("2")["error"])
+    assert "not back" not in error
+    assert shop.swarm.running("shop_web") == ["1", "1", "1"]
+
+
 def test_a_first_deploy_that_fails_leaves_nothing() -> None:
     shop = Shop()
     shop.swarm.bad[1] = "exit"
