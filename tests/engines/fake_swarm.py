@@ -332,6 +332,10 @@ class FakeClient(Client):
             yield from self.run(*args).splitlines()
         return 0
 
+    def through(self, *args: str) -> int:
+        self._swarm.calls.append(args)
+        return 9
+
     def piped(self, *args: str) -> "subprocess.Popen[bytes]":
         pipe = subprocess.PIPE
         return subprocess.Popen(["printf", "%s\\n", self.run(*args)], stdout=pipe, stderr=pipe)

@@ -586,3 +586,26 @@ def test_how_databases_are_found(tmp_path: Path) -> None:
     done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == [f"database: {tmp_path}/data/my app.db"]
     assert done.stderr == ""
+
+
+def test_a_terminal_is_that_of_a_copy_of_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop()
+    shop.deploy("1")
+    node = cast(str, next(task["NodeID"] for task in shop.swarm.tasks))
+    clients = []
+
+    class Remote:
+        def __init__(self, *words: str) -> None:
+            clients.append(words)
+
+        def through(self, *args: str) -> int:
+            return shop.swarm.client.through(*args)
+
+    monkeypatch.setattr(running, "Client", Remote)
+    for asked, reached in ((node, []), ("another", [("docker", "--host", f"ssh://node{node[1]}")])):
+        shop.swarm.faults["info --format"] = Answer(0, asked, "")
+        assert shop.engine.run(["sh"], terminal=True) == 9
+        assert clients == reached
+        call = shop.swarm.calls[-1]
+        assert call[:3] == ("exec", "--interactive", "--tty")
+        assert call[-2:] == ("run", "sh")
