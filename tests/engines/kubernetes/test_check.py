@@ -62,6 +62,13 @@ def test_server_out_of_reach_ends_the_check(cluster: FakeKubectl) -> None:
     assert found[-1].remedy
 
 
+def test_context_that_kubectl_does_not_know(cluster: FakeKubectl) -> None:
+    (found,) = [finding for finding in findings(cluster, context="prod") if finding.remedy]
+
+    assert found.what == "kubectl knows no context prod"
+    assert "production" in found.remedy
+
+
 def test_rights_that_are_lacking_are_named(cluster: FakeKubectl) -> None:
     cluster.faults.append((lambda call: call.verb == "auth" and "pods/exec" in call.args, Answer(1, "no\n", "")))
 

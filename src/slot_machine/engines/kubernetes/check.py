@@ -36,9 +36,11 @@ SHORT_LIVED = (".dkr.ecr.", ".azurecr.io", "-docker.pkg.dev", "gcr.io")
 def findings(client: Client, config: Kubernetes) -> Iterator[Finding]:
     """One after the other. Stops at the first without which nothing else can be asked."""
     try:
+        yield from _context(client, config)
         yield from _reached(client, config)
     except EngineFailed as error:
-        yield Finding(str(error), error.hint or f"try `{client.shown('version')}`")
+        remedy = f"try `{client.shown('version')}`: is its address right, a VPN needed, or a login over?"
+        yield Finding(str(error), remedy)
         return
     cluster = Cluster(client, "")
     yield from _rights(client, config)
@@ -47,9 +49,18 @@ def findings(client: Client, config: Kubernetes) -> Iterator[Finding]:
     yield from _registry(config)
 
 
-def _reached(client: Client, config: Kubernetes) -> Iterator[Finding]:
+def _context(client: Client, config: Kubernetes) -> Iterator[Finding]:
+    """Raises EngineFailed if there is none."""
+    known = client.run("config", "get-contexts", "-o", "name").split()
     context = config.context or client.run("config", "current-context").strip()
-    yield Finding(f"context {context}")
+    if context in known:
+        yield Finding(f"context {context}")
+    else:
+        remedy = f"set engine.context to one of these: {', '.join(known)}" if known else "`kubectl config` makes one"
+        yield Finding(f"kubectl knows no context {context}", remedy)
+
+
+def _reached(client: Client, config: Kubernetes) -> Iterator[Finding]:
     version = server(client)
     old = f"slot-machine needs Kubernetes {OLDEST} or newer" if version < OLDEST else ""
     yield Finding(f"the server has Kubernetes {version}", old)
