@@ -203,6 +203,16 @@ def test_complete_deploy_of_a_killed_client_is_what_a_failure_goes_back_to(world
     assert world.cluster.history[2] == (3, "deploy", "succeeded")
 
 
+def test_live_commit_is_deployed_again_if_it_is_not_whole(world: World) -> None:
+    assert world.deploy(NEW)["already_live"] is True
+    world.cluster.services["worker"] = world.cluster.records[1].app
+    reply = world.deploy(NEW)
+    assert (reply["success"], reply["already_live"]) == (True, False)
+    world.cluster.services["worker"] = world.cluster.records[1].app
+    assert world.rollback("3")["success"]
+    assert {app.commit for app in world.cluster.services.values()} == {NEW}
+
+
 def test_nothing_to_cancel(world: World) -> None:
     assert world.cancel()["error"] == "nothing runs"
 
