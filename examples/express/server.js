@@ -13,5 +13,5 @@ app.post("/", (request, response) => {
   response.status(202).end();
 });
 
-const server = app.listen(Number(process.env.PORT), "127.0.0.1");
+const server = app.listen(Number(process.env.PORT), process.env.HOST ?? "127.0.0.1");
 process.on("SIGTERM", () => server.close(() => process.exit(0)));

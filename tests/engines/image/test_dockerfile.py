@@ -37,7 +37,7 @@ RUN ["/bin/sh", "-c", "npm run \\"build\\""]
 LABEL org.opencontainers.image.title="shop"\
  org.opencontainers.image.revision="1111111111111111111111111111111111111111"\
  slot-machine.app="shop" slot-machine.commit="1111111111111111111111111111111111111111"
-ENV PORT=3000 INTERNAL_PORT=3000
+ENV HOST=0.0.0.0 PORT=3000 INTERNAL_PORT=3000
 EXPOSE 3000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=10s --retries=3 --start-period=10s CMD\

@@ -14,6 +14,18 @@ from tests.containers import SHELLS, SHIM, Container, has_namespaces, until
 
 Start = Callable[..., Container]
 
+SLOW = """
+import signal, sys, time
+def end(*_):
+    print("asked", flush=True)
+    time.sleep(0.5)
+    print("drained", flush=True)
+    sys.exit(5)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+signal.pause()
+"""
+
 pytestmark = pytest.mark.skipif(not has_namespaces(), reason="this machine gives no namespaces")
 
 
@@ -95,11 +107,30 @@ def test_each_process_of_a_command_gets_the_signal(start: Start) -> None:
 
 def test_only_the_main_process_of_a_worker_gets_it(start: Start) -> None:
     wait = "while :; do sleep 0.02; done"
-    container = start("worker", f"sh -c 'trap \"echo inner\" TERM; echo ready; {wait}' & trap 'exit 4' TERM; {wait}")
+    inner = f"sh -c 'trap \"echo inner\" TERM; echo ready; {wait}'"
+    container = start("worker", f"{inner} & trap 'kill -KILL $!; exit 4' TERM; {wait}")
     container.wait_for("ready")
     container.send("TERM")
     assert container.code() == 4
     assert "inner" not in container.lines
+
+
+def test_the_main_process_of_a_worker_may_be_below_a_shell(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(SLOW)
+    container = start("worker", f"cd {tmp_path} && /usr/bin/python3 worker.py; exit $?")
+    container.wait_for("ready")
+    container.send("TERM")
+    assert container.code() == 5
+    assert container.lines == ["ready", "asked", "drained"]
+
+
+def test_it_waits_for_an_app_below_a_shell_that_ends_at_once(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(SLOW)
+    container = start("run", f"cd {tmp_path}; /usr/bin/python3 app.py; true")
+    container.wait_for("ready")
+    container.send("TERM")
+    assert container.code() == 143
+    assert container.lines == ["ready", "asked", "drained"]
 
 
 def test_orphans_are_reaped(start: Start) -> None:

@@ -15,6 +15,7 @@ from slot_machine.core.setup.inputs import inputs_of
 from slot_machine.core.version_config import VersionConfig
 from slot_machine.engines.image import layout
 from slot_machine.engines.image.base import Base
+from slot_machine.engines.image.listening import ANY
 from slot_machine.engines.shape import App
 
 ODD = re.compile(r"[*?\[\]\\$\"\n]")
@@ -72,7 +73,7 @@ def written(app: App, base: Base, inputs: Sequence[str], places: Places) -> str:
         f"ENV SLOT_MACHINE_COMMIT={app.commit}",
         *([run(version.build_command)] if version.build_command else []),
         f"LABEL {' '.join(f'{name}={_json_word(value)}' for name, value in labels(app).items())}",
-        f"ENV PORT={app.daemon.port} INTERNAL_PORT={app.daemon.internal_port}",
+        f"ENV HOST={ANY} PORT={app.daemon.port} INTERNAL_PORT={app.daemon.internal_port}",
         f"EXPOSE {app.daemon.port}",
         "STOPSIGNAL SIGTERM",
         _health(version),

@@ -55,21 +55,53 @@ _sm_make_shared() {
     done <"$_sm_list"
 }
 
-_sm_pass() {
-    _sm_woken=1
-    if [ "$_sm_target" ]; then
-        kill -s "$1" -- "$_sm_target" 2>/dev/null
+# To all processes of the command, or to the main ones alone. Not each sh takes `--` before the number of a group.
+_sm_send() {
+    if [ "$_sm_whom" = group ]; then
+        kill "-$1" "-$_sm_group" 2>/dev/null
     else
-        _sm_early="$_sm_early $1"
+        _sm_send_to_mains "$1" "$_sm_main"
     fi
 }
 
+# In place of a shell that only waits, its children get it. $2 are pids.
+_sm_send_to_mains() {
+    for _sm_pid in $2; do
+        _sm_name="" _sm_below=""
+        read -r _sm_name 2>/dev/null <"/proc/$_sm_pid/comm"
+        case $_sm_name in
+        sh | dash | bash | ash | busybox)
+            _sm_catches "$1" "$_sm_pid" || read -r _sm_below 2>/dev/null <"/proc/$_sm_pid/task/$_sm_pid/children"
+            ;;
+        esac
+        if [ "$_sm_below" ]; then
+            _sm_send_to_mains "$1" "$_sm_below"
+        else
+            kill "-$1" "$_sm_pid" 2>/dev/null
+        fi
+    done
+}
+
+_sm_catches() {
+    case $1 in HUP) _sm_bit=0 ;; INT) _sm_bit=1 ;; QUIT) _sm_bit=2 ;; USR1) _sm_bit=9 ;; USR2) _sm_bit=11 ;; *) _sm_bit=14 ;; esac
+    while read -r _sm_field _sm_mask; do
+        [ "$_sm_field" = SigCgt: ] && break
+    done 2>/dev/null <"/proc/$2/status"
+    [ "$((0x${_sm_mask:-0} >> _sm_bit & 1))" = 1 ]
+}
+
+_sm_pass() {
+    _sm_woken=1
+    if [ "$_sm_group" ]; then _sm_send "$1"; else _sm_early="$_sm_early $1"; fi
+    case $1 in USR1 | USR2 | HUP) ;; *) _sm_told=1 ;; esac
+}
+
 _sm_terminate() {
-    if [ "$_sm_delay_s" ] && [ "$_sm_target" ]; then
-        _sm_woken=1
-        { sleep "$_sm_delay_s"; kill -s "${SLOT_MACHINE_STOP_SIGNAL:-TERM}" -- "$_sm_target"; } 2>/dev/null &
+    if [ "$_sm_delay_s" ] && [ "$_sm_group" ]; then
+        _sm_woken=1 _sm_told=1
+        { sleep "$_sm_delay_s"; _sm_send "${SLOT_MACHINE_STOP_SIGNAL:-TERM}"; } 2>/dev/null &
         _sm_delay_s=""
-    elif [ "$_sm_target" ]; then
+    elif [ "$_sm_group" ]; then
         _sm_pass "${SLOT_MACHINE_STOP_SIGNAL:-TERM}"
     else
         _sm_pass TERM
@@ -91,7 +123,7 @@ _sm_open_pipe() {
 # foreground of a shell which then kills itself: it becomes a child of process 1, in a session of its own. `_sm_hold`
 # waits for it there, and tells its exit code through the pipe.
 _sm_start() {
-    _sm_delay_s="" _sm_target="" _sm_early="" _sm_whom=$1
+    _sm_delay_s="" _sm_group="" _sm_early="" _sm_told="" _sm_whom=$1
     shift
     if [ "${SLOT_MACHINE_STOP_DELAY_MS:-0}" -gt 0 ] 2>/dev/null; then
         _sm_delay_s=$(printf '%d.%03d' $((SLOT_MACHINE_STOP_DELAY_MS / 1000)) $((SLOT_MACHINE_STOP_DELAY_MS % 1000)))
@@ -112,16 +144,20 @@ _sm_start() {
     _sm_open_pipe
     { /bin/sh -c 'setsid /bin/sh "$@" >&3 2>&4 | kill -s KILL $$' sh "$0" hold "$@" 3>&1 4>&2 9>&8 7<&- 8>&- 2>/dev/null; } 2>/dev/null
     [ "$?" = 137 ] || _sm_fail "cannot start a process"
-    _sm_group="" _sm_main=""
+    _sm_first="" _sm_main=""
     until [ "$_sm_main" ]; do
-        read -r _sm_group _sm_main <&7
+        read -r _sm_first _sm_main <&7
     done
     exec 8>&-
-    [ "$_sm_whom" = main ] && _sm_target=$_sm_main || _sm_target=-$_sm_group
+    _sm_group=$_sm_first
     for _sm_signal in $_sm_early; do
         if [ "$_sm_signal" = TERM ]; then _sm_terminate; else _sm_pass "$_sm_signal"; fi
     done
     _sm_await
+    # A shell that only waited for the app has ended before it.
+    while [ "$_sm_told" ] && kill -0 "-$_sm_group" 2>/dev/null; do
+        sleep 0.1 2>/dev/null || sleep 1
+    done
     exit "$_sm_code"
 }
 
