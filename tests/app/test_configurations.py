@@ -56,6 +56,7 @@ def test_the_file_may_have_another_path(tmp_path: Path) -> None:
     [
         ({"log_keep": 9}, "`slot-machine reload` applies the file's"),
         ({"log_keep": 9, "port": 1}, "stop and start it, which applies port"),
+        ({"engine": {"kind": "swarm"}}, "so ignored: this daemon runs the app on this machine"),
     ],
 )
 def test_fields_of_the_daemon_that_differ_are_told(tmp_path: Path, fields: dict[str, object], words: str) -> None:

@@ -11,6 +11,8 @@ from slot_machine.core.errors import ConfigError, StageFailed
 from slot_machine.core.fields import RECENT
 from slot_machine.core.version_config import VersionConfig
 
+NO_ENGINE = "engine is for commands that act on a cluster, so ignored: this daemon runs the app on this machine"
+
 
 @dataclass(frozen=True)
 class Configurations:
@@ -36,7 +38,10 @@ class Configurations:
             self._check(found.version, found.name)
         except ConfigError as error:
             raise commit_config.wrong(error) from None
-        advice = [f"{found.name}: {self._advice(found.differing)}"] if found.differing else []
+        differing = tuple(field for field in found.differing if field != "engine")
+        advice = [f"{found.name}: {self._advice(differing)}"] if differing else []
+        if differing != found.differing:
+            advice.append(f"{found.name}: {NO_ENGINE}")
         return found.version, [*found.warnings, *advice]
 
     async def unusable(self, commit: str) -> str:

@@ -1,10 +1,8 @@
 """The engine of an app, by the `kind` of its configuration. Each kind is imported only where it is used."""
 
-from importlib import import_module
 from pathlib import Path
 
 from slot_machine.core.engine_config import EngineConfig, Swarm
-from slot_machine.core.errors import EngineFailed
 from slot_machine.engines.engine import Engine
 from slot_machine.engines.flow import Images
 
@@ -15,17 +13,13 @@ def opened(name: str, config: EngineConfig) -> Engine:
         from slot_machine.engines.swarm.engine import SwarmEngine
 
         return SwarmEngine(name, config)
-    try:
-        made: Engine = import_module("slot_machine.engines.kubernetes.engine").KubernetesEngine(name, config)
-    except ModuleNotFoundError:
-        raise EngineFailed("this slot-machine knows no engine kubernetes") from None
-    return made
+    from slot_machine.engines.kubernetes.engine import KubernetesEngine
+
+    return KubernetesEngine(name, config)
 
 
 def images(repo: Path) -> Images:
     """What builds the images of commits of the repository in which the folder `repo` is."""
-    try:
-        made: Images = import_module("slot_machine.engines.image.build").DockerImages(repo)
-    except ModuleNotFoundError:
-        raise EngineFailed("this slot-machine builds no images") from None
-    return made
+    from slot_machine.engines.image.build import DockerImages
+
+    return DockerImages(repo)
