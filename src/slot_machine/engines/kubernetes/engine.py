@@ -1,13 +1,13 @@
 """Kubernetes as an engine, by kubectl."""
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from slot_machine.core.engine_config import Kubernetes
-from slot_machine.core.errors import EngineFailed, NothingLive, StageFailed
-from slot_machine.core.phases import Phase
+from slot_machine.core.errors import EngineFailed, NothingLive
 from slot_machine.engines.client import Client
 from slot_machine.engines.engine import Finding, Live, Logs, Status, Steps
+from slot_machine.engines.image import registry
 from slot_machine.engines.kubernetes import (
     check,
     leftovers,
@@ -26,7 +26,7 @@ from slot_machine.engines.kubernetes.nodes import platforms
 from slot_machine.engines.kubernetes.pod import Json
 from slot_machine.engines.kubernetes.records import Records
 from slot_machine.engines.kubernetes.release_job import ReleaseJob
-from slot_machine.engines.kubernetes.rollout import LINES, Clock, Rollout
+from slot_machine.engines.kubernetes.rollout import Clock, Rollout
 from slot_machine.engines.kubernetes.version import Version, server
 from slot_machine.engines.release import Ended, Release, numbered
 from slot_machine.engines.shape import App, Values
@@ -84,16 +84,8 @@ class KubernetesEngine:
         return manifests.text(manifests.objects(app, native_sleep=self._version() >= NATIVE_SLEEP))
 
     def give_image(self, app: App) -> Steps:
-        """By `docker push`. Nodes get it from the registry. That of an older release may be there alone."""
-        image, docker = app.image, self._docker
-        if docker.attempt("image", "inspect", image).code and not docker.attempt("manifest", "inspect", image).code:
-            return "it is there already"
-        said: list[str] = []
-        code = yield from _kept(docker.lines("push", "--quiet", image), said)
-        if code:
-            hint = f"`docker login {image.partition('/')[0]}` logs in to the registry"
-            raise StageFailed(Phase.BUILD.stage, f"docker can't push {image}", tuple(said[-LINES:]), hint)
-        return ""
+        """Nodes get it from the registry."""
+        return registry.push(self._docker, app.image)
 
     def keep_values(self, app: App, values: Values) -> None:
         mapping.refuse_values(app, values.variables)
@@ -177,17 +169,6 @@ def kubectl(config: Kubernetes) -> Client:
     context = ["--context", config.context] if config.context else []
     namespace = ["--namespace", config.namespace] if config.namespace else []
     return Client("kubectl", *context, *namespace)
-
-
-def _kept(lines: Generator[str, None, int], said: list[str]) -> Generator[str, None, int]:
-    """Shows the lines, and adds them to `said`."""
-    while True:
-        try:
-            line = next(lines)
-        except StopIteration as end:
-            return int(end.value)
-        said.append(line)
-        yield line
 
 
 def _limit_s(app: App) -> float:
