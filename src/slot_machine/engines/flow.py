@@ -25,7 +25,7 @@ from slot_machine.engines.attempt import Attempt, Attempted
 from slot_machine.engines.engine import Engine, Steps
 from slot_machine.engines.present import Present, is_whole, look
 from slot_machine.engines.release import Ended, Kind, Release, now, numbered, previous, wanted
-from slot_machine.engines.shape import App, Values
+from slot_machine.engines.shape import App, Values, kept
 from slot_machine.engines.stages import Line, Stages
 
 IMAGE_LIMIT_S = 1800.0
@@ -114,7 +114,7 @@ class Flow:
             app = msgspec.structs.replace(app, release=present.next, env_digest=self._now().digest)
             manifest = self._engine.manifest(app)
             yield self._stages.warn(f"release {target.number} had other variables: it gets those that env_file has now")
-        if app.daemon != daemon:
+        if kept(app) != kept(msgspec.structs.replace(app, daemon=daemon)):
             yield self._stages.warn(
                 f"release {target.number} comes with the daemon's fields that it had:"
                 " `slot-machine restart` applies those of slot-machine.json"
@@ -212,7 +212,7 @@ class Flow:
         return Release(
             number=present.next,
             kind=kind,
-            app=app,
+            app=kept(app),
             manifest=self._engine.manifest(app),
             target=present.next,
             before=present.before,
@@ -230,4 +230,4 @@ def _reply(kind: Kind, release: Release, **more: bool | str) -> Line:
 
 def _same(one: App, other: App) -> bool:
     """But for the number of the release."""
-    return msgspec.structs.replace(one, release=0) == msgspec.structs.replace(other, release=0)
+    return msgspec.structs.replace(kept(one), release=0) == msgspec.structs.replace(kept(other), release=0)

@@ -59,6 +59,12 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
         return {"web": self.engine.replicas} | {name: worker.count for name, worker in self.version.workers.items()}
 
 
+def kept(app: App) -> App:
+    """As a record has it, which others may read: without the addresses that only a daemon uses, and their passwords."""
+    daemon = msgspec.structs.replace(app.daemon, notify=(), hooks={}, follow=None, webhook=None, hosts={})
+    return msgspec.structs.replace(app, daemon=daemon)
+
+
 def name_of(daemon: DaemonConfig, folder: str) -> str:
     """The app's name as all engines take it: letters, digits and hyphens. Raises ConfigError."""
     given = daemon.name or folder

@@ -327,3 +327,14 @@ def test_git_does_not_run_as_root_in_the_callers_repository(
     os.chown(repository.path, 1000, 1000)
     assert "run this without sudo" in run("deploy", "--force").err
     assert len(cluster.records) == 1
+
+
+def test_no_record_has_what_only_a_daemon_uses(repository: Repository, cluster: Cluster, run: Run) -> None:
+    """Its addresses may have passwords in them, and others may read an engine's records."""
+    secret = {"notify": ["https://hooks.example.com/a-token"], "follow": {"remote": "https://u:a-token@example.com/r"}}
+    repository.commit({"slot-machine.json": json.dumps(FIELDS | secret)})
+    assert run("deploy", "--quiet").code == 0
+    assert "already live" in run("deploy", "--quiet").out
+    assert run("restart", "--quiet").code == 0
+    assert cluster.records
+    assert "a-token" not in repr(cluster.records)
