@@ -81,3 +81,29 @@ def test_says_what_can_not_be_written(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"no export|cannot"):
         files.write(tmp_path / "file", {"stack.yml": "one\n"})
+
+
+@pytest.mark.parametrize("listed", ["jobs/authorized_keys", "app.yaml"])
+def test_a_link_in_the_folder_leads_to_no_file_outside(tmp_path: Path, listed: str) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "export"
+    outside.mkdir()
+    (outside / "authorized_keys").write_text("ours")
+    folder.mkdir()
+    (folder / "jobs").symlink_to(outside)
+    (folder / files.LISTING).write_text(f"{listed}\n")
+
+    with pytest.raises(ConfigError, match="jobs is a link"):
+        files.write(folder, {"jobs/release.yml": "one\n"} if listed == "app.yaml" else {"stack.yml": "one\n"})
+
+    assert names(outside) == {"authorized_keys"}
+    assert not (folder / "stack.yml").exists()
+
+
+def test_files_with_values_are_for_their_owner_alone(tmp_path: Path) -> None:
+    made = {"stack.yml": "one\n", "secret.yaml": "KEY=value\n", "secrets/shop-env-1": "KEY=value\n"}
+    files.write(tmp_path, made)
+    (tmp_path / "secret.yaml").chmod(0o644)
+
+    files.write(tmp_path, made)
+
+    assert {name for name in made if not (tmp_path / name).stat().st_mode & 0o044} == {*made} - {"stack.yml"}
