@@ -13,7 +13,7 @@ from slot_machine.core.engine_config import Swarm
 from slot_machine.core.errors import EngineFailed
 from slot_machine.engines.client import Answer
 from slot_machine.engines.engine import Finding
-from slot_machine.engines.swarm import check, registry_check
+from slot_machine.engines.swarm import check, nodes, registry_check
 from tests.engines.fake_swarm import FakeSwarm, dig
 
 VERSIONS = {"Client": {"Version": "28.2.2"}, "Server": {"Version": "20.10.24"}}
@@ -35,6 +35,7 @@ def ssh(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
 
         def attempt(self, *args: str, limit_s: float) -> Answer:
             assert limit_s
+            assert not args[4].startswith("-")
             return answers.get(args[4], Answer(0, "20.10", ""))
 
     monkeypatch.setattr(check, "Client", Ssh)
@@ -176,3 +177,13 @@ def test_logins_that_end_soon_are_told(host: str, config: dict[str, object]) -> 
 def test_logins_that_last_are_not() -> None:
     (finding,) = registry_check._login("registry.example.com", {"auths": {"https://registry.example.com/v1/": {}}})
     assert not finding.remedy
+
+
+def test_the_name_of_a_node_is_no_option_of_ssh() -> None:
+    swarm = FakeSwarm()
+    name = "-oProxyCommand=touch${IFS}/tmp/owned"
+    cast(dict[str, object], swarm.nodes[1]["Description"])["Hostname"] = name
+    assert f"the node {name!r} has a name that can't be a host's" in problems(found(swarm))
+    with pytest.raises(EngineFailed, match="can't be a host's"):
+        nodes.place(name, {})
+    assert nodes.place(name, {name: "deploy@10.0.0.2"}) == "deploy@10.0.0.2"

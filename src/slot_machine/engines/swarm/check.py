@@ -144,26 +144,24 @@ def _by_ssh(found: Iterable[Node], config: Swarm) -> Iterator[Finding]:
     for node in found:
         if not node.takes_tasks:
             continue
-        place = config.nodes.get(node.name, node.name)
-        answer = Client("ssh").attempt(
-            *(
-                "-o",
-                "BatchMode=yes",
-                "-o",
-                "ConnectTimeout=10",
-                place,
-                "docker",
-                "version",
-                "--format",
-                "{{.Server.Version}}",
-            ),
-            limit_s=SSH_LIMIT_S,
-        )
+        try:
+            place, answer = _asked_by_ssh(node, config)
+        except EngineFailed as error:
+            yield Finding(str(error), error.hint)
+            continue
         if answer.code:
             remedy = f"make `ssh {place} docker version` work without a password; engine.nodes says where a node is"
             yield Finding(f"{node.name} can't be given images: ssh {place}: {_said(answer)}", remedy)
         else:
             yield Finding(f"{node.name} can be given images by ssh {place}")
+
+
+def _asked_by_ssh(node: Node, config: Swarm) -> tuple[str, Answer]:
+    """Where it is, and what docker there says. Raises EngineFailed."""
+    place = machines.place(node.name, config.nodes)
+    options = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
+    question = ("docker", "version", "--format", "{{.Server.Version}}")
+    return place, Client("ssh").attempt(*options, place, *question, limit_s=SSH_LIMIT_S)
 
 
 def _edge(docker: Docker) -> Iterator[Finding]:

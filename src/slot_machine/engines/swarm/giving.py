@@ -14,7 +14,7 @@ def given(docker: Docker, config: Swarm, app: App) -> Steps:
     if config.registry:
         return (yield from registry.push(docker.client, app.image))
     able = nodes.able(docker.nodes())
-    places = {node.name: config.nodes.get(node.name, node.name) for node in able}
+    places = {node.name: nodes.place(node.name, config.nodes) for node in able}
     summary = yield from Nodes(docker.client, places).give(app.image)
     nodes.has_image(docker, able, app.name, app.commit)
     return summary

@@ -1,6 +1,7 @@
 """The machines of a swarm: which ones may run an app, and the labels that say so."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from slot_machine.core.errors import EngineFailed, Impossible
 from slot_machine.engines.swarm import names
@@ -10,6 +11,7 @@ from slot_machine.engines.swarm.stack import YES
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386"}
 """What a node says of itself, and what an image's platform calls that."""
+HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def platform(node: Node) -> str:
@@ -23,6 +25,16 @@ def able(nodes: Iterable[Node]) -> list[Node]:
     if not (found := [node for node in nodes if node.takes_tasks]):
         raise EngineFailed("no node of the swarm takes tasks", "`docker node ls` shows why: Down, Drain or Pause")
     return found
+
+
+def place(name: str, places: Mapping[str, str]) -> str:
+    """Where ssh reaches the node; `places` are those of the configuration.
+
+    A node says its name itself: ssh must not take it for an option. Raises EngineFailed.
+    """
+    if name not in places and not HOST.fullmatch(name):
+        raise EngineFailed(f"the node {name!r} has a name that can't be a host's", "engine.nodes says where it is")
+    return places.get(name, name)
 
 
 def holder(nodes: Iterable[Node], app: str) -> Node | None:

@@ -8,7 +8,7 @@ from slot_machine.core.errors import NothingLive
 from slot_machine.engines.client import Client
 from slot_machine.engines.image.layout import ENTRYPOINT, command
 from slot_machine.engines.shape import App
-from slot_machine.engines.swarm import names, timing
+from slot_machine.engines.swarm import names, nodes, timing
 from slot_machine.engines.swarm.docker import PROGRAM, Docker
 from slot_machine.engines.swarm.output import Piece
 from slot_machine.engines.swarm.rollout import Seen
@@ -62,6 +62,6 @@ def in_terminal(docker: Docker, app: App, seen: Seen, argv: Sequence[str]) -> in
     node = seen.nodes.get(copy.node_id, "")
     printing.note(f"in the copy {copy.id[:12]} on {node}: a command with a terminal gets none of its own")
     here = docker.lines("info", "--format", "{{.Swarm.NodeID}}") == [copy.node_id]
-    client = docker.client if here else Client(PROGRAM, "--host", f"ssh://{timing.settings(app).nodes.get(node, node)}")
+    client = docker.client if here else Client(PROGRAM, "--host", f"ssh://{nodes.place(node, timing.settings(app).nodes)}")
     run = argv if app.own_dockerfile else [*ENTRYPOINT, *command(*words(argv))]
     return client.through("exec", "--interactive", "--tty", copy.container, *run)
