@@ -206,13 +206,14 @@ class Flow:
         return found | ({self._values.digest} if self._values else set())
 
     def _release(self, kind: Kind, app: App, present: Present) -> Release:
+        app = kept(app)
         version = app.version
         limit_s = IMAGE_LIMIT_S + ROLLOUT_SPARE_S + version.setup_timeout_s * 2 + version.release_timeout_s
         limit_s += 2 * sum(app.processes.values()) * (version.health_timeout_s + version.drain_timeout_s)
         return Release(
             number=present.next,
             kind=kind,
-            app=kept(app),
+            app=app,
             manifest=self._engine.manifest(app),
             target=present.next,
             before=present.before,

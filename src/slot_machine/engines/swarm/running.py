@@ -62,6 +62,8 @@ def in_terminal(docker: Docker, app: App, seen: Seen, argv: Sequence[str]) -> in
     node = seen.nodes.get(copy.node_id, "")
     printing.note(f"in the copy {copy.id[:12]} on {node}: a command with a terminal gets none of its own")
     here = docker.lines("info", "--format", "{{.Swarm.NodeID}}") == [copy.node_id]
-    client = docker.client if here else Client(PROGRAM, "--host", f"ssh://{nodes.place(node, timing.settings(app).nodes)}")
+    client = (
+        docker.client if here else Client(PROGRAM, "--host", f"ssh://{nodes.place(node, timing.settings(app).nodes)}")
+    )
     run = argv if app.own_dockerfile else [*ENTRYPOINT, *command(*words(argv))]
     return client.through("exec", "--interactive", "--tty", copy.container, *run)
