@@ -111,49 +111,6 @@ def test_ports_that_are_in_use_are_not_chosen(
     assert "api_port is 9101, as 9100 is in use" in said
 
 
-def test_ports_of_a_neighbour_that_is_configured_are_not_chosen(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(ports, "is_free", lambda _: True)
-    texts = {"shop": "{}", "blog": '{"api_port": 9101, "port": 4000}', "broken": "{", "deep": '{"x":' + "[" * 30_000}
-    for name, text in texts.items():
-        (folder.parent / name).mkdir()
-        (folder.parent / name / CONFIG).write_text(text)
-    os.mkfifo(folder.parent / CONFIG)
-
-    init.run(".slot-machine", force=False)
-
-    written = json.loads((folder / CONFIG).read_text())
-    assert (written["port"], written["api_port"]) == (3001, 9102)
-    said = capsys.readouterr().err
-    assert f"port is 3001, as 3000 is that of {folder.parent}/shop/slot-machine.json" in said
-    assert f"api_port is 9102, as 9100 is that of {folder.parent}/shop/slot-machine.json" in said
-
-    init.run(".slot-machine", force=True)
-    assert json.loads((folder / CONFIG).read_text()) == written, "its own file is no neighbour"
-
-
-def test_ports_of_a_daemon_that_runs_elsewhere_are_not_chosen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = Entry(
-        name="shop",
-        data="/srv/shop/.slot-machine",
-        repo="/srv/shop",
-        files=("/srv/shop/slot-machine.json",),
-        port=3000,
-        api_port=9100,
-        version="1",
-        uid=os.geteuid(),
-        process=Identity(1, 1, "boot"),
-    )
-    monkeypatch.setattr(ports, "is_free", lambda _: True)
-    monkeypatch.setattr(registry, "running", lambda: [entry])
-
-    init.run(".slot-machine", force=False)
-
-    written = json.loads((folder / CONFIG).read_text())
-    assert (written["port"], written["api_port"]) == (3001, 9101)
-
-
 def commit(folder: Path, *names: str) -> None:
     for args in (["init", "--quiet"], ["add", "--force", *names], ["commit", "--quiet", "--message", "files"]):
         subprocess.run(["git", *args], cwd=folder, env=environment(), check=True)

@@ -4,22 +4,24 @@ import hashlib
 import json
 import os
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from slot_machine.cli import gitignore, repository, unused
+from slot_machine.cli import gitignore, repository
 from slot_machine.core.config import Config
-from slot_machine.core.config_file import render_short, short_fields
+from slot_machine.core.config_file import printable, render_short, short_fields
 from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.defaults import FILE_NAME
 from slot_machine.core.errors import ConfigError
 from slot_machine.detect.compose import Proposal, propose
 from slot_machine.detect.machine import ThisMachine
 from slot_machine.detect.project import Project, Unreadable
-from slot_machine.host import printing
+from slot_machine.host import printing, registry
 from slot_machine.host.files.regular import open_own, open_regular
+from slot_machine.host.network import ports
 
 FOLDER = Path()
 """A relative path, because nobody can replace the current folder of a process by another one."""
@@ -59,13 +61,14 @@ def _proposed() -> Proposal:
 
 def _configured(proposal: Proposal) -> tuple[Config, tuple[str, ...]]:
     folder = Path.cwd().name
-    name, about_name = unused.name(folder)
-    free, about_ports = unused.pair()
+    name, about_name = _unused_name(folder)
+    port, about_port = _free("port", DaemonConfig().port)
+    api_port, about_api = _free("api_port", DaemonConfig().api_port)
     data = _outside(folder) if proposal.outside else ""
-    said = [line for line in (about_name, *about_ports) if line]
+    said = [line for line in (about_name, about_port, about_api) if line]
     if data:
         said.append(f"the data folder is {data}: below the repository, Node would find the packages of your own copy")
-    daemon = DaemonConfig(name=name, port=free.port, env_file=proposal.env_file, api_port=free.api_port, data=data)
+    daemon = DaemonConfig(name=name, port=port, env_file=proposal.env_file, api_port=api_port, data=data)
     return Config(proposal.version, daemon), tuple(said)
 
 
@@ -140,7 +143,27 @@ def _outside(name: str) -> str:
 
 def _earlier_data() -> object:
     """`data` in the file that is written anew."""
-    with suppress(OSError, ValueError, RecursionError), os.fdopen(open_regular(FOLDER / FILE_NAME), "rb") as file:
+    with suppress(OSError, ValueError), os.fdopen(open_regular(FOLDER / FILE_NAME), "rb") as file:
         found = msgspec.json.decode(file.read())
         return found.get("data") if isinstance(found, dict) else None
     return None
+
+
+def _unused_name(folder: str) -> tuple[str, str]:
+    """A name that no running daemon of this user has, and a line if it is not that of the folder."""
+    wanted = printable(folder)
+    here = str(Path.cwd())
+    others = {entry.name: entry for entry in registry.running() if here != os.path.dirname(entry.files[0])}
+    if wanted not in others:
+        return wanted, ""
+    name = next(name for number in count(2) if (name := f"{wanted}-{number}") not in others)
+    return name, f"name is {name}, as the daemon of {others[wanted].data} is called {wanted}"
+
+
+def _free(name: str, port: int) -> tuple[int, str]:
+    """A port, and a line if it is not the usual one."""
+    chosen = ports.free_from(port)
+    if chosen == port:
+        return port, ""
+    by = ports.used_by(port)
+    return chosen, f"{name} is {chosen}, as {port} is in use{by and f' by {by}'}"
