@@ -57,6 +57,12 @@ def test_a_program_gets_its_arguments_without_a_shell(start: Start) -> None:
     assert container.lines == ["<a  b><$HOME><>"]
 
 
+def test_both_streams_of_a_command_are_shown(start: Start) -> None:
+    container = start("run", "echo one; echo two >&2; for n in 3 4 6 7 8 9; do [ -e /dev/fd/$n ] && echo $n; done")
+    container.code()
+    assert container.lines == ["one", "two"]
+
+
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2"])
 def test_signals_are_passed_on(start: Start, name: str) -> None:
     container = start("run", f"trap 'echo got; exit 3' {name}; echo ready; while :; do sleep 0.02; done")

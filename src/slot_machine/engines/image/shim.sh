@@ -121,7 +121,7 @@ _sm_open_pipe() {
 
 # `&` would make the command ignore SIGINT and SIGQUIT, and no sh can undo that. So the command is started in the
 # foreground of a shell which then kills itself: it becomes a child of process 1, in a session of its own. `_sm_hold`
-# waits for it there, and tells its exit code through the pipe.
+# waits for it there, and tells its exit code through the pipe. 6 is stderr: what a shell says of the kill is not shown.
 _sm_start() {
     _sm_delay_s="" _sm_group="" _sm_early="" _sm_told="" _sm_whom=$1
     shift
@@ -142,7 +142,9 @@ _sm_start() {
         exit
     fi
     _sm_open_pipe
-    { /bin/sh -c 'setsid /bin/sh "$@" >&3 2>&4 | kill -s KILL $$' sh "$0" hold "$@" 3>&1 4>&2 9>&8 7<&- 8>&- 2>/dev/null; } 2>/dev/null
+    {
+        /bin/sh -c 'setsid /bin/sh "$@" >&3 2>&4 | kill -s KILL $$' sh "$0" hold "$@" 3>&1 4>&6 9>&8 6>&- 7<&- 8>&-
+    } 6>&2 2>/dev/null
     [ "$?" = 137 ] || _sm_fail "cannot start a process"
     _sm_first="" _sm_main=""
     until [ "$_sm_main" ]; do
