@@ -121,7 +121,8 @@ _sm_open_pipe() {
 
 # `&` would make the command ignore SIGINT and SIGQUIT, and no sh can undo that. So the command is started in the
 # foreground of a shell which then kills itself: it becomes a child of process 1, in a session of its own. `_sm_hold`
-# waits for it there, and tells its exit code through the pipe. 6 is stderr: what a shell says of the kill is not shown.
+# waits for it there, and tells its exit code through the pipe. 6 and 4 are the command's
+# stderr. What the shells themselves say, such as "Terminated", is not shown.
 _sm_start() {
     _sm_delay_s="" _sm_group="" _sm_early="" _sm_told="" _sm_whom=$1
     shift
@@ -165,7 +166,7 @@ _sm_start() {
 
 _sm_hold() {
     trap : TERM INT HUP QUIT USR1 USR2
-    /bin/sh -c 'echo "$PPID $$" >&9; exec 3>&- 4>&- 9>&-; exec "$@"' sh "$@"
+    { /bin/sh -c 'echo "$PPID $$" >&9; exec 2>&4 3>&- 4>&- 9>&-; exec "$@"' sh "$@"; } 2>/dev/null
     echo "$?" >&9
 }
 
