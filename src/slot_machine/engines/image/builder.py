@@ -27,6 +27,8 @@ FAILED = re.compile(r"^#(\d+) ERROR")
 NOISE = re.compile(
     r"^ ---> |^Removing intermediate container|^#\d+ (DONE|CACHED|transferring|sha256:|\.\.\.)|^-+$|^ > \[|^$"
 )
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""The engine alone prints in red what a step prints to stderr, also into a pipe."""
 CACHED = re.compile(r"^#(\d+) CACHED| ---> Using cache")
 
 
@@ -106,9 +108,12 @@ class Output:
 
     def add(self, line: str) -> str:
         """The line as people should see it; empty if they need not."""
+        line = COLOUR.sub("", line)
         if step := STEP.match(line):
             self._steps[step[1] or ""] = step[2]
             self._step = step[2]
+            if not step[1]:  # The engine alone takes one step after the other.
+                self._lines.clear()
         if failed := FAILED.match(line):
             self._step = self._steps.get(failed[1], self._step)
         if NOISE.match(line) and not CACHED.search(line):
