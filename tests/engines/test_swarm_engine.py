@@ -441,6 +441,7 @@ def test_a_release_command_that_fails_stops_the_deploy() -> None:
     reply = shop.deploy("2")
     assert (reply["success"], reply["stage"]) == (False, "release")
     assert "exit code 7" in cast(str, reply["error"])
+    assert reply["output"] == [BOOM]
     assert shop.swarm.running("shop_web") == ["1", "1", "1"]
     assert set(shop.swarm.services) == {"shop_web"}
 

@@ -1,10 +1,11 @@
 """Docker Swarm, as the commands and the flow of a deploy use it."""
 
 import secrets as random
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from slot_machine.core.engine_config import Swarm
-from slot_machine.core.errors import Busy, Impossible, NothingLive, StageFailed
+from slot_machine.core.errors import Busy, EngineFailed, Impossible, NothingLive, StageFailed
 from slot_machine.core.phases import HALF_MIGRATED, Phase
 from slot_machine.engines.engine import Finding, Live, Logs, Status, Steps
 from slot_machine.engines.release import Ended, Release, numbered
@@ -23,7 +24,7 @@ from slot_machine.engines.swarm import (
     standing,
     timing,
 )
-from slot_machine.engines.swarm.deploying import Deploying
+from slot_machine.engines.swarm.deploying import LAST_LINES, Deploying
 from slot_machine.engines.swarm.docker import Docker, options
 from slot_machine.engines.swarm.names import WEB
 from slot_machine.engines.swarm.networks import make_networks
@@ -101,10 +102,14 @@ class SwarmEngine:
     def run_release(self, app: App) -> Steps:
         limit_s = app.version.release_timeout_s
         job = Job("release", f"{self._name}-release-{app.release}", [app.version.release_command or ""], limit_s)
-        code = yield from running.lines(one_off.run(self._docker, app, job))
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        try:
+            code = yield from running.kept(running.lines(one_off.run(self._docker, app, job)), last)
+        except EngineFailed as error:
+            raise StageFailed(Phase.RELEASE.stage, str(error), tuple(last), error.hint) from None
         if code:
-            hint = f"{HALF_MIGRATED}; see the output"
-            raise StageFailed(Phase.RELEASE.stage, f"the release command ended with exit code {code}", hint=hint)
+            what = f"the release command ended with exit code {code}"
+            raise StageFailed(Phase.RELEASE.stage, what, tuple(last), HALF_MIGRATED)
         return ""
 
     def apply(self, release: Release) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections import deque
 from collections.abc import Generator, Sequence
 
 from slot_machine.core.errors import NothingLive
@@ -31,6 +32,20 @@ def lines(pieces: Generator[Piece, None, int]) -> Generator[str, None, int]:
             yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
     finally:
         pieces.close()
+
+
+def kept(lines: Generator[str, None, int], last: deque[str]) -> Generator[str, None, int]:
+    """The same lines, which are put into `last` as well."""
+    try:
+        while True:
+            try:
+                line = next(lines)
+            except StopIteration as end:
+                return int(end.value)
+            last.append(line)
+            yield line
+    finally:
+        lines.close()
 
 
 def printed(pieces: Generator[Piece, None, int]) -> int:
