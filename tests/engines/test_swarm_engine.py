@@ -1,6 +1,7 @@
 """Deploys of an app on a swarm in memory: what the engine answers decides, and any failure goes back."""
 
 import json
+import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -610,3 +611,26 @@ def test_a_terminal_is_that_of_a_copy_of_the_app(monkeypatch: pytest.MonkeyPatch
         call = shop.swarm.calls[-1]
         assert call[:3] == ("exec", "--interactive", "--tty")
         assert call[-2:] == ("run", "sh")
+
+
+def test_input_is_given_to_a_command_in_a_copy_of_the_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shop = Shop()
+    shop.deploy("1")
+    (tmp_path / "dump").write_text("x")
+    shop.swarm.faults["info --format"] = Answer(0, cast(str, shop.swarm.tasks[0]["NodeID"]), "")
+    with (tmp_path / "dump").open() as dump:
+        monkeypatch.setattr("sys.stdin", dump)
+        assert shop.engine.run(["cat"], terminal=False) == 9
+    assert shop.swarm.calls[-1][:2] == ("exec", "--interactive")
+    assert "--tty" not in shop.swarm.calls[-1]
+
+
+def test_what_counts_as_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as pipe, Path(os.devnull).open() as nothing:
+        for stdin, expected in ((nothing, False), (None, False), (pipe, False)):
+            monkeypatch.setattr("sys.stdin", stdin)
+            assert running.has_input() is expected
+        os.write(writer, b"x")
+        assert running.has_input()
+    os.close(writer)

@@ -140,8 +140,8 @@ class SwarmEngine:
 
     def run(self, argv: Sequence[str], *, terminal: bool) -> int:
         app = self._live_app()
-        if terminal:
-            return running.in_terminal(self._docker, app, self._deploying.seen(self._name), argv)
+        if terminal or running.has_input():
+            return running.beside(self._docker, app, self._deploying.seen(self._name), argv, terminal=terminal)
         job = Job("run", f"{self._name}-run-{random.token_hex(4)}", running.words(argv), running.LIMIT_S)
         make_networks(self._docker, self._name)
         return running.printed(one_off.run(self._docker, app, job))

@@ -1,7 +1,11 @@
-"""What becomes of a job's output: lines of a deploy, or this command's own output. And a command with a terminal."""
+"""What becomes of a job's output: lines of a deploy, or this command's own output. And a command with a terminal or input."""
 
+import fcntl
+import os
 import shlex
+import stat
 import sys
+import termios
 from collections import deque
 from collections.abc import Generator, Sequence
 
@@ -68,17 +72,30 @@ def words(argv: Sequence[str]) -> Sequence[str]:
     return argv if len(argv) > 1 else [shlex.quote(argv[0])]
 
 
-def in_terminal(docker: Docker, app: App, seen: Seen, argv: Sequence[str]) -> int:
-    """A job of a swarm has no terminal, so the command runs beside the app, in a copy of it. Raises NothingLive."""
+def has_input() -> bool:
+    """Whether our stdin is a file or a pipe with something in it."""
+    try:
+        found = os.fstat(sys.stdin.fileno())
+        if stat.S_ISREG(found.st_mode):
+            return found.st_size > 0
+        waiting = fcntl.ioctl(sys.stdin.fileno(), termios.FIONREAD, bytes(4))
+    except (OSError, ValueError, AttributeError):
+        return False
+    return any(waiting)
+
+
+def beside(docker: Docker, app: App, seen: Seen, argv: Sequence[str], *, terminal: bool) -> int:
+    """A job of a swarm has no terminal and no stdin, so the command runs in a copy of the app. Raises NothingLive."""
     web = next((one.id for one in seen.services if one.process == names.WEB), "")
     copy = next((task for task in seen.tasks if task.service_id == web and task.runs and task.container), None)
     if not copy:
         raise NothingLive("no copy of the app runs, in which a command could", "`slot-machine status` shows why")
     node = seen.nodes.get(copy.node_id, "")
-    printing.note(f"in the copy {copy.id[:12]} on {node}: a command with a terminal gets none of its own")
+    what = "a terminal" if terminal else "input"
+    printing.note(f"in the copy {copy.id[:12]} on {node}: a command with {what} gets none of its own")
     here = docker.lines("info", "--format", "{{.Swarm.NodeID}}") == [copy.node_id]
     client = (
         docker.client if here else Client(PROGRAM, "--host", f"ssh://{nodes.place(node, timing.settings(app).nodes)}")
     )
     run = argv if app.own_dockerfile else [*ENTRYPOINT, *command(*words(argv))]
-    return client.through("exec", "--interactive", "--tty", copy.container, *run)
+    return client.through("exec", "--interactive", *(["--tty"] if terminal else []), copy.container, *run)
