@@ -1,4 +1,4 @@
-"""What becomes of a job's output: lines of a deploy, or this command's own output. And a command with a terminal or input."""
+"""What becomes of a job's output: lines of a deploy, or this command's own. And a command with a terminal or input."""
 
 import fcntl
 import os
