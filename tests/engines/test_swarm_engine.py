@@ -493,6 +493,15 @@ def test_a_job_that_was_left_behind_is_removed_by_the_next_deploy() -> None:
     pieces.close()
 
 
+def test_a_release_command_ends_with_the_attempt_whose_client_is_gone() -> None:
+    shop = Shop({"release_command": "./migrate"})
+    shop.deploy("1")
+    lines = shop.lines("2")
+    assert any("shop-release-2" in shop.swarm.services for _ in lines)
+    shop.engine.apply(shop.engine.releases()[1])
+    assert "shop-release-2" not in shop.swarm.services
+
+
 def test_one_word_is_not_taken_for_a_command_line() -> None:
     assert running.words(["my file"]) == ["'my file'"]
     assert running.words(["ls", "my file"]) == ["ls", "my file"]

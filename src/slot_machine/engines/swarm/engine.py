@@ -101,8 +101,9 @@ class SwarmEngine:
 
     def run_release(self, app: App) -> Steps:
         limit_s = app.version.release_timeout_s
-        job = Job("release", f"{self._name}-release-{app.release}", [app.version.release_command or ""], limit_s)
+        job = Job(one_off.RELEASE, f"{self._name}-release-{app.release}", [app.version.release_command or ""], limit_s)
         last: deque[str] = deque(maxlen=LAST_LINES)
+        one_off.end_releases(self._docker, self._name)
         try:
             code = yield from running.kept(running.lines(one_off.run(self._docker, app, job)), last)
         except EngineFailed as error:
@@ -114,6 +115,7 @@ class SwarmEngine:
 
     def apply(self, release: Release) -> None:
         make_networks(self._docker, self._name)
+        one_off.end_releases(self._docker, self._name)
         self._deploying.begin(release)
 
     def wait(self, release: Release) -> Steps:

@@ -21,6 +21,8 @@ from slot_machine.engines.swarm.docker import Docker, options
 from slot_machine.engines.swarm.output import Output, Piece
 from slot_machine.engines.swarm.stack import ENV_PATH, MEGABYTE, SHELL, common_variables, constraints, nfs_options
 
+RELEASE = "release"
+"""The kind of a release command."""
 POLL_S = 0.3
 PENDING_LIMIT_S = timing.PULL_LIMIT_S
 """For the nodes to get the image, and to have room."""
@@ -62,6 +64,12 @@ def remove_stale(docker: Docker, services: Sequence[Service], tasks: Sequence[Ta
         lost = own and all(task.ended and task.status.timestamp < moment for task in own)
         if lost or service.spec.label(names.ENDS) < now():
             docker.drop("service", [service.id])
+
+
+def end_releases(docker: Docker, app: str) -> None:
+    """Release commands of a client that is gone. Their attempts are over, so what they do is nobody's any more."""
+    found = [one for one in docker.services(app) if one.is_job and one.process == RELEASE]
+    docker.drop("service", [one.id for one in found])
 
 
 def _until_end(docker: Docker, app: App, job: Job, output: Output) -> Generator[Piece, None, Task]:
