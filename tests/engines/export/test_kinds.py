@@ -56,6 +56,12 @@ def test_no_file_has_a_value_unless_it_is_asked_for(kind: str) -> None:
     assert f"shop-env-{VALUES.digest}" in exported(kind)["README.md"] + exported(kind).get("secret.yaml", "")
 
 
+def test_a_secret_is_made_so_that_a_deploy_can_remove_it() -> None:
+    """By its labels, when its key was rotated."""
+    command = exported("swarm")["README.md"].partition("docker secret create ")[2].splitlines()[0]
+    assert f"--label slot-machine.app=shop --label slot-machine.env={VALUES.digest} shop-env-" in command
+
+
 def test_a_stack_file_has_what_a_deploy_applies() -> None:
     files = exported("swarm")
     assert sorted(files) == ["README.md", "stack.yml"]

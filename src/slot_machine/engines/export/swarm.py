@@ -6,6 +6,7 @@ from slot_machine.engines.export.readme import Readme
 from slot_machine.engines.image import variables
 from slot_machine.engines.shape import App, Values
 from slot_machine.engines.swarm import names, one_off, stack, stack_file
+from slot_machine.engines.swarm.docker import options
 from slot_machine.engines.swarm.labels import NETWORK
 from slot_machine.engines.swarm.one_off import Job
 
@@ -32,7 +33,8 @@ def files(app: App, values: Values, *, with_secrets: bool) -> dict[str, str]:
         file = f"secrets/{secret}"
         if with_secrets:
             made[file] = variables.written(values.variables)
-        readme.secret(f"docker secret create {secret} {file}", file, with_secrets=with_secrets)
+        marks = shlex.join(options("--label", names.secret_labels(app.name, app.env_digest)))
+        readme.secret(f"docker secret create {marks} {secret} {file}", file, with_secrets=with_secrets)
     if app.version.release_command:
         job = Job("release", f"{app.name}-release-{app.commit[:12]}", [app.version.release_command], 0)
         words = ["docker", *(word for word in one_off.creation(app, job) if word != "--detach")]

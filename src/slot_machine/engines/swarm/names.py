@@ -41,6 +41,10 @@ def secret(app: str, digest: str) -> str:
     return f"{app}-env-{digest}"
 
 
+def secret_labels(app: str, digest: str) -> dict[str, str]:
+    return {APP: app, ENV: digest}
+
+
 def record(app: str, number: int) -> str:
     return f"{app}-release-{number}"
 

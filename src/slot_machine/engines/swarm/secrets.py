@@ -29,7 +29,7 @@ class Secrets:
                 f"env_file has {len(content):,} bytes, and a secret of Docker {MAX_BYTES:,} at most",
                 "put what is large into files of the repository, or into shared_dirs",
             )
-        labels = {names.APP: self._app, names.ENV: values.digest}
+        labels = names.secret_labels(self._app, values.digest)
         self._docker.keep(KIND, names.secret(self._app, values.digest), labels, content)
 
     def remove_others(self, needed: Collection[str]) -> None:
