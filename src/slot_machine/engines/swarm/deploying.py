@@ -163,7 +163,11 @@ class Deploying:
         tasks = [task for verdict in verdicts for task in verdict.tasks]
         if limit_s:
             what = f"not done within {limit_s:g} s: {what}"
-        return StageFailed(Phase.HEALTH.stage, what, self._lines(tasks), rollout.hint(tasks) or _hint(app))
+        return StageFailed(Phase.HEALTH.stage, what, self._lines(tasks), rollout.hint(tasks) or self._hint(app))
+
+    def _hint(self, app: App) -> str:
+        shown = self._docker.client.shown("service", "ps", "--no-trunc", names.service(app.name, WEB))
+        return f"`{shown}` shows more"
 
     def _lines(self, tasks: Sequence[Task]) -> tuple[str, ...]:
         """The last ones of the latest of these tasks."""
@@ -182,7 +186,3 @@ def _maintain(stack: Json, app: App) -> None:
     assert isinstance(services, dict)
     deploy = services[WEB]["deploy"]
     deploy["labels"] = service_labels(app, maintenance=True)
-
-
-def _hint(app: App) -> str:
-    return f"`docker service ps --no-trunc {names.service(app.name, WEB)}` shows more"
