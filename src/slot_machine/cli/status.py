@@ -206,7 +206,8 @@ def attempt(entry: Json) -> str:
     what = f"{text(entry, 'kind')} of {text(entry, 'commit')[:8] or '...'}"
     by = f" by {_name(entry, 'who')}" if text(entry, "who") else ""
     if result == "running":
-        return f"{what}{by} runs, in stage {stage or '...'}, for {span(words.age_s(text(entry, 'started_at')))}"
+        during = f", in stage {stage}," if stage else ""
+        return f"{what}{by} runs{during} for {span(words.age_s(text(entry, 'started_at')))}"
     took = f"{'in' if result == 'succeeded' else 'after'} {span(number(entry, 'seconds'))}"
     where = f" in stage {stage}" if stage and result != "succeeded" else ""
     said = f"{what}{by} {result}{where} {took}, {ago(text(entry, 'started_at'))}"

@@ -5,12 +5,13 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import pytest
 
 from slot_machine import __main__ as program
+from slot_machine.cli.cluster import status
 from slot_machine.engines import open as kinds
 from slot_machine.engines.engine import Finding
 from tests.fake_engine import Cluster, FakeEngine, FakeImages
@@ -113,6 +114,18 @@ def test_status_names_the_cluster_and_each_copy(repository: Repository, cluster:
     cluster.bad.add(cluster.web)
     bad = run("status", "--json")
     assert (bad.code, bad.json()["unhealthy_reason"]) == (3, "healthy are 0 of 1 web")
+
+
+def test_status_tells_the_copies_of_several_processes_apart(run: Run) -> None:
+    run("deploy", "--quiet")
+    found = run("status", "--json").json()
+    copy, attempt = cast(list[dict[str, object]], found["copies"])[0], cast(dict[str, object], found["last_attempt"])
+    found["copies"] = [copy, copy | {"process": "mail"}]
+    found["last_attempt"] = attempt | {"result": "running", "stage": ""}
+    shown = "\n".join(status.lines(found))
+    assert f"web {copy['id']}" in shown
+    assert f"mail {copy['id']}" in shown
+    assert "runs for" in shown
 
 
 def test_history_and_show_have_the_fields_of_one_machine(repository: Repository, cluster: Cluster, run: Run) -> None:

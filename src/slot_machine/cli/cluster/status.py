@@ -127,12 +127,14 @@ def _health(found: Json) -> Iterator[str]:
 
 def _copies(found: Json) -> Iterator[str]:
     copies = entries(found, "copies")
+    several = len({text(copy, "process") for copy in copies}) > 1
     for copy in copies[:SHOWN_COPIES]:
         where = f" on {text(copy, 'node')}" if text(copy, "node") else ""
         since = f", {ago(text(copy, 'since'))}" if text(copy, "since") else ""
         health = "" if copy["healthy"] else ", not healthy"
         error = f": {text(copy, 'error')}" if text(copy, "error") else ""
-        yield f"{text(copy, 'id')} {text(copy, 'commit')[:8]} {text(copy, 'state')}{where}{since}{health}{error}"
+        name = f"{text(copy, 'process')} {text(copy, 'id')}" if several else text(copy, "id")
+        yield f"{name} {text(copy, 'commit')[:8]} {text(copy, 'state')}{where}{since}{health}{error}"
     if len(copies) > SHOWN_COPIES:
         yield f"and {len(copies) - SHOWN_COPIES} more; --json has all of them"
 
