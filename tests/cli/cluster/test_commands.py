@@ -338,6 +338,10 @@ def test_git_does_not_run_as_root_in_the_callers_repository(
     monkeypatch.setenv("SUDO_UID", "1000")
     assert run("deploy").code == 0
     os.chown(repository.path, 1000, 1000)
+    for command in (("deploy", "--force"), ("export", "swarm"), ("export", "dockerfile")):
+        assert "run this without sudo" in run(*command).err
+    os.chown(repository.path, 0, 0)
+    os.chown(repository.path / ".git", 1000, 1000)
     assert "run this without sudo" in run("deploy", "--force").err
     assert len(cluster.records) == 1
 

@@ -1,6 +1,5 @@
 """`deploy` on a cluster."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from slot_machine.cli.client import Json
 from slot_machine.cli.cluster import attempts, subject
 from slot_machine.cli.commands.deploy import uncommitted
 from slot_machine.cli.manner import Manner
-from slot_machine.core.errors import CommitNotFound, Impossible, SlotMachineError
+from slot_machine.core.errors import CommitNotFound, SlotMachineError
 from slot_machine.core.origin import Origin
 from slot_machine.engines import open as kinds
 from slot_machine.engines.flow import Flow
@@ -22,7 +21,7 @@ from slot_machine.engines.source import Source
 @click.pass_obj
 def run(manner: Manner, /, ref: str | None, *, force: bool, called: str, **_: object) -> None:
     subject.only("ref", "force", "called")
-    _check_owner()
+    subject.check_owner()
     source = subject.source()
     changed = here.changes() if ref is None else []
     lines = _lines(manner, source, "HEAD" if ref is None else ref, called or ref or "", force=force)
@@ -53,16 +52,3 @@ def _lines(manner: Manner, source: Source, commitish: str, called: str, *, force
     ref = Origin(ref=called).naming(commitish, commit).ref
     flow = Flow(subject.engine(source), kinds.images(source.repo), source.name, attempts.asked(manner, ref), values)
     yield from flow.deploy(app, description, warnings, force=force)
-
-
-def _check_owner() -> None:
-    """Settings of a repository may name commands. Under sudo, git would trust that of the caller. Raises Impossible."""
-    if os.geteuid() or os.environ.get("SUDO_UID", "0") == "0":
-        return
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if folder.stat().st_uid:
-            hint = "run this without sudo, as a user whom the cluster's client lets in, such as by the group docker"
-            raise Impossible("git does not run as root in a repository of somebody else", hint)
-        if (folder / ".git").exists():
-            return

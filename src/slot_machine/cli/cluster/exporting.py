@@ -17,6 +17,7 @@ EXAMPLE = '"engine": {"kind": "kubernetes", "registry": "registry.example.com/te
 
 def files(of: str, target: Path, *, with_secrets: bool, with_release: bool) -> tuple[dict[str, str], list[str]]:
     """By path, and warnings. Raises ConfigError, GitFailed, CommitNotFound, EnvFileError, Impossible, StageFailed."""
+    subject.check_owner()
     source = _with_engine(subject.source(), of)
     commit = here.found("HEAD")
     values = source.values()
