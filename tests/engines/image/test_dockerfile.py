@@ -2,6 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
 
 from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.engine_config import Swarm
@@ -12,6 +15,7 @@ from slot_machine.engines.image.dockerfile import Places, ignored, setup_files, 
 from slot_machine.engines.shape import App
 
 COMMIT = "1" * 40
+TOP = Path("/srv/shop")
 PLACES = Places()
 WHOLE = """\
 # By slot-machine, of slot-machine.json.
@@ -47,9 +51,9 @@ CMD ["run", "node server.js"]
 """
 
 
-def app(env_file: str = "", **fields: object) -> App:
+def app(env_file: str = "", data: str = "", **fields: object) -> App:
     version = VersionConfig(**{"start_command": "node server.js", **fields})  # type: ignore[arg-type]
-    daemon = DaemonConfig(port=3000, engine=Swarm(), env_file=env_file)
+    daemon = DaemonConfig(port=3000, engine=Swarm(), env_file=env_file, data=data)
     return App(name="shop", commit=COMMIT, image=f"shop:{COMMIT}", version=version, daemon=daemon)
 
 
@@ -101,7 +105,24 @@ def test_images_that_others_come_from() -> None:
 
 
 def test_secrets_and_git_are_not_sent() -> None:
-    lines = ignored(app(".env", root="web"), ".slot-machine", "app").splitlines()
+    lines = ignored(app(".env", root="web", data=".slot-machine"), TOP, "app").splitlines()
     assert {"app/.git", "app/**/.git", "app/.slot-machine", "app/.env", "app/web/.env"} <= set(lines)
-    assert ignored(app("/etc/shop.env"), "/var/lib/x").splitlines() == [".git", "**/.git", "slot-machine-export"]
-    assert ignored(app("../shop.env"), "").splitlines() == [".git", "**/.git", "slot-machine-export"]
+
+
+@pytest.mark.parametrize("outside", ["/etc/shop.env", "../shop.env", "/srv/shop"])
+def test_what_is_not_in_the_repository_is_not_named(outside: str) -> None:
+    assert ignored(app(outside, data="/var/lib/x"), TOP).splitlines() == [".git", "**/.git", "slot-machine-export"]
+    assert ignored(app(outside), None).splitlines() == [".git", "**/.git", "slot-machine-export"]
+
+
+@pytest.mark.parametrize(
+    ("env_file", "pattern"),
+    [
+        ("/srv/shop/conf/prod.env", "conf/prod.env"),
+        ("..env", "..env"),
+        ("#prod.env", r"\#prod.env"),
+        ("conf/[prod] *.env", r"conf/\[prod\]?\*.env"),
+    ],
+)
+def test_secrets_are_not_sent_whatever_their_file_is_called(env_file: str, pattern: str) -> None:
+    assert pattern in ignored(app(env_file), TOP).splitlines()

@@ -30,7 +30,7 @@ def files(app: App, repo: Path, target: Path) -> dict[str, str]:
                 f"remove it from the repository to have one made of slot-machine.json, or use that {FILE}",
             )
         text = build.written(app, checkout, Places(".", own))
-    ignored = dockerfile.ignored(app, app.daemon.data or "") + f"!{own}/{SHIM}\n"
+        ignored = dockerfile.ignored(app, checkout.top) + f"!{own}/{SHIM}\n"
     readme = Readme(app, "dockerfile", "Docker")
     readme.step(
         "The image",

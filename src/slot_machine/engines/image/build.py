@@ -93,7 +93,7 @@ def _recipe(app: App, checkout: Checkout, platforms: Sequence[str]) -> Recipe:
     if own.is_file():
         return Recipe(own, root, _digest(app.commit, own.read_text(errors="replace"), *platforms))
     text, shim = written(app, checkout, PLACES), shim_text()
-    ignored = dockerfile.ignored(app, app.daemon.data or "", PLACES.app)
+    ignored = dockerfile.ignored(app, checkout.top, PLACES.app)
     checkout.folder.rename(checkout.place / PLACES.app)
     ours = checkout.place / PLACES.own
     ours.mkdir()

@@ -16,7 +16,8 @@ from slot_machine.core.model import short
 from slot_machine.core.phases import Phase
 from slot_machine.core.setup.files import Files
 from slot_machine.host.files.regular import open_regular
-from slot_machine.host.git import gitdir, trees
+from slot_machine.host.git import contents, gitdir, trees
+from slot_machine.host.git.git import Git
 from slot_machine.host.git.listing import Listing
 from slot_machine.host.git.worktrees import Worktrees
 
@@ -30,11 +31,15 @@ WITHOUT_LFS = "install git-lfs and run `git lfs install` here; docs/git.md tells
 
 
 class Checkout(NamedTuple):
-    """`folder` has the commit's files and nothing of git. `place` is the temporary folder around it."""
+    """`folder` has the commit's files and nothing of git. `place` is the temporary folder around it.
+
+    `top` is the user's repository, unless that is a bare one.
+    """
 
     folder: Path
     place: Path
     files: Files
+    top: Path | None = None
 
 
 @contextmanager
@@ -72,7 +77,8 @@ async def _check_out(repo: Path, commit: str, root: str, place: Path) -> Checkou
         _forget(tree / name)
         (tree / name / ".git").unlink(missing_ok=True)
     _make_reproducible(tree, datetime.fromisoformat(committed_at).timestamp())
-    return Checkout(tree, place, Files(digests, lambda name: _text(tree / name), links))
+    top = await contents.top(Git(repo), repo)
+    return Checkout(tree, place, Files(digests, lambda name: _text(tree / name), links), top)
 
 
 def _make_reproducible(tree: Path, time_s: float) -> None:

@@ -8,6 +8,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from slot_machine.core.setup.files import Files
@@ -83,16 +84,24 @@ def written(app: App, base: Base, inputs: Sequence[str], places: Places) -> str:
     return "\n".join(lines) + "\n"
 
 
-def ignored(app: App, data: str, prefix: str = "") -> str:
-    """The `.dockerignore`: git's own files, the data folder `data`, and the file with secrets.
+def ignored(app: App, top: Path | None, prefix: str = "") -> str:
+    """The `.dockerignore`: git's own files, the data folder, and the file with secrets. Paths are below `prefix`.
 
-    Paths are below `prefix`.
+    `top` is the repository, in which a path that is absolute may be.
     """
-    names = [".git", "**/.git", data, "slot-machine-export"]
-    if env_file := app.daemon.env_file:
-        names += [env_file, posixpath.join(app.version.root, env_file)]
+    env_file, data = app.daemon.env_file or "", app.daemon.data or ""
+    names = [data, env_file, posixpath.join(app.version.root, env_file) if env_file else ""]
+    if top:
+        names = [posixpath.relpath(name, top) if posixpath.isabs(name) else name for name in names]
     names = [posixpath.normpath(name) for name in names if name and not posixpath.isabs(name)]
-    return "".join(f"{posixpath.join(prefix, name)}\n" for name in dict.fromkeys(names) if not name.startswith(".."))
+    inside = [_literal(name) for name in names if name != "." and name.partition("/")[0] != ".."]
+    patterns = dict.fromkeys((".git", "**/.git", "slot-machine-export", *inside))
+    return "".join(f"{posixpath.join(prefix, pattern)}\n" for pattern in patterns)
+
+
+def _literal(name: str) -> str:
+    """As a pattern that has the name itself. White space stands for any character: the builder trims lines."""
+    return re.sub(r"\s", "?", re.sub(r"([*?\[\]\\!#])", r"\\\1", name))
 
 
 def _prepare(version: VersionConfig) -> str:

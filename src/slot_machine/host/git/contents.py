@@ -43,6 +43,11 @@ async def file_at(git: Git, repo: Path, commit: str, path: str) -> bytes | None:
 
 async def path_in_repository(git: Git, repo: Path, file: Path) -> str:
     """Of a file, from the repository's top; empty if it lies outside. Raises GitFailed."""
-    code, top, _ = await git.attempt(repo, "rev-parse", "--show-toplevel")
-    folder = Path(top.removesuffix("\n"))
-    return str(file.relative_to(folder)) if code == 0 and file.is_relative_to(folder) else ""
+    folder = await top(git, repo)
+    return str(file.relative_to(folder)) if folder and file.is_relative_to(folder) else ""
+
+
+async def top(git: Git, repo: Path) -> Path | None:
+    """The folder of the repository; None for a bare one. Raises GitFailed."""
+    code, out, _ = await git.attempt(repo, "rev-parse", "--show-toplevel")
+    return Path(out.removesuffix("\n")) if code == 0 else None
