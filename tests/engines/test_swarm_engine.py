@@ -283,6 +283,21 @@ def test_no_record_has_a_value() -> None:
     assert "s3cret-value" not in json.dumps([one["given"] for one in shop.swarm.stores["config"].values()])
 
 
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"x": ' + "[" * 100_000])
+def test_a_record_that_is_none_is_named(text: str) -> None:
+    shop = Shop()
+    shop.swarm.docker.keep("config", "shop-release-1", {names.APP: "shop", "slot-machine.record": "1"}, text)
+    with pytest.raises(EngineFailed, match="record shop-release-1 is none"):
+        shop.engine.releases()
+
+
+def test_a_config_of_somebody_else_is_no_record() -> None:
+    shop = Shop()
+    for kind in ("record", "end"):
+        shop.swarm.docker.keep("config", kind, {names.APP: "shop", f"slot-machine.{kind}": "latest"}, "")
+    assert shop.engine.releases() == []
+
+
 def test_two_computers_can_not_begin_one_release() -> None:
     shop = Shop()
     shop.deploy("1")

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
-from slot_machine.core.errors import NeverLive, NothingToRollBackTo
+from slot_machine.core.errors import EngineFailed, NeverLive, NothingToRollBackTo
 from slot_machine.core.model import rfc3339, short
 from slot_machine.engines.shape import App
+
+T = TypeVar("T")
 
 Kind = Literal["deploy", "rollback", "restart"]
 Result = Literal["running", "succeeded", "failed", "cancelled", "interrupted"]
@@ -62,6 +64,15 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         if self.ended:
             return self.ended.result
         return "running" if now() < self.until else "interrupted"
+
+
+def read(text: str | bytes, kind: type[T], name: str, remove: str) -> T:
+    """A record of an engine, where others may write. `remove` is the command that removes it. Raises EngineFailed."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        what = f"the record {name} is none that this version of slot-machine knows: {error}"
+        raise EngineFailed(what, f"use the slot-machine that wrote it, or a newer one; `{remove}` removes it") from None
 
 
 def now(plus_s: float = 0) -> str:

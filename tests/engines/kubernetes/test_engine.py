@@ -628,9 +628,10 @@ def test_latest_release_comes_first_and_old_ones_are_forgotten(shop: Shop) -> No
     assert [found.number for found in shop.engine.releases()] == [10]
 
 
-def test_record_of_another_form_is_named(shop: Shop) -> None:
+@pytest.mark.parametrize("text", ["{}", "", "{", '{"x": ' + "[" * 100_000])
+def test_record_of_another_form_is_named(shop: Shop, text: str) -> None:
     shop.engine.begin(release(shop, 1, OLD))
-    shop.kubectl.get("configmaps", "shop-release-1")["data"] = {"release.json": "{}"}
+    shop.kubectl.get("configmaps", "shop-release-1")["data"] = {"release.json": text}
 
-    with pytest.raises(EngineFailed, match="ConfigMap shop-release-1 is no record"):
+    with pytest.raises(EngineFailed, match="record shop-release-1 is none"):
         shop.engine.releases()

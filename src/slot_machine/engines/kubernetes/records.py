@@ -11,7 +11,7 @@ from slot_machine.core.errors import Busy, EngineFailed
 from slot_machine.engines.kubernetes import names, seen
 from slot_machine.engines.kubernetes.cluster import Cluster
 from slot_machine.engines.kubernetes.pod import Json
-from slot_machine.engines.release import Ended, Release
+from slot_machine.engines.release import Ended, Release, read
 
 FIELD = "release.json"
 IS_RECORD = f"{names.PROCESS}={names.RECORD}"
@@ -67,10 +67,7 @@ class Records:
 
 
 def _release(found: seen.ConfigMap) -> Release:
-    try:
-        release = msgspec.json.decode(found.data.get(FIELD, ""), type=Release)
-        ended = found.metadata.annotations.get(names.ENDED)
-        return msgspec.structs.replace(release, ended=msgspec.json.decode(ended, type=Ended) if ended else None)
-    except msgspec.DecodeError as error:
-        what = f"the ConfigMap {found.name} is no record that this version of slot-machine knows: {error}"
-        raise EngineFailed(what, f"`kubectl delete configmap {found.name}` removes it") from None
+    remove = f"kubectl delete configmap {found.name}"
+    release = read(found.data.get(FIELD, ""), Release, found.name, remove)
+    ended = found.metadata.annotations.get(names.ENDED)
+    return msgspec.structs.replace(release, ended=read(ended, Ended, found.name, remove) if ended else None)

@@ -1,12 +1,13 @@
 """The releases of an app as configs of Docker, which nobody can change: one of its beginning, and one of its end."""
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 
-from slot_machine.core.errors import Busy, EngineFailed
-from slot_machine.engines.release import Ended, Release
+from slot_machine.core.errors import Busy
+from slot_machine.engines.release import Ended, Release, read
 from slot_machine.engines.swarm import names
 from slot_machine.engines.swarm.answers import Config
 from slot_machine.engines.swarm.docker import Docker
@@ -16,6 +17,7 @@ T = TypeVar("T", Release, Ended)
 KIND = "config"
 NUMBER = f"{names.PREFIX}.record"
 END = f"{names.PREFIX}.end"
+NUMERAL = re.compile(r"[0-9]{1,9}")
 
 
 class Records:
@@ -30,10 +32,10 @@ class Records:
         begun, ended = {}, {}
         for config in self._docker.configs(self._app):
             labels = config.spec.labels or {}
-            if number := labels.get(NUMBER):
-                begun[int(number)] = _decoded(config, Release)
-            elif number := labels.get(END):
-                ended[int(number)] = _decoded(config, Ended)
+            if number := _number(labels.get(NUMBER)):
+                begun[number] = _decoded(config, Release)
+            elif number := _number(labels.get(END)):
+                ended[number] = _decoded(config, Ended)
         return [
             msgspec.structs.replace(begun[number], ended=ended.get(number)) for number in sorted(begun, reverse=True)
         ]
@@ -63,10 +65,9 @@ def _encoded(record: Release | Ended) -> str:
 
 
 def _decoded(config: Config, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(config.spec.content, type=shape)
-    except msgspec.DecodeError as error:
-        raise EngineFailed(
-            f"the config {config.spec.name} is not understood: {error}",
-            "use the slot-machine that wrote it, or a newer one",
-        ) from None
+    return read(config.spec.content, shape, config.spec.name, f"docker config rm {config.spec.name}")
+
+
+def _number(text: str | None) -> int:
+    """0 if it is none."""
+    return int(text) if text and NUMERAL.fullmatch(text) else 0
