@@ -13,7 +13,10 @@ DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 PROGRESS = re.compile(r"^[0-9a-f]{12}: (Preparing|Waiting|Pushing)")
 WORDS = (
     (r"unauthorized|authentication required|no basic auth", "log in: `docker login {host}`"),
-    (r"denied|forbidden", "log in as somebody who may push there, and see that the repository exists"),
+    (
+        r"denied|forbidden",
+        "log in as somebody who may push there (`docker login {host}`); see that the repository exists",
+    ),
     (r"no such host|server misbehaving", "there is no such host: correct `registry`"),
     (r"refused|no route to host|i/o timeout|unreachable|deadline exceeded|EOF", "{host} does not answer"),
     (r"x509|certificate|HTTP response to HTTPS", "docker does not trust {host}: give docker its certificate"),

@@ -51,10 +51,8 @@ class Cluster:
         return [seen.read(item, kind) for item in seen.read(found, seen.Items).items]
 
     def one(self, resource: str, name: str, kind: type[S]) -> S | None:
-        answer = self.client.attempt("get", resource, name, "-o", "json", "--ignore-not-found")
-        if answer.code:
-            raise self.client.failure("get", answer)
-        return seen.read(json.loads(answer.out), kind) if answer.out.strip() else None
+        found = self.client.ask("get", resource, name, "-o", "json", "--ignore-not-found")
+        return seen.read(found, kind) if found else None
 
     def apply(self, items: Iterable[Json], *, dry_run: bool = False) -> None:
         """With `dry_run`, the server says what it would refuse. Raises Conflict."""
