@@ -13,7 +13,8 @@ from slot_machine.core.engine_config import Swarm
 from slot_machine.core.errors import EngineFailed
 from slot_machine.engines.client import Answer
 from slot_machine.engines.engine import Finding
-from slot_machine.engines.swarm import check, nodes, registry_check
+from slot_machine.engines.image import registry_check
+from slot_machine.engines.swarm import check, nodes
 from tests.engines.fake_swarm import FakeSwarm, dig
 
 VERSIONS = {"Client": {"Version": "28.2.2"}, "Server": {"Version": "20.10.24"}}

@@ -1,5 +1,7 @@
 """What `engine check` finds, and which architectures images are built for."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -7,10 +9,22 @@ from slot_machine.core.engine_config import Kubernetes
 from slot_machine.core.errors import EngineFailed
 from slot_machine.engines.client import Answer
 from slot_machine.engines.engine import Finding
+from slot_machine.engines.image import registry_check
 from slot_machine.engines.kubernetes.engine import KubernetesEngine, kubectl
 from tests.fake_kubectl import FakeClock, FakeKubectl, Json
 
+REGISTRY = Finding("the registry answers")
 CONFIG = Kubernetes(registry="registry.example.com/team")
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Answers, and docker is logged in there."""
+    monkeypatch.setattr(registry_check, "_reached", lambda _: REGISTRY)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(
+        '{"auths": {"registry.example.com": {}, "1.dkr.ecr.eu-west-1.amazonaws.com": {}}}'
+    )
 
 
 def node(name: str, architecture: str = "amd64", system: str = "linux", taint: str = "") -> Json:
@@ -43,6 +57,8 @@ def test_all_is_well(cluster: FakeKubectl) -> None:
         "the server has Kubernetes 1.30",
         "all rights that a deploy needs",
         "nodes of linux/amd64",
+        "the registry answers",
+        "docker is logged in to registry.example.com",
     ]
     assert not any(finding.remedy for finding in found)
 
@@ -99,7 +115,18 @@ def test_password_that_ends_soon_is_warned_of(cluster: FakeKubectl) -> None:
     found = findings(cluster, registry="1.dkr.ecr.eu-west-1.amazonaws.com/team", pull_secret="login")
 
     (warned,) = [finding for finding in found if finding.remedy]
-    assert (warned.fatal, "end after hours" in warned.what) == (False, True)
+    assert (warned.fatal, "end after some hours" in warned.what) == (False, True)
+
+
+def test_nodes_that_log_in_by_themselves_need_no_password_of_ours(cluster: FakeKubectl) -> None:
+    found = findings(cluster, registry="1.dkr.ecr.eu-west-1.amazonaws.com/team")
+    assert not any(finding.remedy for finding in found)
+
+
+def test_registry_that_does_not_answer(cluster: FakeKubectl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    (wrong, _) = [finding for finding in findings(cluster, registry="127.0.0.1:1/team") if finding.remedy]
+    assert "127.0.0.1:1 does not answer" in wrong.what
 
 
 def test_images_are_for_all_nodes_that_take_pods(cluster: FakeKubectl) -> None:

@@ -6,6 +6,7 @@ from slot_machine.core.engine_config import Kubernetes
 from slot_machine.core.errors import EngineFailed
 from slot_machine.engines.client import Client
 from slot_machine.engines.engine import Finding
+from slot_machine.engines.image.registry_check import registry
 from slot_machine.engines.kubernetes.cluster import Cluster
 from slot_machine.engines.kubernetes.nodes import platforms
 from slot_machine.engines.kubernetes.version import OLDEST, server
@@ -29,8 +30,6 @@ RIGHTS = (
     ("create", "pods/exec"),
 )
 """Those without which a command of ours fails. An app without data needs no right for volumes."""
-SHORT_LIVED = (".dkr.ecr.", ".azurecr.io", "-docker.pkg.dev", "gcr.io")
-"""Registries whose usual passwords end after hours."""
 
 
 def findings(client: Client, config: Kubernetes) -> Iterator[Finding]:
@@ -46,7 +45,7 @@ def findings(client: Client, config: Kubernetes) -> Iterator[Finding]:
     yield from _rights(client, config)
     yield from _nodes(cluster)
     yield from _named(client, config)
-    yield from _registry(config)
+    yield from registry(config.registry, nodes_use_ours=bool(config.pull_secret))
 
 
 def _context(client: Client, config: Kubernetes) -> Iterator[Finding]:
@@ -115,13 +114,6 @@ def _named(client: Client, config: Kubernetes) -> Iterator[Finding]:
         else:
             remedy = f"`kubectl get {resource}` lists them. Set {field} to one of these, or make it"
             yield Finding(f"{field}: the cluster has no {resource.partition('.')[0]} {name} that we see", remedy)
-
-
-def _registry(config: Kubernetes) -> Iterator[Finding]:
-    host = config.registry.partition("/")[0]
-    if config.pull_secret and any(part in host for part in SHORT_LIVED):
-        remedy = "let the nodes log in by themselves, or renew the Secret: a pod that moves later can't get its image"
-        yield Finding(f"passwords for {host} end after hours, also that in {config.pull_secret}", remedy, fatal=False)
 
 
 def _there(client: Client, resource: str, name: str, *options: str) -> bool:

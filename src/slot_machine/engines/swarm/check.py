@@ -9,11 +9,11 @@ from slot_machine.core.engine_config import Swarm
 from slot_machine.core.errors import EngineFailed
 from slot_machine.engines.client import Answer, Client
 from slot_machine.engines.engine import Finding
+from slot_machine.engines.image.registry_check import registry
 from slot_machine.engines.swarm import nodes as machines
 from slot_machine.engines.swarm.answers import Node
 from slot_machine.engines.swarm.docker import Docker
 from slot_machine.engines.swarm.edge_files import STACK, TRAEFIK
-from slot_machine.engines.swarm.registry_check import registry
 
 T = TypeVar("T")
 

@@ -18,10 +18,11 @@ ANSWERS = (200, 401, 403)
 """Of a registry to `GET /v2/` (https://distribution.github.io/distribution/spec/api/#api-version-check)."""
 
 
-def registry(prefix: str) -> Iterator[Finding]:
+def registry(prefix: str, *, nodes_use_ours: bool = True) -> Iterator[Finding]:
+    """`nodes_use_ours`: whether the nodes log in with what this computer has, or with a copy of it."""
     host = prefix.partition("/")[0]
     yield _reached(host)
-    yield from _login(host, _docker_config())
+    yield from _login(host, _docker_config(), nodes_use_ours=nodes_use_ours)
 
 
 def _reached(host: str) -> Finding:
@@ -50,16 +51,16 @@ def _docker_config() -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _login(host: str, config: dict[str, object]) -> Iterator[Finding]:
+def _login(host: str, config: dict[str, object], *, nodes_use_ours: bool = True) -> Iterator[Finding]:
     helpers = config.get("credHelpers")
     helper = helpers.get(host, "") if isinstance(helpers, dict) else ""
     helper = helper or config.get("credsStore") or ""
     logins = config.get("auths")
-    if helper in HELPERS or host.endswith(SHORT_LIVED):
+    if nodes_use_ours and (helper in HELPERS or host.endswith(SHORT_LIVED)):
         yield Finding(
             f"logins to {host} end after some hours: later, no node can pull the image again when a copy moves",
-            "let the nodes log in by themselves, or let a daily job run `slot-machine restart`, or use a registry with"
-            " lasting logins",
+            "let the nodes log in by themselves, or renew daily what they log in with (`slot-machine restart` does so"
+            " on a swarm), or use a registry with lasting logins",
             fatal=False,
         )
     if helper or (isinstance(logins, dict) and any(host in name for name in logins)):
