@@ -79,7 +79,9 @@ class Docker(Client):
                 digest = self.services[names[0]].get(edge_files.DIGEST, "") if not self.taken_back else "another"
                 return f"{self.state} {digest}\n {digest}" if "UpdateStatus" in form else "traefik:v3.7"
             case ("service", "inspect", *names):
-                return json.dumps([{"Spec": {"Name": name, "Labels": self.services[name]}} for name in names])
+                return json.dumps(
+                    [{"ID": name, "Spec": {"Name": name, "Labels": self.services[name] or None}} for name in names]
+                )
         return ""
 
     def _of(self, service: str) -> Json:
@@ -233,6 +235,7 @@ def test_status_names_each_domain_and_who_else_claims_it(docker: Docker) -> None
     assert Edge(docker).status().well
     for name in ("shop", "copy"):
         docker.services[f"{name}_web"] = labels.labels(an_app("a.test", name=name), maintenance=name == "shop")
+    docker.services["of_somebody_else"] = {}
     status = Edge(docker).status()
     assert [(each.host, each.service, each.also) for each in status.domains] == [("a.test", "shop_web", ("copy_web",))]
     assert status.domains[0].maintenance

@@ -11,6 +11,7 @@ import msgspec
 from slot_machine.core.errors import ConfigError, EngineFailed
 from slot_machine.engines.client import Client
 from slot_machine.engines.swarm import edge_files, labels
+from slot_machine.engines.swarm.docker import Docker
 from slot_machine.engines.swarm.edge_files import (
     ACME,
     API,
@@ -23,7 +24,7 @@ from slot_machine.engines.swarm.edge_files import (
     Kept,
 )
 from slot_machine.engines.swarm.edge_settings import SwarmEdge, content
-from slot_machine.engines.swarm.edge_status import FORM, EdgeStatus, Service, Task, domains, task_of
+from slot_machine.engines.swarm.edge_status import FORM, EdgeStatus, Task, domains, task_of
 
 DEPLOY_LIMIT_S = 120.0
 RUNNING_LIMIT_S = 300.0
@@ -76,13 +77,13 @@ class Edge:
             self._docker.run("node", "update", "--label-rm", NODE, node)
 
     def status(self) -> EdgeStatus:
-        services = self._services()
+        services = Docker(client=self._docker).every_service()
         traefik = next((each.spec for each in services if each.spec.name == f"{STACK}_{TRAEFIK}"), None)
         image = self._image() if traefik else ""
         return EdgeStatus(
             image=image,
             nodes=self._nodes(),
-            orders=traefik is not None and traefik.labels.get(ACME) == "yes",
+            orders=traefik is not None and traefik.label(ACME) == "yes",
             tasks=self._tasks(),
             domains=list(domains([each.spec for each in services])),
         )
@@ -191,16 +192,6 @@ class Edge:
     def _image(self) -> str:
         form = "{{.Spec.TaskTemplate.ContainerSpec.Image}}"
         return self._docker.run("service", "inspect", "--format", form, f"{STACK}_{TRAEFIK}").strip()
-
-    def _services(self) -> list[Service]:
-        """Of the whole swarm. One that ends meanwhile may make it fail."""
-        ids = self._lines("service", "ls", "--quiet")
-        if not ids:
-            return []
-        try:
-            return msgspec.json.decode(self._docker.run("service", "inspect", *ids), type=list[Service])
-        except msgspec.MsgspecError as error:
-            raise EngineFailed(f"docker service inspect printed what is not understood: {error}") from None
 
     def _lines(self, *args: str) -> list[str]:
         return self._docker.run(*args).split()

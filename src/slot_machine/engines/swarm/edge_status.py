@@ -6,16 +6,8 @@ import msgspec
 
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import labels
+from slot_machine.engines.swarm.answers import ServiceSpec
 from slot_machine.engines.swarm.edge_files import ACME, API, STACK, TRAEFIK
-
-
-class Spec(msgspec.Struct, frozen=True, rename={"name": "Name", "labels": "Labels"}):
-    name: str = ""
-    labels: dict[str, str] = {}
-
-
-class Service(msgspec.Struct, frozen=True, rename={"spec": "Spec"}):
-    spec: Spec
 
 
 class Listed(msgspec.Struct, frozen=True, rename="pascal"):
@@ -85,14 +77,14 @@ class EdgeStatus(msgspec.Struct, frozen=True):
         return bool(self.image) and asks and set(self.nodes) <= running and not any(each.also for each in self.domains)
 
 
-def domains(services: Sequence[Spec]) -> Iterator[Domain]:
+def domains(services: Sequence[ServiceSpec]) -> Iterator[Domain]:
     """By their names."""
-    having: dict[str, list[Spec]] = {}
+    having: dict[str, list[ServiceSpec]] = {}
     for service in services:
-        for host in labels.claims(service.labels):
+        for host in labels.claims(service.labels or {}):
             having.setdefault(host, []).append(service)
     for host, (first, *others) in sorted(having.items()):
-        paused = labels.MAINTENANCE in first.labels.values()
+        paused = labels.MAINTENANCE in (first.labels or {}).values()
         yield Domain(host, first.name, paused, tuple(other.name for other in others))
 
 
