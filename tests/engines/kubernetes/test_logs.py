@@ -55,6 +55,14 @@ def test_lines_of_all_copies_in_the_order_of_time() -> None:
     ]
 
 
+def test_a_line_is_what_a_newline_ends() -> None:
+    kubectl = FakeKubectl()
+    engine = shop(kubectl)
+    kubectl.output = {"shop-1-aaaaa": ["2026-01-01T00:00:01.5Z one\x85\u2028\x0c2026-01-01T00:00:00.0Z forged"]}
+    (line,) = [line for line in engine.logs(Logs()) if "one" in line or "forged" in line]
+    assert line.startswith("2026-01-01T00:00:01.5Z web.aaaaa one")
+
+
 def test_lines_of_one_process() -> None:
     kubectl = FakeKubectl()
 

@@ -23,7 +23,7 @@ def lines(cluster: Cluster, wanted: Logs) -> Iterator[str]:
     for pod in _pods(cluster, wanted.process):
         answer = cluster.client.attempt("logs", pod.name, *_options(wanted))
         if not answer.code:
-            found += [_shown(pod, line) for line in answer.out.splitlines()]
+            found += [_shown(pod, line) for line in answer.out.split("\n") if line]
     yield from sorted(found, key=lambda line: line.partition(" ")[0])
 
 
