@@ -62,6 +62,16 @@ def test_a_folder_outside_of_the_repository_is_refused(repo: Path, tmp_path: Pat
         exported(repo, tmp_path / "elsewhere")
 
 
+@pytest.mark.parametrize("name", ["$HOME", "a*", "a\nb"])
+def test_a_folder_whose_name_means_something_to_the_builder_is_refused(repo: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="mean something to the builder"):
+        exported(repo, repo / name)
+
+
+def test_commands_name_the_folder_whatever_it_is_called(repo: Path) -> None:
+    assert "--file 'my; images/Dockerfile' ." in exported(repo, repo / "my; images")["README.md"]
+
+
 def test_an_app_with_a_dockerfile_of_its_own_is_refused(repo: Path) -> None:
     (repo / "Dockerfile").write_text("FROM scratch\n")
     with pytest.raises(ConfigError, match="of its own"):

@@ -1,6 +1,7 @@
 """An app's image as a Dockerfile, for the repository's top folder."""
 
 import asyncio
+import shlex
 from pathlib import Path
 
 from slot_machine.core.errors import ConfigError
@@ -23,6 +24,8 @@ def files(app: App, repo: Path, target: Path) -> dict[str, str]:
         raise ConfigError(
             f"{target} is not in the repository, from whose top folder docker builds", "name a folder below it"
         )
+    if dockerfile.ODD.search(own):
+        raise ConfigError(f"{own!r} has characters that mean something to the builder", "name another folder")
     with checked_out(repo, app.commit, app.version.root) as checkout:
         if (checkout.folder / app.version.root / FILE).exists():
             raise ConfigError(
@@ -34,7 +37,7 @@ def files(app: App, repo: Path, target: Path) -> dict[str, str]:
     readme = Readme(app, "dockerfile", "Docker")
     readme.step(
         "The image",
-        f"docker build --tag {app.image} --file {own}/{FILE} .",
+        f"docker build --tag {app.image} --file {shlex.quote(f'{own}/{FILE}')} .",
         f"In the repository's top folder. A builder without BuildKit does not read {FILE}.dockerignore: copy it to"
         " `.dockerignore` there, so that `env_file` does not get into the image.",
     )
