@@ -40,7 +40,7 @@ test-edge: install
 test-swarm: install
 	.ci/tools
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[edge,bench]'
-	$(BIN)/python -m tests.swarm.apart $(BIN)/pytest tests/swarm
+	$(BIN)/python -m tests.swarm.all
 
 # Against the cluster that KUBECONFIG names. Skipped, with the reason, where there is none.
 test-kubernetes: install
