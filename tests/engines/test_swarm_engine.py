@@ -589,6 +589,8 @@ def test_lines_of_all_copies_come_by_time() -> None:
     for name, text in said.items():
         shop.swarm.faults[f"--tail all --follow {name}"] = Answer(0, text, "")
     assert sorted(shop.engine.logs(Logs(lines=None, follow=True))) == lines
+    with pytest.raises(NoLogs, match="no service of shop runs"):
+        list(Shop().engine.logs(Logs()))
     with pytest.raises(NoLogs, match="clock"):
         list(shop.engine.logs(Logs(process="clock")))
 

@@ -19,8 +19,10 @@ LINE = re.compile(r"(\S+) (\S+?)@\S+ +\| ?(.*)", re.DOTALL)
 def lines(docker: Docker, app: str, wanted: Logs) -> Iterator[str]:
     """`TIME COPY TEXT`. By time, unless they are followed. Raises NoLogs."""
     known = [one.process for one in docker.services(app) if not one.is_job]
+    if not known:
+        raise NoLogs(f"no service of {app} runs, so there are no logs", "an app has logs from its first deploy on")
     if wanted.process and wanted.process not in known:
-        raise NoLogs(f"no process {wanted.process} runs", f"these do: {', '.join(sorted(known))}" if known else "")
+        raise NoLogs(f"no process {wanted.process} runs", f"these do: {', '.join(sorted(known))}")
     services = [names.service(app, name) for name in known if wanted.process in ("", name)]
     words = ["--timestamps", "--no-task-ids", "--tail", "all" if wanted.lines is None else str(wanted.lines)]
     words += ["--since", wanted.since] if wanted.since else []
