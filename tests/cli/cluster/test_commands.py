@@ -266,7 +266,9 @@ def test_bad_files_are_told_before_anything_begins(repository: Repository, clust
     (repository.path / ".env").unlink()
     assert "there is no env_file" in run("deploy").err
     assert "there is no env_file" in run("restart").err
-    assert "'nothing' is not a commit" in run("deploy", "nothing").err
+    unknown = run("deploy", "nothing").err
+    assert "'nothing' is not a commit" in unknown
+    assert "daemon" not in unknown
     repository.commit({"slot-machine.json": json.dumps(FIELDS | {"health_status": 7})})
     run("status")
     assert not cluster.records

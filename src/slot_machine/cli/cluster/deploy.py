@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -37,13 +38,20 @@ def in_words(reply: Json, source: Source) -> str:
     return f"{done} {reply['commit']} as release {reply['release']} of {source.name}"
 
 
+def _found(commitish: str) -> str:
+    """Its full hash. Raises CommitNotFound, GitFailed."""
+    with suppress(CommitNotFound):
+        commit = here.found(commitish)
+        if re.fullmatch(here.HASH, commit) and here.has(commit):
+            return commit
+    what = f"{commitish!r} is not a commit in {Path.cwd()}"
+    raise CommitNotFound(what, "go to the app's repository, and commit or fetch it there")
+
+
 def _lines(manner: Manner, source: Source, commitish: str, called: str, *, force: bool) -> Iterator[Json]:
     """What can't be found or read is told as the failure of a stage, as a daemon does."""
     try:
-        commit = here.found(commitish)
-        if not re.fullmatch(here.HASH, commit) or not here.has(commit):
-            what = f"{commitish!r} is not a commit in {Path.cwd()}"
-            raise CommitNotFound(what, "go to the app's repository, and commit or fetch it there")
+        commit = _found(commitish)
         values = source.values()
         app, description, warnings = source.app(commit, values)
     except SlotMachineError as error:
