@@ -175,6 +175,18 @@ def test_release_job_runs_once() -> None:
     assert "Job" not in {item["kind"] for item in manifests.objects(shape("release"))}
 
 
+def test_the_shell_alone_replaces_variables() -> None:
+    words, written = "echo $$ $HOME $(id)", "echo $$$$ $$HOME $$(id)"
+    cron = {"clean": {"schedule": "@daily", "command": words}}
+    of = app({"release_command": words, "processes": {"mail": words}, "cron": cron, "health_endpoint": "/$(id)"})
+
+    assert at(jobs.release(of), f"{CONTAINER}.command.3") == written
+    assert at(found(of, "Deployment", "shop-mail"), f"{CONTAINER}.command.3") == written
+    job = found(of, "CronJob", "shop-cron-clean")
+    assert at(job, f"spec.jobTemplate.{CONTAINER}.command.3") == written
+    assert at(found(of, "Deployment"), f"{CONTAINER}.startupProbe.exec.command.3") == "/$$(id)"
+
+
 def test_cron_jobs_go_on_after_missed_times() -> None:
     of = shape("jobs")
     nightly = found(of, "CronJob", "shop-cron-nightly")

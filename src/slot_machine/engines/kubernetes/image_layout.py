@@ -18,6 +18,11 @@ def worker(app: App, process: Process) -> list[str]:
     return run(app, [process.command]) if app.own_dockerfile else [*layout.ENTRYPOINT, *layout.worker(process)]
 
 
+def unexpanded(command: Sequence[str]) -> list[str]:
+    """As a manifest has it: a node takes `$(NAME)` for the value of a variable, and `$$` for `$`."""
+    return [word.replace("$", "$$") for word in command]
+
+
 def health(app: App) -> list[str]:
     """Asks the app. Its exit code says whether it is healthy, and its output why not. Not in the user's own image."""
     daemon = app.daemon

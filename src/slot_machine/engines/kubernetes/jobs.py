@@ -69,7 +69,7 @@ def _once(app: App, process: str, words: str, limit_s: float, job: str = "") -> 
         cpu_weight=limits.cpu_weight,
         variables={JOB: job} if job else {},
     )
-    container["command"] = image_layout.run(app, [words])
+    container["command"] = image_layout.unexpanded(image_layout.run(app, [words]))
     return {
         "activeDeadlineSeconds": math.ceil(limit_s),
         "backoffLimit": 0,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from slot_machine.core.engine_config import Kubernetes, stop_delay_s
 from slot_machine.engines.image.layout import SHARED, USER
 from slot_machine.engines.kubernetes import names
-from slot_machine.engines.kubernetes.image_layout import health
+from slot_machine.engines.kubernetes.image_layout import health, unexpanded
 from slot_machine.engines.shape import App
 
 Json = dict[str, object]
@@ -134,14 +134,14 @@ def a_node_can_check(app: App) -> bool:
 
 def _first_check(app: App) -> Json:
     """As on one machine: a node takes any status from 200 to 399 as healthy, and does not say what it got instead."""
-    return _check(app) if app.own_dockerfile else {"exec": {"command": health(app)}}
+    return _check(app) if app.own_dockerfile else {"exec": {"command": unexpanded(health(app))}}
 
 
 def _check(app: App) -> Json:
     """By the node, which costs less, where it can see the difference. Apps that insist on HTTPS take it as such."""
     version, daemon = app.version, app.daemon
     if not a_node_can_check(app):
-        return {"exec": {"command": health(app)}}
+        return {"exec": {"command": unexpanded(health(app))}}
     fields = [{"name": "X-Forwarded-Proto", "value": "https"}]
     if version.health_host:
         fields.append({"name": "Host", "value": version.health_host})

@@ -30,7 +30,7 @@ def worker(app: App, name: str, process: Process) -> Json:
     container = pod.container(
         app, name, memory_max_mb=process.memory_max_mb, cpu_weight=process.cpu_weight, variables=signal
     )
-    container["command"] = image_layout.worker(app, process)
+    container["command"] = image_layout.unexpanded(image_layout.worker(app, process))
     grace_s = math.ceil(process.stop_timeout_s) + pod.MARGIN_S
     spec["template"] = pod.template(app, name, container, grace_s=grace_s)
     return _deployment(app, name, spec)
