@@ -10,8 +10,8 @@ Context = Annotated[str, msgspec.Meta(pattern=r"^[^-\x00-\x20\x7f][^\x00-\x20\x7
 Replicas = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 REGISTRY = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9._-]+)*"
 Registry = Annotated[str, msgspec.Meta(pattern=rf"^({REGISTRY})?\Z", max_length=200)]
-Destination = Annotated[str, msgspec.Meta(pattern=r"^[^-\x00-\x20\x7f][^\x00-\x20\x7f]*\Z", max_length=300)]
-"""Of ssh, which would take a word that begins with - for an option."""
+Destination = Annotated[str, msgspec.Meta(pattern=r"^(?!-|.*@-)[^\x00-\x20\x7f]+\Z", max_length=300)]
+"""Of ssh, which would take a word that begins with - for an option, as docker gives it the host alone."""
 Label = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?\Z")]
 """A name as Kubernetes takes it (RFC 1123, a label)."""
 DnsName = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?\Z")]
@@ -42,7 +42,7 @@ class Swarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = {}
     nfs: Annotated[
         str,
-        msgspec.Meta(pattern=r"^([^:\s,]+:/[^\s,]*)?\Z", max_length=500),
+        msgspec.Meta(pattern=r'^([^:\s,"]+:/[^\s,"]*)?\Z', max_length=500),
         Doc("`SERVER:/PATH` of an NFS export for `shared_dirs`, so that all nodes share them", default="none"),
     ] = ""
     stop_delay_ms: Annotated[Millis, Doc("time from when a copy gets no new requests until it is asked to end")] = (
@@ -70,7 +70,7 @@ class Kubernetes(
     ] = ""
     gateway: Annotated[
         str,
-        msgspec.Meta(pattern=r"^([a-z0-9-]+/)?[a-z0-9.-]+\Z|^\Z", max_length=300),
+        msgspec.Meta(pattern=r"^(([a-z0-9][a-z0-9-]*/)?[a-z0-9][a-z0-9.-]*)?\Z", max_length=300),
         Doc("`NAMESPACE/NAME` of a Gateway that leads `domains` to the app, in place of an Ingress", default="none"),
     ] = ""
     issuer: Annotated[
