@@ -149,6 +149,10 @@ def test_rollback_and_restart(repository: Repository, cluster: Cluster, run: Run
     run("deploy", "--quiet")
     back = run("rollback")
     assert (back.code, back.out, cluster.web) == (0, f"rolled back to {first} of shop\n", first)
+    (repository.path / ".env").rename(repository.path / ".away")
+    forth = run("rollback")
+    assert (forth.code, "there is no env_file" in forth.err) == (0, True)
+    assert run("rollback").code == 0
     (repository.path / ".env").write_text("API_TOKEN=another-secret\n")
     assert run("restart").out == f"restarted {first} of shop\n"
     assert "another-secret" not in repr(cluster.records)
