@@ -203,7 +203,9 @@ def test_a_worker_that_fails_takes_all_services_back() -> None:
     shop.swarm.on_tick = fails_from_now_on
     reply = shop.deploy("2")
     assert not reply["success"]
-    assert "mail" in cast(str, reply["error"]) or "clock" in cast(str, reply["error"])
+    failed = cast(str, reply["error"]).partition(":")[0]
+    assert failed in ("mail", "clock")
+    assert f"ps --no-trunc shop_{failed}" in cast(str, reply["hint"])
     for service in ("shop_web", "shop_mail", "shop_clock"):
         assert set(shop.swarm.running(service)) == {"1"}, service
 

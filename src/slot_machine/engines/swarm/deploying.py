@@ -5,7 +5,7 @@ never touches a queue.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from slot_machine.core.errors import EngineFailed, StageFailed
 from slot_machine.core.phases import Phase
@@ -135,7 +135,8 @@ class Deploying:
                 repaired = True
                 yield from self._repair(app, verdicts)
             if now_s - began_s >= limit_s:
-                raise self._failed(app, [one for one in verdicts.values() if one.state is not State.DONE], limit_s)
+                left = {name: one for name, one in verdicts.items() if one.state is not State.DONE}
+                raise self._failed(app, left, limit_s)
             self._pause(POLL_S)
 
     def _judged(self, seen: Seen, release: Release, processes: Sequence[str]) -> dict[str, Verdict]:
@@ -144,7 +145,7 @@ class Deploying:
         verdicts = {
             name: rollout.judged(seen, name, release.target, app.processes[name], self._before) for name in processes
         }
-        if failed := [verdict for verdict in verdicts.values() if verdict.state is State.FAILED]:
+        if failed := {name: verdict for name, verdict in verdicts.items() if verdict.state is State.FAILED}:
             raise self._failed(app, failed)
         return verdicts
 
@@ -157,16 +158,19 @@ class Deploying:
         self._docker.change("service", "scale", "--detach", *counts)
         return ""
 
-    def _failed(self, app: App, verdicts: Sequence[Verdict], limit_s: float = 0) -> StageFailed:
+    def _failed(self, app: App, verdicts: Mapping[str, Verdict], limit_s: float = 0) -> StageFailed:
         """`limit_s` is the time limit, if that has passed."""
-        what = "; ".join(verdict.told for verdict in verdicts)
-        tasks = [task for verdict in verdicts for task in verdict.tasks]
+        what = "; ".join(verdict.told for verdict in verdicts.values())
+        tasks = [task for verdict in verdicts.values() for task in verdict.tasks]
         if limit_s:
             what = f"not done within {limit_s:g} s: {what}"
-        return StageFailed(Phase.HEALTH.stage, what, self._lines(tasks), rollout.hint(tasks) or self._hint(app))
+        return StageFailed(
+            Phase.HEALTH.stage, what, self._lines(tasks), rollout.hint(tasks) or self._hint(app, *verdicts)
+        )
 
-    def _hint(self, app: App) -> str:
-        shown = self._docker.client.shown("service", "ps", "--no-trunc", names.service(app.name, WEB))
+    def _hint(self, app: App, *processes: str) -> str:
+        services = [names.service(app.name, process) for process in processes]
+        shown = self._docker.client.shown("service", "ps", "--no-trunc", *services)
         return f"`{shown}` shows more"
 
     def _lines(self, tasks: Sequence[Task]) -> tuple[str, ...]:
