@@ -15,6 +15,11 @@ from tests.kubernetes_shapes import Fields, app
         ({"shared_files": ["app.db"]}, {"replicas": 1}, "shared_files.*'app.db'"),
         ({"shared_dirs": ["sqlite"]}, {"storage_class": "nfs"}, "sqlite names a SQLite file"),
         (
+            {"shared_dirs": ["sqlite"], "processes": {"mail": "node mail.js"}},
+            {"storage_class": "nfs", "replicas": 1},
+            "sqlite names a SQLite file, and 2 copies",
+        ),
+        (
             {"shared_dirs": ["data"], "start_command": "serve --db data/app.sqlite3"},
             {"storage_class": "nfs"},
             "start_command names a SQLite file, and 3 copies",

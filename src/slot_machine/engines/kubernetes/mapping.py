@@ -75,15 +75,17 @@ def _data(app: App) -> None:
     if version.shared_files:
         what = f"shared_files: a volume of Kubernetes has folders, so {version.shared_files[0]!r} can't be shared"
         raise Impossible(what, "put the file into a folder, and name the folder in shared_dirs")
-    if not version.shared_dirs or engine.replicas == 1:
+    if not version.shared_dirs:
         return
     folder = version.shared_dirs[0]
-    if not engine.storage_class:
+    if engine.replicas > 1 and not engine.storage_class:
         what = f"shared_dirs: {engine.replicas} replicas can't share {folder!r}: the volume is on one node at a time"
         hint = (
             "set engine.replicas to 1, or engine.storage_class to a class whose volumes several nodes may use at once"
         )
         raise Impossible(what, hint)
+    if _copies(app) == 1:
+        return
     commands = {"start_command": version.start_command, "release_command": version.release_command or ""}
     for field, words in commands.items():
         if SQLITE.search(words):
