@@ -126,3 +126,9 @@ def test_what_is_not_in_the_repository_is_not_named(outside: str) -> None:
 )
 def test_secrets_are_not_sent_whatever_their_file_is_called(env_file: str, pattern: str) -> None:
     assert pattern in ignored(app(env_file), TOP).splitlines()
+
+
+def test_a_shared_folder_is_no_option_of_a_command() -> None:
+    text = written(app(shared_dirs=("-rf",)), Base("node:24-slim"), (), PLACES)
+    assert "cp -a ./-rf/. /shared/-rf/" in text
+    assert "rm -rf ./-rf && ln -s /shared/-rf ./-rf" in text

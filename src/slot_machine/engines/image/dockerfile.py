@@ -133,6 +133,7 @@ def _shared(version: VersionConfig) -> list[str]:
     for name in layout.shared(version):
         is_folder = name in version.shared_dirs
         here, there = name.rstrip("/"), posixpath.join(layout.SHARED, name.rstrip("/"))
+        here = f"./{here}" if here.startswith("-") else here  # No option of the commands below.
         above = {posixpath.dirname(there), posixpath.dirname(here)} - {""}
         made = sorted(above | ({there} if is_folder else set()))
         copied = (
