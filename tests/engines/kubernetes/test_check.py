@@ -66,7 +66,7 @@ def test_all_is_well(cluster: FakeKubectl) -> None:
 def test_server_that_is_too_old(cluster: FakeKubectl) -> None:
     cluster.version = {"major": "1", "minor": "24"}
 
-    assert any("1.25 or newer" in finding.remedy for finding in findings(cluster))
+    assert any("1.26 or newer" in finding.remedy for finding in findings(cluster))
 
 
 def test_server_out_of_reach_ends_the_check(cluster: FakeKubectl) -> None:

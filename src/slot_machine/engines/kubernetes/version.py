@@ -18,7 +18,7 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-OLDEST = Version(1, 25)
+OLDEST = Version(1, 26)
 """All that we apply is there from this version on."""
 
 
