@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slot_machine.core.timetable import ON_TIME, Entry
@@ -61,7 +61,6 @@ def test_another_schedule_or_zone_is_another_one() -> None:
     assert entry().followed != Entry(Job(schedule="* * * * *", command="x"), ZoneInfo("UTC"), NOON).followed
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 3 * * *", "15,45 1-3 * * *"]),
     st.lists(st.integers(1, 7200), min_size=1, max_size=60),

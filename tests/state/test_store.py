@@ -111,7 +111,7 @@ def test_killed_daemon_leaves_a_database_that_opens(cut_off: Path, tmp_path: Pat
     assert true_or_refused(copy_of(cut_off, tmp_path))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_damage_anywhere_is_noticed_or_does_no_harm(
     cut_off: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -50,7 +50,7 @@ def sound(text: str) -> dict[str, str] | None:
     return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FILES, NAMES, VALUES)
 def test_what_is_set_is_read_again_and_nothing_else_changes(text: str, name: str, value: str) -> None:
     before = sound(text)
@@ -68,7 +68,7 @@ def test_what_is_set_is_read_again_and_nothing_else_changes(text: str, name: str
     assert variables(gone) == {other: kept for other, kept in before.items() if other != name}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FILES, NAMES, st.sampled_from(["x", "it's", 'a "b" # c', "two\nlines", "back\\", "$HOME"]))
 def test_lines_that_are_not_touched_stay_byte_for_byte(text: str, name: str, value: str) -> None:
     before = sound(text)
