@@ -146,7 +146,7 @@ def test_neighbour_whose_descriptors_cannot_be_read_is_told_by_its_user(unprivil
         status, body = reply.result()
 
     assert (status, body["stage"]) == (500, "health"), body
-    assert f"a process of uid {NOBODY} listens on" in str(body["error"])
+    assert f"a process of uid {NOBODY} listens on" in str(body["warnings"])
     assert site.serving() == "good"
 
 
