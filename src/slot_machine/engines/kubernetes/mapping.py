@@ -1,17 +1,13 @@
 """What the configuration says that Kubernetes can't do, or does in another way."""
 
-import re
 from collections.abc import Iterator, Mapping
-
-import msgspec
 
 from slot_machine.core.daemon_config import OwnCertificate
 from slot_machine.core.errors import Impossible
 from slot_machine.engines.kubernetes import names, pod
 from slot_machine.engines.kubernetes.schedules import NotThere, of_cron_job
+from slot_machine.engines.left_out import DATABASE, leads_to_sqlite, left_out
 from slot_machine.engines.shape import App
-
-SQLITE = re.compile(r"sqlite|\.db\b", re.IGNORECASE)
 
 LEFT_OUT_OF_VERSION = {
     "asset_dirs": "copies of the new version alone have its assets: keep them in a store that all versions reach",
@@ -42,16 +38,17 @@ def refuse(app: App) -> list[str]:
     _health(app)
     _schedules(app)
     _data(app)
-    return [*_left_out(app), *_workers(app), *_addresses(app), *_times(app)]
+    left = left_out(app, LEFT_OUT_OF_VERSION, LEFT_OUT_OF_DAEMON)
+    without = [f"{field} has no effect on Kubernetes: {meaning}" for field, meaning in left]
+    return [*without, *_workers(app), *_addresses(app), *_times(app)]
 
 
 def refuse_values(app: App, variables: Mapping[str, str]) -> None:
     """Raises Impossible for variables that lead several copies to one SQLite file."""
     if not app.version.shared_dirs or _copies(app) == 1:
         return
-    for name, value in variables.items():
-        if value.startswith(("sqlite:", "sqlite3:")) or re.search(r"\.sqlite3?\b", value):
-            raise _sqlite(app, name)
+    if name := leads_to_sqlite(variables):
+        raise _sqlite(app, name)
 
 
 def _health(app: App) -> None:
@@ -88,10 +85,10 @@ def _data(app: App) -> None:
         return
     commands = {"start_command": version.start_command, "release_command": version.release_command or ""}
     for field, words in commands.items():
-        if SQLITE.search(words):
+        if DATABASE.search(words):
             raise _sqlite(app, field)
     for folder in version.shared_dirs:
-        if SQLITE.search(folder):
+        if DATABASE.search(folder):
             raise _sqlite(app, folder)
 
 
@@ -102,14 +99,6 @@ def _sqlite(app: App, where: str) -> Impossible:
 
 def _copies(app: App) -> int:
     return sum(app.processes.values()) if pod.settings(app).storage_class else pod.settings(app).replicas
-
-
-def _left_out(app: App) -> Iterator[str]:
-    for owner, fields in ((app.version, LEFT_OUT_OF_VERSION), (app.daemon, LEFT_OUT_OF_DAEMON)):
-        default = {field.name: field.default for field in msgspec.structs.fields(owner)}
-        for field, meaning in fields.items():
-            if getattr(owner, field) and getattr(owner, field) != default[field]:
-                yield f"{field} has no effect on Kubernetes: {meaning}"
 
 
 def _workers(app: App) -> Iterator[str]:

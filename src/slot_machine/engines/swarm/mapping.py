@@ -1,12 +1,10 @@
 """What the configuration says that a swarm can't do, or does in another way: docs/engines.md has the table. Pure."""
 
-import re
 from collections.abc import Iterator, Mapping
-
-import msgspec
 
 from slot_machine.core.errors import Impossible
 from slot_machine.engines.image import layout
+from slot_machine.engines.left_out import DATABASE, leads_to_sqlite, left_out
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import timing
 
@@ -37,21 +35,19 @@ LEFT_OUT_OF_DAEMON = {
     "webhook": f"{NO_DAEMON} that would listen; let your CI run `slot-machine deploy`",
 }
 
-DATABASE = re.compile(r"sqlite|\.db\b", re.IGNORECASE)
-
 
 def refuse(app: App) -> list[str]:
     """Warnings of what is left out, but for what the edge leaves out. Raises Impossible."""
     _data(app)
-    return [*_left_out(app), *_workers(app), *_jobs(app), *_turns(app), *_own_image(app)]
+    left = left_out(app, LEFT_OUT_OF_VERSION, LEFT_OUT_OF_DAEMON)
+    without = [f"`{field}` has no effect on a swarm: {meaning}" for field, meaning in left]
+    return [*without, *_workers(app), *_jobs(app), *_turns(app), *_own_image(app)]
 
 
 def refuse_values(app: App, variables: Mapping[str, str]) -> None:
     """Raises Impossible for variables that lead several copies to one SQLite file."""
-    if timing.sharing(app) > 1:
-        for name, value in variables.items():
-            if value.startswith(("sqlite:", "sqlite3:")) or re.search(r"\.sqlite3?\b", value):
-                raise forked(app, name)
+    if timing.sharing(app) > 1 and (name := leads_to_sqlite(variables)):
+        raise forked(app, name)
 
 
 def forked(app: App, where: str) -> Impossible:
@@ -74,14 +70,6 @@ def _data(app: App) -> None:
         for folder in version.shared_dirs:
             if DATABASE.search(folder):
                 raise forked(app, f"shared_dirs: {folder!r}")
-
-
-def _left_out(app: App) -> Iterator[str]:
-    for owner, fields in ((app.version, LEFT_OUT_OF_VERSION), (app.daemon, LEFT_OUT_OF_DAEMON)):
-        default = {field.name: field.default for field in msgspec.structs.fields(owner)}
-        for field, meaning in fields.items():
-            if getattr(owner, field) and getattr(owner, field) != default[field]:
-                yield f"`{field}` has no effect on a swarm: {meaning}"
 
 
 def _workers(app: App) -> Iterator[str]:
