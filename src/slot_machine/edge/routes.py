@@ -40,6 +40,12 @@ INTERMEDIATE = (
 
 Objects = dict[str, object]
 
+TO_APPS: Objects = {
+    "maxIdleConnsPerHost": 512,
+    "forwardingTimeouts": {"dialTimeout": "10s", "responseHeaderTimeout": "0s", "idleConnTimeout": IDLE},
+}
+"""How Traefik keeps its connections to the proxies of apps."""
+
 TLS_OPTIONS: Objects = {
     "default": {"minVersion": "VersionTLS12", "cipherSuites": list(INTERMEDIATE), "sniStrict": True}
 }
@@ -99,16 +105,7 @@ def own(settings: EdgeSettings, token: str) -> Routes:
                 NOTHING: {"ipAllowList": {"sourceRange": NOBODY, "rejectStatusCode": 404}},
                 ALREADY: {"ipAllowList": {"sourceRange": NOBODY, "rejectStatusCode": 421}},
             },
-            "serversTransports": {
-                "app": {
-                    "maxIdleConnsPerHost": 512,
-                    "forwardingTimeouts": {
-                        "dialTimeout": "10s",
-                        "responseHeaderTimeout": "0s",
-                        "idleConnTimeout": IDLE,
-                    },
-                }
-            },
+            "serversTransports": {"app": TO_APPS},
         },
         "tls": {"options": TLS_OPTIONS},
     }
