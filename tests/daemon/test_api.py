@@ -4,10 +4,9 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import h11
-import msgspec
 import pytest
 
 from slot_machine.app.attempt import Report
@@ -235,8 +234,11 @@ def test_reply_says_whether_the_commit_is_lacking() -> None:
 def test_the_link_of_a_preview_is_told_to_those_who_may_change_things(
     authenticates: bool, fields: dict[str, str], told: str
 ) -> None:
-    class Told(msgspec.Struct):
+    class Told(NamedTuple):
         candidate: CandidateStatus
+
+        def fields(self) -> dict[str, object]:
+            return self._asdict()
 
     unused: Any = None
     status: Any = lambda: Told(CandidateStatus(preview_url="link"))  # noqa: E731

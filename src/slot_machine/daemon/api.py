@@ -85,7 +85,7 @@ class Api:
         status = self._status()
         if status.candidate.preview_url and not await self._guard.may_change(request):
             status.candidate.preview_url = ""
-        return in_json(status, 200)
+        return in_json(status.fields(), 200)
 
     async def _get_metrics(self, _: Request) -> Response:
         return Response(200, await self._measure(), metrics.CONTENT_TYPE)

@@ -249,9 +249,7 @@ def _api(
 
 
 def _status(app: App, entry: Entry, reloads: int, hook: Webhook | None, domains: edge_link.Domains) -> status.Status:
-    found = status.gather(app, entry.name, entry.port, reloads, entry.repo, hook.status if hook else "")
-    found.domains = list(domains.status)
-    return found
+    return status.gather(app, entry, reloads, hook.status if hook else "", domains.status)
 
 
 async def _stop(servers: Sequence[Server]) -> None:
