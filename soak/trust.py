@@ -1,4 +1,5 @@
-"""Holds, promotes, aborts, shares and automatic returns under load. No request may fail because of them.
+"""Holds, promotes, aborts, shares and automatic returns under load. No request may fail because of them, no POST may be
+lost or come to an app twice, and no version may close a WebSocket unless it leaves itself.
 
 Usage: python -m soak.trust PATH_OF_SLOT_MACHINE [ROUNDS]. Prints what it does. The exit code is 1 if a request failed,
 but for those that a bad version answered itself. In 50 rounds, there are 100 of each at least.
@@ -36,6 +37,7 @@ class Trust:
     def __init__(self, site: Site, visitors: Visitors) -> None:
         self.did: Counter[str] = Counter()
         self.returned_after_s: list[float] = []
+        self.writes = site.folder / "writes"
         self._site = site
         self._visitors = visitors
         self._live = ""
@@ -64,13 +66,14 @@ class Trust:
     def _hold_and_promote(self, version: str) -> None:
         self._hold(version)
         self._visitors.expect(self._live, version)
+        self._visitors.leaves(self._live)
         self._post("promote", "/promote")
         self._is_live(version)
 
     def _share_and_abort(self, version: str) -> None:
         self._hold(version)
         self._share(version, 50)
-        self._visitors.expect(self._live, version)
+        self._visitors.leaves(version)
         self._post("abort", "/abort")
         self._is_live(self._live)
 
@@ -78,6 +81,7 @@ class Trust:
         self._hold(version)
         for share in (10, 50, 90):
             self._share(version, share)
+        self._visitors.leaves(self._live)
         self._post("promote", "/promote", {"share": 100})
         self._is_live(version)
 
@@ -89,6 +93,7 @@ class Trust:
     def _taken_back(self, version: str) -> None:
         """After its switch."""
         self._visitors.expect(self._live, bad=version)
+        self._visitors.leaves(version)
         began_s = time.monotonic()
         reply = self._post("return", "/deploy", {"commit": self._commit_bad(version)}, expected=500)
         self.returned_after_s.append(time.monotonic() - began_s)
@@ -98,6 +103,7 @@ class Trust:
     def _taken_back_in_a_share(self, version: str) -> None:
         self._post("hold", "/deploy", {"commit": self._commit_bad(version), "hold": True})
         self._visitors.expect(self._live, bad=version)
+        self._visitors.leaves(version)
         # Some visitors must get it, and `/checkout` has only a few.
         self._post("share", "/promote", {"share": 90})
         wait_until("it is taken back", lambda: self._state() == "failed")
@@ -121,7 +127,8 @@ class Trust:
 
     def _commit(self, version: str, watch_ms: int = 0, **behaviour: object) -> str:
         own = {"start_command": START, "watch_ms": watch_ms}
-        return self._site.commit(version, {"app.py": APP.read_text(), FILE: json.dumps(own)}, **behaviour)
+        files = {"app.py": APP.read_text(), FILE: json.dumps(own)}
+        return self._site.commit(version, files, writes=str(self.writes), **behaviour)
 
     def _commit_bad(self, version: str) -> str:
         return self._commit(version, WATCH_MS, fails=FAILS)
@@ -152,10 +159,12 @@ def main(binary: str, rounds: int) -> int:
                     print(f"{time.monotonic() - began_s:8.1f} s  {dict(trust.did)}", flush=True)
         finally:
             site.daemons[-1].stop()
+        failures = visitors.failures + visitors.misplaced_writes(trust.writes)
     print(f"{visitors.answers.total()} answers, {visitors.refused.total()} refused by bad versions")
+    print(f"{len(visitors.acknowledged)} POSTs acknowledged, {visitors.closed} WebSockets closed by versions that left")
     print("returns took, with the deploy, in seconds:", *(f"{took_s:.1f}" for took_s in sorted(trust.returned_after_s)))
-    print(f"{len(visitors.failures)} failures", *visitors.failures[:20], sep="\n")
-    return 1 if visitors.failures else 0
+    print(f"{len(failures)} failures", *failures[:20], sep="\n")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

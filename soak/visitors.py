@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from contextlib import AbstractContextManager, closing
 from itertools import count
+from pathlib import Path
 from typing import NamedTuple
 
 from demo.load import until_stopped
@@ -39,16 +40,22 @@ WEBSOCKETS = 2
 
 
 class Visitors:
-    """`answers` counts the replies by version, `refused` those with which a bad version itself refused."""
+    """`answers` counts the replies by version, `refused` those with which a bad version itself refused.
+
+    `acknowledged` has the targets of the POSTs that were answered. `closed` counts the WebSockets that versions closed.
+    """
 
     def __init__(self, port: int) -> None:
         self.answers: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.failures: list[str] = []
+        self.acknowledged: list[str] = []
+        self.closed = 0
         self._port = port
         self._url = f"ws://127.0.0.1:{port}/"
         self._expected: frozenset[str] = frozenset()
         self._bad = ""
+        self._leaving = {""}
         self._numbers = count()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -57,6 +64,16 @@ class Visitors:
         """Only these may answer requests that are sent from now on. The one that is `bad` may answer 500, too."""
         self._bad = bad
         self._expected = frozenset((*versions, bad))
+
+    def leaves(self, version: str) -> None:
+        """It may close its WebSockets from now on. Any other version has to keep them open."""
+        self._leaving.add(version)
+
+    def misplaced_writes(self, writes: Path) -> list[str]:
+        """What versions wrote twice, or acknowledged and did not write."""
+        written = Counter(writes.read_text().splitlines())
+        lost = [f"POST {target} was acknowledged and is lost" for target in self.acknowledged if not written[target]]
+        return lost + [f"POST {target} was written {number} times" for target, number in written.items() if number > 1]
 
     def reached(self, answers: int) -> bool:
         return self.answers.total() >= answers or bool(self.failures)
@@ -82,9 +99,9 @@ class Visitors:
         expected, bad, began_s = self._expected, self._bad, time.monotonic()
         what = f"{kind.method} {kind.path}"
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
-        body = b"x" * 100 if kind.method == "POST" else None
+        target, body = f"{kind.path}?{next(self._numbers)}", b"x" * 100 if kind.method == "POST" else None
         try:
-            connection.request(kind.method, f"{kind.path}?{next(self._numbers)}", body, headers)
+            connection.request(kind.method, target, body, headers)
             reply = connection.getresponse()
             text = reply.read().decode()
         except (OSError, http.client.HTTPException) as error:
@@ -94,11 +111,15 @@ class Visitors:
         for line in reply.headers.get_all("Set-Cookie", ()) if kind.keeps_cookies else ():
             name, _, value = line.partition(";")[0].partition("=")
             cookies[name] = value
+        if body:
+            with self._lock:
+                self.acknowledged.append(target)
         self._judge(what, reply.status, text, expected, bad)
 
     def _talk(self, address: str) -> None:
-        """A server that leaves closes the WebSocket with 1001; then the client comes again."""
+        """A version that leaves closes the WebSocket with 1001; then the client comes again."""
         while not self._stopped.is_set():
+            version = ""
             try:
                 with connect(self._url, open_timeout=TIMEOUT_S, source_address=(address, 0)) as socket:
                     expected = self._expected
@@ -109,8 +130,10 @@ class Visitors:
                         # It stays with the version that it began with until that one stops.
                         self._judge("WebSocket", status, version, expected | {version}, "")
             except ConnectionClosed as closed:
-                if not closed.rcvd or closed.rcvd.code != CloseCode.GOING_AWAY:
-                    self._fail(f"WebSocket: {closed!r}")
+                if not closed.rcvd or closed.rcvd.code != CloseCode.GOING_AWAY or version not in self._leaving:
+                    self._fail(f"WebSocket of {version!r}: {closed!r}")
+                with self._lock:
+                    self.closed += 1
             except (OSError, WebSocketException) as error:
                 self._fail(f"WebSocket: {error!r}")
 

@@ -1,7 +1,8 @@
 """An app for all kinds of visitors: GET, POST, slow requests and WebSockets, each answered with its version.
 
-`behaviour.json` may have `fails`: the share of the requests for `/checkout` that it answers 500. On SIGTERM it dies at
-once. Needs nothing but Python, so that it starts soon.
+`behaviour.json` may have `fails`: the share of the requests for `/checkout` that it answers 500. It may have `writes`:
+a file that gets the target of each POST, on a line. On SIGTERM it dies at once. Needs nothing but Python, so that it
+starts soon.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from pathlib import Path
 
 BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
 VERSION: bytes = BEHAVIOUR["version"].encode()
+WRITES = os.open(BEHAVIOUR.get("writes", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 SLOW_S = 0.15
 ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 section 1.3."""
@@ -33,7 +35,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Of one request. Returns whether another one may follow on the connection."""
     lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
-    _, target, _ = lines[0].split()
+    method, target, _ = lines[0].split()
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
     if b"sec-websocket-key" in fields:
         key = base64.b64encode(hashlib.sha1(fields[b"sec-websocket-key"] + ACCEPT).digest())
@@ -42,6 +44,8 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         await echo(reader, writer)
         return False
     await reader.readexactly(int(fields.get(b"content-length", b"0")))
+    if method == b"POST":
+        os.write(WRITES, target + b"\n")
     if target.startswith(b"/slow"):
         await asyncio.sleep(SLOW_S)
     failed = target.startswith(b"/checkout") and random.random() < BEHAVIOUR.get("fails", 0)
