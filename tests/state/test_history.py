@@ -143,3 +143,17 @@ def test_oldest_outputs_make_room_for_others(store: Store, monkeypatch: pytest.M
         store.save_output(number, {"setup": random.Random(number).randbytes(1000)})
 
     assert [bool(store.output(number)) for number in range(1, 5)] == [False, False, True, True]
+
+
+def test_neither_a_note_nor_an_output_waits_for_the_disk(store: Store) -> None:
+    attempt = store.begin(entry("deploy"))
+    said: list[str] = []
+    store._db.set_trace_callback(said.append)
+
+    store.note(attempt)
+    store.save_output(attempt.id, {"watch": b"two columns"})
+
+    told = [words for words in said if words.startswith(("PRAGMA", "UPDATE", "REPLACE"))]
+    assert [words.partition(" ")[2][:20] for words in told[::3]] == ["synchronous = NORMAL"] * 2
+    assert [words.split()[0] for words in told[1::3]] == ["UPDATE", "REPLACE"]
+    assert told[2::3] == ["PRAGMA synchronous = FULL"] * 2

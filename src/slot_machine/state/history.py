@@ -104,12 +104,9 @@ class History(Database):
         )
 
     def note(self, attempt: Attempt) -> None:
-        """Like `save_attempt`, without waiting for the disk: a kill of the daemon loses nothing, a power cut may."""
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        try:
+        """Like `save_attempt`, without waiting for the disk."""
+        with self._soon_on_disk():
             self.save_attempt(attempt)
-        finally:
-            self._db.execute("PRAGMA synchronous = FULL")
 
     @twice_on_a_full_disk
     def save_attempt(self, attempt: Attempt) -> None:

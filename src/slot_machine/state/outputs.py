@@ -19,11 +19,14 @@ LEAST_FREE_BYTES = 32_000_000
 
 class Outputs(Database):
     def save_output(self, attempt_id: int, texts: Mapping[str, bytes]) -> None:
-        """In place of what was kept of this attempt; the oldest others make room. Raises sqlite3.Error, OSError."""
+        """In place of what was kept of this attempt; the oldest others make room. Raises sqlite3.Error, OSError.
+
+        Does not wait for the disk: nothing that the visitors wait for, such as a return in a watch, is to wait for it.
+        """
         if free(self._path.parent).bytes < LEAST_FREE_BYTES:
             raise OSError(errno.ENOSPC, "too little disk space is free")
         packed = zlib.compress(msgspec.msgpack.encode(texts))
-        with transaction(self._db):
+        with self._soon_on_disk(), transaction(self._db):
             self._db.execute("REPLACE INTO outputs VALUES (?, ?)", (attempt_id, packed))
             newest = "SELECT attempt, sum(length(texts)) OVER (ORDER BY attempt DESC) AS bytes FROM outputs"
             self._db.execute(

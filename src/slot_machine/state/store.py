@@ -40,7 +40,10 @@ class Recorded(NamedTuple):
 
 
 class Store(History, Outputs, Restarts, Setups, OneOffs, Maintenances, Candidates):
-    """Each method is one transaction, on disk when it returns. Raises sqlite3.Error when the disk refuses."""
+    """Each method is one transaction, on disk when it returns unless it says otherwise.
+
+    Raises sqlite3.Error when the disk refuses.
+    """
 
     def state(self) -> State:
         row = self._db.execute(f"SELECT {STATE_COLUMNS} FROM state").fetchone()
