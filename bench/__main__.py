@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import by_path, edge, share, single
+from bench import by_path, decisions, edge, share, single
 from bench.contenders import Contender, Site, contenders, missing
 from bench.load import KINDS, ROUNDS, SECONDS, UPLOADS, Result, Row, measure
 
@@ -20,7 +20,7 @@ def main(slot_machine: str) -> None:
     lines: list[str] = []
     with contenders(slot_machine) as (found, site):
         ours = next(contender for contender in found if contender.name == "slot-machine")
-        idle_mb = single.memory_mb(site)
+        idle_mb, idle_pss_mb = single.memory_mb(site), single.pss_mb(site)
         lines += head(found)
         for kind in KINDS:
             show(f"{kind.title} ...")
@@ -30,9 +30,11 @@ def main(slot_machine: str) -> None:
         show("idle clients ...")
         lines += ["", *idle_table([(who, single.idle_clients(who)) for who in found if who.name in HOLDS_MANY])]
         show("switches ...")
-        lines += ["", *alone(site, ours, idle_mb)]
+        lines += ["", *alone(site, ours, idle_mb, idle_pss_mb)]
         show("edge ...")
         lines += ["", *at_edge(edge.results(slot_machine, found[0], ours))]
+    show("decisions ...")
+    lines += ["", *decided(decisions.delays(slot_machine))]
     show("counting by path ...")
     lines += ["", *counting(by_path.costs())]
     show("share ...")
@@ -111,7 +113,7 @@ def idle_table(rows: list[tuple[Contender, single.Idle]]) -> list[str]:
     ]
 
 
-def alone(site: Site, ours: Contender, idle_mb: float) -> list[str]:
+def alone(site: Site, ours: Contender, idle_mb: float, idle_pss_mb: float) -> list[str]:
     moved = single.switches(site, ours)
     deploy = single.deploys(site)
     restart_ms = single.restart_ms(site)
@@ -132,6 +134,20 @@ def alone(site: Site, ours: Contender, idle_mb: float) -> list[str]:
         f"| `status`, by `python3 -c pass` | {status_ms:.1f} / {python_ms:.1f} ms = {status_ms / python_ms:.1f} |",
         f"| from the kill of a worker to the first reply of the next worker | {restart_ms:.0f} ms |",
         f"| memory of daemon and data plane, idle | {idle_mb:.0f} MB |",
+        f"| the same as PSS, beside the daemon of another app | {idle_pss_mb:.0f} MB |",
+    ]
+
+
+def decided(delays: list[decisions.Delay]) -> list[str]:
+    return [
+        "## From a decision to the visitors",
+        "",
+        "Time from the decision to the first reply of the other version. One client asks meanwhile, with one request",
+        f"at a time. Of {decisions.ROUNDS} rounds.",
+        "",
+        "| decision | median ms | worst ms |",
+        "| --- | ---: | ---: |",
+        *(f"| {row.title} | {row.median_ms:.1f} | {row.worst_ms:.1f} |" for row in delays),
     ]
 
 

@@ -24,6 +24,8 @@ http {
            location /upload { proxy_pass http://127.0.0.1:@PORT@/small; proxy_pass_request_body off;
                               proxy_set_header Content-Length ""; client_body_buffer_size 2m; } } }
 """
+VARIABLES = "s/@PORT@/$PORT/; s/@SLOT@/$SLOT_MACHINE_SLOT/"
+"""A program for sed."""
 NGINX_CONF = """
 user root; daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit;
 events { worker_connections 16384; }
@@ -122,10 +124,11 @@ def contenders(slot_machine: str) -> Iterator[tuple[list[Contender], "Site"]]:
 class Site:
     """A repository with the app, and a daemon that has deployed it."""
 
-    def __init__(self, slot_machine: str, folder: Path, *options: str) -> None:
-        """`options` go to the command `start`."""
+    def __init__(self, slot_machine: str, folder: Path, *options: str, conf: str = APP_CONF) -> None:
+        """`options` go to the command `start`. `conf` is that of the app; `@SLOT@` in it is the slot of the version."""
         self.slot_machine = slot_machine
         self.options = options
+        self.conf = conf
         self.repo = folder / "repo"
         self.port, self.api_port = free_port(), free_port()
         self.files = {"10k": b"x" * 10_000, "1m": b"x" * 1_000_000}
@@ -134,13 +137,13 @@ class Site:
     def start(self) -> Contender:
         self.repo.mkdir(parents=True)
         config = {
-            "start_command": 'sed "s/@PORT@/$PORT/" app.conf > live.conf && exec nginx -p "$PWD" -c live.conf',
+            "start_command": f'sed "{VARIABLES}" app.conf > live.conf && exec nginx -p "$PWD" -c live.conf',
             "port": self.port,
             "api_port": self.api_port,
         }
         (self.repo / "slot-machine.json").write_text(json.dumps(config))
         (self.repo / ".gitignore").write_text(".slot-machine\n")
-        (self.repo / "app.conf").write_text(APP_CONF)
+        (self.repo / "app.conf").write_text(self.conf)
         for name, content in self.files.items():
             (self.repo / name).write_bytes(content)
         git(self.repo, "init", "--quiet")

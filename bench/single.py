@@ -18,6 +18,7 @@ import msgspec
 from bench.contenders import Contender, Site, children, command, resident_kb
 from bench.load import Kind, Result, one
 from slot_machine.core.model import Attempt
+from slot_machine.host.process.memory import proportional_bytes
 
 SWITCHES = 100
 CLIENTS = 10_000
@@ -133,9 +134,17 @@ def timed(argv: list[str], site: Site) -> float:
 
 def memory_mb(site: Site) -> float:
     """Resident memory of the daemon and its workers."""
+    return sum(map(resident_kb, own_pids(site))) / 1024
+
+
+def pss_mb(site: Site) -> float:
+    """Of the same. A page that several processes share counts in parts."""
+    return sum(map(proportional_bytes, own_pids(site))) / 2**20
+
+
+def own_pids(site: Site) -> list[int]:
     assert site.daemon
-    planes = [pid for pid in children(site.daemon.pid) if "(proxy " in command(pid)]
-    return sum(map(resident_kb, [site.daemon.pid, *planes])) / 1024
+    return [site.daemon.pid, *(pid for pid in children(site.daemon.pid) if "(proxy " in command(pid))]
 
 
 def restart_ms(site: Site, number: int = 5) -> float:
@@ -165,15 +174,15 @@ def last_attempt(site: Site) -> Attempt:
     return msgspec.convert(call(site, "GET", "/status")["last_attempt"], Attempt)
 
 
-def post(site: Site, path: str) -> dict[str, object]:
-    reply = call(site, "POST", path)
+def post(site: Site, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
+    reply = call(site, "POST", path, body)
     assert reply["success"], reply
     return reply
 
 
-def call(site: Site, method: str, path: str) -> dict[str, object]:
+def call(site: Site, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
     connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=60)
-    connection.request(method, path)
+    connection.request(method, path, json.dumps(body) if body else None)
     reply: dict[str, object] = json.loads(connection.getresponse().read())
     connection.close()
     return reply
