@@ -26,7 +26,7 @@ async def answer(head: bytes, reader: asyncio.StreamReader, writer: asyncio.Stre
     if b"sec-websocket-key" in fields:
         accept = base64.b64encode(hashlib.sha1(fields[b"sec-websocket-key"] + GUID).digest())
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
-        writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\nX-Version: " + VERSION + b"\r\n\r\n")
         while True:  # Masked frames of up to 125 bytes, sent back as they were.
             frame = await reader.readexactly(2)
             masked = await reader.readexactly(4 + (frame[1] & 0x7F))
