@@ -196,10 +196,18 @@ def test_wishes_of_a_deploy_are_passed_on() -> None:
     async def story() -> None:
         deployer = Deployer()
         deployer.outcome.set_result(Unchanged(Version("a", "c0ffee"), "decaf"))
-        for more in ("", ', "setup": true', ', "if_known": true', ', "if_changed": true'):
+        fields = ("setup", "if_known", "if_changed", "hold", "hold_after_release")
+        for more in ("", *(f', "{field}": true' for field in fields)):
             body = f'{{"commit": "HEAD"{more}}}'.encode()
             reply = await api_with(deployer).answer(asked("POST", "/deploy", body))
-        assert deployer.wishes == [Wishes(), Wishes(force_setup=True), Wishes(if_known=True), Wishes(if_changed=True)]
+        assert deployer.wishes == [
+            Wishes(),
+            Wishes(force_setup=True),
+            Wishes(if_known=True),
+            Wishes(if_changed=True),
+            Wishes(hold=True),
+            Wishes(hold=True, hold_after_release=True),
+        ]
         assert reply.status == 200
         assert isinstance(reply.body, bytes)
         assert json.loads(reply.body) == {

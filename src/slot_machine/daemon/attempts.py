@@ -82,8 +82,9 @@ class _Handlers:
 
     async def deploy(self, request: Request) -> Response:
         body = decoded(await request.body(), DeployBody, '{"commit": "HEAD"}')
+        after_release = body.hold_after_release
         wishes = Wishes(
-            body.setup, body.if_changed, body.hold, body.hold_after_release, body.if_known, detach=body.detach
+            body.setup, body.if_changed, body.hold or after_release, after_release, body.if_known, detach=body.detach
         )
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
 
