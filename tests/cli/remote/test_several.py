@@ -23,6 +23,22 @@ def test_several_servers_get_it_one_after_the_other(repository: Repository, serv
 
 
 @pytest.mark.usefixtures("repository")
+def test_each_server_tells_what_to_do_next(servers: Servers, capfd: Output) -> None:
+    for host in "xyz":
+        (servers.folder / host / "more").write_text(f', "held": true, "preview_url": "https://{host}/?preview"')
+
+    assert servers.run(*EACH, "deploy", "--hold") == 0
+    err = capfd.readouterr().err
+    assert [line for line in err.splitlines() if line.startswith("preview:")] == [
+        f"preview: https://{host}/?preview" for host in "xyz"
+    ]
+    assert err.count("`slot-machine promote` makes it live") == 3
+    for quiet in ("--quiet", "--json"):
+        assert servers.run(*EACH, "deploy", "--hold", quiet) == 0
+        assert "preview:" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("repository")
 def test_first_failure_leaves_out_the_rest(servers: Servers, capfd: Output) -> None:
     (servers.folder / "y" / "fails").write_text(FAILS)
 

@@ -75,18 +75,20 @@ def command(
 
 def tell(manner: Manner, reply: Json) -> None:
     """What a deploy that succeeded came to."""
-    hint = ""
+    manner.tell(reply, in_words(reply), hint(reply))
+
+
+def hint(reply: Json) -> str:
+    """What to do next."""
     if reply.get("already_live"):
-        hint = (
+        return (
             "`slot-machine restart` starts it afresh, as after a change of env_file;\n`deploy --force` deploys it again"
         )
-    elif reply.get("held"):
-        hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
-        if link := reply.get("preview_url"):
-            hint = f"preview: {link}\n{PREVIEW}\n{hint}"
-    elif reply.get("watched"):
-        hint = WATCH_GOES_ON
-    manner.tell(reply, in_words(reply), hint)
+    if reply.get("held"):
+        link = reply.get("preview_url")
+        preview = f"preview: {link}\n{PREVIEW}\n" if link else ""
+        return f"{preview}`slot-machine promote` makes it live, `slot-machine abort` ends it"
+    return WATCH_GOES_ON if reply.get("watched") else ""
 
 
 def in_words(reply: Json) -> str:

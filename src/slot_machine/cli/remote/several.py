@@ -80,6 +80,8 @@ def _on(server: Server, manner: Manner, one: Deploy) -> Result:
     if reply.get("success") is True:
         if not manner.as_json:
             printing.result(f"{server.host}: {command.in_words(reply)}")
+            if (hint := command.hint(reply)) and not manner.quiet:
+                printing.note(hint)
         return Result(server, "deployed", reply)
     _note_failure(server, reply)
     return Result(server, "unknown" if lost else "failed", reply)
