@@ -112,6 +112,8 @@ def test_the_first_branch_is_the_deployed_one_and_others_are_stored(pushed: Push
     assert (pushed.serving(), pushed.tip("dev")) == ("second", third)
     code, said = pushed.push("--atomic", "main:trunk", "main:next")
     assert (code, "--atomic can't hold" in said) == (1, True)
+    code, said = pushed.push("-o", "hold", "main:trunk")
+    assert (code, "a push holds no version" in said, pushed.serving()) == (1, True, "second")
     code, said = pushed.push(":trunk")
     assert (code, "can't be deleted" in said) == (1, True)
     assert "dev: deleted, not deployed" in pushed.must_push(":dev")

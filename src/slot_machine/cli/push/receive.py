@@ -15,6 +15,9 @@ from slot_machine.host import printing
 
 WAIT = "wait"
 """The push option: `git push -o wait`."""
+HOLD = "hold"
+"""What people may expect to be one. The version must not go live then."""
+HOLD_HINT = "push another branch, and run `slot-machine deploy --hold BRANCH` on the server"
 BY_VARIABLE = "SLOT_MACHINE_BY"
 """Who pushes, as the key says that `keys add` has added."""
 
@@ -29,6 +32,10 @@ def receive(client: Client, config: str) -> None:
     except (protocol.Broken, ValueError) as error:
         raise ConfigError(f"this is git's hook, and not git calls it: {error}", "`git push` does") from None
     refs = [update.ref for update in push.updates]
+    if HOLD in push.options:
+        _tell_error("a push holds no version, because the branch is at what is live", HOLD_HINT)
+        protocol.send_results(sent, push.updates, dict.fromkeys(refs, "nothing was deployed"), "")
+        return
     stages = set[object]()
     try:
         with Presence():
