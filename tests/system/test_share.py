@@ -258,5 +258,5 @@ def test_what_is_no_share_is_wrong_usage(site: Site, given: str) -> None:
 
 def test_what_is_no_share_is_refused_by_the_api(site: Site) -> None:
     site.start()
-    for share_of in (0, -1, 101, 0.001, "10%", None, [10]):
+    for share_of in (0, -1, 101, 0.001, 12.345, 99.995, "10%", None, [10]):
         assert site.post("/promote", {"share": share_of}).status == 400, share_of

@@ -11,6 +11,7 @@ from slot_machine.app.attempt import Report
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.outcomes import Outcome, Wishes
 from slot_machine.core.candidate import WHOLE
+from slot_machine.core.errors import BadRequest
 from slot_machine.core.model import Kind
 from slot_machine.daemon import queue, streams
 from slot_machine.daemon.caller import Asked
@@ -19,6 +20,8 @@ from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.outcomes import line
 from slot_machine.daemon.replies import Routes, decoded, in_json
 from slot_machine.daemon.streams import NDJSON, Begin, followed, stream
+
+A_SHARE = '{"share": 2.5}'
 
 
 class DeployBody(Asked):
@@ -98,9 +101,11 @@ class _Handlers:
         return await self._answered(request, begin)
 
     async def promote(self, request: Request) -> Response:
-        body = decoded(await request.body() or b"{}", PromoteBody, '{"by": "somebody"}')
+        body = decoded(await request.body() or b"{}", PromoteBody, A_SHARE)
         trigger, origin = body.trigger(request), await body.origin(request, self._guard)
         share = round(body.share * WHOLE / 100)
+        if share * 100 / WHOLE != body.share:
+            raise BadRequest(f"bad body: {body.share} is no share with at most two decimals", f"send {A_SHARE}")
 
         def begin(report: Report) -> "asyncio.Task[Outcome]":
             if share == WHOLE:
