@@ -16,16 +16,24 @@ LIKE_A_TOKEN = re.compile(r"[0-9a-f]{7,}|[A-Za-z0-9]{20,}")
 """The whole part of a path between two separators: a digest without a number in it, or random letters."""
 SEPARATORS = re.compile(r"[/._~-]")
 
+CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""Where a word begins in `removeItem`."""
+
 ACTS = re.compile(
-    r"log-?o(ut|ff)|sign-?o(ut|ff)|confirm|verif|subscrib|opt-?out|delet|destroy|activat|revoke|redeem|reset|token"
-    r"|oauth|callback|webhook|impersonat|password",
+    r"log-?(user-|me-)?o(ut|ff)|sign-?(me-)?o(ut|ff)|logged-?out|end-?session|confirm|verif|subscrib|opt-?(in|out)|delet"
+    r"|destroy|activat|revo[ck]|redeem|redempt|reset|token|oauth|callback|webhook|impersonat|passw",
     re.IGNORECASE,
 )
 """Such a `GET` may change something, or may be the only one that works."""
 WORDS = re.compile(
-    r"(?<![a-z])(accept|add|approve|auth|cancel|claim|clear|click|create|cron|decline|disable|download|edit|enable|export"
-    r"|flush|hooks?|invite|job|magic|new|pay|pixel|purge|reject|remove|run|save|send|start|stop|switch|toggle|track"
-    r"|trigger|update|vote)(?![a-z])",
+    r"(?<![a-z])(abort|accept(?:s|ance)?|ack|acknowledge|add|approv(?:e|al)|auth|authorize|ban|become|block|cancel"
+    r"|cancell?ation|charge|claim|clear|click|collect|complete|create|cron|csrf|decline|del|deny|disable|disconnect"
+    r"|dismiss|download|drop|edit|empty|enable|end|erase|exec|execute|exit|export|flush|follow|generate|grant|hide"
+    r"|hooks?|import|invit(?:e|ation)s?|job|join|kill|leave|like|magic|mark|migrate|mute|new|notify|off|pay|pixel"
+    r"|publish|purge|quit|rebuild|reboot|refresh|refund|reindex|reject|rejection|remov(?:e|al)|renew|resend|restart"
+    r"|restore|retry|rotate|rsvp|run|saml|save|send|setlang|shutdown|slo|sso|start|stop|submit|switch|sync|terminate"
+    r"|toggle|track|tracking|transfer|trigger|unblock|unfollow|unlike|unlink|unlock|unpublish|unsub|update|upgrade"
+    r"|(?:down|up)?vote|wipe|withdraw)(?![a-z])",
     re.IGNORECASE,
 )
 """The same, as whole words."""
@@ -43,12 +51,13 @@ def choose(visits: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def is_safe(path: str) -> bool:
+    words = CAPITAL.sub("-", path.replace("_", "-"))
     return bool(
         PLAIN.fullmatch(path)
         and not path.endswith(SHORTENED)
         and not FILES.search(path)
-        and not ACTS.search(path.replace("_", "-"))
-        and not WORDS.search(path)
+        and not ACTS.search(words)
+        and not WORDS.search(words)
         and not any(map(LIKE_A_TOKEN.fullmatch, SEPARATORS.split(path)))
         and not is_digested(path[1:])
     )

@@ -26,7 +26,10 @@ ABSOLUTE = re.compile(rb"(?i)https?://(?!:)([^/?#]+)([/?][^#]*)?")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 """RFC 9110 section 9.2.2."""
 
-CREDENTIALS = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"x-api-key", b"x-auth-token"))
+CREDENTIALS = re.compile(
+    rb"(?m)^cookie$|auth|token|session|secret|jwt|api-?key|subscription-key|email|(?<!sec-fetch-)user$"
+)
+"""Names of fields that say who sends a request, a line each. A proxy in front may have added one."""
 
 COOKIES = re.compile(rb"(?i)\r\ncookie: [^\r]*")
 LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
@@ -142,7 +145,7 @@ def _understood_as_a_whole(block: bytes) -> Block:
     forwarded = ForwardedHeaders.of(fields.forwarding) if fields.forwarding else NO_FORWARDED_HEADERS
     passed = fields.passed(meaning.stopped) + meaning.added
     takes_cookie = b"cookie" not in fields.names and not meaning.stopped
-    anonymous = CREDENTIALS.isdisjoint(fields.names)
+    anonymous = not CREDENTIALS.search(b"\n".join(fields.names))
     return Block(meaning, forwarded, passed, fields.misnamed, anonymous, mentioned(block), takes_cookie)
 
 
