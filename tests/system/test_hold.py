@@ -140,7 +140,7 @@ def test_commands_say_what_is_held(site: Site) -> None:
     assert (held.returncode, held.stdout) == (0, f"held {commit} in slot b\n"), held.stderr
     assert "`slot-machine promote` makes it live" in held.stderr
     status = site.run("status").stdout
-    assert f"{commit[:8]} in slot b held" in status
+    assert f"{commit[:8]} in slot b is held" in status
     assert " held " in site.run("history").stdout
     assert (site.data / "live-slot").read_text() == "a\n"
     aborted = site.run("abort", "--message", "blue")

@@ -234,7 +234,7 @@ def test_commands_say_who_gets_what(site: Site) -> None:
     done = site.run("promote", "--share", "10%")
     assert (done.returncode, done.stdout) == (0, f"10% of the visitors get {commit} in slot b\n"), done.stderr
     assert "`slot-machine abort` sends all visitors back" in done.stderr
-    assert f"{commit[:8]} in slot b sharing with 10% of the visitors, begun " in site.run("status").stdout
+    assert f"{commit[:8]} in slot b has 10% of the visitors, begun " in site.run("status").stdout
     assert re.search(r"promote +\w+ +ok, 10% ", site.run("history").stdout)
     assert "shared: 10% of the visitors" in site.run("show").stdout
 

@@ -139,12 +139,13 @@ def _candidate(status: Json) -> "list[str]":
     if candidate["state"] == "failed":
         return [f"{what} FAILED: {text(candidate, 'error')}", "`slot-machine abort` ends it"]
     if candidate["state"] == "watched":
-        so_far = f"{what} is live and watched, since {ago(text(candidate, 'since'))}: {text(candidate, 'verdict')}"
+        so_far = f"{what} is live and watched, begun {ago(text(candidate, 'since'))}: {text(candidate, 'verdict')}"
         return [so_far, "`slot-machine promote` keeps it, `slot-machine abort` goes back"]
     hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
-    share = f" with {number(candidate, 'share'):g}% of the visitors" if number(candidate, "share") else ""
+    share = number(candidate, "share")
+    state = f"has {share:g}% of the visitors" if share else f"is {candidate['state']}"
     verdict = f": {text(candidate, 'verdict')}" if text(candidate, "verdict") else ""
-    return [f"{what} {candidate['state']}{share}, begun {ago(text(candidate, 'since'))}{verdict}", hint]
+    return [f"{what} {state}, begun {ago(text(candidate, 'since'))}{verdict}", hint]
 
 
 def _preview(status: Json) -> "list[str]":
