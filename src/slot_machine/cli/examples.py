@@ -10,7 +10,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "slot-machine completion zsh > ~/.zfunc/_slot-machine",
         "slot-machine completion fish > ~/.config/fish/completions/slot-machine.fish",
     ),
-    "deploy": ("slot-machine deploy", "slot-machine deploy v1.4 --wait --message 'the new cart'"),
+    "deploy": (
+        "slot-machine deploy",
+        "slot-machine deploy v1.4 --wait --message 'the new cart'",
+        "slot-machine deploy --hold",
+    ),
     "doctor": ("slot-machine doctor", "slot-machine doctor -- --config /etc/shop.json"),
     "edge": ("slot-machine edge status",),
     "edge check": ("slot-machine edge check",),

@@ -13,7 +13,10 @@ from slot_machine.host import printing
 @click.option("-m", "--message", default="", metavar="TEXT", help="Why, for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 def command(by: str, message: str, as_json: bool) -> None:
-    """End the version that `deploy --hold` holds, or go back from one that is watched."""
+    """End the version that `deploy --hold` holds, also if it is still on its way or has a share.
+
+    During a watch, go back to the old version.
+    """
     reply = render.client().abort(by=by, message=message)
     render.fail_if_refused(reply)
     said = f"aborted {reply['commit'] or '...'}, which was {reply['state'] or 'on its way'}"

@@ -18,9 +18,15 @@ SHOWN_FILES = 3
 @click.option(
     "--wait", is_flag=True, help="Wait until another deploy has ended. Only the latest one that waits goes on."
 )
-@click.option("--hold", is_flag=True, help="Stop when it is healthy: no visitor gets it before `promote`.")
 @click.option(
-    "--hold-after-release", is_flag=True, help="Also after a release_command: the live version works with its changes."
+    "--hold",
+    is_flag=True,
+    help="Stop when it is healthy, before visitors get it: `promote` makes it live, `abort` ends it.",
+)
+@click.option(
+    "--hold-after-release",
+    is_flag=True,
+    help="Hold it after a release_command, too: the live version works with its changes.",
 )
 @click.option(
     "--ref", "called", default="", metavar="NAME", help="By which branch or tag REF was found, for the history."

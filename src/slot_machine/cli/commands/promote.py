@@ -27,16 +27,19 @@ class Share(click.ParamType):  # type: ignore[type-arg]  # Older ones take none.
 
 @click.command("promote", cls=AttemptCommand)
 @click.option(
-    "--share", type=Share(), default=100.0, metavar="PERCENT", help="Only for so many of the visitors, such as 10%."
+    "--share",
+    type=Share(),
+    default=100.0,
+    metavar="PERCENT",
+    help="Only for so many of the visitors, such as 10% or 2.5%.",
 )
 @click.option("--detach", is_flag=True, help="Return at the switch, if the version is watched after it.")
 @click.pass_obj
 def command(manner: Manner, share: float, detach: bool) -> None:
-    """Make the version live that `deploy --hold` holds; or end a watch, so that the new version stays.
+    """Make the version live that `deploy --hold` holds. During a watch, end it: the new version stays.
 
-    With --share, a part of the visitors get it, and the rest of them get the live version. A visitor stays on a side; a
-    larger share moves visitors only to the new version. The version goes on to be held: promote it for all, or abort
-    it.
+    With --share, only a part of the visitors get it. A visitor stays on a side; a larger share moves visitors only to
+    the new version. The version is held on: promote it for all, or abort it.
     """
     reply = manner.follow(render.client().promote(share, by=manner.by, message=manner.message, detach=detach))
     if reply.get("share"):
