@@ -53,6 +53,8 @@ def seen(request: RequestHead) -> bytes:
         (b"/login?to=%2Fa%3Fslot-machine-preview%3DT_%2d%26b", b"/login?to=%2Fa%3Fslot-machine-preview%3D%26b", None),
         (b"/%3Fslot-machine-preview=T", b"/%3Fslot-machine-preview=", None),
         (b"/?to=%252F%253Fslot-machine-preview%253DT", b"/?to=%252F%253Fslot-machine-preview%253D", None),
+        (b"/cart&slot-machine-preview=T", b"/cart&slot-machine-preview=", None),
+        (b"/cart;slot-machine-preview=T", b"/cart;slot-machine-preview=", None),
     ],
 )
 def test_in_a_link(target: bytes, kept: bytes, link: bytes | None) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from slot_machine.core.upstream import Beside
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, MOST_HEAD_BYTES, Cache, Lines, ProtocolError, Values
 from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
-from slot_machine.proxy.heads.tokens import NAME, PERCENT, Tokens, mentioned, taken
+from slot_machine.proxy.heads.tokens import NAME, Tokens, mentioned, taken
 from slot_machine.proxy.heads.visit import Visit
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
@@ -193,7 +193,7 @@ class RequestHead:
         meaning, self._forwarded, passed, self.misnamed, anonymous, mentions = _understood(block)
         self.tokens: Tokens | None = None
         query = QUESTION_MARK in self.target
-        if mentions or ((query or PERCENT in self.target) and mentioned(self.target)):
+        if mentions or mentioned(self.target):
             self.target, block, self.tokens = taken(self.target, block)
             meaning, self._forwarded, passed, self.misnamed, _, _ = _understood(block)
             anonymous = False
