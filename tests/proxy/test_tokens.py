@@ -66,23 +66,23 @@ def test_in_a_link(target: bytes, kept: bytes, link: bytes | None) -> None:
 @pytest.mark.parametrize(
     ("cookie", "kept", "cookies"),
     [
-        (b"slot-machine-preview-80=T", None, {b"slot-machine-preview-80": b"T"}),
-        (b"a=1; slot-machine-preview-80=T; b=2", b"a=1; b=2", {b"slot-machine-preview-80": b"T"}),
-        (b"slot-machine-preview-80=T;b=2", b"b=2", {b"slot-machine-preview-80": b"T"}),
-        (b"a=1; slot-machine-preview-80=T", b"a=1", {b"slot-machine-preview-80": b"T"}),
-        (b'slot-machine-preview="T" ; b=2', b"b=2", {b"slot-machine-preview": b"T"}),
-        (b"Slot-Machine-Preview-80 = T", None, {b"slot-machine-preview-80": b"T"}),
-        (b"slot%2Dmachine-previe%77-80=T", None, {b"slot-machine-preview-80": b"T"}),
+        (b"slot-machine-preview-80=T", None, {b"slot-machine-preview-80": [b"T"]}),
+        (b"a=1; slot-machine-preview-80=T; b=2", b"a=1; b=2", {b"slot-machine-preview-80": [b"T"]}),
+        (b"slot-machine-preview-80=T;b=2", b"b=2", {b"slot-machine-preview-80": [b"T"]}),
+        (b"a=1; slot-machine-preview-80=T", b"a=1", {b"slot-machine-preview-80": [b"T"]}),
+        (b'slot-machine-preview="T" ; b=2', b"b=2", {b"slot-machine-preview": [b"T"]}),
+        (b"Slot-Machine-Preview-80 = T", None, {b"slot-machine-preview-80": [b"T"]}),
+        (b"slot%2Dmachine-previe%77-80=T", None, {b"slot-machine-preview-80": [b"T"]}),
         (
             b"slot-machine-preview-80=T; slot-machine-preview-81=U",
             None,
-            {b"slot-machine-preview-80": b"T", b"slot-machine-preview-81": b"U"},
+            {b"slot-machine-preview-80": [b"T"], b"slot-machine-preview-81": [b"U"]},
         ),
         (b"slot-machine-previews=T; x=slot-machine-preview", b"slot-machine-previews=T; x=slot-machine-preview", None),
         (b"to=/?slot-machine-preview=T_1; b=2", b"to=/?slot-machine-preview=; b=2", None),
     ],
 )
-def test_in_cookies(cookie: bytes, kept: bytes | None, cookies: dict[bytes, bytes] | None) -> None:
+def test_in_cookies(cookie: bytes, kept: bytes | None, cookies: dict[bytes, list[bytes]] | None) -> None:
     request = head(b"/", b"A: 1", b"cookie: " + cookie, b"B: 2")
     assert (request.tokens and request.tokens.cookies) == cookies
     assert [
@@ -94,7 +94,7 @@ def test_in_several_lines_with_cookies() -> None:
     request = head(
         b"/", b"Cookie: a=1", b"Cookie: slot-machine-preview-80=T", b"Cookie: b=2; slot-machine-preview-80=U"
     )
-    assert request.tokens == Tokens(None, None, {b"slot-machine-preview-80": b"U"})
+    assert request.tokens == Tokens(None, None, {b"slot-machine-preview-80": [b"T", b"U"]})
     assert b"\r\nCookie: a=1\r\nCookie: b=2\r\n" in request.for_app(STRANGER)[0]
 
 
@@ -141,7 +141,7 @@ def test_a_request_with_a_token_is_not_anonymous() -> None:
 def test_equal_heads_with_other_tokens_are_not_mixed_up() -> None:
     for token in (b"T", b"U", b"T"):
         request = head(b"/", b"A: 1", b"Cookie: slot-machine-preview-1=%b" % token, b"Slot-Machine-Preview: " + token)
-        assert request.tokens == Tokens(None, token, {b"slot-machine-preview-1": token})
+        assert request.tokens == Tokens(None, token, {b"slot-machine-preview-1": [token]})
 
 
 OURS = [b"slot-machine-preview", b"%73lot-machine-preview", b"Slot-Machine-Preview", b"slot-machine%2Dpreview"]

@@ -72,9 +72,10 @@ def bears(tokens: Tokens, beside: Beside | None) -> bool:
     if not beside or not beside.token:
         return False
     token = beside.token.encode()
-    given = [value for value in (tokens.link, tokens.field) if value is not None] or tokens.cookies.values()
-    fits = [compare_digest(value, token) for value in given]
-    return all(fits) if tokens.explicit else any(fits)
+    given = [value for value in (tokens.link, tokens.field) if value is not None]
+    if given:
+        return all(compare_digest(value, token) for value in given)
+    return any(compare_digest(value, token) for values in tokens.cookies.values() for value in values)
 
 
 def lost(tokens: Tokens | None, beside: Beside | None) -> bool:

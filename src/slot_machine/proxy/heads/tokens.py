@@ -36,11 +36,14 @@ DASH, PERCENT = b"-%"
 
 
 class Tokens(NamedTuple):
-    """The values in a request, None where it has none. `link`: the last one in the query. `cookies`: by whole name."""
+    """The values in a request, None where it has none. `link`: the last one in the query.
+
+    `cookies`: by whole name; another subdomain can set one of the same name, so there may be several.
+    """
 
     link: bytes | None
     field: bytes | None
-    cookies: dict[bytes, bytes]
+    cookies: dict[bytes, list[bytes]]
 
     @property
     def explicit(self) -> bool:
@@ -66,7 +69,7 @@ def taken(target: bytes, block: bytes) -> tuple[bytes, bytes, Tokens | None]:
     """`target` and the lines of a head, which are well-formed, without tokens; and these, None if there are none."""
     target, link = without(target)
     fields: list[bytes] = []
-    cookies: dict[bytes, bytes] = {}
+    cookies: dict[bytes, list[bytes]] = {}
     lines = filter(None, (_clean(line, fields, cookies) for line in block[:-4].split(b"\r\n")))
     block = b"".join(b"%b\r\n" % line for line in lines) + b"\r\n"
     field = b",".join(fields) if fields else None
@@ -94,7 +97,7 @@ def without(url: bytes) -> tuple[bytes, bytes | None]:
     return NESTED.sub(rb"\1", url), values[-1] if values else None
 
 
-def _clean(line: bytes, fields: list[bytes], cookies: dict[bytes, bytes]) -> bytes:
+def _clean(line: bytes, fields: list[bytes], cookies: dict[bytes, list[bytes]]) -> bytes:
     """What is left of a line of a head, perhaps nothing."""
     if not mentioned(line):
         return line
@@ -109,12 +112,12 @@ def _clean(line: bytes, fields: list[bytes], cookies: dict[bytes, bytes]) -> byt
     return b"%b:%b" % (name, without(value)[0])
 
 
-def _other_cookies(pairs: Iterable[bytes], cookies: dict[bytes, bytes]) -> bytes:
+def _other_cookies(pairs: Iterable[bytes], cookies: dict[bytes, list[bytes]]) -> bytes:
     kept = []
     for pair in pairs:
         if found := PAIR.fullmatch(pair):
             name = _decoded(pair.partition(b"=")[0].strip(b" \t")).lower()
-            cookies[name] = _decoded((found[1] or b"").strip(b' \t"'))
+            cookies.setdefault(name, []).append(_decoded((found[1] or b"").strip(b' \t"')))
         else:
             kept.append(pair)
     return b";".join(kept).strip(b" \t")
