@@ -198,6 +198,8 @@ def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str
         ('{"start_command": "x", "port": true}', "port: expected `int`"),
         ('{"start_command": "x", "internal_port": 0}', "internal_port: expected `int` >= 1"),
         ('{"start_command": "x", "drain_timeout_ms": -1}', "drain_timeout_ms"),
+        ('{"start_command": "x", "public_url": "shop.example.com"}', "public_url: expected an address without a path"),
+        ('{"start_command": "x", "share_cookie": "user id"}', "share_cookie: expected the name of a cookie"),
         ('{"start_command": "x", "health_endpoint": "healthz"}', "health_endpoint: expected a path that begins with /"),
         (
             r'{"start_command": "x", "health_endpoint": "/healthz\n"}',

@@ -46,6 +46,8 @@ PATTERNS = {
     "engine.nodes": "expected where ssh reaches the node, such as deploy@10.0.0.2",
     "engine": "expected a name of a-z, 0-9, - and .",
     "webhook.domain": "expected a host name, such as shop.example.com",
+    "public_url": "expected an address without a path, such as https://shop.example.com",
+    "share_cookie": "expected the name of a cookie",
 }
 """What is expected where a field's pattern does not match."""
 
