@@ -250,6 +250,34 @@ def test_a_browser_that_keeps_no_cookie_goes_by_address() -> None:
     told(story)
 
 
+def test_a_visitor_of_a_page_without_the_cookie_stays_on_its_side_behind_a_link_there() -> None:
+    def story() -> None:
+        sides = Sides(HALF)
+        by_address = asks(sides, SCRIPT, "/app.js").slot
+        asks(sides, PAGE, "/cached", reply=FOR_ALL)
+        fields = f"{PAGE}Cookie: session=1\r\nReferer: http://h/%s\r\n"
+        linked = [asks(sides, fields % f"cached?q={n}", f"/{n}") for n in range(50)]
+        assert {answer.slot for answer in linked} == {by_address}
+        assert {(answer.number < 5000) == (answer.slot == "b") for answer in linked} == {True}
+        for other in ("other", "", "a//cached", "?/cached"):
+            assert len({asks(sides, fields % other, f"/{n}").slot for n in range(50)}) == 2, other
+
+    told(story)
+
+
+def test_a_page_inside_of_another_sites_stays_on_the_side_of_its_address() -> None:
+    def story() -> None:
+        sides = Sides(HALF)
+        fields = "Sec-Fetch-Site: %s\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\nCookie: session=1\r\n"
+        by_address = asks(sides, SCRIPT, "/app.js").slot
+        first = asks(sides, fields % "cross-site", "/0")
+        assert (first.number < 5000) == (first.slot == "b")
+        frames = [asks(sides, fields % "same-origin", f"/{n}") for n in range(50)]
+        assert {answer.slot for answer in (first, *frames)} == {by_address}
+
+    told(story)
+
+
 def test_a_client_that_keeps_no_cookies_is_offered_one_once() -> None:
     def story() -> None:
         sides = Sides(HALF)

@@ -45,7 +45,7 @@ class Visitors:
     def number(self, visit: Visit, address: str) -> tuple[int, bool]:
         """For a request that has none; and whether its reply is to carry it.
 
-        A page's is drawn, unless its visitor would have another one on each page.
+        A page's is drawn, unless its visitor would have another one on each page, or had one on the page before.
         """
         share_id = visit.beside.share_id
         if share_id != self._share_id:
@@ -53,7 +53,7 @@ class Visitors:
             for known in (self._recent, self._bare, self._offered):
                 known.clear()
         client = hash((address, visit.agent))
-        if visit.page and not (hash(visit.page) in self._bare or visit.keeps_none):
+        if visit.page and not (visit.keeps_none or self._is_bare(visit.page) or self._is_bare(visit.linked_from)):
             number, offer = randrange(NUMBERS), True
         elif not visit.page and client in self._recent and monotonic() < self._recent[client][1]:
             return self._recent[client][0], visit.takes_pin
@@ -65,6 +65,9 @@ class Visitors:
         if visit.page:
             _remember(self._recent, client, (number, monotonic() + RECENT_S), MOST_RECENT)
         return number, offer
+
+    def _is_bare(self, page: bytes) -> bool:
+        return hash(page) in self._bare
 
     def carries(self, page: bytes, *, cookie: bool) -> None:
         """Whether the page at this path could carry the cookie."""

@@ -24,6 +24,8 @@ MOST_KNOWN = 500
 
 PAGES = frozenset((b"", b"document", b"empty", b"frame", b"iframe"))
 """Values of Sec-Fetch-Dest: a page, or what a script asks for, but no part of a page."""
+FRAMES = frozenset((b"embed", b"frame", b"iframe", b"object"))
+"""Those of a page inside of another one. On another site it keeps no cookie (SameSite=Lax)."""
 SAFE = (b"GET", b"HEAD")
 
 
@@ -32,14 +34,15 @@ class Visit:
 
     `stale`: there is a cookie with a number of another share. `digested`: a file is asked for whose name bears a
     digest. The other ones are not known while there is a number. `page` is the path if a browser asks for a page to
-    show. `keeps_none`: it follows a link of this site without any cookie. `takes_pin`: the reply may give its visitor a
-    number, as one that has another one would have sent that.
+    show. `linked_from` is the path of the page of this site whose link it follows. `keeps_none`: it follows one without
+    any cookie. `takes_pin`: the reply may give its visitor a number, as one that has another one would have sent that.
     """
 
-    __slots__ = ("agent", "beside", "digested", "keeps_none", "number", "page", "stale", "takes_pin")
+    __slots__ = ("agent", "beside", "digested", "keeps_none", "linked_from", "number", "page", "stale", "takes_pin")
 
     agent: bytes
     page: bytes
+    linked_from: bytes
     keeps_none: bool
     takes_pin: bool
 
@@ -63,7 +66,9 @@ class Visit:
         site = value_of(lines, b"sec-fetch-site")
         self.agent = value_of(lines, b"user-agent")
         self.page = path if method == b"GET" and _navigates(lines) else b""
-        self.keeps_none = self.page != b"" and _is_inside(lines, site) and not value_of(lines, b"cookie")
+        inside = self.page != b"" and _is_inside(lines, site)
+        self.linked_from = _path_in(value_of(lines, b"referer")) if inside else b""
+        self.keeps_none = inside and not value_of(lines, b"cookie")
         safe = method in SAFE or site in (b"same-origin", b"none")
         self.takes_pin = safe and not self.digested and value_of(lines, b"sec-fetch-dest") in PAGES
 
@@ -134,7 +139,15 @@ def _field(name: bytes) -> re.Pattern[bytes]:
 def _navigates(lines: bytes) -> bool:
     """Older browsers, and all of them without TLS, send no Sec-Fetch-Mode."""
     mode = value_of(lines, b"sec-fetch-mode")
-    return mode == b"navigate" if mode else b"text/html" in value_of(lines, b"accept").lower()
+    if mode:
+        return mode == b"navigate" and value_of(lines, b"sec-fetch-dest") not in FRAMES
+    return b"text/html" in value_of(lines, b"accept").lower()
+
+
+def _path_in(url: bytes) -> bytes:
+    """Without the query, as in `Visit.page`; empty if there is none."""
+    _, slash, path = url.partition(b"//")[2].partition(b"?")[0].partition(b"/")
+    return slash + path
 
 
 def _is_inside(lines: bytes, site: bytes) -> bool:
