@@ -31,6 +31,7 @@ BROKEN = Answer(500, "500")
 SILENT = Answer(0, "nothing within 10 s")
 MISSING = Answer(404, "404")
 MOVED = Answer(302, "302 (to /login)")
+ELSEWHERE = Answer(301, "301 (to https://shop.example/)", elsewhere="https")
 
 PATHS: dict[str, object] = {"rehearse": ["/", "/pricing"]}
 CONFIG = WITHOUT_PROBES | PATHS
@@ -117,6 +118,39 @@ def test_paths_are_told_before_they_are_asked_for(tmp_path: Path) -> None:
             assert (first.event, first.message, asked) == ("started", "2 paths", 0)
             assert (listed.event, listed.message, asked_then) == ("output", "asks for /, /pricing", 0)
             assert (last.event, last.message) == ("finished", "2 paths, none is worse than before")
+
+    run(story())
+
+
+def test_redirects_to_another_host_are_told(tmp_path: Path) -> None:
+    """An app behind a proxy may answer all that is not asked by its own name so."""
+
+    async def story(moved: int) -> None:
+        async with machine(tmp_path / str(moved), CONFIG) as made:
+            await a_is_live(made)
+            made.launcher.pages = {("b", path): ELSEWHERE for path in ("/pricing", "/")[:moved]}
+            outcome = await deploy(made, "b")
+
+            assert isinstance(outcome, Done)
+            assert ["no page was rehearsed" in warning for warning in outcome.warnings] == [True] * (moved == 2)
+
+    for moved in (1, 2):
+        (tmp_path / str(moved)).mkdir()
+        run(story(moved))
+
+
+def test_summary_says_that_there_are_warnings(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, CONFIG) as made:
+            await a_is_live(made)
+            made.launcher.pages = {("b", "/pricing"): BROKEN, ("a", "/pricing"): MISSING}
+            told: list[object] = []
+
+            await made.deployer.deploy("b", "cli", told.append)
+
+            progress = [step for step in told if isinstance(step, Progress)]
+            finished = [step.message for step in progress if (step.stage, step.event) == ("rehearse", "finished")]
+            assert finished == ["2 paths, 1 with a warning"]
 
     run(story())
 

@@ -43,6 +43,17 @@ def test_app_that_forces_https_is_asked_as_the_proxy_in_front_would(site: Site) 
     assert str(reply.body["error"]).startswith("/pricing was answered 500")
 
 
+def test_pages_are_asked_for_by_the_name_that_visitors_know(site: Site) -> None:
+    site.start(rehearse=PATHS, public_url="https://shop.example.com", health_status=301)
+    site.commit("moved", forces_https="never")
+
+    done = site.run("deploy")
+
+    assert done.returncode == 0, done
+    assert "/pricing was answered 301 (to https://shop.example.com/pricing)\n" in done.stderr
+    assert "no page was rehearsed" in done.stderr
+
+
 def test_recent_paths_are_those_that_visitors_asked_for_without_cookies(site: Site) -> None:
     site.start(rehearse="recent")
     site.commit("good")

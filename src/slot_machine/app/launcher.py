@@ -140,7 +140,7 @@ class Launcher:
         assert release.upstream is not None
         address = release.upstream.addresses[PUBLIC]
         tos = self._mode.candidate_tos if candidate else 0
-        host = release.version.config.health_host
+        host = self._config.visitors_host or release.version.config.health_host
         question = Probe(address.port, path, host_field=host, tos=tos, fields=REHEARSAL, most_body=MOST_OF_A_PAGE)
         return await probe.ask_once(address.host, question, limit_s)
 

@@ -28,6 +28,10 @@ MOST_NAMED = 5
 NOTHING_RECENT = (
     f"no path that is safe to ask for had {safe_paths.LEAST_VISITS} requests without cookies in the last hour"
 )
+ELSEWHERE = (
+    "each path was answered with a redirect to another host or scheme, so no page was rehearsed; `public_url` or"
+    " `health_host` names the host that the app answers"
+)
 DECLINE = "the requests have the field Slot-Machine-Rehearsal: 1, by which the app can tell them from visitors'"
 
 
@@ -150,13 +154,18 @@ def longest_s(version: Version) -> float:
 
 
 def _tell(attempt: RunningAttempt, found: Sequence[Compared], number: int) -> None:
+    doubtful = [compared for compared in found if not _served(compared.candidate) and compared.is_doubtful]
     for compared in found:
-        if not _served(compared.candidate):
-            say = attempt.warn if compared.is_doubtful else attempt.output
-            say(str(compared))
+        if compared in doubtful:
+            attempt.warn(str(compared))
+        elif not _served(compared.candidate) or compared.candidate.elsewhere:
+            attempt.output(str(compared))
+    if found and all(compared.candidate.elsewhere for compared in found):
+        attempt.warn(ELSEWHERE)
     if number > len(found):
         attempt.warn(f"{number - len(found)} of {number} paths were not asked for, as {TOTAL_S:g} s were over")
-    attempt.summarize(f"{len(found)} paths, none is worse than before")
+    verdict = f"{len(doubtful)} with a warning" if doubtful else "none is worse than before"
+    attempt.summarize(f"{len(found)} paths, {verdict}")
 
 
 def _in_words(worse: Sequence[Compared]) -> str:

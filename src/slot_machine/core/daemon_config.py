@@ -291,6 +291,11 @@ class DaemonConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.public_url.rstrip("/") or here
 
     @property
+    def visitors_host(self) -> str:
+        """The `Host` field of their requests, as far as the configuration says so."""
+        return self.url.partition("://")[2] if self.public_url or self.domains else ""
+
+    @property
     def hold_timeout_s(self) -> float:
         return self.hold_timeout_ms / 1000
 
