@@ -18,6 +18,7 @@ from slot_machine.app.app import App, Cron
 from slot_machine.app.configurations import Configurations
 from slot_machine.app.deployer import Deployer
 from slot_machine.app.notices import Notices
+from slot_machine.app.parts import Given
 from slot_machine.app.release import Release
 from slot_machine.app.run import Run
 from slot_machine.app.seams import Remote
@@ -668,21 +669,24 @@ class Machine(NamedTuple):
         mode = Mode(faults, traffic)
         custody = Custody(faults, trees, store)
         configurations = Configurations(trees, parsed, FILE_NAME, "", _has_proxy=True)
-        of_app, shell = cast(modes.Mode, mode), Shell(faults)
-        seams = (trees, store, custody, launcher, of_app, cron(store))
+        shell, evidence = Shell(faults), Evidence(faults)
         told: list[Notice] = []
         notices = Notices("shop", {}, {"list": partial(_keep, told)}, tasks, lambda commit: store.described(commit)[0])
-        evidence = Evidence(faults)
-        around = (tasks, shell, no_facts, notices)
-        app = App(
-            parsed.daemon,
-            configurations,
-            *seams,
-            *around,
-            remote=remote,
-            gather=evidence.gather,
-            branches=Branches(faults),
+        given = Given(
+            config=parsed.daemon,
+            configurations=configurations,
+            worktrees=trees,
+            store=store,
+            custody=custody,
+            launcher=launcher,
+            mode=cast(modes.Mode, mode),
+            tasks=tasks,
+            shell=shell,
+            facts=no_facts,
+            notices=notices,
+            evidence=evidence.gather,
         )
+        app = App(given, cron(store), Branches(faults), remote=remote)
         parts = (faults, store, trees, launcher, traffic, mode, shell, app, app.supervisor, app.deployer)
         return cls(*parts, told, evidence)
 

@@ -13,45 +13,31 @@ from slot_machine.app.configurations import Configurations
 from slot_machine.app.custody import Custody
 from slot_machine.app.deliveries import Surroundings
 from slot_machine.app.deployer import Deployer
-from slot_machine.app.evidence import Evidence
 from slot_machine.app.failures import going_on
 from slot_machine.app.follow import Following
 from slot_machine.app.job_machine import JobMachine
 from slot_machine.app.job_run import Machine
 from slot_machine.app.job_runs import JobRuns
 from slot_machine.app.jobs import Jobs
-from slot_machine.app.judging import Gather
 from slot_machine.app.launcher import Launcher
 from slot_machine.app.maintenance import Maintenance
 from slot_machine.app.memory import MEMORY, MemoryWatch
-from slot_machine.app.notices import NOBODY, Notices, notices_of
+from slot_machine.app.notices import notices_of
 from slot_machine.app.one_offs import OneOffs
 from slot_machine.app.opening import Found, Options
-from slot_machine.app.outages import Outages
 from slot_machine.app.parts import Given, Parts
 from slot_machine.app.push_branch import Branches, PushBranch
 from slot_machine.app.pushes import Pushes
-from slot_machine.app.recorder import Recorder
-from slot_machine.app.seams import Facts, Remote, Shell, Starter, Trees
-from slot_machine.app.setups import Setups
-from slot_machine.app.slots import Slots
-from slot_machine.app.stage_commands import StageCommands
-from slot_machine.app.supervisor import Supervisor
-from slot_machine.core.daemon_config import DaemonConfig
+from slot_machine.app.seams import Remote
+from slot_machine.core.daemon_config import Follow
 from slot_machine.core.errors import SlotMachineError
-from slot_machine.core.model import Version
 from slot_machine.host import timezone
 from slot_machine.host.git import branches as git_branches
 from slot_machine.host.git import remote as git_remote
 from slot_machine.host.git.git import without_password
-from slot_machine.host.process import containment, runtimes, session
-from slot_machine.host.process.commands import run_shell
+from slot_machine.host.process import containment, session
 from slot_machine.host.process.containment import owner
 from slot_machine.host.process.usage import Cpu
-from slot_machine.state import stats
-from slot_machine.state.stats import Stats
-from slot_machine.state.store import Store
-from slot_machine.traffic.mode import Mode
 
 log = logging.getLogger(__name__)
 
@@ -70,113 +56,78 @@ class App:
     """Its tasks run in `tasks` until `stop` or `let_go`."""
 
     def __init__(
-        self,
-        config: DaemonConfig,
-        configurations: Configurations,
-        worktrees: Trees,
-        store: Store,
-        custody: Custody,
-        launcher: Starter,
-        mode: Mode,
-        cron: Cron,
-        tasks: asyncio.TaskGroup,
-        shell: Shell = run_shell,
-        facts: Facts = runtimes.facts,
-        notices: Notices = NOBODY,
-        page: Path | None = None,
-        remote: Remote | None = None,
-        gather: Gather | None = None,
-        *,
-        branches: Branches,
+        self, given: Given, cron: Cron, branches: Branches, page: Path | None = None, remote: Remote | None = None
     ) -> None:
-        """`page` is what visitors see under maintenance. `remote` has the branch that is followed.
-
-        `gather` has what is known of a new version, in place of what the workers count.
-        """
+        """`page` is what visitors see under maintenance. `remote` has the branch that is followed."""
+        parts = Parts.of(given)
+        store, slots = given.store, parts.slots
         self._store = store
-        self._launcher = launcher
-        self._tasks = tasks
+        self._launcher = given.launcher
+        self._tasks = given.tasks
         self._keeping: list[asyncio.Task[None]] = []
-        self.mode = mode
-        self.recorder = Recorder(mode, Stats(worktrees.data / stats.NAME), store.state)
+        self.mode = given.mode
+        self.recorder = parts.recorder
         self.cpu = Cpu()
-        self.notices = notices
-        commits = Commits(worktrees, store)
-        outages = Outages(store, commits, launcher.masking)
-        self.supervisor = Supervisor(config, launcher, mode.traffic, outages, tasks, notices)
-        commands = StageCommands(store, launcher, worktrees.data, shell)
-        setups = Setups(worktrees, store, launcher, commands, facts)
-        slots = Slots(worktrees, store, commands, setups, custody)
-        given = Given(
-            configurations,
-            worktrees,
-            slots,
-            store,
-            launcher,
-            mode,
-            self.supervisor,
-            commits,
-            tasks,
-            notices,
-            self.recorder,
-            gather or self._gather,
-        )
-        self.deployer = Deployer(Parts.of(config, given))
-        self.memory = MemoryWatch(config, self.supervisor, self._restart_for_memory)
-        runs = JobRuns(cron.machine, store, tasks, launcher.masking, notices)
-        self.occupancy = slots.occupancy
-        self.occupancy.ask(runs.in_tree)
-        self.one_offs = OneOffs(store, slots, launcher, self.supervisor, worktrees.data)
-        self.occupancy.ask(self.one_offs.in_tree)
-        self.occupancy.ask(self.supervisor.retirees.in_tree, self.supervisor.retirees.emptied)
-        candidates = self.deployer.candidates
-        self.occupancy.ask(candidates.in_tree)
-        self.occupancy.ask(candidates.ending.in_tree, candidates.ending.emptied)
-        self.maintenance = Maintenance(store, mode, page, worktrees.data)
-        mode.start_under(self.maintenance.order)
+        self.notices = given.notices
+        self.supervisor = parts.supervisor
+        self.deployer = Deployer(parts)
+        self.memory = MemoryWatch(given.config, self.supervisor, self._restart_for_memory)
+        self.one_offs = OneOffs(store, slots, given.launcher, self.supervisor, given.worktrees.data)
+        self.maintenance = Maintenance(store, self.mode, page, given.worktrees.data)
+        self.mode.start_under(self.maintenance.order)
         self.branch = PushBranch(store, branches, self._latest)
         slots.on_link, slots.followed = self.branch.look, self.branch.follow
-        self.pushes = Pushes(self.deployer, self.branch, tasks)
+        self.pushes = Pushes(self.deployer, self.branch, self._tasks)
+        runs = JobRuns(cron.machine, store, self._tasks, given.launcher.masking, self.notices)
         self.jobs = Jobs(runs, store, slots.folder, self.supervisor, cron.zone, cron.now)
-        follow = config.follow
-        shown = without_password(follow.remote) if follow else ""
-        self.following = Following(follow, remote, self.deployer, store, notices, shown) if follow and remote else None
+        self.following = self._following(given.config.follow, remote)
+        self.occupancy = slots.occupancy
+        self._ask_who_uses_trees(runs)
+
+    def _following(self, follow: Follow | None, remote: Remote | None) -> Following | None:
+        """None if no branch is followed."""
+        if not follow or not remote:
+            return None
+        shown = without_password(follow.remote)
+        return Following(follow, remote, self.deployer, self._store, self.notices, shown)
+
+    def _ask_who_uses_trees(self, runs: JobRuns) -> None:
+        """So that no tree is overwritten in which something runs."""
+        retirees, candidates = self.supervisor.retirees, self.deployer.candidates
+        self.occupancy.ask(runs.in_tree)
+        self.occupancy.ask(self.one_offs.in_tree)
+        self.occupancy.ask(retirees.in_tree, retirees.emptied)
+        self.occupancy.ask(candidates.in_tree)
+        self.occupancy.ask(candidates.ending.in_tree, candidates.ending.emptied)
 
     @classmethod
     def of(cls, options: Options, found: Found, tasks: asyncio.TaskGroup) -> Self:
         """On this machine, as `opening` found it."""
         config, store, worktrees, mode = options.config.daemon, found.store, found.worktrees, found.mode
-        launcher = Launcher(config, options.config_file.parent, options.data, store, mode)
-        configurations = Configurations(
-            worktrees, options.as_read, found.config_path, config.app_config or "", options.proxy
-        )
-        cron = Cron(JobMachine(launcher, store, options.data), timezone.find(config.cron_timezone))
-        around = Surroundings(
-            options.config_file.parent,
-            launcher.env_file,
-            launcher.environment,
-            owner(options.data),
-            launcher.masking,
-        )
+        folder = options.config_file.parent
+        launcher = Launcher(config, folder, options.data, store, mode)
+        around = Surroundings(folder, launcher.env_file, launcher.environment, owner(options.data), launcher.masking)
         commits = Commits(worktrees, store)
-        notices = notices_of(config, str(config.name), around, tasks, lambda commit: commits.known(commit).subject)
-        page = options.config_file.parent / config.maintenance_page if config.maintenance_page else None
         follow = config.follow
-        remote = git_remote.Remote(options.repo, options.data, follow.remote, follow.branch) if follow else None
+        given = Given(
+            config=config,
+            configurations=Configurations(
+                worktrees, options.as_read, found.config_path, config.app_config or "", options.proxy
+            ),
+            worktrees=worktrees,
+            store=store,
+            custody=Custody(worktrees, store),
+            launcher=launcher,
+            mode=mode,
+            tasks=tasks,
+            notices=notices_of(config, str(config.name), around, tasks, lambda commit: commits.known(commit).subject),
+        )
         return cls(
-            config,
-            configurations,
-            worktrees,
-            store,
-            Custody(worktrees, store),
-            launcher,
-            mode,
-            cron,
-            tasks,
-            notices=notices,
-            page=page,
-            remote=remote,
-            branches=git_branches.Branches(options.repo, options.data, config.push_branch),
+            given,
+            Cron(JobMachine(launcher, store, options.data), timezone.find(config.cron_timezone)),
+            git_branches.Branches(options.repo, options.data, config.push_branch),
+            page=folder / config.maintenance_page if config.maintenance_page else None,
+            remote=git_remote.Remote(options.repo, options.data, follow.remote, follow.branch) if follow else None,
         )
 
     def start(self) -> "asyncio.Task[None]":
@@ -227,9 +178,6 @@ class App:
             await self.mode.let_go()
         await self.notices.end()
         self._end_tasks()
-
-    def _gather(self, new: Version, old: Version, same_minutes: bool) -> Evidence:
-        return Evidence(self.recorder, new.slot, old.slot, same_minutes=same_minutes)
 
     async def _restart_for_memory(self, why: str) -> None:
         """Raises Busy, Stopping. The restart goes on if this is cancelled."""

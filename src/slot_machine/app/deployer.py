@@ -35,7 +35,7 @@ class Deployer:
         self.watching = Watching(parts)
         self.recovery = Recovery(parts, self.watching)
         store, trees, configurations = parts.store, parts.worktrees, parts.configurations
-        self._live = GoingLive(parts, self.watching, Rehearsal(parts.launcher, parts.supervisor, parts.visits))
+        self._live = GoingLive(parts, self.watching, Rehearsal(parts.launcher, parts.supervisor, parts.recorder))
         already_live = AlreadyLive(store, trees, configurations, parts.launcher, parts.supervisor)
         self._deploying = Deploying(parts, self._live, already_live)
         self._promoting = Promoting(parts, self._live, self.watching)

@@ -84,7 +84,7 @@ class GoingLive:
             await self._watching.run(attempt, before, version, old, since_s, began)
         else:
             # What visitors saw of another version in its slot is not to count in the next watch.
-            self._parts.tasks.create_task(self._parts.visits.look())
+            self._parts.tasks.create_task(self._parts.recorder.look())
         await self._parts.rollout.finish(attempt, before, old)
         return done()
 
