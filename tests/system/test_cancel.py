@@ -1,5 +1,6 @@
 """`slot-machine cancel`: the deploy ends in whichever stage it is, and the live version serves on."""
 
+import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -160,6 +161,13 @@ def test_nothing_to_cancel(site: Site) -> None:
 
     assert refused.returncode == 1
     assert "error: no deploy runs, so nothing was cancelled" in refused.stderr
+    as_json = site.run("cancel", "--json")
+    told = json.loads(as_json.stdout)
+    assert (as_json.returncode, told["success"], told["error"]) == (
+        1,
+        False,
+        "no deploy runs, so nothing was cancelled",
+    )
 
 
 def test_others_are_told_of_it_while_a_deploy_runs(site: Site) -> None:
@@ -169,7 +177,8 @@ def test_others_are_told_of_it_while_a_deploy_runs(site: Site) -> None:
         deploying = pool.submit(site.run, "deploy")
         wait_until("it waits for health", lambda: site.status()["running"] == "health")
         others = site.post("/rollback"), site.post("/deploy", {"commit": "HEAD"})
-        assert site.run("cancel").returncode == 0
+        cancelled = site.run("cancel", "--json")
+        assert (cancelled.returncode, json.loads(cancelled.stdout)["kind"]) == (0, "deploy")
 
         assert deploying.result().returncode == 1
         assert "error: health: the deploy was cancelled" in deploying.result().stderr

@@ -1,6 +1,7 @@
 """`slot-machine maintenance`: it outlives deploys, restarts, reloads and kills."""
 
 import http.client
+import json
 import os
 import signal
 
@@ -25,9 +26,10 @@ def test_it_outlives_everything_but_its_end(site: Site) -> None:
     assert site.serving() == "good"
     page.write_text("<h1>Soon</h1>")
 
-    done = site.run("maintenance", "on", "--message", "at ten")
+    done = site.run("maintenance", "on", "--message", "at ten", "--json")
 
     assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["maintenance"]["message"] == "at ten"
     down = (503, "<h1>Soon</h1>")
     assert answered(site) == down
     assert answered(site, "/healthz")[0] == 200
@@ -63,7 +65,9 @@ def test_with_no_proxy_it_is_refused_with_the_reason(site: Site) -> None:
     site.start("--no-proxy")
 
     refused = site.run("maintenance", "on")
+    as_json = site.run("maintenance", "on", "--json")
 
-    assert refused.returncode == 1
+    assert (refused.returncode, as_json.returncode) == (1, 1)
     assert "with --no-proxy the app itself answers on its port" in refused.stderr
+    assert "with --no-proxy the app itself answers on its port" in json.loads(as_json.stdout)["error"]
     assert site.status()["maintenance"] == ""

@@ -169,6 +169,9 @@ def test_logs_run_and_maintenance(cluster: Cluster, run: Run) -> None:
     assert run("maintenance", "on").code == 0
     assert run("status", "--json").json()["maintenance"] is True
     assert (run("maintenance", "off").code, cluster.maintenance) == (0, False)
+    told = {"success": True, "maintenance": True, "warnings": []}
+    assert run("maintenance", "on", "--json").json() == told
+    assert run("maintenance", "off", "--json").json() == told | {"maintenance": False}
 
 
 def test_env_changes_the_file_here(run: Run) -> None:
@@ -321,6 +324,11 @@ def test_cancel_of_an_attempt_whose_computer_is_gone(cluster: Cluster, run: Run)
     assert "runs since" in run("deploy", "--force").err
     assert "it is live, and not cancelled" in run("cancel").out
     assert cluster.history == [(1, "deploy", "succeeded")]
+    refused = run("cancel", "--json")
+    assert (refused.code, refused.json()["success"], "nothing runs" in str(refused.json()["error"])) == (1, False, True)
+    cluster.records[1] = msgspec.structs.replace(cluster.records[1], ended=None)
+    ended = run("cancel", "--json").json()
+    assert (ended["success"], ended["kind"], ended["complete"]) == (True, "deploy", True)
 
 
 def test_status_in_eighty_columns(cluster: Cluster, run: Run) -> None:

@@ -1,5 +1,7 @@
 """`cancel`."""
 
+import json
+
 import click
 
 from slot_machine.cli import render
@@ -8,9 +10,11 @@ from slot_machine.host import printing
 
 @click.command("cancel")
 @click.option("--force", is_flag=True, help="Even in the stage release: the database may be half migrated then.")
-def command(force: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+def command(force: bool, as_json: bool) -> None:
     """End the deploy or rollback that runs; the live version stays, or is live again after a switch."""
     reply = render.client().cancel(force=force)
     render.fail_if_refused(reply)
     stage = f" in stage {reply['stage']}" if reply["stage"] else ""
-    printing.result(f"cancelled the {reply['kind']} of {reply['commit'] or '...'}{stage}")
+    said = f"cancelled the {reply['kind']} of {reply['commit'] or '...'}{stage}"
+    printing.result(json.dumps(reply) if as_json else said)

@@ -1,9 +1,14 @@
 """`maintenance`."""
 
+import json
+
 import click
 
 from slot_machine.cli import render
+from slot_machine.cli.client import Json
 from slot_machine.host import printing
+
+in_json = click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 
 
 @click.group("maintenance")
@@ -13,18 +18,25 @@ def command() -> None:
 
 @command.command("on")
 @click.option("--message", default="", help="What visitors read. The file of maintenance_page takes its place.")
-def on(message: str) -> None:
+@in_json
+def on(message: str, as_json: bool) -> None:
     """Answer 503 in place of the app, until `maintenance off`."""
-    reply = render.client().maintain(on=True, message=message)
-    render.fail_if_refused(reply)
-    warnings = reply.get("warnings", [])
-    for warning in warnings if isinstance(warnings, list) else []:
-        printing.note(f"warning: {warning}")
-    printing.result("under maintenance; `slot-machine maintenance off` ends it")
+    tell(render.client().maintain(on=True, message=message), on=True, as_json=as_json)
 
 
 @command.command("off")
-def off() -> None:
+@in_json
+def off(as_json: bool) -> None:
     """Let the app answer again."""
-    render.fail_if_refused(render.client().maintain(on=False))
-    printing.result("no maintenance any more")
+    tell(render.client().maintain(on=False), on=False, as_json=as_json)
+
+
+def tell(reply: Json, *, on: bool, as_json: bool) -> None:
+    render.fail_if_refused(reply)
+    if as_json:
+        printing.result(json.dumps(reply))
+        return
+    warnings = reply.get("warnings", [])
+    for warning in warnings if isinstance(warnings, list) else []:
+        printing.note(f"warning: {warning}")
+    printing.result("under maintenance; `slot-machine maintenance off` ends it" if on else "no maintenance any more")
