@@ -1,8 +1,11 @@
--- The request of a browser: always the same, or each time with a new target and cookie.
+-- The request of a browser: always the same, or each time with a new target and cookie ("distinct"), or each time that
+-- of another browser as well ("visitors").
 -- A path that ends with a slash gets a new last part, any other one a new query.
 -- The third argument is another cookie, or "script" for a client that is no browser and keeps no cookies.
 local number = 0
 local distinct = false
+local visitors = false
+local agent = ""
 local more = ""
 
 function init(args)
@@ -29,7 +32,9 @@ function init(args)
     headers["Cookie"] = headers["Cookie"] .. more
   end
   headers["Connection"] = args[1] == "close" and "close" or "keep-alive"
-  distinct = args[2] == "distinct"
+  distinct = args[2] ~= "same"
+  visitors = args[2] == "visitors"
+  agent = headers["User-Agent"]
   fixed = wrk.format("GET")
 end
 
@@ -39,6 +44,9 @@ function request()
   end
   number = number + 1
   wrk.headers["Cookie"] = "session=" .. number .. "6b1f0c2d9a8e7f60; theme=dark" .. more
+  if visitors then
+    wrk.headers["User-Agent"] = agent .. " " .. number
+  end
   local new = wrk.path:sub(-1) == "/" and number or "?n=" .. number
   return wrk.format("GET", wrk.path .. new)
 end

@@ -20,6 +20,9 @@ class Kind(NamedTuple):
     connections: int = 64
     close: bool = False
     distinct: bool = False
+    """Each request has a target and a cookie of its own."""
+    visitors: bool = False
+    """Each request is that of another browser, too."""
     chunk_bytes: int = 0
     """If not 0, a request is an upload of 1 MB in chunks of this size."""
     cookie: str = ""
@@ -29,8 +32,14 @@ class Kind(NamedTuple):
         """The Lua file for wrk, and its arguments."""
         if self.chunk_bytes:
             return [str(FOLDER / "upload.lua"), str(self.chunk_bytes)]
-        options = ["close" if self.close else "keep", "distinct" if self.distinct else "same"]
+        options = ["close" if self.close else "keep", self.sameness]
         return [str(FOLDER / "browser.lua"), *options, *filter(None, [self.cookie])]
+
+    @property
+    def sameness(self) -> str:
+        if self.visitors:
+            return "visitors"
+        return "distinct" if self.distinct else "same"
 
 
 KINDS = [

@@ -28,6 +28,7 @@ def kinds(port: int) -> list[Kind]:
         Kind("the same, every target and cookie new", "/small", distinct=True, cookie=cookie),
         Kind("a client that is no browser, without cookies", "/small", cookie="script"),
         Kind("a first visit, which gets the cookie", "/small"),
+        Kind("the same, every browser, target and cookie new", "/small", visitors=True),
     ]
 
 
