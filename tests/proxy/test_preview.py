@@ -56,6 +56,7 @@ def test_a_link_sets_a_cookie_and_leads_to_the_address_without_the_token() -> No
             assert (status, fields["Location"], body) == (303, "/a%20b?x=%31&y=+1", b"")
             assert "Set-Cookie: " + fields["Set-Cookie"] == SET
             assert (fields["Cache-Control"], fields["Referrer-Policy"]) == ("no-store", "no-referrer")
+            assert fields["Clear-Site-Data"] == '"cache"', "the browser may have kept pages of the live version"
         assert sides.asked == [], "the app has no part in it"
 
     asyncio.run(story())
@@ -97,7 +98,7 @@ def test_off_ends_the_preview_of_that_browser() -> None:
         off = "/a?slot-machine-preview=off"
         for beside in (BESIDE, None):
             status, fields, _ = answer(plane(beside).ask(request(off, COOKIE)))
-            assert (status, fields["Location"]) == (303, "/a")
+            assert (status, fields["Location"], "Clear-Site-Data" in fields) == (303, "/a", False)
             assert fields["Set-Cookie"].startswith("slot-machine-preview-8080=; Max-Age=0; Path=/; ")
         assert slot(plane(), request(off, COOKIE, "Content-Length: 0", method="POST")) == "a"
 

@@ -30,8 +30,11 @@ def maintenance(kind: str, body: bytes, *, connection: bytes, head_only: bool) -
     return _whole(status, kind, body, MAINTENANCE_RETRY_S, connection=connection, head_only=head_only)
 
 
-def see_other(location: bytes, cookie: bytes, *, connection: bytes) -> bytes:
-    """A whole reply: another address, and a cookie. Nobody is told the address that it was asked for."""
+def see_other(location: bytes, cookie: bytes, *, clears_cache: bool, connection: bytes) -> bytes:
+    """A whole reply: another address, and a cookie. Nobody is told the address that it was asked for.
+
+    `clears_cache`: the browser drops the pages of this site that it has kept.
+    """
     lines = [
         b"HTTP/1.1 303 See Other",
         b"Location: " + location,
@@ -41,6 +44,8 @@ def see_other(location: bytes, cookie: bytes, *, connection: bytes) -> bytes:
         b"X-Robots-Tag: noindex",
         b"Content-Length: 0",
     ]
+    if clears_cache:
+        lines.append(b'Clear-Site-Data: "cache"')
     if connection:
         lines.append(b"Connection: " + connection)
     return b"\r\n".join([*lines, b"", b""])

@@ -93,7 +93,8 @@ def expired(head: RequestHead, sender: Sender, port: int) -> Expired | None:
 def page(head: RequestHead, sender: Sender, beside: Beside | None, port: int) -> Page | None:
     """The reply to a link, and to a token that is not valid; None if the app is to reply.
 
-    A link sets a cookie, and leads to the same address without the token.
+    A link sets a cookie, and leads to the same address without the token. A page of the live version that the browser
+    has kept must not be shown there.
     """
     tokens = head.tokens
     if tokens is None:
@@ -105,7 +106,11 @@ def page(head: RequestHead, sender: Sender, beside: Beside | None, port: int) ->
     token = b"" if tokens.link == OFF else tokens.link
     cookie = set_cookie(port, token, secure=head.is_https(sender))
     location = same_site(head.target)
-    return Page(HTTPStatus.SEE_OTHER, lambda connection, _: pages.see_other(location, cookie, connection=connection))
+
+    def see_other(connection: bytes, _: bool) -> bytes:
+        return pages.see_other(location, cookie, clears_cache=token != b"", connection=connection)
+
+    return Page(HTTPStatus.SEE_OTHER, see_other)
 
 
 def ended(head: RequestHead, connection: bytes, *, head_only: bool) -> bytes:
