@@ -12,6 +12,7 @@ import pytest
 from slot_machine.core.upstream import INTERNAL, PUBLIC, Beside
 from slot_machine.proxy.exchange import Connection
 from slot_machine.proxy.heads import request
+from slot_machine.proxy.heads.visit import number_of
 from slot_machine.proxy.outbound import AppConnection
 from slot_machine.proxy.route import Route
 from slot_machine.proxy.server import DataPlaneServer
@@ -320,6 +321,17 @@ def test_the_apps_own_cookie_decides_for_all_devices_of_a_user() -> None:
         assert asks(sides, "Cookie: user=adam\r\n").slot == "a"
 
     told(story)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ada@x", b"ada%40x"), ("ada@x", b'"ada@x"'), ("a%40x", b"a%40x"), ("\u00e9", b"\xc3\xa9"), ("\u00e9", b"%c3%A9")],
+)
+def test_named_users_are_known_in_the_form_in_which_frameworks_write_cookies(name: str, value: bytes) -> None:
+    lines = b"GET / HTTP/1.1\r\nHost: h\r\nCookie: user=%b\r\n\r\n"
+    beside = msgspec.structs.replace(SHARE, cookie="user", cookie_values=("eve", name))
+    assert request.RequestHead(lines % value).visit(beside, 0).number == 0
+    assert request.RequestHead(lines % b"other%ff").visit(beside, 0).number == number_of(SHARE.share_id, "other%ff")
 
 
 def test_a_websocket_goes_where_its_visitor_is() -> None:

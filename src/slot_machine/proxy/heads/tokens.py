@@ -86,7 +86,7 @@ def without(url: bytes) -> tuple[bytes, bytes | None]:
     parts = SEPARATORS.split(query)
     for separator, part in zip([b"", *parts[1::2]], parts[::2], strict=True):
         if found := PARAMETER.fullmatch(part):
-            values.append(_decoded(found[1] or b""))
+            values.append(decoded(found[1] or b""))
         else:
             kept.append(separator + part)
     if values:
@@ -116,12 +116,12 @@ def _other_cookies(pairs: Iterable[bytes], cookies: dict[bytes, list[bytes]]) ->
     kept = []
     for pair in pairs:
         if found := PAIR.fullmatch(pair):
-            name = _decoded(pair.partition(b"=")[0].strip(b" \t")).lower()
-            cookies.setdefault(name, []).append(_decoded((found[1] or b"").strip(b' \t"')))
+            name = decoded(pair.partition(b"=")[0].strip(b" \t")).lower()
+            cookies.setdefault(name, []).append(decoded((found[1] or b"").strip(b' \t"')))
         else:
             kept.append(pair)
     return b";".join(kept).strip(b" \t")
 
 
-def _decoded(text: bytes) -> bytes:
+def decoded(text: bytes) -> bytes:
     return ENCODED.sub(lambda found: bytes((int(found[1], 16),)), text)

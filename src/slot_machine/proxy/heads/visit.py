@@ -8,6 +8,7 @@ from random import Random
 from slot_machine.core.digested import is_digested
 from slot_machine.core.upstream import Beside
 from slot_machine.proxy.heads.fields import Cache
+from slot_machine.proxy.heads.tokens import decoded
 
 NUMBERS = 10_000
 UNDECIDED = -1
@@ -53,8 +54,8 @@ class Visit:
         self.digested = path.rfind(DOT) > path.rfind(SLASH) and method in SAFE and _digested[path]
         self.number, self.stale = UNDECIDED, False
         if beside.share and beside.cookie and (value := next(cookies(lines, beside.cookie.encode()), b"")):
-            name = value.decode("latin-1")
-            self.number = 0 if name in beside.cookie_values else number_of(beside.share_id, name)
+            named = beside.cookie_values and _is_among(value, beside.cookie_values)
+            self.number = 0 if named else number_of(beside.share_id, value.decode("latin-1"))
         elif beside.share:
             self.number = _pinned(lines, _beginning(port, beside.share_id))
         if self.number == UNDECIDED:
@@ -88,6 +89,11 @@ def value_of(lines: bytes, name: bytes) -> bytes:
     """Of the first field of that name, which is in lower case; empty without one."""
     found = _field(name).search(lines)
     return found[1] if found else b""
+
+
+def _is_among(value: bytes, values: tuple[str, ...]) -> bool:
+    """As it is or percent-encoded, which most frameworks do with characters such as `@`."""
+    return value.decode(errors="replace") in values or decoded(value).decode(errors="replace") in values
 
 
 def number_of(share_id: str, text: str) -> int:
