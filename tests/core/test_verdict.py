@@ -9,7 +9,8 @@ from itertools import combinations
 import pytest
 
 from slot_machine.core.failing import ASSUMED
-from slot_machine.core.minutes import BOUNDS_S, OTHER, Tally
+from slot_machine.core.gathering import Gathering
+from slot_machine.core.minutes import BOUNDS_S, LATE, OTHER, Tally
 from slot_machine.core.proportions import chance_beyond, chance_of_more
 from slot_machine.core.side import ALL, Sample, Side
 from slot_machine.core.verdict import (
@@ -56,6 +57,33 @@ def test_path_whose_requests_wait_for_ever_is_worse_before_any_of_them_ends() ->
     for new in (hangs, given_up):
         assert verdict(new, OLD).why.startswith("12 of 12 requests (100 %) for /checkout failed")
         assert verdict(new, always).word == "better"
+
+
+@pytest.mark.parametrize("old_waits", [0, 14])
+def test_path_whose_requests_wait_in_both_versions_fails_only_with_errors(old_waits: int) -> None:
+    """Long polling: each request is answered after 25 s, or left by a visitor who goes on."""
+    old = Side({"/": tally(5000, 5), "/poll": Tally({LATE: 80, FAST: 20}, in_vain=10, waiting=old_waits)})
+    waits = Side({"/": tally(500), "/poll": Tally({FAST: 3}, in_vain=3, waiting=17)}, {"/poll": 20})
+    fails = Side({"/": tally(500), "/poll": Tally({FAST: 20}, errors=20, waiting=5)}, {"/poll": 25})
+
+    assert verdict(waits, old).word == "better"
+    assert verdict(fails, old).why.startswith("20 of 20 requests (100 %) for /poll failed")
+
+
+def test_one_request_of_the_old_version_that_waited_excuses_few_of_the_new_one() -> None:
+    old = Side({"/": tally(5000, 5), "/checkout": Tally({FAST: 499, LATE: 1})})
+
+    assert verdict(Side({"/": tally(500), "/checkout": Tally({FAST: 50}, waiting=1)}), old).word == "better"
+    assert verdict(Side({"/": tally(500), "/checkout": Tally({FAST: 50}, waiting=12)}), old).word == "worse"
+
+
+def test_requests_that_waited_before_the_first_look_are_counted_when_they_end() -> None:
+    gathering = Gathering()
+    gathering.add({"/poll": Tally({LATE: 3}, waiting=-3)}, 0)
+    gathering.add({"/poll": Tally({}, waiting=2)}, 1)
+
+    total = gathering.side().total
+    assert (total.asked, total.failed) == (5, 2)
 
 
 def test_version_that_fails_is_not_called_better_than_one_of_which_nothing_is_known() -> None:

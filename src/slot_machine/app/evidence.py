@@ -83,7 +83,11 @@ class Evidence:
             return {}
         with going_on("cannot read what visitors saw of the old version"):
             async with asyncio.timeout(LONGEST_READ_S):
-                return await asyncio.to_thread(self._recorder.stats.paths_since, first)
+                hour = await asyncio.to_thread(self._recorder.stats.paths_since, first)
+                for tally in hour.values():
+                    # Of which nothing came in the last minutes, so none waits.
+                    tally.waiting = 0
+                return hour
         return {}
 
     def _new_side(self) -> Side:

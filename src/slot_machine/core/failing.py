@@ -49,7 +49,7 @@ def what_fails(new: Side, old: Side) -> str:
     usual = Sample(KNOWN, max(1, round(KNOWN * whole.share)))
     strata = list(_strata(new, old))
     requests = sum(stratum.new.requests for stratum in strata)
-    for path, mine, its, known in strata:
+    for path, mine, its, known in (*strata, *_late(new, old)):
         share = its.share if known else usual.share
         part = 0.5 / len(strata) + 0.5 * mine.requests / max(requests, 1)
         if _is_more(new, path, mine, share) and _chance(mine, its, whole, usual) <= _limit(mine.failures, part):
@@ -88,10 +88,22 @@ def _summed(samples: Iterable[Sample]) -> Sample:
 
 
 def _strata(new: Side, old: Side) -> Iterator[Stratum]:
+    """Without the requests that wait long, if some of the old version's did: see `_late`."""
     for path, tally in new.paths.items():
-        mine, its, burst = Sample.of(tally), Sample.of(old.paths.get(path, Tally())), old.bursts.get(path, 1.0)
+        of_old, burst = old.paths.get(path, Tally()), old.bursts.get(path, 1.0)
+        sample = Sample.of_answered if of_old.late else Sample.of
+        mine, its = sample(tally), sample(of_old)
         known = its.requests >= KNOWN or its.failures > 0
         yield Stratum(path, mine.thinned(burst), its.thinned(burst), known)
+
+
+def _late(new: Side, old: Side) -> Iterator[Stratum]:
+    """Paths on which requests of both versions wait long: it is no failure to wait as the old version's did."""
+    for path, tally in new.paths.items():
+        of_old = old.paths.get(path, Tally())
+        if of_old.late:
+            requests, failures = Sample.of(of_old).requests, Sample.of_answered(of_old).failures + of_old.late
+            yield Stratum(path, Sample.of(tally), Sample(requests, min(requests, failures)))
 
 
 def _is_more(new: Side, path: str, mine: Sample, share: float) -> bool:

@@ -80,7 +80,10 @@ class Gathering:
         for path, tally in paths.items():
             if not (tally.requests or tally.errors or tally.waiting or tally.in_vain):
                 continue
-            self.paths.setdefault(path, Tally({})).add(tally)
+            known = self.paths.setdefault(path, Tally({}))
+            known.add(tally)
+            # Those that had begun to wait before the first call may have ended.
+            known.waiting = max(known.waiting, 0)
             if path not in self._rows:
                 self._rows[path], self._minutes[path] = Row(), Minutes()
             self._rows[path].add(tally)

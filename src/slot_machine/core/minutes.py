@@ -19,6 +19,13 @@ BUCKETS = len(BOUNDS_S) + 1
 COARSE = [bisect_left(LATENCY_BOUNDS_S, bound) for bound in BOUNDS_S] + [len(LATENCY_BOUNDS_S)]
 """By bucket, the one of LATENCY_BOUNDS_S that it is a part of."""
 
+LATE_S = 15.0
+"""A request that has waited so long for the begin of its reply is told to whoever watches the version."""
+LATE = bisect_left(BOUNDS_S, LATE_S)
+"""The first bucket with times that are longer."""
+LEFT_AFTER_S = 5.0
+"""A client that leaves after such a time, and without a reply, has waited in vain."""
+
 NOT_FOUND = "(not found)"
 """In place of a path: requests that were answered 404."""
 OTHER = "(other)"
@@ -33,7 +40,7 @@ class Tally(msgspec.Struct, array_like=True):
     had asked for the same path before, and had got nothing but errors for it since.
 
     `waiting` is how many more wait long for their replies than before: it is below 0 if such requests have ended.
-    `in_vain` ones waited long, and their clients left without a reply.
+    `in_vain` ones got no reply before their clients left, after LEFT_AFTER_S or more.
     """
 
     times: dict[int, int] = {}
@@ -51,6 +58,17 @@ class Tally(msgspec.Struct, array_like=True):
     def asked(self) -> int:
         """`requests`, and those that wait long."""
         return self.requests + self.waiting
+
+    @property
+    def answered(self) -> int:
+        """`requests` without those that waited in vain."""
+        return self.requests - self.in_vain
+
+    @property
+    def late(self) -> int:
+        """Those that wait long, and those that did, or may have: of a long reply, the begin may have come soon."""
+        slow = sum(number for bucket, number in self.times.items() if bucket >= LATE)
+        return self.waiting + min(self.in_vain + slow, self.requests)
 
     @property
     def failed(self) -> int:

@@ -48,6 +48,11 @@ class Sample(NamedTuple):
     def of(cls, tally: Tally) -> "Sample":
         return cls(tally.asked - tally.again, tally.failed - tally.again)
 
+    @classmethod
+    def of_answered(cls, tally: Tally) -> "Sample":
+        """Without those that wait, or waited in vain."""
+        return cls(tally.answered - tally.again, tally.errors - tally.again)
+
     @property
     def share(self) -> float:
         return self.failures / self.requests if self.requests > 0 else 0.0

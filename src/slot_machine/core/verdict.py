@@ -76,7 +76,8 @@ def _crashed(new: Side, old: Side) -> str:
 def _in_a_row(new: Side, old: Side, total: Tally, old_total: Tally) -> str:
     for path, failed in new.in_a_row.items():
         known = old.paths.get(path, Tally())
-        if known.failed or path == OTHER:
+        some_wait = new.paths[path].failed > new.paths[path].errors
+        if known.failed or path == OTHER or (some_wait and known.late):
             continue
         visitors = new.visitors_in_a_row.get(path, failed)
         expected = known.requests * total.requests / max(old_total.requests, 1)

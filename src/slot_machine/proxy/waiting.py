@@ -6,13 +6,12 @@ from http import HTTPStatus
 from math import inf
 from typing import NamedTuple, Protocol
 
+from slot_machine.core.minutes import LATE_S
 from slot_machine.proxy.exchange import Exchange
 from slot_machine.proxy.heads.fields import ProtocolError
 from slot_machine.proxy.wire import Limits
 
 LINGER_S = 2.0
-LATE_S = 15.0
-"""A request that has waited so long for the begin of its reply is told to whoever watches the version."""
 
 
 class Waiter(Protocol):
