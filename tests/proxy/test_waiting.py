@@ -7,13 +7,13 @@ from time import monotonic
 
 import pytest
 
-from slot_machine.core.minutes import Tally
+from slot_machine.core.minutes import LATE_S, Tally
 from slot_machine.core.upstream import PUBLIC, Address, Upstream
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.inbound import ClientConnection
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.shared import Shared
-from slot_machine.proxy.waiting import LATE_S, LINGER_S
+from slot_machine.proxy.waiting import LINGER_S
 from slot_machine.proxy.wire import Limits, Settings
 from tests.proxy.in_memory import Wire
 
@@ -113,6 +113,23 @@ def test_request_that_waits_long_is_counted_before_its_limit(*, leaves: bool) ->
         tally = observer.take()["/"]
         assert (tally.waiting, tally.in_vain, tally.errors) == (-1, int(leaves), int(not leaves))
         assert (tally.asked, tally.failed) == (0, 0), "it was counted before"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("waited_s", "sent", "in_vain"), [(5.5, GET, 1), (4.5, GET, 0), (5.5, POST + b"he", 0)])
+def test_client_that_leaves_without_a_reply_has_waited_in_vain(waited_s: float, sent: bytes, in_vain: int) -> None:
+    """Not one that has not sent its request yet."""
+
+    async def main() -> None:
+        client = ClientConnection(shared := Silent(), PUBLIC)
+        client.connection_made(Wire())
+        client.data_received(sent)
+        assert client.exchange
+        client.exchange.began_s -= waited_s
+        client.connection_lost(None)
+        tally = shared.router.observers.of("a").take()["/"]
+        assert (tally.waiting, tally.in_vain, tally.requests, tally.errors) == (0, in_vain, 1, 0)
 
     asyncio.run(main())
 

@@ -8,6 +8,7 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
+from slot_machine.core.minutes import LEFT_AFTER_S
 from slot_machine.core.upstream import CUT, PREVIEW, Beside
 from slot_machine.proxy import pages, preview, sides
 from slot_machine.proxy.access_log import AccessLog, Finished, shown
@@ -331,9 +332,12 @@ class Exchange:
     def client_left(self) -> None:
         if self.ended:
             return
+        now_s = monotonic()
+        if not (self.status or self.late or self.client.request_framing) and now_s - self.began_s >= LEFT_AFTER_S:
+            self.waits_long()
         self.client.shared.router.abandon(self, refused=False)
         self._drop_app()
-        self._end(monotonic(), finished=True, whole=self.endless)
+        self._end(now_s, finished=True, whole=self.endless)
 
     def cut(self) -> None:
         if self.winding_up and not self.ended:
