@@ -19,5 +19,6 @@ def command(by: str, message: str, as_json: bool) -> None:
     """
     reply = render.client().abort(by=by, message=message)
     render.fail_if_refused(reply)
-    said = f"aborted {reply['commit'] or '...'}, which was {reply['state'] or 'on its way'}"
+    was = "had failed" if reply["state"] == "failed" else f"was {reply['state'] or 'on its way'}"
+    said = f"aborted {reply['commit'] or '...'}, which {was}"
     printing.result(json.dumps(reply) if as_json else said)
