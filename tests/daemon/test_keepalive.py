@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from slot_machine.cli import client
+from slot_machine.cli import link
 from slot_machine.daemon import keepalive
 from slot_machine.daemon.keepalive import kept_alive
 
@@ -88,4 +88,4 @@ def test_error_of_the_stream_is_not_swallowed() -> None:
 
 def test_client_whose_daemon_ends_in_a_silent_stage_is_told_so() -> None:
     with pytest.raises(ConnectionResetError):
-        list(client._lines(iter([FIRST, b"   "]), "success"))
+        list(link._lines(iter([FIRST, b"   "]), "success"))

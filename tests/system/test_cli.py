@@ -216,7 +216,7 @@ def test_root_is_named_once_to_whoever_may_not_use_its_socket(monkeypatch: pytes
     def denied(*_: object) -> NoReturn:
         raise PermissionError
 
-    monkeypatch.setattr("slot_machine.cli.client._connected_to", denied)
+    monkeypatch.setattr("slot_machine.cli.link._connected_to", denied)
     with pytest.raises(Unreachable) as refused:
         Client(free_port(), "/").status()
     assert refused.value.hint == "run this command as root"

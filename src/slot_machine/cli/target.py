@@ -6,7 +6,8 @@
 import json
 import os
 
-from slot_machine.cli.client import SOCKET, Client, Json
+from slot_machine.cli.client import Client, Json
+from slot_machine.cli.link import SOCKET
 from slot_machine.core.defaults import API_PORT, APP_VARIABLE, DATA_NAME, FILE_NAME, LARGEST_PORT
 from slot_machine.core.errors import ConfigError
 
