@@ -391,11 +391,13 @@ class Traffic:
         """Of the next upstreams that are forgotten."""
         self._faults = faults
 
-    async def route(self, upstream: Upstream | None) -> Counts:
+    async def route(self, upstream: Upstream | None, ready: Upstream | None = None) -> Counts:
         await self._faults.step("route")
         if upstream and self.failures:
             raise self.failures.pop(0)
         self.routed, self.holding = upstream, False
+        if ready:
+            self.beside = Beside(ready, stands_in=True)
         if self.beside and self.beside.upstream == upstream:
             self.beside = None
         self.history.append(upstream)

@@ -8,6 +8,7 @@ import pytest
 from slot_machine.app.outcomes import Done, Wishes
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.errors import Busy, Cancelled, StageFailed
+from slot_machine.core.upstream import Counts, Upstream
 from slot_machine.core.verdict import Side
 from slot_machine.host.network.probe import Answer
 from tests.app.hold_stories import abort, b_is_held, promote
@@ -58,6 +59,25 @@ def test_a_version_that_nobody_asked_for_anything_stays_and_did_not_pass(tmp_pat
             assert (last.result, last.verdict) == ("succeeded", "not enough requests (0 of 50)")
             assert last.stage_seconds.keys() >= {"switch", "watch", "drain"}
             check_rest(made, "")
+
+    run(story())
+
+
+def test_the_old_version_is_ready_in_the_step_of_the_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED) as made:
+            await a_is_live(made)
+            old, route, ready = made.supervisor.release, made.traffic.route, list[Upstream | None]()
+
+            async def seen(upstream: Upstream | None, stays: Upstream | None = None) -> Counts:
+                counts = await route(upstream, stays)
+                ready.append(made.traffic.beside.upstream if made.traffic.beside else None)
+                return counts
+
+            monkeypatch.setattr(made.traffic, "route", seen)
+            await made.deployer.deploy("b", "cli", ignored)
+            assert old
+            assert ready == [old.upstream]
 
     run(story())
 

@@ -82,7 +82,9 @@ class Rollout:
                 raise StageFailed(Phase.SWITCH, "the app ended right after it was healthy")
             self._launcher.check(candidate)
             routed = True
-            attempt.count(await self._mode.traffic.route(candidate.upstream))
+            # In one step with the switch: pages of the old version ask for files that the new one does not have.
+            ready = old.upstream if old and watched else None
+            attempt.count(await self._mode.traffic.route(candidate.upstream, ready))
             state = self._store.state()
             if candidate.version != state.live:  # A restart changes nothing of the state.
                 row = watched_row(attempt, candidate.version, state) if watched else None

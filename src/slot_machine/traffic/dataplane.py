@@ -123,13 +123,18 @@ class DataPlane:
             await asyncio.gather(*(worker.keep() for worker in self._all))
             rotating.cancel()
 
-    async def route(self, upstream: Upstream | None, targets: Mapping[str, Sequence[Target]] | None = None) -> Counts:
+    async def route(
+        self,
+        upstream: Upstream | None,
+        ready: Upstream | None = None,
+        targets: Mapping[str, Sequence[Target]] | None = None,
+    ) -> Counts:
         """`targets`: by listener, those that get its requests in place of `upstream`."""
         own = {listener: tuple(shares) for listener, shares in (targets or {}).items()}
         if PREVIEW in self._listeners:
             # The live version gets none of its requests.
             own[PREVIEW] = ()
-        beside = self._routed.beside
+        beside = Beside(ready, stands_in=True) if ready else self._routed.beside
         if upstream and beside and beside.upstream.run_id == upstream.run_id:
             beside = None
         return await self._send(Route(upstream, own, beside))

@@ -107,7 +107,7 @@ class Handover:
         finally:
             await self._ask(Forget(run_id))
 
-    async def route(self, upstream: Upstream | None) -> None:
+    async def route(self, upstream: Upstream | None, _: Upstream | None = None) -> None:
         """Raises Unsteerable, KeeperGone if a candidate can't take over; then visitors still reach the live version."""
         run_id = upstream.run_id if upstream else None
         try:

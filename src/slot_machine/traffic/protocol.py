@@ -10,10 +10,11 @@ from slot_machine.core.upstream import Beside, Counts, Upstream
 class Traffic(Protocol):
     """Each call is in force when it returns."""
 
-    async def route(self, upstream: Upstream | None, /) -> Counts | None:
+    async def route(self, upstream: Upstream | None, ready: Upstream | None = None, /) -> Counts | None:
         """Sends new requests, and held ones, to `upstream`. With None, the proxy answers 503.
 
-        What was beside the live version stays there, unless it is `upstream` itself.
+        From the same step on, `ready` is beside it, and stands in for it. Without that, what was beside the live
+        version stays there, unless it is `upstream` itself.
 
         The counts say how many were held. With `--no-proxy` nobody answers 503: the app owns its port.
         """
