@@ -205,18 +205,6 @@ class Exchange:
     def goes_beside(self, beside: Beside) -> bool:
         return sides.goes_beside(self, beside) != self._turned
 
-    @property
-    def sender(self) -> Sender:
-        return self.client.sender
-
-    @property
-    def visitors(self) -> Visitors:
-        return self.client.shared.visitors
-
-    @property
-    def port(self) -> int:
-        return self.client.shared.port
-
     def waits(self) -> None:
         self.held = True
         self.client.update_deadline()

@@ -87,20 +87,24 @@ class AppConnection(asyncio.Protocol):
                 data, self._early = self._early + data, b""
             end = data.find(b"\r\n\r\n") + 4
             head = reply.known.get(data[:end])
-            client = exchange.client
+            client, rule = exchange.client, exchange.rule
             if (
                 head is None
                 or head.whole != len(data)
                 or not exchange.head.plain
                 or client.request_framing is not None
-                or exchange.rule is not None
+                or (rule is not None and rule.elsewhere(head))
             ):
                 self._begin_reply(exchange, data, end)
                 return
             # Most replies: all of it has come and no more, the client takes it as it is, and its request is complete.
             keep = exchange.keep_client = exchange.keep_client and not client.shared.closing
             exchange.status = head.status
-            out = (head.kept_alive if keep else head.for_client(connection=b"close")) + data[end:]
+            change = rule.change(head) if rule is not None else None
+            if not keep:
+                out = head.for_client(connection=b"close", change=change) + data[end:]
+            else:
+                out = head.kept_alive + data[end:] if change is None else head.in_one_piece(data[end:], change)
             exchange.sent += len(out)
             client.transport.write(out)
             self._finish(exchange, head, True)

@@ -4,13 +4,13 @@ A cookie keeps the number, on both sides, so a larger share moves visitors only 
 """
 
 import ipaddress
+from collections import OrderedDict
 from functools import lru_cache
 from http import HTTPStatus
-from random import randrange
+from random import random
 from time import monotonic
 from typing import TypeVar
 
-from slot_machine.proxy.heads.caching import Keeping
 from slot_machine.proxy.heads.reply import Change, ReplyHead
 from slot_machine.proxy.heads.visit import NUMBERS, Visit, number_of, pin_name
 
@@ -21,7 +21,8 @@ MOST_RECENT = 2000
 MOST_BARE = 1000
 MOST_OFFERED = 2000
 
-PRIVATE = b"Cache-Control: private\r\n"
+FINAL, FAILED, NOT_MODIFIED = 200, 400, 304
+"""Statuses as numbers: to look one up in HTTPStatus takes as long as all else here."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,11 +36,11 @@ class Visitors:
 
     def __init__(self) -> None:
         self._share_id = ""
-        self._recent: dict[Client, tuple[int, float]] = {}
+        self._recent: OrderedDict[Client, tuple[int, float]] = OrderedDict()
         """The number that a client's latest page was given, and until when it counts for what the page consists of."""
-        self._bare: dict[int, None] = {}
+        self._bare: OrderedDict[int, None] = OrderedDict()
         """The hashes of paths of pages that shared caches may keep: they carry no cookie."""
-        self._offered: dict[Client, None] = {}
+        self._offered: OrderedDict[Client, None] = OrderedDict()
         """They have been given the number of their address. It stays that, with the cookie and without."""
 
     def number(self, visit: Visit, address: str) -> tuple[int, bool]:
@@ -53,8 +54,8 @@ class Visitors:
             for known in (self._recent, self._bare, self._offered):
                 known.clear()
         client = hash((address, visit.agent))
-        if visit.page and not (visit.keeps_none or self._is_bare(visit.page) or self._is_bare(visit.linked_from)):
-            number, offer = randrange(NUMBERS), True
+        if visit.page and not (visit.keeps_none or (self._bare and self._goes_by_address(visit))):
+            number, offer = int(random() * NUMBERS), True
         elif not visit.page and client in self._recent and monotonic() < self._recent[client][1]:
             return self._recent[client][0], visit.takes_pin
         else:
@@ -66,8 +67,8 @@ class Visitors:
             _remember(self._recent, client, (number, monotonic() + RECENT_S), MOST_RECENT)
         return number, offer
 
-    def _is_bare(self, page: bytes) -> bool:
-        return hash(page) in self._bare
+    def _goes_by_address(self, visit: Visit) -> bool:
+        return hash(visit.page) in self._bare or hash(visit.linked_from) in self._bare
 
     def carries(self, page: bytes, *, cookie: bool) -> None:
         """Whether the page at this path could carry the cookie."""
@@ -90,20 +91,23 @@ class Missing:
 class Pin:
     """Gives the visitor's browser the number, unless it would be given to others as well."""
 
+    __slots__ = ("_form", "_visitors", "number", "visit")
+
     def __init__(self, number: int, visit: Visit, visitors: Visitors, port: int, *, secure: bool) -> None:
         self.number = number
-        self.share_id = visit.beside.share_id
-        self._page = visit.page
-        self._line = set_cookie(port, f"{self.share_id}.{number}", KEPT_S, secure=secure)
+        self.visit = visit
         self._visitors = visitors
+        self._form = _pin_form(port, visit.beside.share_id, secure)
 
     def change(self, head: ReplyHead) -> Change | None:
-        if head.status < HTTPStatus.OK:
+        status = head.status
+        if status < FINAL:
             return None
-        change = private_with(self._line, head)
-        if self._page and head.status < HTTPStatus.BAD_REQUEST and head.status != HTTPStatus.NOT_MODIFIED:
-            self._visitors.carries(self._page, cookie=change is not None)
-        return change
+        for_one = head.for_one
+        page = self.visit.page
+        if page and status < FAILED and status != NOT_MODIFIED:
+            self._visitors.carries(page, cookie=for_one is not False)
+        return None if for_one is False else Change(self._form % (self.number, for_one))
 
     def elsewhere(self, _: ReplyHead) -> bool:
         return False
@@ -116,7 +120,7 @@ class Unpin:
         self._line = set_cookie(port, "", 0, secure=secure)
 
     def change(self, head: ReplyHead) -> Change | None:
-        return private_with(self._line, head) if head.status >= HTTPStatus.OK else None
+        return private_with(self._line, head) if head.status >= FINAL else None
 
     def elsewhere(self, _: ReplyHead) -> bool:
         return False
@@ -127,17 +131,20 @@ MISSING = Missing()
 
 def private_with(line: bytes, reply: ReplyHead) -> Change | None:
     """The reply with a Set-Cookie, and kept from shared caches; None if they are to have it."""
-    kept = reply.keeping
-    # A 304 would change what a cache has already.
-    if kept is Keeping.WANTED or (kept is Keeping.SILENT and reply.status == HTTPStatus.NOT_MODIFIED):
-        return None
-    return Change(line if kept is Keeping.NEVER else line + PRIVATE)
+    for_one = reply.for_one
+    return None if for_one is False else Change(line + for_one)
 
 
 def set_cookie(port: int, value: str, max_age_s: int, *, secure: bool) -> bytes:
     only = b"; Secure" if secure else b""
     form = b"Set-Cookie: %b=%b; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%b\r\n"
     return form % (pin_name(port), value.encode(), max_age_s, only)
+
+
+@lru_cache(16)
+def _pin_form(port: int, share_id: str, secure: bool) -> bytes:
+    """The lines that give a visitor a number: with a place for that, and one for more lines."""
+    return set_cookie(port, f"{share_id.replace('%', '%%')}.%d", KEPT_S, secure=secure) + b"%b"
 
 
 @lru_cache(4096)
@@ -148,9 +155,9 @@ def network(address: str) -> str:
     return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
 
 
-def _remember(known: dict[K, V], key: K, value: V, most: int) -> None:
+def _remember(known: OrderedDict[K, V], key: K, value: V, most: int) -> None:
     """The oldest one is forgotten if there are more."""
-    known.pop(key, None)
     known[key] = value
+    known.move_to_end(key)
     if len(known) > most:
-        del known[next(iter(known))]
+        known.popitem(last=False)

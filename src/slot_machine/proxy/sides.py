@@ -11,6 +11,20 @@ from slot_machine.proxy.rule import Rule
 from slot_machine.proxy.share import MISSING, Pin, Unpin, Visitors
 
 
+class Shared(Protocol):
+    """What all requests share. `port` is the public one."""
+
+    port: int
+    visitors: Visitors
+
+
+class Client(Protocol):
+    sender: Sender
+
+    @property
+    def shared(self) -> Shared: ...
+
+
 class Asking(Protocol):
     """A request, as an exchange has it."""
 
@@ -19,14 +33,7 @@ class Asking(Protocol):
     rule: Rule | None
 
     @property
-    def sender(self) -> Sender: ...
-
-    @property
-    def visitors(self) -> Visitors: ...
-
-    @property
-    def port(self) -> int:
-        """The public one."""
+    def client(self) -> Client: ...
 
 
 class Routed(Protocol):
@@ -48,25 +55,25 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
     if preview.goes_there(asking.listener, asking.head, beside):
         # A script is to see what is missing, and on its own port the candidate alone answers.
         alone = tokens is None or tokens.explicit or asking.listener == PREVIEW
-        digested = not alone and asking.head.visit(beside, asking.port).digested
+        digested = not alone and asking.head.visit(beside, asking.client.shared.port).digested
         asking.rule = preview.UNLISTED_FILE if digested else preview.UNLISTED
         return True
     if asking.listener == PREVIEW:
         return False
     goes = _by_share(asking, beside)
-    asking.rule = asking.rule or preview.expired(asking.head, asking.sender, asking.port)
+    asking.rule = asking.rule or preview.expired(asking.head, asking.client.sender, asking.client.shared.port)
     return goes
 
 
 def _by_share(asking: Asking, beside: Beside) -> bool:
     visit = asking.head.latest_visit
     if visit is None or visit.beside is not beside:
-        visit = asking.head.visit(beside, asking.port)
+        visit = asking.head.visit(beside, asking.client.shared.port)
     number = visit.number
     if number == UNDECIDED and beside.share:
         return _undecided(asking, visit) < beside.share
     if visit.stale and visit.takes_pin:
-        asking.rule = Unpin(asking.port, secure=asking.head.is_https(asking.sender))
+        asking.rule = Unpin(asking.client.shared.port, secure=asking.head.is_https(asking.client.sender))
     else:
         asking.rule = MISSING if visit.digested else None
     return UNDECIDED < number < beside.share
@@ -85,12 +92,13 @@ def stands_in(asking: Asking, upstream: Upstream, routed: Routed) -> bool:
 def _undecided(asking: Asking, visit: Visit) -> int:
     """The number for a request that has none."""
     rule = asking.rule
-    if isinstance(rule, Pin) and rule.share_id == visit.beside.share_id:
+    if rule is not None and isinstance(rule, Pin) and rule.visit.beside.share_id == visit.beside.share_id:
         return rule.number
-    head, sender, visitors = asking.head, asking.sender, asking.visitors
+    head, client = asking.head, asking.client
+    sender, visitors = client.sender, client.shared.visitors
     number, offer = visitors.number(visit, head.client(sender))
     if offer:
-        asking.rule = Pin(number, visit, visitors, asking.port, secure=head.is_https(sender))
+        asking.rule = Pin(number, visit, visitors, client.shared.port, secure=head.is_https(sender))
     else:
         asking.rule = MISSING if visit.digested else None
     return number

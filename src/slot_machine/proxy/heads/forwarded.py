@@ -155,7 +155,7 @@ class Sender:
     They end where the value of X-Forwarded-Host follows.
     """
 
-    __slots__ = ("_address", "_client", "_secret", "lines")
+    __slots__ = ("_address", "_client", "_secret", "_told", "lines")
 
     def __init__(self, address: bytes, client: Callable[[bytes], str] | None = None, secret: bytes = b"") -> None:
         """`client` finds the client in the addresses that a trusted proxy passes on; None for any other sender.
@@ -163,6 +163,7 @@ class Sender:
         With a `secret`, this sender is believed only if a request has it.
         """
         self._address = address
+        self._told = address.decode()
         self._client = client
         self._secret = secret
         self.lines = _lines(address, b"http")
@@ -187,8 +188,9 @@ class Sender:
 
     def client(self, forwarded: ForwardedHeaders = NO_FORWARDED_HEADERS) -> str:
         """The address that a request came from in the first place, as far as trusted proxies tell. For logs."""
-        told = self._client(forwarded.addresses) if self._client and self.tells(forwarded) else ""
-        return told or self._address.decode()
+        if forwarded is NO_FORWARDED_HEADERS or self._client is None or not self.tells(forwarded):
+            return self._told
+        return self._client(forwarded.addresses) or self._told
 
 
 def _plain(address: Address) -> Address:

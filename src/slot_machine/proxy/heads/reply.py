@@ -1,8 +1,9 @@
 """Heads of the app's replies: what is refused, and what is passed on to the client."""
 
 import re
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Literal
 
 from slot_machine.proxy.heads.caching import TARGETED_NAMES, Keeping, keeping
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Cache, Lines, ProtocolError, Values
@@ -19,12 +20,13 @@ BODYLESS = frozenset((204, 304))
 
 MEANT = FRAMING - {b"host"} | {b"connection", b"content-type", b"keep-alive", b"upgrade"}
 
-
+PRIVATE = b"Cache-Control: private\r\n"
 FOR_CACHES = re.compile(rb"(?im)^(?:cache-control|%b|expires|pragma|x-accel-expires):[^\r\n]*\r\n" % TARGETED_NAMES)
 """Lines that tell caches what they may keep, also by the fields that stand above Cache-Control (RFC 9213; nginx)."""
 
 
-class Change(NamedTuple):
+@dataclass(slots=True)
+class Change:
     """What differs in the client's head. `added`: whole lines. `private`: the app's `FOR_CACHES` are not passed on."""
 
     added: bytes
@@ -76,7 +78,7 @@ class ReplyHead:
     """
 
     __slots__ = (
-        "_keeping",
+        "_for_one",
         "_lines",
         "chunked",
         "close",
@@ -112,13 +114,21 @@ class ReplyHead:
         short = 200 <= self.status not in BODYLESS and 0 < length <= SHORT_BYTES
         self.whole = len(head) + length if short else 0
         self.kept_alive = self.for_client(chunked=self.chunked)
-        self._keeping: Keeping | None = None
+        self._for_one: bytes | Literal[False] | None = None
 
     @property
     def keeping(self) -> Keeping:
-        if self._keeping is None:
-            self._keeping = keeping(self._lines)
-        return self._keeping
+        return keeping(self._lines)
+
+    @property
+    def for_one(self) -> bytes | Literal[False]:
+        """The lines that a reply to one visitor alone needs beside its own; False if shared caches are to have it."""
+        if self._for_one is None:
+            kept = self.keeping
+            # A 304 would change what a cache has already.
+            wanted = kept is Keeping.WANTED or (kept is Keeping.SILENT and self.status == HTTPStatus.NOT_MODIFIED)
+            self._for_one = False if wanted else b"" if kept is Keeping.NEVER else PRIVATE
+        return self._for_one
 
     def for_client(self, *, chunked: bool = False, connection: bytes = b"", change: Change | None = None) -> bytes:
         """`connection`: the value of the Connection field, empty for none."""
@@ -127,6 +137,10 @@ class ReplyHead:
             b"Transfer-Encoding: chunked\r\n" if chunked else b"",
             b"Connection: %b\r\n" % connection if connection else b"",
         )
+
+    def in_one_piece(self, body: bytes, change: Change) -> bytes:
+        """A short reply, for a client whose connection stays open."""
+        return b"".join((change.of(self._lines), b"\r\n", body))
 
     def for_tunnel(self, change: Change | None = None) -> bytes:
         lines = self._lines if change is None else change.of(self._lines)

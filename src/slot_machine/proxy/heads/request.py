@@ -7,8 +7,8 @@ from typing import NamedTuple
 from slot_machine.core.upstream import Beside
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, MOST_HEAD_BYTES, Cache, Lines, ProtocolError, Values
 from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
-from slot_machine.proxy.heads.tokens import NAME, Tokens, mentioned, taken
-from slot_machine.proxy.heads.visit import Visit
+from slot_machine.proxy.heads.tokens import A_PIN, A_TOKEN, NAME, Tokens, mentioned, taken
+from slot_machine.proxy.heads.visit import FETCH_METADATA, Manner, Visit
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
@@ -34,7 +34,7 @@ CREDENTIALS = re.compile(
 COOKIES = re.compile(rb"(?i)\r\ncookie: [^\r]*")
 LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
 
-MEANT = FRAMING | {b"accept", b"connection", b"expect", b"upgrade"}
+MEANT = FRAMING | FETCH_METADATA | {b"accept", b"connection", b"expect", b"upgrade"}
 STOPPED = HOP_BY_HOP | {b"http2-settings"}
 ODD = re.compile(rb"[^0-9a-z\-]")
 
@@ -74,6 +74,7 @@ class RequestMeaning:
         "hosts",
         "keep_alive",
         "length",
+        "manner",
         "stopped",
         "upgrade",
     )
@@ -96,6 +97,7 @@ class RequestMeaning:
             self.upgrade = b""
         self.expects_continue = b"100-continue" in given.members(b"expect")
         self.accept = b",".join(given.all(b"accept"))
+        self.manner = Manner.of(given)
         self.stopped = given.named_by_connection
         self.added = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
         if not self.hosts:
@@ -111,7 +113,7 @@ class Block(NamedTuple):
     """The fields of a head, read. `passed` are the lines for the app, `misnamed` is a number of fields.
 
     `anonymous`: none of its fields says who sends it. `takes_cookie`: a line with a cookie may be appended to `passed`.
-    `mentions`: a token may be in it.
+    `mentions`: see `tokens.mentioned`.
     """
 
     meaning: RequestMeaning
@@ -119,11 +121,11 @@ class Block(NamedTuple):
     passed: bytes
     misnamed: int
     anonymous: bool
-    mentions: bool
+    mentions: int
     takes_cookie: bool
 
 
-def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, int, bool, bool]:
+def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, int, bool, int]:
     """Reads a block without its cookie, so that the rest, which is the same for many users, is found in the cache.
 
     The cookie means nothing to a proxy and is passed on as the last line (RFC 9110 section 5.3: the order of fields
@@ -135,7 +137,7 @@ def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, 
         meaning, forwarded, passed, misnamed, _, mentions, takes_cookie = _shared[block[:begin] + block[end:]]
         if takes_cookie:
             cookie = block[begin:end]
-            return meaning, forwarded, passed + cookie, misnamed, False, mentions or mentioned(cookie)
+            return meaning, forwarded, passed + cookie, misnamed, False, mentions | mentioned(cookie)
     return _shared[block][:6]
 
 
@@ -158,7 +160,8 @@ class RequestHead:
     `plain`: the reply has a body if its fields say so, and it may be chunked. `repeatable`: it may be sent twice (RFC
     9110 section 9.2.2), and has no body. `size` is in bytes. `misnamed`: the number of fields dropped for their names.
     `anonymous`: a plain `GET` without a query, of which no field says who sends it. `tokens`: those of previews that it
-    came with, which are nowhere else in it; None for most. `latest_visit`: see `visit`.
+    came with, which are nowhere else in it; None for most. `pinned`: the cookie of a share may be in it.
+    `latest_visit`: see `visit`.
     """
 
     __slots__ = (
@@ -172,6 +175,7 @@ class RequestHead:
         "meaning",
         "method",
         "misnamed",
+        "pinned",
         "plain",
         "repeatable",
         "size",
@@ -193,7 +197,8 @@ class RequestHead:
         meaning, self._forwarded, passed, self.misnamed, anonymous, mentions = _understood(block)
         self.tokens: Tokens | None = None
         query = QUESTION_MARK in self.target
-        if mentions or mentioned(self.target):
+        self.pinned = mentions & A_PIN > 0
+        if mentions & A_TOKEN or mentioned(self.target) & A_TOKEN:
             self.target, block, self.tokens = taken(self.target, block)
             meaning, self._forwarded, passed, self.misnamed, _, _ = _understood(block)
             anonymous = False
@@ -243,12 +248,13 @@ class RequestHead:
 
     def visit(self, beside: Beside, port: int) -> Visit:
         """`port` is the public one."""
-        self.latest_visit = Visit(self._for_app, self.method, self.target, beside, port)
-        return self.latest_visit
+        visit = self.latest_visit = Visit(self._for_app, self, self.meaning.manner, beside, port)
+        return visit
 
     def is_https(self, sender: Sender) -> bool:
         """Whether the client speaks TLS, as far as a trusted proxy tells."""
-        return sender.tells(self._forwarded) and self._forwarded.proto == b"https"
+        forwarded = self._forwarded
+        return forwarded is not NO_FORWARDED_HEADERS and forwarded.proto == b"https" and sender.tells(forwarded)
 
     def client(self, sender: Sender) -> str:
         """The address that the request came from in the first place, as far as trusted proxies tell."""

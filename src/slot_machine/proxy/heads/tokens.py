@@ -1,4 +1,7 @@
-"""The token of a preview in a request. It is found and taken out, so that neither the app nor a log ever gets it."""
+"""The token of a preview in a request. It is found and taken out, so that neither the app nor a log ever gets it.
+
+The cookie of a share is noticed on the way, because its name begins like that of a preview's.
+"""
 
 import re
 from collections.abc import Iterable
@@ -7,6 +10,10 @@ from typing import NamedTuple
 from slot_machine.core import preview
 
 NAME = preview.NAME.encode()
+PIN = b"slot-machine-share-"
+"""The cookie with a visitor's number: `slot-machine-share-PORT=ID.NUMBER`. All ports of a host share its cookies."""
+OURS = b"slot-machine-"
+A_TOKEN, A_PIN = 1, 2
 
 
 def _in_any_form(name: bytes) -> bytes:
@@ -51,18 +58,21 @@ class Tokens(NamedTuple):
         return self.field is not None or self.link not in (None, b"off")
 
 
-def mentioned(text: bytes) -> bool:
-    """Whether a search for tokens may find anything.
+def mentioned(text: bytes) -> int:
+    """What a search may find: A_TOKEN, A_PIN or their sum, 0 for nothing.
 
     It is asked of each new cookie and query, so it must cost little: a look for one byte costs a third of others.
     """
     encoded = PERCENT in text
     if not encoded and DASH not in text:
-        return False
+        return 0
     text = text.lower()
-    if text.find(NAME) >= 0:
-        return True
-    return encoded and ENCODED_LETTER.search(text) is not None and ANYWHERE.search(text) is not None
+    found = 0
+    if text.find(OURS) >= 0:
+        found = A_TOKEN * (text.find(NAME) >= 0) + A_PIN * (text.find(PIN) >= 0)
+    if encoded and not found & A_TOKEN and ENCODED_LETTER.search(text) and ANYWHERE.search(text):
+        found += A_TOKEN
+    return found
 
 
 def taken(target: bytes, block: bytes) -> tuple[bytes, bytes, Tokens | None]:
@@ -99,7 +109,7 @@ def without(url: bytes) -> tuple[bytes, bytes | None]:
 
 def _clean(line: bytes, fields: list[bytes], cookies: dict[bytes, list[bytes]]) -> bytes:
     """What is left of a line of a head, perhaps nothing."""
-    if not mentioned(line):
+    if not mentioned(line) & A_TOKEN:
         return line
     name, _, value = line.partition(b":")
     kind = name.lower()

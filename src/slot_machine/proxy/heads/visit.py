@@ -4,25 +4,27 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
+from typing import NamedTuple, Protocol
 
 from slot_machine.core.digested import is_digested
 from slot_machine.core.upstream import Beside
-from slot_machine.proxy.heads.fields import Cache
-from slot_machine.proxy.heads.tokens import decoded
+from slot_machine.proxy.heads.fields import Cache, Values
+from slot_machine.proxy.heads.tokens import PIN, decoded
 
 NUMBERS = 10_000
 UNDECIDED = -1
-PIN = b"slot-machine-share-"
-"""The cookie with a visitor's number: `slot-machine-share-PORT=ID.NUMBER`. All ports of a host share its cookies."""
 
 COOKIE = b"cookie: "
 VALUE = re.compile(rb'"?([^;\r"]*)')
 NUMBER = re.compile(rb"([0-9]{1,4})(?=[; \r])")
 DOT, SLASH = b"./"
+AGENT, ANY_COOKIE, HOST, REFERER = b"\r\nUser-Agent: ", b"\r\nCookie: ", b"\r\nHost: ", b"\r\nReferer: "
 
 MOST_KNOWN = 500
 """Characters of a text whose number is kept: a longer one costs memory."""
 
+FETCH_METADATA = frozenset((b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site"))
+"""Older browsers, and all of them without TLS, send none of them."""
 PAGES = frozenset((b"", b"document", b"empty", b"frame", b"iframe"))
 """Values of Sec-Fetch-Dest: a page, or what a script asks for, but no part of a page."""
 FRAMES = frozenset((b"embed", b"frame", b"iframe", b"object"))
@@ -30,48 +32,89 @@ FRAMES = frozenset((b"embed", b"frame", b"iframe", b"object"))
 SAFE = (b"GET", b"HEAD")
 
 
+class Manner(NamedTuple):
+    """How a browser says that it asks. `site` is Sec-Fetch-Site.
+
+    `navigates`: for something to show. `no_part`: not for a part of a page. `ours`: no other site had a hand in it.
+    """
+
+    site: bytes
+    navigates: bool
+    no_part: bool
+    ours: bool
+
+    @classmethod
+    def of(cls, given: Values) -> "Manner":
+        dest, mode, site = (next(iter(given.all(b"sec-fetch-" + name)), b"") for name in (b"dest", b"mode", b"site"))
+        accept = next(iter(given.all(b"accept")), b"")
+        framed = dest in FRAMES
+        navigates = mode == b"navigate" and not framed if mode else b"text/html" in accept.lower()
+        return Manner(site, navigates, no_part=dest in PAGES, ours=site in (b"same-origin", b"none"))
+
+
+class Asked(Protocol):
+    """A request's head. `pinned`: the cookie of a share may be in it."""
+
+    method: bytes
+    target: bytes
+    pinned: bool
+
+
 class Visit:
     """`number` is the visitor's, from 0 to 9999, as far as cookies tell, else UNDECIDED.
 
     `stale`: there is a cookie with a number of another share. `digested`: a file is asked for whose name bears a
     digest. The other ones are not known while there is a number. `page` is the path if a browser asks for a page to
-    show. `linked_from` is the path of the page of this site whose link it follows. `keeps_none`: it follows one without
-    any cookie. `takes_pin`: the reply may give its visitor a number, as one that has another one would have sent that.
+    show. `keeps_none`: it follows a link of this site without any cookie. `takes_pin`: the reply may give its visitor a
+    number, as one that has another one would have sent that.
     """
 
-    __slots__ = ("agent", "beside", "digested", "keeps_none", "linked_from", "number", "page", "stale", "takes_pin")
+    __slots__ = (
+        "_inside",
+        "_lines",
+        "agent",
+        "beside",
+        "digested",
+        "keeps_none",
+        "number",
+        "page",
+        "stale",
+        "takes_pin",
+    )
 
     agent: bytes
     page: bytes
-    linked_from: bytes
     keeps_none: bool
     takes_pin: bool
 
-    def __init__(self, lines: bytes, method: bytes, target: bytes, beside: Beside, port: int) -> None:
+    def __init__(self, lines: bytes, asked: Asked, manner: Manner, beside: Beside, port: int) -> None:
         """`lines` are the request's for the app, `port` is the public one."""
         self.beside = beside
-        path = target.partition(b"?")[0]
-        self.digested = path.rfind(DOT) > path.rfind(SLASH) and method in SAFE and _digested[path]
+        self._lines = lines
+        path = asked.target.partition(b"?")[0]
+        self.digested = path.rfind(DOT) > path.rfind(SLASH) and asked.method in SAFE and _digested[path]
         self.number, self.stale = UNDECIDED, False
         if beside.share and beside.cookie and (value := next(cookies(lines, beside.cookie.encode()), b"")):
             named = beside.cookie_values and _is_among(value, beside.cookie_values)
             self.number = 0 if named else number_of(beside.share_id, value.decode("latin-1"))
-        elif beside.share:
+        elif beside.share and asked.pinned:
             self.number = _pinned(lines, _beginning(port, beside.share_id))
         if self.number == UNDECIDED:
-            self.stale = next(cookies(lines, pin_name(port)), None) is not None
-            self._look_for_more(lines, method, path)
+            self.stale = asked.pinned and next(cookies(lines, pin_name(port)), None) is not None
+            self._look_for_more(lines, asked, manner, path)
 
-    def _look_for_more(self, lines: bytes, method: bytes, path: bytes) -> None:
+    def _look_for_more(self, lines: bytes, asked: Asked, manner: Manner, path: bytes) -> None:
         """A form of another site comes without cookies (SameSite=Lax). A part of a page may come before the page."""
-        site = value_of(lines, b"sec-fetch-site")
-        self.agent = value_of(lines, b"user-agent")
-        self.page = path if method == b"GET" and _navigates(lines) else b""
-        inside = self.page != b"" and _is_inside(lines, site)
-        self.linked_from = _path_in(value_of(lines, b"referer")) if inside else b""
-        self.keeps_none = inside and not value_of(lines, b"cookie")
-        safe = method in SAFE or site in (b"same-origin", b"none")
-        self.takes_pin = safe and not self.digested and value_of(lines, b"sec-fetch-dest") in PAGES
+        self.agent = value_of(lines, AGENT)
+        self.page = path if manner.navigates and asked.method == b"GET" else b""
+        self._inside = self.page != b"" and _is_inside(lines, manner.site)
+        self.keeps_none = self._inside and not value_of(lines, ANY_COOKIE)
+        self.takes_pin = manner.no_part and not self.digested and (manner.ours or asked.method in SAFE)
+
+    @property
+    def linked_from(self) -> bytes:
+        """The path of the page of this site whose link it follows; empty if it follows none."""
+        return _path_in(value_of(self._lines, REFERER)) if self._inside else b""
 
 
 def pin_name(port: int) -> bytes:
@@ -85,10 +128,14 @@ def cookies(lines: bytes, name: bytes) -> Iterator[bytes]:
             yield value[1].rstrip()
 
 
-def value_of(lines: bytes, name: bytes) -> bytes:
-    """Of the first field of that name, which is in lower case; empty without one."""
-    found = _field(name).search(lines)
-    return found[1] if found else b""
+def value_of(lines: bytes, beginning: bytes) -> bytes:
+    """Of the first field that begins like this; empty without one. Most clients write names in this form."""
+    at = lines.find(beginning)
+    if at < 0:
+        found = _in_any_form(beginning).search(lines)
+        return found[1] if found else b""
+    at += len(beginning)
+    return lines[at : lines.find(b"\r", at)]
 
 
 def _is_among(value: bytes, values: tuple[str, ...]) -> bool:
@@ -138,16 +185,9 @@ def _after(lines: bytes, beginning: bytes) -> Iterator[int]:
 
 
 @lru_cache(16)
-def _field(name: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"(?i)\r\n%b: ([^\r]*)" % re.escape(name))
-
-
-def _navigates(lines: bytes) -> bool:
-    """Older browsers, and all of them without TLS, send no Sec-Fetch-Mode."""
-    mode = value_of(lines, b"sec-fetch-mode")
-    if mode:
-        return mode == b"navigate" and value_of(lines, b"sec-fetch-dest") not in FRAMES
-    return b"text/html" in value_of(lines, b"accept").lower()
+@lru_cache(16)
+def _in_any_form(beginning: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"(?i)%b([^\r]*)" % re.escape(beginning))
 
 
 def _path_in(url: bytes) -> bytes:
@@ -160,8 +200,8 @@ def _is_inside(lines: bytes, site: bytes) -> bool:
     """Whether it was a link of this site. `site` is Sec-Fetch-Site."""
     if site:
         return site == b"same-origin"
-    host = value_of(lines, b"referer").partition(b"//")[2].partition(b"/")[0]
-    return host != b"" and host == value_of(lines, b"host")
+    host = value_of(lines, REFERER).partition(b"//")[2].partition(b"/")[0]
+    return host != b"" and host == value_of(lines, HOST)
 
 
 def _is_digested(path: bytes) -> bool:
