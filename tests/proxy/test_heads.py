@@ -379,6 +379,37 @@ def test_an_ipv4_client_of_a_socket_for_both_families_is_ipv4() -> None:
     assert said[b"x-forwarded-for"] == b"203.0.113.9, 10.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("told", "client"),
+    [
+        (b"203.0.113.7:4711", "203.0.113.7"),
+        (b"203.0.113.7:4711, 10.0.0.3:80", "203.0.113.7"),
+        (b"[2001:db8::1]:4711", "2001:db8::1"),
+        (b"[2001:DB8::1]", "2001:db8::1"),
+        (b"2001:db8::1:4711", "2001:db8::1:4711"),
+        (b"::ffff:203.0.113.7", "203.0.113.7"),
+        (b"::ffff:cb00:7107", "203.0.113.7"),
+        (b"[::ffff:203.0.113.7]:4711", "203.0.113.7"),
+        (b"203.0.113.7, ::ffff:10.0.0.3", "203.0.113.7"),
+        (b"203.0.113.7:65535", "203.0.113.7"),
+        (b"6.6.6.6, [203.0.113.7]:80", "10.1.2.3"),
+        (b"6.6.6.6, 203.0.113.7:65536", "10.1.2.3"),
+        (b"6.6.6.6, 203.0.113.7:", "10.1.2.3"),
+        (b"6.6.6.6, 203.0.113.7:x", "10.1.2.3"),
+        (b"6.6.6.6, 203.0.113.7:4711:1", "10.1.2.3"),
+        (b"6.6.6.6, 203.0.113:80", "10.1.2.3"),
+        (b"6.6.6.6, [2001:db8::1]4711", "10.1.2.3"),
+        (b"6.6.6.6, [2001:db8::1:4711", "10.1.2.3"),
+        (b'6.6.6.6, "203.0.113.7:4711"', "10.1.2.3"),
+        (b"6.6.6.6, unknown, 10.0.0.3:80", "10.0.0.3"),
+    ],
+)
+def test_the_client_among_addresses_with_ports_and_in_both_families(told: bytes, client: str) -> None:
+    request = RequestHead(b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %b\r\n\r\n" % told)
+    assert request.client(PROXY) == client
+    assert forwarded(request.for_app(PROXY)[0])[b"x-forwarded-for"] == told + b", 10.1.2.3"
+
+
 @pytest.mark.parametrize("name", [b"Connection", b"Keep-Alive", b"Proxy-Connection", b"TE", b"Upgrade", b"X-Named"])
 def test_hop_by_hop_fields_stop_here(name: bytes) -> None:
     fields = b"%b: x\r\nConnection: x-named\r\nHost: h\r\n\r\n" % name

@@ -170,6 +170,28 @@ def test_addresses_of_ipv6_count_by_their_64_bits() -> None:
     told(story)
 
 
+@pytest.mark.parametrize(
+    "form", ["10.0.0.{}:4711", "[2001:db8:1:{}::1]:4711", "::ffff:10.0.0.{}", "[::ffff:10.0.0.{}]:1"]
+)
+def test_visitors_whose_addresses_come_in_other_forms_are_told_apart(form: str) -> None:
+    def story() -> None:
+        sides = Sides(HALF, EDGE)
+        assert len({asks(sides, f"X-Forwarded-For: {form.format(n)}\r\n").slot for n in range(100)}) == 2
+
+    told(story)
+
+
+@pytest.mark.parametrize("form", ["10.0.0.{}:4711", "::ffff:10.0.0.{}", "[::ffff:10.0.0.{}]:1"])
+def test_a_visitor_is_the_same_one_in_each_form_of_the_address(form: str) -> None:
+    def story() -> None:
+        sides = Sides(HALF, EDGE)
+        for number in range(50):
+            fields = [f"X-Forwarded-For: {each.format(number)}\r\n" for each in ("10.0.0.{}", form)]
+            assert len({asks(sides, field).slot for field in fields}) == 1
+
+    told(story)
+
+
 @pytest.mark.parametrize("value", ["0badc0de.1", "5a5a5a5a", "5a5a5a5a.", "5a5a5a5a.99999", "5a5a5a5a.-1", "", "5.5.5"])
 def test_a_cookie_that_is_not_of_this_share_is_replaced(value: str) -> None:
     def story() -> None:

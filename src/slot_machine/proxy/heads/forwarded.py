@@ -3,6 +3,7 @@
 import ipaddress
 import itertools
 import os
+import re
 from _operator import _compare_digest as compare_digest  # that of hmac, without loading OpenSSL
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -74,6 +75,10 @@ def forwarding(name: bytes) -> bool:
     return name.startswith(b"x-forwarded-") or name in FORWARDING
 
 
+WITH_PORT = re.compile(r"([0-9.]+):([0-9]{1,5})|\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?")
+"""As some proxies write an address: `192.0.2.7:4711`, `[2001:db8::7]:4711`, `[2001:db8::7]` (RFC 7239 section 6)."""
+MOST_PORT = 65_535
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -140,7 +145,7 @@ class TrustedProxies:
         client = ""
         for text in reversed(addresses.decode("ascii", "replace").split(",")):
             try:
-                address = _plain(ipaddress.ip_address(text.strip()))
+                address = _plain(_parsed(text.strip()))
             except ValueError:
                 break
             client = str(address)
@@ -191,6 +196,17 @@ class Sender:
         if forwarded is NO_FORWARDED_HEADERS or self._client is None or not self.tells(forwarded):
             return self._told
         return self._client(forwarded.addresses) or self._told
+
+
+def _parsed(text: str) -> Address:
+    """An address, with a port or without. Raises ValueError."""
+    found = WITH_PORT.fullmatch(text)
+    if found is None:
+        return ipaddress.ip_address(text)
+    ipv4, its_port, ipv6, port = found.groups()
+    if int(its_port or port or 0) > MOST_PORT:
+        raise ValueError(text)
+    return ipaddress.IPv4Address(ipv4) if ipv4 else ipaddress.IPv6Address(ipv6)
 
 
 def _plain(address: Address) -> Address:
