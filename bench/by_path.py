@@ -47,15 +47,16 @@ def costs() -> list[Cost]:
         return [cost(kind, *pair) for kind in KINDS]
 
 
-def cost(kind: Kind, counting: Contender, plain: Contender) -> Cost:
+def cost(kind: Kind, counting: Contender, plain: Contender, plain_kind: Kind | None = None) -> Cost:
     """Of the first one in comparison with the other one.
 
-    Each pair begins with the other one, so that a slow phase of the machine affects both.
+    `plain_kind` is that of the other one's requests, if they differ. Each pair begins with the other one, so that a
+    slow phase of the machine affects both.
     """
     pairs = []
     for number in range(PAIRS):
         order = (counting, plain) if number % 2 else (plain, counting)
-        used = {who.name: one(who, kind).cpu_us for who in order}
+        used = {who.name: one(who, kind if who is counting else plain_kind or kind).cpu_us for who in order}
         pairs.append((used[counting.name], used[plain.name]))
     ours, theirs = zip(*pairs, strict=True)
     return Cost(kind.title, median(ours), median(theirs), median(our / its for our, its in pairs))

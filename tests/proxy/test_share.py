@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from slot_machine.core.upstream import INTERNAL, PUBLIC, Beside
+from slot_machine.core.upstream import INTERNAL, PREVIEW, PUBLIC, Beside
 from slot_machine.proxy.exchange import Connection
 from slot_machine.proxy.heads import request
 from slot_machine.proxy.heads.visit import number_of
@@ -18,7 +18,7 @@ from slot_machine.proxy.route import Route
 from slot_machine.proxy.server import DataPlaneServer
 from slot_machine.proxy.share import MOST_BARE, MOST_OFFERED, MOST_RECENT, Visitors
 from slot_machine.proxy.shared import Shared
-from slot_machine.proxy.wire import Settings
+from slot_machine.proxy.wire import Maintenance, Settings
 from tests.proxy.in_memory import CANDIDATE, LIVE, Sides
 from tests.proxy.talk import OK, SWITCHED, UPGRADE
 
@@ -390,6 +390,71 @@ def test_while_no_share_is_in_force_its_cookie_is_ended() -> None:
         assert b"\r\nSet-Cookie: slot-machine-share-0=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax\r\n" in answer.reply
         assert asks(sides, PAGE + pinned(1), reply=FOR_ALL).reply == FOR_ALL
         assert asks(sides, PAGE).reply == OK
+
+    told(story)
+
+
+ENDED = b"\r\nSet-Cookie: slot-machine-share-0=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax\r\n"
+
+
+@pytest.mark.parametrize("fields", [pinned(1), f"Cookie: slot-machine-preview-8080=x\r\n{pinned(1)}"])
+def test_after_a_share_its_cookie_is_ended_though_nothing_is_held(fields: str) -> None:
+    def story() -> None:
+        sides = Sides(HALF)
+        assert asks(sides, PAGE + fields).reply == OK
+        sides.router.route(LIVE)
+        for _ in range(2):
+            answer = asks(sides, PAGE + fields)
+            assert answer.slot == "a"
+            assert answer.reply.count(ENDED) == 1
+            assert b"\r\nCache-Control: private\r\n" in answer.reply
+        assert asks(sides, PAGE).reply == OK
+
+    told(story)
+
+
+def test_the_cookie_of_a_share_is_ended_by_the_rules_by_which_it_was_given() -> None:
+    def story() -> None:
+        sides = Sides(None, EDGE)
+        https = asks(sides, PAGE + pinned(1) + "X-Forwarded-Proto: https\r\n").reply
+        assert b"; Max-Age=0; HttpOnly; SameSite=Lax; Secure\r\n" in https
+        assert asks(sides, PAGE + pinned(1), reply=FOR_ALL).reply == FOR_ALL
+        assert asks(sides, SCRIPT + pinned(1), "/app.js").reply == OK
+        assert asks(sides, pinned(1), "/app-0a1b2c3d.js").reply == OK
+        assert asks(sides, CROSS_SITE + pinned(1) + "Content-Length: 0\r\n", "/paid", "POST").reply == OK
+        assert asks(sides, PAGE + pinned(1).replace("-0=", "-8080=")).reply == OK
+        assert asks(sides, PAGE + pinned(1).replace("slot-", "xslot-")).reply == OK
+
+    told(story)
+
+
+@pytest.mark.parametrize("listener", [INTERNAL, PREVIEW])
+def test_other_listeners_do_not_end_the_cookie_of_a_share(listener: str) -> None:
+    def story() -> None:
+        sides = Sides()
+        addresses = dict.fromkeys((INTERNAL, PREVIEW), LIVE.addresses[PUBLIC])
+        sides.router.route(msgspec.structs.replace(LIVE, run_id=3, addresses=addresses))
+        wire = sides.ask(f"GET / HTTP/1.1\r\nHost: h\r\n{pinned(1)}\r\n".encode(), listener)
+        if sides.asked:
+            sides.asked[-1].app.data_received(OK)
+        assert b"Set-Cookie" not in wire.written
+        assert wire.written
+
+    told(story)
+
+
+def test_under_maintenance_and_beside_a_preview_that_has_ended_each_cookie_gets_its_turn() -> None:
+    def story() -> None:
+        sides = Sides()
+        both = f"{PAGE}Cookie: slot-machine-preview-0=x; slot-machine-share-0=5a5a5a5a.1\r\n"
+        sides.maintain(Maintenance("soon"))
+        page = sides.ask(f"GET / HTTP/1.1\r\nHost: h\r\n{both}\r\n".encode()).written
+        assert page.startswith(b"HTTP/1.1 503 ")
+        assert b"Set-Cookie" not in page
+        sides.maintain(None)
+        reply = asks(sides, both).reply
+        assert b"\r\nSet-Cookie: slot-machine-preview-0=; Max-Age=0;" in reply
+        assert ENDED not in reply
 
     told(story)
 

@@ -104,10 +104,10 @@ class ClientConnection(ClientStream):
         self.deadline_s = now_s + shared.reply_s
         if head.meaning.has_body and not self._begin_body(exchange):
             return
-        if head.tokens is None:
-            shared.claim(exchange)
+        if head.ours:
+            shared.claim_with_ours(exchange)
         else:
-            shared.claim_with_tokens(exchange)
+            shared.claim(exchange)
 
     def pause_writing(self) -> None:
         self.congested = True

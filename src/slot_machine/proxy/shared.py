@@ -12,8 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from slot_machine.core.upstream import INTERNAL
-from slot_machine.proxy import gauge, preview, room
+from slot_machine.core.upstream import INTERNAL, PREVIEW
+from slot_machine.proxy import gauge, preview, room, sides
 from slot_machine.proxy.access_log import AccessLog, Finished
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.heads.forwarded import Sender, TrustedProxies
@@ -84,19 +84,24 @@ class Shared:
         self.maintenance = maintenance
         self.claim = Barrier(self.router, maintenance).claim if maintenance else self.router.claim
 
-    def claim_with_tokens(self, exchange: Exchange) -> None:
-        """In place of `claim`, for a request that came with tokens of previews. A preview passes maintenance."""
-        tokens, beside = exchange.head.tokens, self.router.beside
-        page = preview.page(exchange.head, exchange.client.sender, beside, self.port)
-        if exchange.listener == INTERNAL or tokens is None:
-            self.claim(exchange)
-        elif page:
-            exchange.answer(page.status, lambda on: page.make(on.connection_field, on.head_only))
-        elif preview.bears(tokens, beside):
-            self.router.claim(exchange)
-        else:
-            exchange.rule = preview.expired(exchange.head, exchange.client.sender, self.port)
-            self.claim(exchange)
+    def claim_with_ours(self, exchange: Exchange) -> None:
+        """In place of `claim`, for a request with tokens of previews or with the cookie of a share.
+
+        A preview passes maintenance.
+        """
+        head, listener, beside = exchange.head, exchange.listener, self.router.beside
+        if head.tokens is not None and listener != INTERNAL:
+            sender = exchange.client.sender
+            if page := preview.page(head, sender, beside, self.port):
+                exchange.answer(page.status, lambda on: page.make(on.connection_field, on.head_only))
+                return
+            if preview.bears(head.tokens, beside):
+                self.router.claim(exchange)
+                return
+            exchange.rule = preview.expired(head, sender, self.port)
+        if beside is None and exchange.rule is None and listener not in (INTERNAL, PREVIEW):
+            sides.end_share(exchange)
+        self.claim(exchange)
 
     def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
         """Opens a connection for an exchange, and tells it the outcome."""

@@ -10,6 +10,9 @@ from slot_machine.proxy.heads.visit import UNDECIDED, Visit
 from slot_machine.proxy.rule import Rule
 from slot_machine.proxy.share import MISSING, Pin, Unpin, Visitors
 
+NOTHING = Beside(Upstream(0, "", {}))
+"""What is beside the live version while nothing is."""
+
 
 class Shared(Protocol):
     """What all requests share. `port` is the public one."""
@@ -63,6 +66,11 @@ def goes_beside(asking: Asking, beside: Beside) -> bool:
     goes = _by_share(asking, beside)
     asking.rule = asking.rule or preview.expired(asking.head, asking.client.sender, asking.client.shared.port)
     return goes
+
+
+def end_share(asking: Asking) -> None:
+    """While nothing is beside the live version: the rule for a reply to a browser that has the cookie of a share."""
+    _by_share(asking, NOTHING)
 
 
 def _by_share(asking: Asking, beside: Beside) -> bool:

@@ -161,7 +161,7 @@ class RequestHead:
     9110 section 9.2.2), and has no body. `size` is in bytes. `misnamed`: the number of fields dropped for their names.
     `anonymous`: a plain `GET` without a query, of which no field says who sends it. `tokens`: those of previews that it
     came with, which are nowhere else in it; None for most. `pinned`: the cookie of a share may be in it.
-    `latest_visit`: see `visit`.
+    `ours`: either is. `latest_visit`: see `visit`.
     """
 
     __slots__ = (
@@ -175,6 +175,7 @@ class RequestHead:
         "meaning",
         "method",
         "misnamed",
+        "ours",
         "pinned",
         "plain",
         "repeatable",
@@ -202,6 +203,7 @@ class RequestHead:
             self.target, block, self.tokens = taken(self.target, block)
             meaning, self._forwarded, passed, self.misnamed, _, _ = _understood(block)
             anonymous = False
+        self.ours = self.pinned or self.tokens is not None
         self.meaning = meaning
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
