@@ -1,104 +1,21 @@
 """One request and its reply: claims an upstream, is sent to the app, is answered or cut."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import TypeAlias
 
 from slot_machine.core.minutes import LEFT_AFTER_S
 from slot_machine.core.upstream import CUT, PREVIEW, Beside
-from slot_machine.proxy import pages, preview, sides
-from slot_machine.proxy.access_log import AccessLog, Finished, shown
-from slot_machine.proxy.framing import Framing
-from slot_machine.proxy.heads.forwarded import Sender
+from slot_machine.proxy import pages, preview, record, second_try, sides
+from slot_machine.proxy.ends import AppSide, ClientSide, ConnectionOf
 from slot_machine.proxy.heads.reply import ReplyHead
 from slot_machine.proxy.heads.request import RequestHead
-from slot_machine.proxy.observer import NO_SLOT
-from slot_machine.proxy.pool import AppLink, Pool
+from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.route import Route
-from slot_machine.proxy.routing import Router
 from slot_machine.proxy.rule import Rule
-from slot_machine.proxy.share import Visitors
-from slot_machine.proxy.wire import Limits
-
-
-class AppSide(Protocol):
-    """What carries an exchange to the app: a connection to it, or a tunnel. `reused`: it has carried one before."""
-
-    transport: asyncio.Transport
-
-    @property
-    def reused(self) -> bool: ...
-
-    @property
-    def silent(self) -> bool:
-        """Whether nothing has come back on it for this exchange."""
-
-    def cut(self) -> None: ...
-
-    def clean_ending(self) -> bytes | None:
-        """The bytes that end the reply so that the client knows it is over; None if nothing does."""
-
-
-class Connection(AppLink, AppSide, Protocol):
-    """A connection to the app. `congested`: the app reads more slowly than the client sends."""
-
-    congested: bool
-
-    def begin(self, exchange: "Exchange", request: bytes, /) -> None:
-        """Sends the request, and its reply to the exchange's client."""
-
-
-class Common(Protocol):
-    """What all exchanges of a data plane share. `closing`: each reply says that its connection closes after it."""
-
-    limits: Limits
-    router: Router[Connection]
-    access_log: AccessLog | None
-    closing: bool
-    visitors: Visitors
-    port: int
-
-    def connect(self, pool: Pool[Connection], exchange: "Exchange", /) -> None:
-        """Opens a connection for the exchange, and tells it the outcome."""
-
-
-class ClientSide(Protocol):
-    """A client's connection, as the app's side knows it.
-
-    `request_framing` is that of the request's body until all of it has come. `congested`: the client reads more
-    slowly than the app writes. `half_closed`: one side of its tunnel sends no more.
-    """
-
-    transport: asyncio.Transport
-    listener: str
-    sender: Sender
-    request_framing: Framing | None
-    congested: bool
-    half_closed: bool
-
-    @property
-    def shared(self) -> Common: ...
-
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def update_deadline(self) -> None: ...
-    def ended(self, exchange: "Exchange", now_s: float, /) -> None: ...
-    def linger(self) -> None: ...
-    def reset(self) -> None: ...
-
-    # For a tunnel.
-
-    def upgraded(self) -> bytes: ...
-    def half_closes(self) -> None: ...
-    def pause_tunnel(self) -> None: ...
-    def end_turn(self, nbytes: int, /) -> None: ...
-    def pause_writing(self) -> None: ...
-    def resume_writing(self) -> None: ...
-    def connection_lost(self, exc: Exception | None, /) -> None: ...
 
 
 class Exchange:
@@ -107,16 +24,13 @@ class Exchange:
     `body` is the part of the request's body that has come and was not sent on yet. `held`: it waits for a route.
     `received` and `sent` count the client's bytes. `status` is 0 until the reply begins. `endless`: a WebSocket or an
     event stream. `winding_up`: it is to end cleanly, because its upstream stops. `sent_s` and `replied_s` are when the
-    app got the request, and when its reply began; missing for most, see `_record`. `_turned`: it was sent to the one
-    side, and goes to the other; `_missing`: because the one answered 404. `late`: its route counts that it waits.
+    app got the request, and when its reply began; missing for most, see `record`. `late`: its route counts that it
+    waits. `repeats`, `turned` and `missing`: see `second_try`.
     """
 
     __slots__ = (
         "_detached",
         "_ending",
-        "_missing",
-        "_repeats",
-        "_turned",
         "app",
         "began_s",
         "body",
@@ -128,7 +42,9 @@ class Exchange:
         "keep_client",
         "late",
         "listener",
+        "missing",
         "received",
+        "repeats",
         "replied_s",
         "request_id",
         "route",
@@ -136,13 +52,14 @@ class Exchange:
         "sent",
         "sent_s",
         "status",
+        "turned",
         "winding_up",
     )
 
     sent_s: float
     replied_s: float
 
-    def __init__(self, client: ClientSide, head: RequestHead, began_s: float) -> None:
+    def __init__(self, client: "ClientSide[Exchange]", head: RequestHead, began_s: float) -> None:
         self.client = client
         self.listener = client.listener
         self.head = head
@@ -162,9 +79,9 @@ class Exchange:
         self.late = False
         self.winding_up = False
         self._detached = False
-        self._repeats = False
-        self._turned = False
-        self._missing = False
+        self.repeats = False
+        self.turned = False
+        self.missing = False
         self._ending: bytes | None = None
 
     @property
@@ -179,7 +96,7 @@ class Exchange:
         """Whether the reply must have no body."""
         return self.head.method == b"HEAD"
 
-    def claimed(self, route: Route[Connection] | None) -> None:
+    def claimed(self, route: "Route[Connection] | None") -> None:
         if route is None:
             why = preview.NONE_HELD if self.listener == PREVIEW else "nothing is live here right now"
             self.fail(HTTPStatus.SERVICE_UNAVAILABLE, why)
@@ -192,18 +109,18 @@ class Exchange:
             if preview.lost(self.head.tokens, self.client.shared.router.beside):
                 self.fail(HTTPStatus.NOT_FOUND, preview.ENDED)
                 return
-            if self._repeats:
-                self._open(route)
+            if self.repeats:
+                self.open(route)
                 return
             now_s = self.sent_s = monotonic()
         app = route.pools[self.listener].take(now_s, self.head.repeatable)
         if app is None:
-            self._open(route)
+            self.open(route)
         else:
             self.opened(app)
 
     def goes_beside(self, beside: Beside) -> bool:
-        return sides.goes_beside(self, beside) != self._turned
+        return sides.goes_beside(self, beside) != self.turned
 
     def waits(self) -> None:
         self.held = True
@@ -215,16 +132,16 @@ class Exchange:
             self.late = True
             self.route.observer.waits(self.head.target)
 
-    def _waits_no_longer(self, route: Route[Connection], *, in_vain: bool) -> None:
+    def waits_no_longer(self, route: "Route[Connection]", *, in_vain: bool) -> None:
         if self.late:
             self.late = False
             route.observer.waits_no_longer(self.head.target, in_vain=in_vain)
 
-    def waits_for(self, pool: Pool[Connection]) -> bool:
+    def waits_for(self, pool: "Pool[Connection]") -> bool:
         """Whether it still needs a connection that was opened for it."""
         return not self.ended and self.route is not None and self.route.pools[self.listener] is pool
 
-    def opened(self, app: Connection) -> None:
+    def opened(self, app: "Connection") -> None:
         """Sends what has come of the request on this connection."""
         self.app = app
         data, self.request_id = self.head.for_app(self.client.sender)
@@ -235,7 +152,7 @@ class Exchange:
             self.client.resume()
 
     def not_opened(self, why: str) -> None:
-        if not (self._move() or self._turn()):
+        if not (second_try.move(self) or second_try.turn(self)):
             self.fail(HTTPStatus.BAD_GATEWAY, f"the app refused the connection: {why}")
 
     def more_body(self, data: bytes) -> None:
@@ -249,7 +166,7 @@ class Exchange:
         """The reply's head is sent to the client: from here on there can be no other reply."""
         self.status = head.status
         if self.late and self.route:
-            self._waits_no_longer(self.route, in_vain=False)
+            self.waits_no_longer(self.route, in_vain=False)
         if self.client.shared.access_log is not None:
             self.replied_s = monotonic()
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -281,7 +198,7 @@ class Exchange:
                 self._detach()
             else:
                 self._cut_off()
-        elif not (self._move() or self._repeat() or self._turn()):
+        elif not (second_try.move(self) or second_try.repeat(self) or second_try.turn(self)):
             self.fail(HTTPStatus.BAD_GATEWAY, why)
 
     def fail(self, status: HTTPStatus, why: str, *, finished: bool = True) -> None:
@@ -291,9 +208,9 @@ class Exchange:
         if self.status:
             self._cut_off()
             return
-        if self._missing:
+        if self.missing:
             status, why = HTTPStatus.NOT_FOUND, "there is no such file"
-        self._drop_app()
+        self.drop_app()
         client = self.client
         client.shared.router.abandon(self, refused=True)
         if self.route and status >= 500:
@@ -324,87 +241,20 @@ class Exchange:
         if not (self.status or self.late or self.client.request_framing) and now_s - self.began_s >= LEFT_AFTER_S:
             self.waits_long()
         self.client.shared.router.abandon(self, refused=False)
-        self._drop_app()
+        self.drop_app()
         self._end(now_s, finished=True, whole=self.endless)
 
     def cut(self) -> None:
         if self.winding_up and not self.ended:
             self._detach()
-        elif not self._move():
+        elif not second_try.move(self):
             self.fail(HTTPStatus.BAD_GATEWAY, "the app stopped before it answered", finished=False)
-
-    def asks_elsewhere(self, head: ReplyHead) -> bool:
-        """Whether the app's reply, of which only the head was read, is not for the client."""
-        if self.rule is None or self._turned or not self.head.repeatable or self.client.shared.router.beside is None:
-            return False
-        return self.rule.elsewhere(head)
-
-    def ask_elsewhere(self) -> None:
-        """Asks the other side for what this one does not have. The connection to this one is closed."""
-        self.app = None
-        self._missing = True
-        self._cross()
-
-    def _turn(self) -> bool:
-        """Asks the other side, once, if that stands in for this one, which did not take the request."""
-        route, app = self.route, self.app
-        again = self.head.repeatable and app.silent if app else not self.status
-        if (
-            route is None
-            or self._turned
-            or not again
-            or not sides.stands_in(self, route.upstream, self.client.shared.router)
-        ):
-            return False
-        # Whoever watches this version is to know.
-        seconds = monotonic() - self.began_s
-        route.observer.observe(self.head.target, HTTPStatus.BAD_GATEWAY, seconds, self.received, 0)
-        self._drop_app()
-        self._cross()
-        return True
-
-    def _cross(self) -> None:
-        assert self.route
-        route, self.route = self.route, None
-        self._waits_no_longer(route, in_vain=True)
-        self._turned = self._repeats = self.held = True
-        self.client.shared.router.move(self, route)
 
     def wind_up(self, within_s: float) -> None:
         self.winding_up = True
         asyncio.get_running_loop().call_later(within_s, self.end_cleanly)
 
-    @property
-    def _repeatable(self) -> bool:
-        """Whether it may be sent once more, though an app has got it."""
-        return self.app is not None and self.app.silent and self.head.repeatable and not self._repeats
-
-    def _move(self) -> bool:
-        """Claims again if new requests go elsewhere: once, or at any time if no app has got the request."""
-        route, router = self.route, self.client.shared.router
-        never_sent = self.app is None and not self.status
-        if not route or not (never_sent or self._repeatable) or not router.goes_elsewhere(self, route):
-            return False
-        self._drop_app()
-        self._repeats = self.held = True
-        self._waits_no_longer(route, in_vain=True)
-        self.route = None
-        route.replayed()
-        router.move(self, route)
-        return True
-
-    def _repeat(self) -> bool:
-        """Sends it once more if an idle connection may have been closed before the app saw the request."""
-        route, app = self.route, self.app
-        if not (route and app and app.reused and self._repeatable):
-            return False
-        self.app = None
-        self._repeats = True
-        route.replayed()
-        self._open(route)
-        return True
-
-    def _open(self, route: Route[Connection]) -> None:
+    def open(self, route: "Route[Connection]") -> None:
         self.client.shared.connect(route.pools[self.listener], self)
 
     def _detach(self) -> None:
@@ -412,7 +262,7 @@ class Exchange:
         assert self.app
         self._detached = True
         self._ending = self.app.clean_ending()
-        self._drop_app()
+        self.drop_app()
         self._end(monotonic(), finished=False, whole=False)
 
     def end_cleanly(self) -> None:
@@ -432,7 +282,7 @@ class Exchange:
             self.client.linger()
 
     def _cut_off(self) -> None:
-        self._drop_app()
+        self.drop_app()
         self._end(monotonic(), finished=False, whole=False)
         if self.route:
             self.route.observer.cut_short(self.head.target, self.head.visitor(self.client.sender))
@@ -441,7 +291,7 @@ class Exchange:
         else:
             self.client.reset()
 
-    def _drop_app(self) -> None:
+    def drop_app(self) -> None:
         if self.app:
             app, self.app = self.app, None
             app.cut()
@@ -466,32 +316,11 @@ class Exchange:
             if observer.observe(head.target, status, seconds, self.received, self.sent, head.anonymous):
                 observer.visited(head.target, status, head.visitor(self.client.sender))
         if self.late and route is not None:
-            self._waits_no_longer(route, in_vain=not self.status)
+            self.waits_no_longer(route, in_vain=not self.status)
         if self.head.misnamed:
             observer.totals.misnamed_fields += self.head.misnamed
         if shared.access_log is not None:
-            shared.access_log.add(self._record(now_s), "HTTP/1.1" if self.head.http_1_1 else "HTTP/1.0")
+            shared.access_log.add(record.of(self, now_s), "HTTP/1.1" if self.head.http_1_1 else "HTTP/1.0")
 
-    def _record(self, now_s: float) -> Finished:
-        head = self.head
-        method, target, request_id = map(shown, (head.method, head.target, self.request_id))
-        slot = self.route.upstream.slot if self.route else NO_SLOT
-        client, (user_agent, referer) = head.client(self.client.sender), head.logged()
-        # Most requests are sent to the app at once, and all of the reply comes at once.
-        sent_s, replied_s = getattr(self, "sent_s", self.began_s), getattr(self, "replied_s", now_s)
-        upstream_s = replied_s - sent_s if self.status and replied_s != inf else 0.0
-        seconds = now_s - self.began_s
-        return Finished(
-            time.time(),
-            method,
-            target,
-            self.status,
-            self.sent,
-            seconds,
-            slot,
-            request_id,
-            client,
-            user_agent,
-            referer,
-            upstream_s,
-        )
+
+Connection: TypeAlias = ConnectionOf[Exchange]

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import cast
 
+from slot_machine.proxy import second_try
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.framing import MORE, Framing, UntilClose
 from slot_machine.proxy.heads import reply
@@ -174,9 +175,9 @@ class AppConnection(asyncio.Protocol):
 
     def _answer(self, exchange: Exchange, head: ReplyHead, data: bytes, end: int) -> None:
         """Sends the head, which ends at `end`, with what has come of the body."""
-        if exchange.asks_elsewhere(head):
+        if second_try.asks_elsewhere(exchange, head):
             self.cut()
-            exchange.ask_elsewhere()
+            second_try.ask_elsewhere(exchange)
             return
         client, http_1_1, rule = exchange.client, exchange.head.http_1_1, exchange.rule
         framing = self._reply_framing = reply_framing(exchange.head, head)
