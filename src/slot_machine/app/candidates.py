@@ -136,7 +136,7 @@ class Candidates:
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[Release]:
-        """For its promotion. If that fails it is held on, unless it does not run any more.
+        """For its promotion. If that fails it stays held, unless it does not run any more.
 
         Raises NothingHeld, Impossible, sqlite3.Error.
         """

@@ -64,7 +64,7 @@ class Rollout:
             what = (
                 f"the held candidate {describe(candidate.version)} is not healthy any more: it answered {answer.words}"
             )
-            raise StageFailed(Phase.HEALTH, what, hint="it is held on; `slot-machine abort` ends it")
+            raise StageFailed(Phase.HEALTH, what, hint="it stays held; `slot-machine abort` ends it")
 
     async def promote(self, attempt: RunningAttempt, candidate: Release, *, watched: bool = False) -> Release | None:
         """Makes a candidate live and saves that. Returns the release it replaced, if that still runs.
