@@ -234,6 +234,25 @@ def test_a_file_that_neither_side_has(refusing: tuple[str, ...]) -> None:
     assert told(lambda: Machine(SHARE, *refusing), story, b"404").tried == ["b", "a"]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        NOT_FOUND,
+        OK.replace(b"200 OK", b"500 No"),
+        OK.replace(b"OK\r\n", b"OK\r\nContent-Type: text/html;charset=x\r\n"),
+    ],
+)
+def test_visitors_of_the_live_version_see_no_page_of_a_candidate_by_the_name_of_a_file(reply: bytes) -> None:
+    def story(made: Machine) -> Wire:
+        wire = made.ask(FILE + b"\r\n")
+        made.asked[0].app.data_received(NOT_FOUND)
+        made.asked[1].app.data_received(reply)
+        assert b"there is no such file" in wire.written
+        return wire
+
+    assert told(lambda: Machine(HELD), story, b"404").slots == ["a", "b"]
+
+
 def test_a_file_that_a_first_candidate_does_not_have() -> None:
     def machine() -> Machine:
         made = Machine(None)

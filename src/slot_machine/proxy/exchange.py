@@ -209,7 +209,7 @@ class Exchange:
             self._cut_off()
             return
         if self.missing:
-            status, why = HTTPStatus.NOT_FOUND, "there is no such file"
+            status, why = HTTPStatus.NOT_FOUND, pages.NO_FILE
         self.drop_app()
         client = self.client
         client.shared.router.abandon(self, refused=True)

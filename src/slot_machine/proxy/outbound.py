@@ -7,7 +7,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import cast
 
-from slot_machine.proxy import second_try
+from slot_machine.proxy import pages, second_try
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.framing import MORE, Framing, UntilClose
 from slot_machine.proxy.heads import reply
@@ -178,6 +178,9 @@ class AppConnection(asyncio.Protocol):
         if second_try.asks_elsewhere(exchange, head):
             self.cut()
             second_try.ask_elsewhere(exchange)
+            return
+        if exchange.missing and second_try.lacks_too(head):
+            exchange.fail(HTTPStatus.NOT_FOUND, pages.NO_FILE)
             return
         client, http_1_1, rule = exchange.client, exchange.head.http_1_1, exchange.rule
         framing = self._reply_framing = reply_framing(exchange.head, head)

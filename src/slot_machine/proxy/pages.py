@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 RETRY_AFTER_S = 1
 MAINTENANCE_RETRY_S = 60
+NO_FILE = "there is no such file"
 KINDS = re.compile(rb"(?i)application/json|text/html")
 ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 """The module `html` would take 0.4 MB of memory in each worker, for its table of entities."""

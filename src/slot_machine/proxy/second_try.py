@@ -102,6 +102,11 @@ def ask_elsewhere(tried: Tried[E]) -> None:
     _cross(tried, tried.route)
 
 
+def lacks_too(head: ReplyHead) -> bool:
+    """Whether the other side does not have the file either. Visitors of one side see no page of the other one."""
+    return head.status >= HTTPStatus.BAD_REQUEST or head.is_page
+
+
 def _cross(tried: Tried[E], route: Route[ConnectionOf[E]]) -> None:
     tried.route = None
     tried.waits_no_longer(route, in_vain=True)

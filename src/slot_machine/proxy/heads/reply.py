@@ -14,6 +14,7 @@ LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]*:[\t -~\x80-\xff]*")
 
 BEGINNING = b"HTTP/1."
 KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
+PAGE = re.compile(rb"(?im)^content-type: *(?:text/html|application/xhtml)")
 SHORT_BYTES = 16_384
 BODYLESS = frozenset((204, 304))
 """Replies without a body, whatever their fields say (RFC 9112 section 6.3)."""
@@ -129,6 +130,10 @@ class ReplyHead:
             wanted = kept is Keeping.WANTED or (kept is Keeping.SILENT and self.status == HTTPStatus.NOT_MODIFIED)
             self._for_one = False if wanted else b"" if kept is Keeping.NEVER else PRIVATE
         return self._for_one
+
+    @property
+    def is_page(self) -> bool:
+        return PAGE.search(self._lines) is not None
 
     def for_client(self, *, chunked: bool = False, connection: bytes = b"", change: Change | None = None) -> bytes:
         """`connection`: the value of the Connection field, empty for none."""
