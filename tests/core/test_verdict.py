@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from slot_machine.core.failing import ASSUMED
-from slot_machine.core.gathering import Gathering
+from slot_machine.core.gathering import MOST_PATHS, Gathering
 from slot_machine.core.minutes import BOUNDS_S, LATE, OTHER, Tally
 from slot_machine.core.proportions import chance_beyond, chance_of_more
 from slot_machine.core.side import ALL, Sample, Side
@@ -171,6 +171,18 @@ def test_app_with_a_single_client_is_judged_too() -> None:
 
 def test_paths_beyond_those_told_apart_have_no_row() -> None:
     assert verdict(Side({OTHER: tally(100, 1)}, {OTHER: 1000}), Side({OTHER: tally(100)})).word == "better"
+
+
+def test_paths_that_come_in_a_long_watch_are_told_apart_up_to_a_number() -> None:
+    gathering = Gathering()
+    for minute in range(20):
+        gathering.add({f"/{minute}/{number}": tally(2, 1) for number in range(100)}, 60 * minute)
+    gathering.add({"/0/0": tally(1)}, 1200)
+
+    side = gathering.side()
+    assert len(side.paths) == len(side.looks) - 1 == MOST_PATHS + 1
+    assert side.paths["/0/0"].requests == 3
+    assert (side.total.requests, side.total.failed) == (4001, 2000)
 
 
 def test_visitor_who_tries_one_broken_address_again_counts_once() -> None:

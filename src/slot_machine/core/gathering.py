@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
-from slot_machine.core.minutes import Tally
+from slot_machine.core.minutes import OTHER, Tally
 from slot_machine.core.side import ALL, Side
 
 LEAST_MINUTES = 3
 """With fewer, nothing says whether failures come in bursts."""
 LEAST_BURST = 2.0
 """Independent failures seem to come together by less than that, in nineteen of twenty times of ten minutes."""
+
+MOST_PATHS = 1000
+"""Told apart. A watch may last for days, each minute has new paths, and each look goes through all of them."""
 
 
 class Row:
@@ -80,6 +83,8 @@ class Gathering:
         for path, tally in paths.items():
             if not (tally.requests or tally.errors or tally.waiting or tally.in_vain):
                 continue
+            if path not in self.paths and len(self.paths) >= MOST_PATHS:
+                path = OTHER
             known = self.paths.setdefault(path, Tally({}))
             known.add(tally)
             # Those that had begun to wait before the first call may have ended.
