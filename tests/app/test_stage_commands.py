@@ -108,6 +108,23 @@ def test_rollback_names_the_release_commands_that_ran_since(tmp_path: Path) -> N
     run(story())
 
 
+def test_version_that_was_live_when_the_daemon_was_killed_counts_as_deployed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, CONFIG) as made:
+            await b_is_live(made)
+            of_b, of_a = made.store.attempts(2)
+            assert (of_a.stage, of_a.result) == ("drain", "succeeded")
+            of_a.result = "interrupted"
+            made.store.save_attempt(of_a)
+
+            back = await rollback(made)
+
+            assert isinstance(back, Done)
+            assert back.warnings[0].endswith(f"are not undone: `{of_b.released}` of bbbbbbbb")
+
+    run(story())
+
+
 def test_recovery_that_prepares_again_does_not_release_again(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, CONFIG) as made:

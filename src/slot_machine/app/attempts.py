@@ -80,11 +80,11 @@ class Attempts:
         """The release commands that ran since the version was last deployed, in words; the latest first."""
         found: list[str] = []
         for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False, crashes=False):
-            deployed = attempt.kind in ("deploy", "promote") and attempt.result == "succeeded"
+            deployed = attempt.kind in ("deploy", "promote") and attempt.went_live
             if deployed and attempt.commit == version.commit:
                 break
             if attempt.released:
-                end = "" if attempt.result == "succeeded" else f", which {ENDS[attempt.result]}"
+                end = "" if attempt.went_live else f", which {ENDS[attempt.result]}"
                 found.append(f"`{attempt.released}` of {short(attempt.commit)}{end}")
         return found
 
@@ -184,7 +184,7 @@ class Attempts:
         """0 if the history does not have it any more."""
         live = self._store.state().live
         for attempt in self._store.attempts(KEPT_ATTEMPTS, jobs=False, crashes=False) if live else ():
-            if live and (attempt.commit, attempt.result) == (live.commit, "succeeded") and attempt.kind in GO_LIVE:
+            if live and attempt.commit == live.commit and attempt.went_live and attempt.kind in GO_LIVE:
                 return attempt.id
         return 0
 

@@ -135,7 +135,7 @@ def _summed(rows: Iterable[tuple[Key, Tally]]) -> dict[Key, Tally]:
 def _marks(attempts: Iterable[Attempt], since: datetime) -> Iterator[Mark]:
     """The first one first."""
     for attempt in reversed(list(attempts)):
-        if attempt.kind in MARKED and (attempt.result in ("succeeded", "shared") or attempt.kind == "crash"):
+        if attempt.kind in MARKED and (attempt.went_live or attempt.result == "shared" or attempt.kind == "crash"):
             before_drain_s = attempt.seconds - attempt.stage_seconds.get(Phase.DRAIN, 0.0)
             at = datetime.fromisoformat(attempt.started_at) + timedelta(seconds=before_drain_s)
             if at >= since:
