@@ -10,7 +10,7 @@ from typing import NamedTuple
 from spec.daemon import MARK
 from tests.world import Site
 
-from slot_machine.host.process import containment
+from slot_machine.host.process import cgroup, containment
 
 TREES = {"tree-1", "tree-2", "tree-3"}
 KEPT = {
@@ -104,7 +104,7 @@ def workers(site: Site) -> list[int]:
 
 
 def control_groups(site: Site) -> list[str]:
-    parent = containment.usable_parent()
+    parent = cgroup.usable_parent()
     whose = containment.owner(site.data)
     return [path.name for path in parent.glob(f"slot-machine-{whose}-*")] if parent else []
 

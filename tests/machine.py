@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spec.waiting import wait_until
 
-from slot_machine.host.process import containment
+from slot_machine.host.process import cgroup
 
 SYSTEMD = Path("/lib/systemd/systemd")
 LIMIT_S = 60
@@ -48,7 +48,7 @@ def obstacle() -> str:
         return "only root can boot a systemd"
     if missing or not SYSTEMD.exists():
         return f"there is no {', '.join([*missing, *([] if SYSTEMD.exists() else [str(SYSTEMD)])])}"
-    if containment.usable_parent() is None:
+    if cgroup.usable_parent() is None:
         return "this machine has no control groups of version 2 that can be used"
     trial = "mount -t overlay overlay -o lowerdir=/,upperdir=/run/u,workdir=/run/w /mnt && mount -t cgroup2 none /sys"
     script = f"mount -t tmpfs tmpfs /run && mkdir /run/u /run/w && {trial}"
@@ -71,7 +71,7 @@ class Machine:
             if not wants.name.startswith(KEPT):
                 (base / "units" / wants.name).unlink(missing_ok=True)
                 (base / "units" / wants.name).symlink_to("/dev/null")
-        parent = containment.usable_parent()
+        parent = cgroup.usable_parent()
         assert parent
         self._group = parent / f"slot-machine-test-{uuid.uuid4().hex[:12]}"
         self._boot: subprocess.Popen[bytes] | None = None
@@ -132,8 +132,8 @@ class Machine:
         wait_until("all of it has ended", self._group_is_gone)
 
     def _group_is_gone(self) -> bool:
-        containment.Cgroup(self._group).kill()
-        containment.Cgroup(self._group).remove()
+        cgroup.Cgroup(self._group).kill()
+        cgroup.Cgroup(self._group).remove()
         return not self._group.exists()
 
     def _has_begun(self) -> bool:

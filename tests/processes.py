@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slot_machine.host.process import containment
+from slot_machine.host.process import cgroup, containment
 from tests.world import Site
 
 OF_PARTS = {"slot_machine.proxy": "(proxy ", "slot_machine.handover": "(keeper)"}
@@ -44,7 +44,7 @@ def keeper(site: Site) -> int:
 
 
 def groups(site: Site) -> list[str]:
-    parent = containment.usable_parent()
+    parent = cgroup.usable_parent()
     return [path.name for path in parent.glob(f"slot-machine-{containment.owner(site.data)}-*")] if parent else []
 
 

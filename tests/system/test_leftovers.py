@@ -10,7 +10,7 @@ import pytest
 from spec.orchestrator import Orchestrator
 from spec.waiting import wait_until
 
-from slot_machine.host.process import containment
+from slot_machine.host.process import cgroup
 from tests.processes import alive, groups, kill_daemon
 from tests.world import Site, live
 
@@ -64,7 +64,7 @@ def either(request: pytest.FixtureRequest, site: Site) -> Site:
         )
         binary.chmod(0o755)
         site.orchestrator = Orchestrator(binary)
-    elif containment.usable_parent() is None:
+    elif cgroup.usable_parent() is None:
         pytest.skip("no control group can be made here")
     return site
 
@@ -129,7 +129,7 @@ def test_what_got_away_from_a_killed_daemons_candidate_is_ended(site: Site) -> N
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root to leave a control group")
 def test_what_left_its_control_group_is_ended_with_its_slot(site: Site) -> None:
-    parent = containment.usable_parent()
+    parent = cgroup.usable_parent()
     if parent is None:
         pytest.skip("no control group can be made here")
 
@@ -155,7 +155,7 @@ def test_what_left_its_control_group_is_ended_with_its_slot(site: Site) -> None:
 
 def of_a_group(pid: int) -> list[str]:
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    return [line for line in lines if containment.GROUP_PREFIX in line]
+    return [line for line in lines if cgroup.GROUP_PREFIX in line]
 
 
 def test_orphans_do_not_stay_as_zombies(either: Site) -> None:

@@ -9,7 +9,7 @@ from spec.ports import free_port
 from spec.waiting import wait_until
 
 from slot_machine.app.another_port import STARTS
-from slot_machine.host.process import containment
+from slot_machine.host.process import cgroup, containment
 from tests.neighbours import UID, deploying, neighbour, neighbours, port_of
 from tests.processes import groups, kill
 from tests.users import CAN_BE_NOBODY, NOBODY, PYTHON
@@ -106,7 +106,7 @@ def test_neighbour_that_reads_where_the_app_runs_is_not_taken_for_it(site: Site)
         if not new:
             (site.data / "go").touch()
             pytest.skip("no control group can be made here")
-        with neighbour(port, env={containment.MARK: new.pop().removeprefix(containment.GROUP_PREFIX)}) as pid:
+        with neighbour(port, env={containment.MARK: new.pop().removeprefix(cgroup.GROUP_PREFIX)}) as pid:
             wait_until("it is started again", lambda: port_of(site, commit) not in (0, port))
             (site.data / "go").touch()
             status, body = reply.result()

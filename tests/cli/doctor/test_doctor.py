@@ -22,7 +22,7 @@ from slot_machine.handover import rehearsal
 from slot_machine.host.files import capacity
 from slot_machine.host.files.capacity import Size
 from slot_machine.host.network import ports
-from slot_machine.host.process import containment
+from slot_machine.host.process import cgroup
 from slot_machine.host.user import rights
 
 GIT = ("git", "-c", "user.name=ada", "-c", "user.email=ada@example.com")
@@ -111,7 +111,7 @@ def test_lock_of_a_git_that_was_killed(shop: Shop) -> None:
 
 
 def test_kernel_that_cannot_do_all(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containment, "usable_parent", lambda: None)
+    monkeypatch.setattr(cgroup, "usable_parent", lambda: None)
     monkeypatch.setattr(rehearsal, "rehearse", lambda: "no seccomp")
 
     _, groups, handover = shop.found(machine.kernel)
@@ -123,9 +123,9 @@ def test_kernel_that_cannot_do_all(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
 
 def test_groups_of_a_daemon_that_runs_are_those_that_count(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.holder = Holder(os.getpid(), shop.api_port)
-    monkeypatch.setattr(containment, "group_for_runs", lambda _: shop.folder / "missing")
+    monkeypatch.setattr(cgroup, "group_for_runs", lambda _: shop.folder / "missing")
     assert [found.level for found in shop.found(machine.kernel) if found.check == "groups"] == ["note"]
-    monkeypatch.setattr(containment, "group_for_runs", lambda _: shop.folder)
+    monkeypatch.setattr(cgroup, "group_for_runs", lambda _: shop.folder)
     assert [found.level for found in shop.found(machine.kernel) if found.check == "groups"] == ["ok"]
 
 

@@ -9,18 +9,18 @@ import pytest
 
 from slot_machine.cli.service import leftovers
 from slot_machine.cli.service.unit import STOP_MARK
-from slot_machine.host.process import containment
-from slot_machine.host.process.containment import Cgroup
+from slot_machine.host.process import cgroup
+from slot_machine.host.process.cgroup import Cgroup
 
 UNIT = "slot-machine-shop.service"
 
-pytestmark = pytest.mark.skipif(containment.usable_parent() is None, reason="needs control groups of version 2")
+pytestmark = pytest.mark.skipif(cgroup.usable_parent() is None, reason="needs control groups of version 2")
 
 
 @pytest.fixture
 def group() -> Iterator[Path]:
     """That of the unit, with one below it, as DelegateSubgroup= makes one."""
-    parent = containment.usable_parent()
+    parent = cgroup.usable_parent()
     assert parent
     above = parent / f"slot-machine-test-{uuid.uuid4().hex[:12]}"
     group = above / UNIT
@@ -60,7 +60,7 @@ def test_only_a_service_that_somebody_stops_is_emptied(
     asked: bool,
     ends: bool,
 ) -> None:
-    monkeypatch.setattr(containment, "group_of_process", lambda: group / below)
+    monkeypatch.setattr(cgroup, "group_of_process", lambda: group / below)
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     if asked:
         (tmp_path / STOP_MARK).touch()

@@ -64,7 +64,7 @@ def test_output_that_is_handed_on_is_not_kept(tmp_path: Path) -> None:
 
 def test_orphan_that_holds_the_output_does_not_hold_the_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It got away: no control group, no mark, a session of its own, and its parents are gone."""
-    monkeypatch.setattr("slot_machine.host.process.containment.Cgroup.make", lambda _: None)
+    monkeypatch.setattr("slot_machine.host.process.cgroup.Cgroup.make", lambda _: None)
     path = tmp_path / "pid"
     command = shlex.join([sys.executable, "-c", ORPHAN, HOLDER.format(path=str(path))])
     pieces: list[bytes] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slot_machine.host.process.containment import Cgroup, allow_limits
+from slot_machine.host.process.cgroup import Cgroup, allow_limits
 from slot_machine.host.process.memory import memory_bytes, proportional_bytes
 from slot_machine.host.process.proc import resident_bytes
 

@@ -18,7 +18,7 @@ from slot_machine.handover import rehearsal
 from slot_machine.host.files import capacity
 from slot_machine.host.files.capacity import megabytes
 from slot_machine.host.git.worktrees import Worktrees
-from slot_machine.host.process import commands, containment, environment
+from slot_machine.host.process import cgroup, commands, containment, environment
 
 STALE_S = 600
 """A lock of git's that is older belongs to a git that was killed: none holds one for so long."""
@@ -74,7 +74,7 @@ def kernel(subject: Subject | None) -> Iterator[Finding]:
     if subject and subject.holder:
         has_groups = _can_make_groups(subject.holder.pid)
     else:
-        has_groups = containment.usable_parent() is not None
+        has_groups = cgroup.usable_parent() is not None
     if has_groups:
         yield ok("groups", "each version runs in a control group of its own")
     else:
@@ -92,8 +92,8 @@ def kernel(subject: Subject | None) -> Iterator[Finding]:
 
 
 def _can_make_groups(pid: int) -> bool:
-    group = containment.group_for_runs(str(pid))
-    return group is not None and (os.access(group, os.W_OK) or any(group.glob(f"{containment.GROUP_PREFIX}*")))
+    group = cgroup.group_for_runs(str(pid))
+    return group is not None and (os.access(group, os.W_OK) or any(group.glob(f"{cgroup.GROUP_PREFIX}*")))
 
 
 def clock(subject: Subject | None) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from slot_machine.cli.service.unit import STOP_MARK
 from slot_machine.host import printing
-from slot_machine.host.process import containment, proc
-from slot_machine.host.process.containment import Cgroup
+from slot_machine.host.process import cgroup, proc
+from slot_machine.host.process.cgroup import Cgroup
 
 GRACE_S = 10.0
 KILLED_WITHIN_S = 5.0
@@ -45,7 +45,7 @@ def _is_asked_to_stop() -> bool:
 
 def _group_of(unit: str) -> Path | None:
     """The control group of the unit, if this process is in it, or in a group below: systemd runs it in one."""
-    group = containment.group_of_process()
+    group = cgroup.group_of_process()
     return next((each for each in (group, *group.parents) if each.name == unit), None) if group else None
 
 

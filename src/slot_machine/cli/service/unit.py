@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from slot_machine.host.process.containment import SUBGROUP
+from slot_machine.host.process.cgroup import SUBGROUP
 
 PREFIX = "slot-machine-"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from slot_machine.host.process import containment, proc
-from slot_machine.host.process.containment import MARK, Cgroup
+from slot_machine.host.process.cgroup import Cgroup
+from slot_machine.host.process.containment import MARK
 from slot_machine.host.process.mains import mains
 from slot_machine.host.process.proc import Identity
 from slot_machine.host.user import rights
