@@ -1,7 +1,6 @@
 """One machine of the lab: an engine, and an sshd, in a network, a mount and a host name of its own."""
 
 import os
-import signal
 import subprocess
 from pathlib import Path
 
@@ -133,11 +132,6 @@ class Node:
 
     def mend(self) -> None:
         subprocess.run(["ip", "link", "set", self.name, "up"], check=True)
-
-    def kill_engine(self) -> None:
-        """Its containers die too: there is no live restore in a swarm."""
-        os.kill(self.engine_pid(), signal.SIGKILL)
-        self._running["engine"].wait(LIMIT_S)
 
     def engine_pid(self) -> int:
         return int(subprocess.run(self.enter("cat", "/run/docker.pid"), capture_output=True, check=True).stdout)

@@ -106,14 +106,6 @@ def run(package: Package, project: Project, machine: Machine, script: str) -> st
     return f"{program(package, project, machine)} run {script}"
 
 
-def plug_and_play(project: Project, package: Package) -> bool:
-    """Whether Yarn keeps packages in archives, so that there is no node_modules."""
-    if not _is_berry(project, package):
-        return False
-    settings = project.text(f"{package.where}/.yarnrc.yml" if package.where else ".yarnrc.yml")
-    return not re.search(r"^nodeLinker:\s*['\"]?(node-modules|pnpm)", settings, re.MULTILINE)
-
-
 def remarks(package: Package, machine: Machine) -> list[str]:
     found = []
     formats = {LOCKS[lock.split("/")[-1]] for lock in package.locks}

@@ -15,8 +15,6 @@ ENDS = f"{PREFIX}.ends"
 """On a job: when its time limit has passed, in RFC 3339."""
 
 WEB = "web"
-JOBS = ("release", "run")
-"""In place of a process: the release command, and `slot-machine run`."""
 
 STACK = "com.docker.stack.namespace"
 """The label by which Docker knows the objects of a stack."""

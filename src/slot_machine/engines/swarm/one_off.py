@@ -31,7 +31,7 @@ STALE_S = 600.0
 
 
 class Job(NamedTuple):
-    """`kind` is one of names.JOBS. `argv`: a single one is a command line."""
+    """`kind` is `release` or `run`. `argv`: a single one is a command line."""
 
     kind: str
     name: str
