@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,6 +16,7 @@ from slot_machine.core.side_runs import side_runs
 from slot_machine.host.network.probe import Answer
 from tests.fakes import COMMITS, Faults, Machine, processes_of, run, upstream
 
+T = TypeVar("T")
 Story = Callable[[Machine], Awaitable[object]]
 
 LONG_S = 40.0
@@ -52,6 +54,24 @@ async def machine(
         await made.deployer.stop()
         assert not made.running
     made.close()
+
+
+async def come_to(at: int, made: Machine, tell: Callable[[Machine], Awaitable[T]]) -> "asyncio.Future[T]":
+    """Begins the story. Returns when its step `at` begins; the story goes on."""
+    made.faults.names.clear()
+    came = asyncio.Event()
+    made.faults.at, made.faults.strike = at, came.set
+    telling = asyncio.ensure_future(tell(made))
+    await came.wait()
+    return telling
+
+
+async def stop_in(at: int, made: Machine, tell: Story) -> None:
+    """Begins the story. In its step `at`, the daemon stops."""
+    telling = await come_to(at, made, tell)
+    await made.deployer.stop()
+    telling.cancel()
+    await asyncio.wait([telling])
 
 
 def ignored(_: object) -> None:

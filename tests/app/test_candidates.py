@@ -10,7 +10,17 @@ from slot_machine.app.abort import Aborted
 from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import KeeperGone
 from tests.app.hold_stories import HOLD_STORIES, abort
-from tests.app.stories import LONG_S, SIDE_RUNS, WITHOUT_PROBES, check_history, check_rest, deploy, machine
+from tests.app.stories import (
+    LONG_S,
+    SIDE_RUNS,
+    WITHOUT_PROBES,
+    check_history,
+    check_rest,
+    come_to,
+    deploy,
+    machine,
+    stop_in,
+)
 from tests.fakes import Faults, raising, run
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -75,14 +85,7 @@ def test_whenever_the_daemon_stops_nothing_is_left(tmp_path: Path, story: str) -
         faults = Faults()
         async with machine(tmp_path, config_of(story), faults) as made:
             await before(made)
-            faults.names.clear()
-            came = asyncio.Event()
-            faults.at, faults.strike = at, came.set
-            telling = asyncio.ensure_future(tell(made))
-            await came.wait()
-            await made.deployer.stop()
-            telling.cancel()
-            await asyncio.wait([telling])
+            await stop_in(at, made, tell)
             where = f"stopped in step {at}, {faults.names[at - 1]}: {faults.names}"
             assert not made.running, where
             check_history(made, where)
@@ -102,11 +105,7 @@ def test_abort_in_every_step(tmp_path: Path, story: str) -> None:
         faults = Faults()
         async with machine(tmp_path, config_of(story), faults) as made:
             await before(made)
-            faults.names.clear()
-            came = asyncio.Event()
-            faults.at, faults.strike = at, came.set
-            telling = asyncio.ensure_future(tell(made))
-            await came.wait()
+            telling = await come_to(at, made, tell)
             answer = await abort(made)
             await telling
             await asyncio.sleep(LONG_S)

@@ -27,6 +27,7 @@ from tests.app.stories import (
     machine,
     rollback,
     steps,
+    stop_in,
     take_over,
 )
 from tests.fakes import Faults, processes_of, raising, run
@@ -90,14 +91,7 @@ async def _stop_within(data: Path, before: Story, tell: Story, at: int, strategy
     faults = Faults()
     async with machine(data, config_of(tell, strategy), faults) as made:
         await before(made)
-        faults.names.clear()
-        came = asyncio.Event()
-        faults.at, faults.strike = at, came.set
-        telling = asyncio.ensure_future(tell(made))
-        await came.wait()
-        await made.deployer.stop()
-        telling.cancel()
-        await asyncio.wait([telling])
+        await stop_in(at, made, tell)
         where = f"stopped in step {at}, {faults.names[at - 1]}: {faults.names}"
         assert not made.running, where
         check_history(made, where)

@@ -17,7 +17,7 @@ from slot_machine.core.model import TREES
 from slot_machine.host.files import capacity, reclaim
 from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.capacity import Size
-from tests.app.stories import LONG_S, b_is_live, check_history, check_rest, deploy, machine
+from tests.app.stories import LONG_S, b_is_live, check_history, check_rest, come_to, deploy, machine
 from tests.fakes import Faults, Machine, raising, run
 
 MB = 1_000_000
@@ -186,11 +186,7 @@ def test_whenever_the_daemon_stops_while_room_is_made_nothing_is_left(
     async def stopped_in(at: int, step: str) -> None:
         async with machine_on(disk, tmp_path) as made:
             SHORTAGES[shortage][0](disk, made)
-            made.faults.names.clear()
-            came = asyncio.Event()
-            made.faults.at, made.faults.strike = at, came.set
-            telling = asyncio.ensure_future(deploy(made, "c"))
-            await came.wait()
+            telling = await come_to(at, made, lambda made: deploy(made, "c"))
             await made.deployer.stop()
             await telling
             where = f"stopped in step {at}, {step}"

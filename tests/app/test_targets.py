@@ -21,6 +21,7 @@ from tests.app.stories import (
     c_is_live,
     check_history,
     check_rest,
+    come_to,
     deploy,
     failed_deploy,
     ignored,
@@ -194,11 +195,7 @@ def test_daemon_that_stops_while_it_looks_answers(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path) as made:
             await c_is_live(made)
-            made.faults.names.clear()
-            came = asyncio.Event()
-            made.faults.at, made.faults.strike = 1, came.set
-            begun = made.deployer.rollback("cli", ignored, to=A)
-            await came.wait()
+            begun = await come_to(1, made, lambda made: made.deployer.rollback("cli", ignored, to=A))
             await made.deployer.stop()
             assert isinstance(await begun, Stopping)
 

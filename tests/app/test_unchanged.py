@@ -13,6 +13,7 @@ from tests.app.stories import (
     a_is_live,
     b_is_live,
     check_rest,
+    come_to,
     crash_and_restart,
     deploy,
     ignored,
@@ -128,11 +129,9 @@ def test_daemon_that_stops_while_it_looks_answers(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path) as made:
             await b_is_live(made)
-            made.faults.names.clear()
-            came = asyncio.Event()
-            made.faults.at, made.faults.strike = 1, came.set
-            begun = made.deployer.deploy("b", "cli", ignored, Wishes(if_changed=True))
-            await came.wait()
+            begun = await come_to(
+                1, made, lambda made: made.deployer.deploy("b", "cli", ignored, Wishes(if_changed=True))
+            )
             await made.deployer.stop()
             assert isinstance(await begun, Stopping)
 

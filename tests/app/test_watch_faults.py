@@ -10,7 +10,17 @@ from slot_machine.app.abort import Aborted
 from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import KeeperGone
 from tests.app.hold_stories import abort
-from tests.app.stories import LONG_S, SIDE_RUNS, WITHOUT_PROBES, check_history, check_rest, deploy, machine
+from tests.app.stories import (
+    LONG_S,
+    SIDE_RUNS,
+    WITHOUT_PROBES,
+    check_history,
+    check_rest,
+    come_to,
+    deploy,
+    machine,
+    stop_in,
+)
 from tests.app.watch_stories import GOOD, WATCH_STORIES
 from tests.fakes import Faults, raising, run
 
@@ -103,14 +113,7 @@ def test_whenever_the_daemon_stops_nothing_is_left(tmp_path: Path, story: str, s
         faults = Faults()
         async with machine(tmp_path, config_of(story, strategy, action), faults) as made:
             await before(made)
-            faults.names.clear()
-            came = asyncio.Event()
-            faults.at, faults.strike = at, came.set
-            telling = asyncio.ensure_future(tell(made))
-            await came.wait()
-            await made.deployer.stop()
-            telling.cancel()
-            await asyncio.wait([telling])
+            await stop_in(at, made, tell)
             where = f"stopped in step {at}, {faults.names[at - 1]}: {faults.names}"
             assert not made.running, where
             check_history(made, where)
@@ -134,11 +137,7 @@ def test_abort_in_every_step(tmp_path: Path, story: str, strategy: str, action: 
         faults = Faults()
         async with machine(tmp_path, config_of(story, strategy, action), faults) as made:
             await before(made)
-            faults.names.clear()
-            came = asyncio.Event()
-            faults.at, faults.strike = at, came.set
-            telling = asyncio.ensure_future(tell(made))
-            await came.wait()
+            telling = await come_to(at, made, tell)
             answer = await abort(made)
             where = f"aborted in step {at}, {faults.names[at - 1]}: {answer}: {faults.names}"
             if isinstance(answer, Aborted):
