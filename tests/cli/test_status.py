@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from slot_machine.cli import status, words
+from slot_machine.cli import status_words, words
 from slot_machine.cli.client import Json
 
 NOW_S = 1_700_000_000.0
@@ -117,7 +117,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(known: Json) -> str:
-    return "".join(f"{line}\n" for line in status.lines(known))
+    return "".join(f"{line}\n" for line in status_words.lines(known))
 
 
 def test_healthy_app() -> None:
@@ -241,7 +241,7 @@ def test_time_of_maintenance_and_number_of_restarts_are_in_words() -> None:
     notice = {"since": "2023-11-14T22:08:20.000Z", "message": "Back\nat ten.", "page": False}
     worker = {"name": "worker", "index": 1, "state": "unsteady", "pid": 0, "restarts": 1, "last_exit": "exit code 9"}
 
-    shown = status.lines(LIVE | {"maintenance": notice, "processes": [worker]})
+    shown = status_words.lines(LIVE | {"maintenance": notice, "processes": [worker]})
 
     assert "maintenance   begun 5 minutes ago: Back at ten." in shown
     assert "processes     worker 1 unsteady, started again once: exit code 9" in shown
@@ -271,6 +271,6 @@ def test_lines_fit_however_long_the_names_are() -> None:
     wide = "漢字" * 60
     hostile = {"live_author": f"\x1b[8m{wide}", "live_ref": f"feat/{wide}"}
 
-    shown = status.lines(LIVE | hostile | {"last_attempt": ATTEMPT | {"who": f"\u202e{wide}"}})
+    shown = status_words.lines(LIVE | hostile | {"last_attempt": ATTEMPT | {"who": f"\u202e{wide}"}})
 
     assert max(map(words.width, "\n".join(shown).split("\n"))) <= 80

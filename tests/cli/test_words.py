@@ -2,7 +2,7 @@
 
 import pytest
 
-from slot_machine.cli import entry, listing, status, words
+from slot_machine.cli import entry, listing, status_words, words
 from slot_machine.cli.client import Json
 from slot_machine.cli.listing import Row
 from slot_machine.host.process.proc import Identity
@@ -34,6 +34,11 @@ def test_lists_and_status_fit_whatever_a_subject_has(subject: str) -> None:
     daemon = Entry(
         name="shop", data="", repo="", files=(), port=1, api_port=2, version="", uid=0, process=Identity(1, 1, "")
     )
-    lines = [*entry.table([known]), *entry.details(known), *listing.table([Row(daemon, live)]), *status.lines(live)]
+    lines = [
+        *entry.table([known]),
+        *entry.details(known),
+        *listing.table([Row(daemon, live)]),
+        *status_words.lines(live),
+    ]
 
     assert max(words.width(part) for line in lines for part in line.splitlines()) <= 80

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from slot_machine import __version__
-from slot_machine.cli import status, words
+from slot_machine.cli import status, status_words, words
 from slot_machine.cli.client import Json
 from slot_machine.cli.cluster import subject
 from slot_machine.cli.cluster.history import fields
@@ -157,7 +157,7 @@ def _variables(found: Json) -> Iterator[str]:
 def _attempt(found: Json) -> Iterator[str]:
     last = found["last_attempt"]
     if isinstance(last, dict):
-        yield status.attempt(last)
+        yield status_words.attempt(last)
 
 
 def _notes(found: Json) -> Iterator[str]:
