@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -11,15 +10,10 @@ from functools import partial
 
 from slot_machine.app import opening
 from slot_machine.app.app import App
-from slot_machine.app.failures import log_failure
 from slot_machine.app.opening import Found, Options
-from slot_machine.app.operations import Operations
-from slot_machine.core.daemon_config import FIXED
 from slot_machine.core.defaults import KEEPS_ENVIRONMENT
-from slot_machine.core.errors import Busy, ConfigError, Reloading, StartRefused
 from slot_machine.daemon import (
     candidates,
-    configuration,
     datafolder,
     edge_link,
     env_file,
@@ -36,6 +30,7 @@ from slot_machine.daemon import (
     webhook,
 )
 from slot_machine.daemon.api import Api
+from slot_machine.daemon.ending import Ending, reload_on_signal, renew, try_to_reload
 from slot_machine.daemon.guard import Guard
 from slot_machine.daemon.lock import locked
 from slot_machine.daemon.replies import viewed
@@ -49,43 +44,6 @@ from slot_machine.host.registry import Entry
 from slot_machine.host.user import rights, token
 
 log = logging.getLogger(__name__)
-
-SIGNAL_DELAY_S = 0.01
-
-
-class Ending:
-    """What ends the daemon. SIGTERM and SIGINT end the process; a reload, which SIGHUP asks for, replaces its image."""
-
-    def __init__(self) -> None:
-        self.came = asyncio.Event()
-        self.asked_to_reload = asyncio.Event()
-        self.reloads = False
-        self.hands: frozenset[str] = frozenset()
-        self._terminated = False
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, self._terminate)
-        loop.add_signal_handler(signal.SIGHUP, self.asked_to_reload.set)
-        # Signals that came between two images of this process.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, reload.SIGNALS)
-
-    def reload(self, hands: frozenset[str]) -> None:
-        """`hands`: the fields of `reload.Handed` that the next image takes."""
-        self.reloads = True
-        self.hands = hands
-        self.came.set()
-
-    async def hand_over(self) -> None:
-        """Leaves all signals to the next image, also one that has come just now."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, reload.SIGNALS)
-        # asyncio runs a signal handler up to two iterations after the signal.
-        await asyncio.sleep(SIGNAL_DELAY_S)
-        if self._terminated:
-            signal.raise_signal(signal.SIGTERM)
-
-    def _terminate(self) -> None:
-        self._terminated = True
-        self.came.set()
 
 
 async def run(options: Options) -> reload.Handed | None:
@@ -165,7 +123,7 @@ async def _serve(
     entry = publication.entry_of(options)
     await app.mode.open(listeners, found.left, renew=reloads > 0)
     async with tasks:
-        reload_now = partial(_reload, options, app.deployer.operations, ending, manager)
+        reload_now = partial(try_to_reload, options, app.deployer.operations, ending, manager)
         domains = edge_link.Domains(options, app.notices, hook_port=hook.status.port if hook else 0)
         api = _api(options, app, entry, hook, reloads, reload_now, domains)
         servers = [Server(listener, api) for listener in api_sockets]
@@ -180,7 +138,7 @@ async def _serve(
         if not ending.came.is_set():
             for server in servers:
                 server.start()
-            on_signal = _reload_on_signal(ending, app.deployer.operations, reload_now)
+            on_signal = reload_on_signal(ending, app.deployer.operations, reload_now)
             beside = [tasks.create_task(work) for work in (publication.keep(entry), domains.keep(), on_signal)]
             _tell_ready(options, app, reloads, manager)
             if hook and hook.listener:
@@ -233,7 +191,7 @@ def _api(
         partial(_status, app, entry, reloads, hook, domains),
         lambda: metrics.render(entry.name, app.supervisor, app.deployer.candidates, app.jobs, app.mode),
         reload_now,
-        partial(_renew, options, reload_now),
+        partial(renew, options, reload_now),
         guard,
         {
             **one_offs.routes(app.one_offs),
@@ -254,61 +212,6 @@ def _status(app: App, entry: Entry, reloads: int, hook: Webhook | None, domains:
 
 async def _stop(servers: Sequence[Server]) -> None:
     await asyncio.gather(*(server.stop() for server in servers))
-
-
-async def _reload(options: Options, operations: Operations, ending: Ending, manager: Manager) -> None:
-    """Raises ConfigError, and Busy while a deploy runs."""
-    manager.reloading()
-    try:
-        operations.check_free()
-        hands = await reload.check(options.fixed)
-        await _check_next(options)
-        # A deploy may have begun meanwhile. From here to the refusal nothing is awaited.
-        operations.check_free()
-    except BaseException:
-        manager.ready()
-        raise
-    operations.refuse_more(Reloading)
-    ending.reload(hands)
-
-
-async def _renew(options: Options, reload_now: Callable[[], Awaitable[None]]) -> list[str]:
-    """Before a restart: reloads and raises Reloading if a reload can apply what has changed in the daemon's file.
-
-    Returns a warning of other changes. Raises ConfigError, Busy.
-    """
-    fields = configuration.changed(options)
-    if any(name not in FIXED for name in fields):
-        await reload_now()
-        raise Reloading
-    if not fields:
-        return []
-    what = f"{', '.join(fields)} in {options.config_file} changed, which a restart can't apply"
-    return [f"{what}: stop the daemon and start it again for that"]
-
-
-async def _check_next(options: Options) -> None:
-    """Raises ConfigError if the next image of the daemon could not start."""
-    try:
-        rights.find(options.config.daemon.user_name, options.config.daemon.group_name)
-        datafolder.check_place(options.data, options.repo)
-        await opening.check(options)
-    except StartRefused as error:
-        raise ConfigError(f"nothing was reloaded: {error}", error.hint) from None
-
-
-async def _reload_on_signal(ending: Ending, operations: Operations, reload_now: Callable[[], Awaitable[None]]) -> None:
-    """Reloads once no deploy runs any more. Runs until cancelled."""
-    while True:
-        await ending.asked_to_reload.wait()
-        ending.asked_to_reload.clear()
-        await operations.idle()
-        try:
-            await reload_now()
-        except Busy:
-            ending.asked_to_reload.set()
-        except Exception as error:  # noqa: BLE001 - the daemon lives
-            log_failure("cannot reload", error)
 
 
 def _api_sockets(options: Options, before: reload.Handed | None) -> list[socket.socket]:
