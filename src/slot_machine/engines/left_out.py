@@ -7,6 +7,17 @@ import msgspec
 
 from slot_machine.engines.shape import App
 
+NO_SHARES = "a version can't get a share of the visitors"
+
+OF_VERSION = {
+    "asset_dirs": "copies of the new version alone have its assets; keep them in a store that all versions reach",
+    "rehearse": "no copy is asked for pages before it gets requests",
+    "share_cookie": NO_SHARES,
+    "share_cookie_values": NO_SHARES,
+    "watch_ms": "no version is taken back after the deploy; `slot-machine rollback` does that",
+}
+"""Fields of a version that no engine has, and what their absence means."""
+
 DATABASE = re.compile(r"sqlite|\.db\b", re.IGNORECASE)
 """In a command or the name of a folder: a SQLite file is there."""
 DATABASE_FILE = re.compile(r"\.sqlite3?\b")

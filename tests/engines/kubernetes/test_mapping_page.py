@@ -9,6 +9,7 @@ import pytest
 from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.version_config import VersionConfig
 from slot_machine.engines.kubernetes import mapping
+from slot_machine.engines.left_out import OF_VERSION
 
 PAGE = Path(__file__).parents[3] / "docs" / "kubernetes.md"
 TABLE = re.compile(
@@ -28,8 +29,6 @@ def test_each_field_is_in_the_table(title: str, struct: type[msgspec.Struct]) ->
     assert sorted(rows(title)) == sorted(field.name for field in msgspec.structs.fields(struct))
 
 
-@pytest.mark.parametrize(
-    ("title", "fields"), [("a version", mapping.LEFT_OUT_OF_VERSION), ("the daemon", mapping.LEFT_OUT_OF_DAEMON)]
-)
+@pytest.mark.parametrize(("title", "fields"), [("a version", OF_VERSION), ("the daemon", mapping.LEFT_OUT_OF_DAEMON)])
 def test_what_is_warned_of_is_said_to_be(title: str, fields: dict[str, str]) -> None:
     assert [field for field in fields if "warning" not in rows(title)[field]] == []

@@ -6,17 +6,9 @@ from slot_machine.core.daemon_config import OwnCertificate
 from slot_machine.core.errors import Impossible
 from slot_machine.engines.kubernetes import names, pod
 from slot_machine.engines.kubernetes.schedules import NotThere, of_cron_job
-from slot_machine.engines.left_out import DATABASE, leads_to_sqlite, left_out
+from slot_machine.engines.left_out import DATABASE, OF_VERSION, leads_to_sqlite, left_out
 from slot_machine.engines.shape import App
 
-LEFT_OUT_OF_VERSION = {
-    "asset_dirs": "copies of the new version alone have its assets: keep them in a store that all versions reach",
-    "rehearse": "no copy is asked for pages before it gets requests",
-    "share_cookie": "a version can't get a share of the visitors",
-    "share_cookie_values": "a version can't get a share of the visitors",
-    "watch_ms": "no version is taken back after the deploy: `slot-machine rollback` does it",
-}
-"""Fields of a version, and what their absence means."""
 LEFT_OUT_OF_DAEMON = {
     "follow": "no daemon runs that would look at the branch: let a forge's pipeline run `slot-machine deploy`",
     "preview_port": "no candidate is held",
@@ -30,6 +22,7 @@ LEFT_OUT_OF_DAEMON = {
     "response_timeout_ms": "the time limit is that of the Ingress controller or Gateway",
     "trusted_proxies": "no proxy of slot-machine runs",
 }
+"""Fields of the daemon, and what their absence means."""
 
 
 def refuse(app: App) -> list[str]:
@@ -38,7 +31,7 @@ def refuse(app: App) -> list[str]:
     _health(app)
     _schedules(app)
     _data(app)
-    left = left_out(app, LEFT_OUT_OF_VERSION, LEFT_OUT_OF_DAEMON)
+    left = left_out(app, OF_VERSION, LEFT_OUT_OF_DAEMON)
     without = [f"{field} has no effect on Kubernetes: {meaning}" for field, meaning in left]
     return [*without, *_workers(app), *_addresses(app), *_times(app)]
 

@@ -4,22 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from slot_machine.core.errors import Impossible
 from slot_machine.engines.image import layout
-from slot_machine.engines.left_out import DATABASE, leads_to_sqlite, left_out
+from slot_machine.engines.left_out import DATABASE, OF_VERSION, leads_to_sqlite, left_out
 from slot_machine.engines.shape import App
 from slot_machine.engines.swarm import timing
 
 EDGE = "the swarm's edge decides on it"
 NO_DAEMON = "no daemon runs"
-NO_SHARES = "a version can't get a share of the visitors"
 
-LEFT_OUT_OF_VERSION = {
-    "asset_dirs": "copies of the new version alone have its assets; keep them in a store that all versions reach",
-    "rehearse": "no copy is asked for pages before it gets requests",
-    "share_cookie": NO_SHARES,
-    "share_cookie_values": NO_SHARES,
-    "watch_ms": "no version is taken back after the deploy; `slot-machine rollback` does that",
-}
-"""Fields of a version, and what their absence means."""
 LEFT_OUT_OF_DAEMON = {
     "access_log": EDGE,
     "bind": EDGE,
@@ -34,12 +25,13 @@ LEFT_OUT_OF_DAEMON = {
     "trusted_proxies": EDGE,
     "webhook": f"{NO_DAEMON} that would listen; let your CI run `slot-machine deploy`",
 }
+"""Fields of the daemon, and what their absence means."""
 
 
 def refuse(app: App) -> list[str]:
     """Warnings of what is left out, but for what the edge leaves out. Raises Impossible."""
     _data(app)
-    left = left_out(app, LEFT_OUT_OF_VERSION, LEFT_OUT_OF_DAEMON)
+    left = left_out(app, OF_VERSION, LEFT_OUT_OF_DAEMON)
     without = [f"`{field}` has no effect on a swarm: {meaning}" for field, meaning in left]
     return [*without, *_workers(app), *_jobs(app), *_turns(app), *_own_image(app)]
 
