@@ -82,7 +82,7 @@ def test_failure_is_a_warning(trees: Trees, store: Database, monkeypatch: pytest
 
     (warning,) = tell(trees, store, link)
 
-    assert "bbbbbbbb in slot b does not serve all assets of earlier versions: " in warning
+    assert "bbbbbbbb in slot b does not serve all assets of other versions: " in warning
     assert "No space left on device" in warning
 
 

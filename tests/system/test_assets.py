@@ -1,5 +1,6 @@
 """A page that was loaded before a switch still finds its scripts after it."""
 
+import hashlib
 import os
 import shlex
 import signal
@@ -84,6 +85,26 @@ def test_page_of_an_earlier_version_finds_its_script(shop: Shop, ignored: str) -
     assert [site.get(script)[0] for script in scripts] == [404, 404, 200, 200, 200, 200], "asset_keep is 3"
     assert len(list((site.data / "assets").iterdir())) == 3
     assert not (site.data / "kept").exists(), "no file of another version counts as one that the app wrote"
+
+
+@pytest.mark.parametrize("way", ["share", "watch"])
+def test_page_of_a_version_that_was_taken_back_finds_its_script(shop: Shop, way: str) -> None:
+    site = shop.site
+    shop.start(**({"watch_ms": 60_000} if way == "watch" else {}))
+    first = shop.deploy("v1")
+    shop.commit("v2")
+    if way == "share":
+        assert site.post("/deploy", {"commit": "HEAD", "hold": True}).status == 200
+        assert site.post("/promote", {"share": 50}).status == 200
+    else:
+        assert site.post("/deploy", {"commit": "HEAD", "detach": True}).status == 200
+
+    assert site.post("/abort", {}).status == 200
+
+    assert shop.script() == first
+    second = f"/assets/app-{hashlib.sha256(b'/* v2 */').hexdigest()[:8]}.js"
+    assert site.get(second) == (200, "/* v2 */")
+    assert not (site.data / "kept").exists(), "it does not count as a file that the app wrote"
 
 
 def test_assets_that_are_committed_come_and_go_with_their_commits(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""Lets a version serve the assets of earlier live versions, for pages that were loaded before the switch."""
+"""Lets a version serve the assets of other versions that visitors had, for pages that were loaded before a switch."""
 
 import os
 import sqlite3
@@ -35,17 +35,17 @@ class Assets:
             made = self._store.made(version.tree) or Made()
             await in_thread(lambda: self._pool.forget(folder, dirs, _in_folder(tree, folder, made.files)))
 
-    async def link(self, attempt: RunningAttempt, version: Version, live: Version | None) -> None:
-        """Before a version starts: links what it is to serve of others. `live` is the one that it may replace.
+    async def link(self, attempt: RunningAttempt, version: Version, other: Version | None) -> None:
+        """Links what a version is to serve of others: before it starts, or before visitors get `other` in its place.
 
-        A failure is a warning.
+        `other` is the one from which visitors may come. A failure is a warning.
         """
         try:
-            if live and live != version and version.config.asset_dirs and version.config.asset_keep:
-                await self._collect(live)
+            if other and other != version and version.config.asset_dirs and version.config.asset_keep:
+                await self._collect(other)
             await self._link(version)
         except (OSError, sqlite3.Error) as error:
-            attempt.warn(f"{describe(version)} does not serve all assets of earlier versions: {error}")
+            attempt.warn(f"{describe(version)} does not serve all assets of other versions: {error}")
 
     async def prune(self, attempt: RunningAttempt, live: Version) -> None:
         """After a switch, removes copies that no version links any more. A failure is a warning."""
@@ -55,12 +55,12 @@ class Assets:
         except OSError as error:
             attempt.warn(f"cannot remove assets of earlier versions from {self._pool.root}: {error}")
 
-    async def _collect(self, live: Version) -> None:
-        tree, folder, dirs = self._worktrees.path(live.tree), self._folder(live), live.config.asset_dirs
-        links = self._store.assets(live.tree)
+    async def _collect(self, version: Version) -> None:
+        tree, folder, dirs = self._worktrees.path(version.tree), self._folder(version), version.config.asset_dirs
+        links = self._store.assets(version.tree)
 
         def collected() -> None:
-            self._pool.collect(live.commit, folder, dirs, _in_folder(tree, folder, links))
+            self._pool.collect(version.commit, folder, dirs, _in_folder(tree, folder, links))
 
         if dirs:
             await in_thread(collected)

@@ -66,6 +66,11 @@ class Rollout:
             )
             raise StageFailed(Phase.HEALTH, what, hint="it stays held; `slot-machine abort` ends it")
 
+    async def prepare_return(self, attempt: RunningAttempt, candidate: Version) -> None:
+        """Before visitors get a candidate that may be taken back: the live version can then serve its assets."""
+        if live := self._store.state().live:
+            await self._slots.assets.link(attempt, live, candidate)
+
     async def promote(self, attempt: RunningAttempt, candidate: Release, *, watched: bool = False) -> Release | None:
         """Makes a candidate live and saves that. Returns the release it replaced, if that still runs.
 
@@ -76,6 +81,8 @@ class Rollout:
         """
         old, routed = None, False
         try:
+            if watched:
+                await self.prepare_return(attempt, candidate.version)
             attempt.on(Event.HEALTHY, f"traffic to {describe(candidate.version)}")
             old = await self._supervisor.pause()
             if not candidate.running:

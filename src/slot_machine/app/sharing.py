@@ -51,6 +51,7 @@ class Sharing:
             attempt.aim(version)
             attempt.on(Event.PROMOTE, f"asking {describe(version)} once more")
             await self._rollout.check_health(self._candidates.running())
+            await self._rollout.prepare_return(attempt, version)
             attempt.on(Event.HEALTHY, f"{percent(share)} of the visitors to {describe(version)}")
             await self._candidates.share(share)
             attempt.on(Event.SHARE)
