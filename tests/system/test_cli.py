@@ -237,6 +237,20 @@ def test_status_is_asked_again_of_a_daemon_that_reloads(site: Site) -> None:
     assert (status.returncode, json.loads(status.stdout)) == (0, {"live_slot": "a", "healthy": True})
 
 
+def test_a_daemon_of_an_earlier_release_is_not_asked_to_hold(site: Site) -> None:
+    """It would let the version go live."""
+    site.commit("v1")
+    for option in ("--hold", "--hold-after-release"):
+        with daemon_that_says(site, '{"live_slot": "a", "version": "0.1.0"}'):
+            refused = site.run("deploy", option, "--json")
+        told = json.loads(refused.stdout)
+        assert (refused.returncode, told["error"]) == (
+            1,
+            "the daemon runs slot-machine 0.1.0, which can't hold a version",
+        )
+        assert "slot-machine reload" in told["hint"]
+
+
 def test_json_is_one_document_on_every_path(site: Site) -> None:
     """Also where stdout is a terminal."""
     commands = (["status"], ["history"], ["show"], ["show", "99"])

@@ -6,7 +6,7 @@ from slot_machine.cli import render
 from slot_machine.cli.client import Json
 from slot_machine.cli.manner import WATCH_GOES_ON, AttemptCommand, Manner
 from slot_machine.cli.words import PREVIEW
-from slot_machine.core.errors import SlotMachineError
+from slot_machine.core.errors import Impossible, SlotMachineError
 
 SHOWN_FILES = 3
 
@@ -61,6 +61,9 @@ def command(
     except SlotMachineError:
         client.status()  # If no daemon runs, its error is more important.
         raise
+    hold = hold or hold_after_release
+    if hold:
+        check_holds(client.status())
     lines = client.deploy(
         resolved,
         setup=setup,
@@ -69,7 +72,7 @@ def command(
         message=manner.message,
         ref=called or ref or "",
         wait=wait,
-        hold=hold or hold_after_release,
+        hold=hold,
         hold_after_release=hold_after_release,
         if_known=if_known,
         detach=detach,
@@ -77,6 +80,14 @@ def command(
     changed = here.uncommitted(user) if ref is None else []
     reply = manner.follow(lines, [uncommitted(changed)] if changed else [])
     tell(manner, reply)
+
+
+def check_holds(status: Json) -> None:
+    """A daemon of an earlier release would not understand, and let the version go live. Raises Impossible."""
+    render.fail_if_refused(status)
+    if "candidate" not in status:
+        what = f"the daemon runs slot-machine {status.get('version', '')}, which can't hold a version"
+        raise Impossible(what, "`slot-machine reload` lets it go on with the release that is installed")
 
 
 def tell(manner: Manner, reply: Json) -> None:
