@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.outcomes import Done
+from slot_machine.core.verdict import Verdict
+from slot_machine.daemon.candidates import status
 from tests.app.hold_stories import abort, b_is_held
 from tests.app.stories import WITHOUT_PROBES, check_rest, ignored, machine
 from tests.app.watch_stories import BAD, GOOD
@@ -56,6 +58,25 @@ def test_a_worse_one_loses_its_share(tmp_path: Path, action: str) -> None:
             assert live
             assert live.commit == COMMITS["a"]
             check_rest(made, "")
+
+    run(story())
+
+
+def test_latency_in_a_share_is_a_warning_that_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = iter([Verdict("better")] * 3 + [Verdict("better", warnings=(f"{at} % are slow",)) for at in range(99)])
+    monkeypatch.setattr("slot_machine.core.verdict.judge", lambda *_, **__: next(verdicts))
+
+    async def story() -> None:
+        async with machine(tmp_path, WATCHED) as made:
+            await b_has_a_share(made)
+            await asyncio.sleep(20)
+            candidate, entry = made.deployer.candidates.record, made.store.attempt(2)
+            assert candidate
+            assert entry
+            assert candidate.state == "sharing"
+            assert [words for words in entry.warnings if "are slow" in words] == ["0 % are slow"]
+            shown = status(made.deployer.candidates, made.deployer.watching)
+            assert (shown.verdict, len(shown.warnings)) == ("better", 1)
 
     run(story())
 

@@ -252,7 +252,11 @@ def test_verdict_on_a_version_that_has_a_share_is_told() -> None:
 
     lines = " ".join(printed(LIVE | {"candidate": shared | {"since": "2023-11-14T22:08:20.000Z"}}).split())
 
-    assert "c0ffee00 in slot b has 10% of the visitors, begun 5 minutes ago: better" in lines
+    assert "c0ffee00 in slot b has 10% of the visitors, begun 5 minutes ago: better `slot-machine promote`" in lines
+
+    slow = shared | {"since": "2023-11-14T22:08:20.000Z", "warnings": ["9 % of the requests took more than 1 s"]}
+    lines = " ".join(printed(LIVE | {"candidate": slow}).split())
+    assert "5 minutes ago: better warning: 9 % of the requests took more than 1 s `slot-machine promote`" in lines
 
 
 def test_the_link_of_a_preview_is_on_a_line_of_its_own() -> None:

@@ -43,8 +43,10 @@ class Judging:
         known_crashes: frozenset[str] = frozenset(),
         tell: Callable[[Side, Side], None] = lambda _, __: None,
         uncounted: str = "",
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`failing` says why the new version is unhealthy. `tell` gets the numbers now and then.
+        """`failing` says why the new version is unhealthy. `tell` gets the numbers now and then, `warn` the first
+        warnings that there are.
 
         `uncounted`: why there are no numbers, so that nothing is told of them.
         """
@@ -56,6 +58,8 @@ class Judging:
         self._known_crashes = known_crashes
         self._tell = tell
         self._uncounted = uncounted
+        self._warn = warn
+        self._warned = False
         self._crashes: dict[str, str] = {}
         self._sooner = asyncio.Event()
         self._enough = False
@@ -85,6 +89,7 @@ class Judging:
         while True:
             if await self._is_worse() and decides and not self._enough:
                 return True
+            self._warn_once()
             left_s = until_s - monotonic_s()
             if left_s <= 0 or self._enough:
                 return False
@@ -119,6 +124,12 @@ class Judging:
 
     def _crash(self) -> str:
         return "; ".join(f"{process} ended: {how}" for process, how in self._crashes.items())
+
+    def _warn_once(self) -> None:
+        if self.verdict.warnings and not self._warned:
+            self._warned = True
+            for warning in self.verdict.warnings:
+                self._warn(warning)
 
     def _tell_sometimes(self) -> None:
         passed_s = monotonic_s() - self._began_s

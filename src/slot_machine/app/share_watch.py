@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 
 from slot_machine.app.attempts import Attempts
@@ -28,7 +29,8 @@ class ShareWatch:
         """Until `stop`, or until it is clearly worse than the live version, which is told once."""
         self.stop()
         if candidate.share and candidate.version.config.watch_ms and live:
-            self.judging = Judging(self._gather(candidate.version, live, True), same_minutes=True)
+            evidence = self._gather(candidate.version, live, True)
+            self.judging = Judging(evidence, same_minutes=True, warn=partial(self._warn, candidate))
             self._task = self._tasks.create_task(self._watch(self.judging, candidate, on_worse))
 
     def stop(self) -> None:
@@ -41,7 +43,10 @@ class ShareWatch:
         if candidate.version.config.watch_action != "warn":
             await on_worse(candidate, judging.verdict)
             return
-        words = f"the candidate is worse, and keeps its share (watch_action: warn): {judging.verdict.why}"
+        why = judging.verdict.why
+        self._warn(candidate, f"the candidate is worse, and keeps its share (watch_action: warn): {why}")
+        await judging.until_worse(inf, decides=False)
+
+    def _warn(self, candidate: Candidate, words: str) -> None:
         with going_on(f"cannot write down that {words}"):
             self._attempts.warn(candidate.attempt, words)
-        await judging.until_worse(inf, decides=False)

@@ -63,14 +63,15 @@ def _candidate(status: Json) -> "list[str]":
     what = f"{text(candidate, 'commit')[:8]} in slot {text(candidate, 'slot')}"
     if candidate["state"] == "failed":
         return [f"{what} FAILED: {text(candidate, 'error')}", "`slot-machine abort` ends it"]
+    warnings = [f"warning: {warning}" for warning in candidate.get("warnings", [])]
     if candidate["state"] == "watched":
         so_far = f"{what} is live and watched, begun {ago(text(candidate, 'since'))}: {text(candidate, 'verdict')}"
-        return [so_far, "`slot-machine promote` keeps it, `slot-machine abort` goes back"]
+        return [so_far, *warnings, "`slot-machine promote` keeps it, `slot-machine abort` goes back"]
     hint = "`slot-machine promote` makes it live, `slot-machine abort` ends it"
     share = number(candidate, "share")
     state = f"has {share:g}% of the visitors" if share else f"is {candidate['state']}"
     verdict = f": {text(candidate, 'verdict')}" if text(candidate, "verdict") else ""
-    return [f"{what} {state}, begun {ago(text(candidate, 'since'))}{verdict}", hint]
+    return [f"{what} {state}, begun {ago(text(candidate, 'since'))}{verdict}", *warnings, hint]
 
 
 def _preview(status: Json) -> "list[str]":

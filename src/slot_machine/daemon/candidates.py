@@ -30,6 +30,8 @@ class CandidateStatus(msgspec.Struct, kw_only=True):
     verdict: str = ""
     numbers: dict[str, float] = {}
     error: str = ""
+    warnings: tuple[str, ...] = ()
+    """What is no reason to take it back, such as latency."""
 
 
 class AbortReply(msgspec.Struct):
@@ -70,4 +72,5 @@ def status(candidates: Candidates, watching: Watching) -> CandidateStatus:
     if candidate.state == "watched":
         found.share = 100
     found.verdict, found.numbers = in_words(judging.verdict), judging.verdict.numbers
+    found.warnings = judging.verdict.warnings
     return found
