@@ -231,6 +231,7 @@ def test_in_a_share_the_old_version_goes_on_and_the_same_minutes_are_compared(tm
         workers.ask("a", b"/new", 500)
         new, old = await evidence.look()
         assert requests(old) == {"/": (KNOWN, 5), "/cart": (101, 1), "/new": (1, 1)}
+        assert old.meanwhile["/cart"].failed == old.meanwhile["/cart"].requests == 1
         assert (new.warm.requests, old.warm.requests) == (KNOWN, KNOWN + 2)
 
     told(tmp_path, story)

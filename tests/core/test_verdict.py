@@ -185,6 +185,17 @@ def test_paths_that_come_in_a_long_watch_are_told_apart_up_to_a_number() -> None
     assert (side.total.requests, side.total.failed) == (4001, 2000)
 
 
+def test_outage_of_both_versions_in_a_share_is_no_failure_of_the_new_one() -> None:
+    """It is a minute among many that were without failures."""
+    outage = {"/": tally(90, 30), "/checkout": tally(40, 14)}
+    before = {"/": tally(5000, 5), "/checkout": tally(500)}
+    both = {"/": tally(5090, 35), "/checkout": tally(540, 14)}
+
+    assert verdict(Side(outage), Side(both, meanwhile=outage), same_minutes=True).word == "better"
+    assert verdict(Side(outage), Side(both), same_minutes=True).word == "worse"
+    assert verdict(Side(outage), Side(before, meanwhile={"/": tally(90)}), same_minutes=True).word == "worse"
+
+
 def test_visitor_who_tries_one_broken_address_again_counts_once() -> None:
     new = Side({"/": tally(500, 1), "/orders/:id": tally(400, 300, again=299)})
 

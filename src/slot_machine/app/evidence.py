@@ -106,4 +106,5 @@ class Evidence:
                 both = paths[path] = Tally({})
                 both.add(self._history.paths[path])
                 both.add(tally)
-        return Side(paths, bursts={**self._history.bursts, **live.bursts}, warm=live.warm)
+        bursts = {**self._history.bursts, **live.bursts}
+        return Side(paths, bursts=bursts, warm=live.warm, meanwhile=live.paths)

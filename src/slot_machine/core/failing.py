@@ -50,11 +50,16 @@ def what_fails(new: Side, old: Side) -> str:
     strata = list(_strata(new, old))
     requests = sum(stratum.new.requests for stratum in strata)
     for path, mine, its, known in (*strata, *_late(new, old)):
-        share = its.share if known else usual.share
+        share = max(its.share if known else usual.share, _meanwhile(old, path).share)
         part = 0.5 / len(strata) + 0.5 * mine.requests / max(requests, 1)
         if _is_more(new, path, mine, share) and _chance(mine, its, whole, usual) <= _limit(mine.failures, part):
             return f"{_in_words(mine)} for {path} failed; of the old version's, {_percent(its.share)}"
-    return _of_all(new, strata, usual)
+    return _of_all(new, strata, usual, _summed(_meanwhile(old, path) for path in old.meanwhile))
+
+
+def _meanwhile(old: Side, path: str) -> Sample:
+    """What hurts both versions at the same time, such as a restart of the database, is no failure of the new one."""
+    return Sample.of(old.meanwhile.get(path, Tally()))
 
 
 def _chance(mine: Sample, its: Sample, whole: Sample, usual: Sample) -> float:
@@ -64,7 +69,7 @@ def _chance(mine: Sample, its: Sample, whole: Sample, usual: Sample) -> float:
     return min(chance, chance_of_more(mine, whole if chance <= DOUBT else _summed((its, usual))))
 
 
-def _of_all(new: Side, strata: list[Stratum], usual: Sample) -> str:
+def _of_all(new: Side, strata: list[Stratum], usual: Sample, meanwhile: Sample) -> str:
     """Compared path by path, so that it is no failure if visitors ask for other pages than before."""
     mine = _summed(stratum.new for stratum in strata)
     pairs = [(stratum.new, stratum.old) for stratum in strata if stratum.known]
@@ -77,7 +82,8 @@ def _of_all(new: Side, strata: list[Stratum], usual: Sample) -> str:
         expected += of_new.requests * both.share
         of_old_share += of_new.requests * of_old.share
     share = of_old_share / max(mine.requests, 1)
-    if _is_more(new, ALL, mine, share) and chance_beyond(mine.failures, expected, trials) <= _limit(mine.failures, 1):
+    chance = chance_beyond(mine.failures, expected, trials)
+    if _is_more(new, ALL, mine, max(share, meanwhile.share)) and chance <= _limit(mine.failures, 1):
         return f"{_in_words(mine)} failed; of the old version's requests for the same paths, {_percent(share)}"
     return ""
 

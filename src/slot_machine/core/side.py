@@ -25,6 +25,8 @@ class Side(msgspec.Struct, frozen=True):
     """By path, how many failures come together: their variance by that of independent ones. Missing: 1."""
     warm: Tally = msgspec.field(default_factory=Tally)
     """All requests since the version was warm; of the old one in a share, those of the same minutes."""
+    meanwhile: dict[str, Tally] = {}
+    """Of the old version in a share: those of `paths` that came in the same minutes."""
     seconds: float = 0.0
     """In which the requests came."""
     quiet_s: float = 0.0
