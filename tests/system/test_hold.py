@@ -76,6 +76,7 @@ def test_it_survives_a_kill_and_a_reload_of_the_daemon(site: Site) -> None:
     assert site.post("/promote").status == 200
 
     assert site.serving() == "next"
+    wait_until("it is told when the commit was made", lambda: site.status()["live_committed_at"])
     assert alive(app)
     assert [(row["kind"], row["result"]) for row in site.history()] == [
         ("deploy", "succeeded"),

@@ -134,7 +134,9 @@ class App:
         """After `mode.open`. The task that it returns ends when the live version serves, or is being tried again."""
         logs, reserve = self._launcher.logs, self._store.reserve
         state, commits = self._store.state(), self.deployer.commits
-        shown = [version.commit for version in (state.live, state.previous) if version]
+        candidate = self._store.candidate()
+        versions = (state.live, state.previous, candidate.version if candidate else None)
+        shown = [version.commit for version in versions if version]
         keeping = (
             self.mode.traffic.keep(),
             keep_orphans(),
