@@ -122,6 +122,23 @@ def test_paths_are_told_before_they_are_asked_for(tmp_path: Path) -> None:
     run(story())
 
 
+def test_one_path_is_one_path(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | {"rehearse": ["/"]}) as made:
+            await a_is_live(made)
+            told: list[str] = []
+
+            def report(progress: object) -> None:
+                if isinstance(progress, Progress) and progress.stage == "rehearse":
+                    told.append(progress.message)
+
+            await made.deployer.deploy("b", "cli", report)
+
+            assert (told[0], told[-1]) == ("1 path", "1 path, none is worse than before")
+
+    run(story())
+
+
 def test_redirects_to_another_host_are_told(tmp_path: Path) -> None:
     """An app behind a proxy may answer all that is not asked by its own name so."""
 

@@ -85,7 +85,7 @@ class Rehearsal:
 
     async def _rehearse(self, attempt: RunningAttempt, candidate: Release) -> None:
         wanted = candidate.version.config.rehearse
-        attempt.on(Event.REHEARSE, "recent paths" if wanted == RECENT else f"{len(wanted)} paths")
+        attempt.on(Event.REHEARSE, "recent paths" if wanted == RECENT else _paths(len(wanted)))
         paths = await self._recent(attempt) if wanted == RECENT else wanted
         if not paths:
             return
@@ -165,7 +165,11 @@ def _tell(attempt: RunningAttempt, found: Sequence[Compared], number: int) -> No
     if number > len(found):
         attempt.warn(f"{number - len(found)} of {number} paths were not asked for, as {TOTAL_S:g} s were over")
     verdict = f"{len(doubtful)} with a warning" if doubtful else "none is worse than before"
-    attempt.summarize(f"{len(found)} paths, {verdict}")
+    attempt.summarize(f"{_paths(len(found))}, {verdict}")
+
+
+def _paths(count: int) -> str:
+    return f"{count} path{'' if count == 1 else 's'}"
 
 
 def _in_words(worse: Sequence[Compared]) -> str:
