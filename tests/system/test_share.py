@@ -260,3 +260,13 @@ def test_what_is_no_share_is_refused_by_the_api(site: Site) -> None:
     site.start()
     for share_of in (0, -1, 101, 0.001, 12.345, 99.995, "10%", None, [10]):
         assert site.post("/promote", {"share": share_of}).status == 400, share_of
+
+
+def test_a_misspelt_field_does_not_make_the_held_version_live(site: Site) -> None:
+    live(site)
+    held = hold(site, "next")
+
+    reply = site.post("/promote", {"shares": 10})
+    assert (reply.status, "shares" in str(reply.body["error"])) == (400, True), reply.body
+    assert site.post("/deploy", {"commit": "HEAD", "holds": True}).status == 400
+    assert (candidate(site)["commit"], candidate(site)["state"]) == (held, "held")

@@ -24,8 +24,8 @@ from slot_machine.daemon.streams import NDJSON, Begin, followed, stream
 A_SHARE = '{"share": 2.5}'
 
 
-class DeployBody(Asked):
-    """The other fields are those of `Wishes`."""
+class DeployBody(Asked, forbid_unknown_fields=True):
+    """The other fields are those of `Wishes`. A misspelt `hold` must not let the version go live."""
 
     commit: str
     setup: bool = False
@@ -38,8 +38,8 @@ class DeployBody(Asked):
     detach: bool = False
 
 
-class PromoteBody(Asked):
-    """`share`: so many per cent of the visitors get the candidate; it is live if all of them do."""
+class PromoteBody(Asked, forbid_unknown_fields=True):
+    """`share`: so many per cent of the visitors get the candidate; it is live if all of them do, as without it."""
 
     share: Annotated[float, msgspec.Meta(ge=0.01, le=100)] = 100
     detach: bool = False
