@@ -84,6 +84,21 @@ def test_shell_with_a_loop_is_told_before_what_it_waits_for(start: Start, loop: 
     assert mains(pid, signal.SIGTSTP) == [child], "a quiet signal would end or stop the shell"
 
 
+@pytest.mark.parametrize("shell", ["/bin/sh", BASH])
+def test_shell_whose_script_has_a_loop_is_told_as_well(start: Start, tmp_path: Path, shell: str) -> None:
+    script = tmp_path / "worker.sh"
+    script.write_text(f"# for all that there is to do\nwhile :\n  do {SLEEP}\ndone\n")
+    pid = start(shell, "-e", str(script), descendants=1)
+    assert mains(pid, signal.SIGTERM) == [pid, *proc.children(pid)]
+
+
+def test_script_that_has_a_loop_in_a_remark_only_waits(start: Start, tmp_path: Path) -> None:
+    script = tmp_path / "worker.sh"
+    script.write_text(f"# Cleans up\n# while others do that, too.\n{SLEEP}\ntrue\n")
+    pid = start("/bin/sh", str(script), descendants=1)
+    assert commands(mains(pid, signal.SIGTERM)) == [SLEEP]
+
+
 def test_loop_ends_at_its_stop_signal(tmp_path: Path) -> None:
     async def story() -> bool:
         session = Session.start(

@@ -17,6 +17,11 @@ RUNNER = re.compile(r"(?:npm|npx|yarn|pnpm)(?:-cli)?(?:\.c?js)?")
 """The name of a program that runs a script of package.json, which may be the first argument of node."""
 
 LOOP = re.compile(r"\b(?:while|until|for)\b.*\bdo\b", re.DOTALL)
+LOOP_OF_SCRIPT = re.compile(rb"^[ \t]*(?:while|until|for)\b.*?(?:;|^)[ \t]*do\b", re.DOTALL | re.MULTILINE)
+"""A script may have such words in a remark."""
+FIRST_OF_SHELLS = 10
+"""The least file descriptor by which a shell reads its script. Programs that it starts have those below."""
+MOST_SCRIPT_BYTES = 65_536
 
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
 """Stop signals, after which a loop is not to go on."""
@@ -46,7 +51,22 @@ def _is_shell(pid: int) -> bool:
 
 
 def _loops(pid: int) -> bool:
-    return _is_shell(pid) and LOOP.search(proc.command_line(pid)) is not None
+    if not _is_shell(pid):
+        return False
+    return LOOP.search(proc.command_line(pid)) is not None or LOOP_OF_SCRIPT.search(_script(pid)) is not None
+
+
+def _script(pid: int) -> bytes:
+    """The beginning of the file from which a shell reads its commands; empty if it got them otherwise."""
+    names = {word.rpartition("/")[2] for word in proc.command_line(pid).split()[1:]}
+    try:
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            if int(fd.name) >= FIRST_OF_SHELLS and fd.readlink().name in names and fd.is_file():
+                with fd.open("rb") as script:
+                    return script.read(MOST_SCRIPT_BYTES)
+    except OSError:
+        pass
+    return b""
 
 
 def _is_runner(pid: int) -> bool:
