@@ -94,7 +94,7 @@ class AppConnection(asyncio.Protocol):
                 or head.whole != len(data)
                 or not exchange.head.plain
                 or client.request_framing is not None
-                or (rule is not None and rule.elsewhere(head))
+                or (rule is not None and (exchange.missing or rule.elsewhere(head)))
             ):
                 self._begin_reply(exchange, data, end)
                 return
