@@ -260,6 +260,10 @@ def test_a_warning_leaves_it_live_and_is_not_repeated(tmp_path: Path) -> None:
             assert isinstance(done, Done)
             assert len(done.warnings) == 1
             assert "stays live" in done.warnings[0]
+            await asyncio.sleep(1)
+            told = made.told[-1]
+            assert (told.event, told.verdict) == ("deploy_succeeded", made.store.attempts(1)[0].verdict)
+            assert "worse: 90 of 300" in told.text
             live = made.store.state().live
             assert live
             assert live.commit == COMMITS["b"]

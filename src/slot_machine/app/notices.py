@@ -131,6 +131,7 @@ class Notices:
             seconds=attempt.seconds,
             kind=attempt.kind,
             attempt=attempt.id,
+            verdict=attempt.verdict,
         )
 
     def _notice(self, event: EventName | Literal["test"], version: Version | None = None, error: str = "") -> Notice:

@@ -42,6 +42,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""
     """The kind of the attempt: a `rollback` or a `restart` fails with `deploy_failed`, too."""
     attempt: int = 0
+    verdict: str = ""
+    """Of a watch."""
 
     @property
     def title(self) -> str:
@@ -55,6 +57,6 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.commit[:8]} {self.subject}".strip(),
             f"by {self.who}" if self.who else "",
             f"stage {self.stage}" if self.stage and self.error else "",
-            self.error,
+            self.error or (f"watch: {self.verdict}" if self.verdict else ""),
         ]
         return "\n".join(filter(None, lines)) or self.title
