@@ -439,6 +439,8 @@ class Traffic:
 class Mode:
     name = "proxy"
     no_hold = ""
+    stops_first = ""
+    """Why no two versions can run at once, whatever they are."""
 
     def __init__(self, faults: Faults, traffic: Traffic) -> None:
         self.traffic = traffic
@@ -446,7 +448,7 @@ class Mode:
 
     async def reason_to_stop_first(self, version: Version) -> str:
         await self._faults.step("reason to stop first")
-        return "strategy: replace" if version.config.strategy == "replace" else ""
+        return self.stops_first or ("strategy: replace" if version.config.strategy == "replace" else "")
 
     async def take_minutes(self, *, current: bool) -> list[Minute]:
         await self._faults.step(f"take minutes{' and the current one' if current else ''}")

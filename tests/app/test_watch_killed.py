@@ -19,7 +19,7 @@ from tests.app.stories import (
     side_runs_are_live,
 )
 from tests.app.watch_stories import BAD, GOOD, begun, deploy_b, killed
-from tests.fakes import Machine, processes_of, run
+from tests.fakes import Machine, Mode, processes_of, run
 
 pytestmark = pytest.mark.usefixtures("quiet", "judged")
 
@@ -128,7 +128,12 @@ def test_the_new_one_stays_if_there_is_nothing_to_go_back_to(tmp_path: Path, end
     assert end.started == (["b"] if ends is all_end else [])
 
 
-def test_with_replace_the_watch_goes_on_without_an_old_one(tmp_path: Path) -> None:
-    end = run(told(tmp_path, new=BAD, strategy="replace"))
+@pytest.mark.parametrize("strategy", ["replace", "overlap"])
+def test_where_the_old_one_was_stopped_first_the_watch_goes_on_without_it(
+    tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if strategy == "overlap":
+        monkeypatch.setattr(Mode, "stops_first", "pidfd_getfd: Operation not permitted")
+    end = run(told(tmp_path, new=BAD, strategy=strategy))
 
     assert (end.live, end.entry.result, end.started) == ("a", "failed", ["a"])

@@ -128,7 +128,7 @@ class Watching:
         self.left = None
         new, before = left.candidate.version, left.before
         assert before.live
-        if left.old or new.config.strategy == "replace":
+        if left.old or await self._parts.mode.reason_to_stop_first(new):
             await self.run(attempt, before, new, left.old, left.candidate.since_s)
             return
         attempt.record.verdict = "the daemon was killed before its end"
