@@ -158,3 +158,15 @@ def test_what_is_proposed(tmp_path: Path, name: str) -> None:
 
     assert fields(found) == expected
     assert found.look == look
+
+
+def test_site_with_a_server_of_its_own_is_not_served_as_files(tmp_path: Path) -> None:
+    scripts = {"build": "vite build", "start": "node server.js"}
+    server = "app.get('/health', f); sirv('dist'); listen(process.env.PORT)"
+    files: Files = {"package.json": package(scripts, ("vite", "sirv")), "index.html": "x", "server.js": server}
+
+    found = proposed(tmp_path, files)
+
+    assert [each.what for each in found.recognised] == ["npm", "vite"]
+    assert (found.version.start_command, found.version.health_endpoint) == ("node server.js", "/health")
+    assert found.version.asset_dirs == ("dist/assets",)

@@ -51,8 +51,10 @@ def find(project: Project, machine: Machine) -> Part | None:
     start = _start(project, packed, framework, steps)
     builds = _builds(project, packed, machine, framework, steps)
     recognised = [Recognised(packed.manager or "Node", packed.lock or "package.json")]
+    runs_itself = framework is not None and start.command == framework.start
     if framework:
-        recognised.append(Recognised(framework.name, "package.json"))
+        name = framework.name if runs_itself else framework.name.removesuffix(frameworks.AS_FILES)
+        recognised.append(Recognised(name, "package.json"))
     return Part(
         recognised=tuple(recognised),
         setup=package.install(packed, project, machine),
@@ -60,7 +62,7 @@ def find(project: Project, machine: Machine) -> Part | None:
         release=chained(_releases(project, packed, steps)),
         start=start.command,
         rank=start.rank,
-        health="/" if framework and framework.start else "",
+        health="/" if start.command and runs_itself else "",
         asset_dirs=framework.asset_dirs if framework else (),
         guessed=start.guessed,
         start_look=(*_getters(start), *start.look),

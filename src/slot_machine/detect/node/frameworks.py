@@ -34,6 +34,9 @@ SERVERS = word_set(
 )
 
 
+AS_FILES = ", as files"
+
+
 class Framework(NamedTuple):
     """`programs`: its own command; a start script that calls another one is a server of the project's own.
 
@@ -103,7 +106,7 @@ def _svelte_kit(project: Project, package: Package) -> Framework | None:
         assets = ("build/client/_app/immutable",)
         return Framework("SvelteKit", "HOST=127.0.0.1 node build", ("vite",), "", build, assets)
     if adapter and adapter[1] == "static":
-        return _site("SvelteKit, as files", "build", ("vite",), build)
+        return _site(f"SvelteKit{AS_FILES}", "build", ("vite",), build)
     look = (
         f"SvelteKit's adapter-{adapter[1] if adapter else 'auto'} makes no server for this machine: start_command is"
         " the preview. Install @sveltejs/adapter-node, then run init again",
@@ -118,7 +121,7 @@ def _astro(_project: Project, package: Package) -> Framework | None:
     build = f"{package.bin}/astro build"
     if "@astrojs/node" in package.dependencies:
         return Framework("Astro", "HOST=127.0.0.1 node dist/server/entry.mjs", ("astro",), "", build, ("dist/client",))
-    return _site("Astro, as files", "dist", ("astro", "vite"), build)
+    return _site(f"Astro{AS_FILES}", "dist", ("astro", "vite"), build)
 
 
 def _react_router(_project: Project, package: Package) -> Framework | None:
@@ -157,7 +160,7 @@ def _angular(project: Project, package: Package) -> Framework | None:
     build = f"{package.bin}/ng build"
     if "@angular/ssr" in package.dependencies:
         return Framework("Angular", f"node dist/{name[1]}/server/server.mjs", ("ng",), "", build)
-    return _site("Angular, as files", f"dist/{name[1]}/browser", ("ng",), build)
+    return _site(f"Angular{AS_FILES}", f"dist/{name[1]}/browser", ("ng",), build)
 
 
 def _site_maker(project: Project, package: Package) -> Framework | None:
@@ -165,7 +168,7 @@ def _site_maker(project: Project, package: Package) -> Framework | None:
         return None
     for name, folder in SITES.items():
         if name in package.dependencies and ("build" in package.scripts or project.has("index.html")):
-            return _site(f"{name}, as files", folder, (*DEV_PROGRAMS, name), "")
+            return _site(f"{name}{AS_FILES}", folder, (*DEV_PROGRAMS, name), "")
     return None
 
 
