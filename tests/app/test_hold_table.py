@@ -354,6 +354,8 @@ def test_cell(tmp_path: Path, state: str, command: str) -> None:
             await asyncio.gather(*TASKS, return_exceptions=True)
             TASKS.clear()
             assert isinstance(outcome, expected), outcome
+            if isinstance(outcome, Busy) and "`slot-machine cancel`" in outcome.hint:
+                assert TABLE[state]["cancel"][0] is Attempt, "it would be refused"
             check_rest(made, f"{outcome}")
             check_history(made, f"{outcome}")
             now = made.store.state().live

@@ -37,7 +37,9 @@ class Operations:
         """Raises Busy, Stopping."""
         self.check_open()
         if self.busy:
-            hint = "wait for it, such as by `deploy --wait` or `git push -o wait`, or end it with `slot-machine cancel`"
+            hint = "wait for it, such as by `deploy --wait` or `git push -o wait`"
+            if not self.running or Event.CANCEL in TABLE[self.running.phase]:
+                hint += ", or end it with `slot-machine cancel`"
             if self.watches:
                 hint = f"{END_WATCH}; `deploy --wait` waits"
             raise Busy(f"another deploy runs ({self.what_runs})", hint)
