@@ -3,6 +3,7 @@
 `python -m bench.by_path FD` is the worker that does not.
 """
 
+import http.client
 import os
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from demo.__main__ import free_port
 
-from bench.contenders import APP_CONF, Contender, listening, nginx
+from bench.contenders import APP_CONF, Contender, nginx
 from bench.load import Kind, one
 from slot_machine.core.upstream import LATENCY_BOUNDS_S, PUBLIC, Address, Beside, Upstream
 from slot_machine.proxy import gauge
@@ -26,6 +27,7 @@ from slot_machine.proxy.observer import Observer
 from slot_machine.proxy.wire import Settings
 
 PAIRS = 31
+STARTS_WITHIN_S = 30
 KINDS = [
     Kind("small reply, keep-alive", "/small"),
     Kind("the same, every target and cookie new", "/small", distinct=True),
@@ -96,8 +98,16 @@ def worker(
         process = subprocess.Popen(argv, pass_fds=(*fds, settings_fd))
         os.close(settings_fd)
         port = listener.getsockname()[1]
-        assert listening(port)
+        serves(port)
         return process, port
+
+
+def serves(port: int) -> None:
+    """Returns when the worker has answered. Until then, a connection waits in the queue of the listener."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=STARTS_WITHIN_S)
+    connection.request("GET", "/small")
+    assert connection.getresponse().read()
+    connection.close()
 
 
 def observe(
