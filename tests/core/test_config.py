@@ -143,6 +143,7 @@ def test_branch_may_have_any_name_that_git_allows(branch: str) -> None:
     [
         ({"webhook": {"secret_env": "S"}, "webhook_port": 9300}, "webhook has no effect without follow"),
         ({"webhook_port": 9300}, "webhook_port has no effect without webhook"),
+        ({"share_cookie_values": ["ada"]}, "share_cookie_values has no effect without share_cookie"),
     ],
 )
 def test_field_without_effect_is_told(fields: dict[str, object], words: str) -> None:

@@ -79,12 +79,14 @@ def _check_webhook(daemon: DaemonConfig, name: str) -> None:
 
 def without_effect(config: Config, name: str) -> list[str]:
     """Warnings of fields that need others."""
-    daemon = config.daemon
+    version, daemon = config
     lacks = {
         "webhook has no effect without follow: all that a call does is to let follow look": (
             daemon.webhook and not daemon.follow
         ),
         "webhook_port has no effect without webhook": daemon.webhook_port and not daemon.webhook,
+        "share_cookie_values has no effect without share_cookie": version.share_cookie_values
+        and not version.share_cookie,
     }
     return [f"{name}: {what}" for what, holds in lacks.items() if holds]
 
