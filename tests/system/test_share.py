@@ -205,6 +205,7 @@ def test_a_crash_in_a_share_costs_no_get(site: Site) -> None:
         wait_until("one gets it", lambda: visitor.visit() == "next")
         kill(pid(site))
         wait_until("it has failed", lambda: candidate(site)["state"] == "failed")
+        assert "it ended while it had 99% of the visitors" in str(candidate(site)["error"])
         goes_on(load)
         assert Visitor(site).visit() == "good"
     assert load.failures == []
@@ -244,7 +245,7 @@ def test_commands_say_who_gets_what(site: Site) -> None:
     assert (lower.returncode, lower.stdout) == (1, "")
     assert "would send visitors back" in lower.stderr
     aborted = site.run("abort")
-    assert aborted.stdout == f"aborted {commit}, which was sharing\n"
+    assert aborted.stdout == f"aborted {commit}, which had a share\n"
     nothing = json.loads(site.run("promote", "--share", "10%", "--json").stdout)
     assert (nothing["success"], nothing["hint"] != "") == (False, True)
 

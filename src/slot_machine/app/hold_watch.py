@@ -55,7 +55,8 @@ class HoldWatch:
             log.error("%s, which was taken back, has ended: %s", describe(candidate.version), how)
             how = candidate.error
         else:
-            how = f"it ended while it was held: {self._masking.text(how)}"
+            when = f"had {candidate.percent:g}% of the visitors" if candidate.share else "was held"
+            how = f"it ended while it {when}: {self._masking.text(how)}"
         on_end(candidate, how)
 
     async def _exited(self, run: Run) -> str:

@@ -19,6 +19,7 @@ def command(by: str, message: str, as_json: bool) -> None:
     """
     reply = render.client().abort(by=by, message=message)
     render.fail_if_refused(reply)
-    was = "had failed" if reply["state"] == "failed" else f"was {reply['state'] or 'on its way'}"
+    state = str(reply["state"])
+    was = {"failed": "had failed", "sharing": "had a share", "": "was on its way"}.get(state, f"was {state}")
     said = f"aborted {reply['commit'] or '...'}, which {was}"
     printing.result(json.dumps(reply) if as_json else said)
