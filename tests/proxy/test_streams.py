@@ -61,6 +61,18 @@ def test_websocket_is_told_though_its_app_dies_at_once(plane: Plane) -> None:
     assert client.rest() == GOING_AWAY
 
 
+def test_websocket_that_sends_to_an_app_that_has_died_is_told_at_once(plane: Plane) -> None:
+    app = plane.app()
+    client, connection = websocket(plane, app)
+    plane.do(Route(None))
+    plane.do(Unwind(app.upstream.run_id, 600))
+    connection.close()
+    plane.do(Drained(app.upstream.run_id))
+    client.send(HELLO)
+    client.send(HELLO)
+    assert client.rest() == GOING_AWAY
+
+
 def test_app_that_says_good_bye_itself_is_not_repeated(plane: Plane) -> None:
     app = plane.app()
     client, connection = websocket(plane, app)

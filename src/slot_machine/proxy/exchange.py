@@ -272,6 +272,7 @@ class Exchange:
         transport = self.client.transport
         if not self._detached or transport.is_closing():
             return
+        self._detached = False
         if self._ending is None:
             transport.abort()
             return

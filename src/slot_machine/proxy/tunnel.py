@@ -43,11 +43,14 @@ class Tunnel:
         end_turn(self.transport, len(data), lambda: self.client.congested)
 
     def from_client(self, data: bytes) -> None:
-        if not self.exchange.ended:
-            self.exchange.received += len(data)
-            self.transport.write(data)
-            self._progress()
-            self.client.end_turn(len(data))
+        if self.exchange.ended:
+            # Nobody answers any more: the client is to know at once, and connect again.
+            self.exchange.end_cleanly()
+            return
+        self.exchange.received += len(data)
+        self.transport.write(data)
+        self._progress()
+        self.client.end_turn(len(data))
 
     def eof(self, to: asyncio.Transport) -> bool:
         """One side has ended. Returns whether the connection stays open: it does until the other side ends, too."""
