@@ -65,6 +65,7 @@ def test_without_a_handover_visitors_are_lost(site: Site) -> None:
     assert children_of(site.daemons[-1].process.pid, "slot_machine.handover") == [], "nobody needs a keeper"
     assert "pidfd_getfd" in str(site.status()["handover_reason"])
     assert "no handover of the port: pidfd_getfd" in deploy(site)
+    assert " ERROR " not in site.daemons[-1].log.read_text(), "it was told once, at the start"
 
 
 def test_failed_deploy_beside_the_live_version_costs_no_visitor(site: Site) -> None:

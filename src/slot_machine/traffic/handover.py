@@ -115,7 +115,8 @@ class Handover:
         except (KeeperGone, Unsteerable) as obstacle:
             if run_id is not None and run_id == self._beside:
                 raise
-            log.error("cannot tell the keeper of the handover what is live: %s", obstacle)
+            if self._remote:
+                log.error("cannot tell the keeper of the handover what is live: %s", obstacle)
             self._routed = upstream is not None
             return
         self._beside = 0
