@@ -95,6 +95,10 @@ def test_a_candidate_that_fails_in_its_share_loses_it(site: Site) -> None:
 
     assert load.others == []
     assert "for /checkout failed" in str(candidate(site)["error"])
+    numbers = candidate(site)["numbers"]
+    assert str(candidate(site)["verdict"]).startswith("worse: ")
+    assert isinstance(numbers, dict)
+    assert numbers["errors"] > numbers["old_errors"]
     assert site.status()["live_commit"] == good
     deploy = site.history()[1]
     assert (deploy["kind"], deploy["result"], deploy["stage"]) == ("deploy", "failed", "watch")
@@ -240,6 +244,8 @@ def test_one_that_is_kept_for_a_look_runs_on_until_it_is_aborted(site: Site) -> 
     kill_daemon(site)
     site.start()
     assert (candidate(site)["state"], alive(bad), site.status()["live_commit"]) == ("failed", True, good)
+    assert (candidate(site)["verdict"], candidate(site)["share"]) == (found["verdict"], 0)
+    assert str(found["verdict"]).startswith("worse: ")
     assert site.post("/abort").status == 200
     assert not alive(bad)
 

@@ -153,10 +153,12 @@ class Candidates:
             raise
         self.release = None
 
-    def failed_one(self, version: Version, attempt: int, error: str) -> Candidate:
+    def failed_one(self, version: Version, attempt: int, verdict: Verdict) -> Candidate:
         """Of a version that was taken back, and runs on for a look."""
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        return Candidate(version, attempt, now(), monotonic_s(), "failed", error, token=token, runs_on=True)
+        token, error = secrets.token_urlsafe(TOKEN_BYTES), f"taken back: {verdict.why}"
+        return Candidate(
+            version, attempt, now(), monotonic_s(), "failed", error, token=token, runs_on=True, verdict=verdict
+        )
 
     async def keep_failed(self, release: Release, candidate: Candidate) -> None:
         """From here on, it is in its care, until it is aborted. The database knows it already."""
@@ -252,21 +254,22 @@ class Candidates:
         """Than the live version, which gets all visitors back."""
         why, release = f"it was taken back, as it is worse than the live version: {verdict.why}", self.release
         if candidate.version.config.watch_action != "hold" or not release:
-            self._failed(candidate, why, f"worse: {verdict.why}")
+            self._failed(candidate, why, verdict)
             return
-        failed = msgspec.structs.replace(candidate.failed(why), share=0, runs_on=True)
-        self._end_failed(failed, why, f"worse: {verdict.why}")
+        failed = msgspec.structs.replace(candidate.failed(why, verdict), runs_on=True)
+        self._end_failed(failed)
         self._unwatch()
         await self.keep_failed(release, failed)
 
-    def _failed(self, candidate: Candidate, why: str, verdict: str = "") -> None:
-        self._end_failed(candidate.failed(why), why, verdict, Phase.WATCH if candidate.share else Phase.HELD)
+    def _failed(self, candidate: Candidate, why: str, verdict: Verdict | None = None) -> None:
+        self._end_failed(candidate.failed(why, verdict), Phase.WATCH if candidate.share else Phase.HELD)
         self._stop()
 
-    def _end_failed(self, failed: Candidate, why: str, verdict: str, stage: Phase = Phase.WATCH) -> None:
-        log.error("the candidate %s has failed: %s", describe(failed.version), why)
+    def _end_failed(self, failed: Candidate, stage: Phase = Phase.WATCH) -> None:
+        log.error("the candidate %s has failed: %s", describe(failed.version), failed.error)
+        verdict = f"worse: {failed.verdict.why}" if failed.verdict else ""
         with going_on("cannot write down that the held candidate has failed"):
-            self._attempts.end_candidate(failed, "failed", why, stage, verdict)
+            self._attempts.end_candidate(failed, "failed", failed.error, stage, verdict)
 
     def _stop(self) -> None:
         """In a task of its own, which goes on if the caller is cancelled."""

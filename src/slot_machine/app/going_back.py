@@ -12,6 +12,7 @@ from slot_machine.app.rollout import longest_hold_s
 from slot_machine.core.candidate import Candidate
 from slot_machine.core.model import State, Version
 from slot_machine.core.upstream import Beside
+from slot_machine.core.verdict import Verdict
 from slot_machine.state.history import KEPT_ATTEMPTS
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 class GoingBack:
     """`before` is the state before the switch. `old` is the release that was live then, if it still runs.
 
-    `keeps` says why the new version is kept for a look when it is taken back; empty: it ends.
+    `keeps`: the verdict for which the new version is kept for a look when it is taken back; None: it ends.
     """
 
     parts: Parts
@@ -29,7 +30,7 @@ class GoingBack:
     before: State
     new: Version
     old: Release | None
-    keeps: str = ""
+    keeps: Verdict | None = None
 
     @property
     def version(self) -> Version:
@@ -147,6 +148,6 @@ class GoingBack:
             raise
 
     def _failed(self, bad: Release) -> Candidate | None:
-        if not self.keeps:
+        if self.keeps is None:
             return None
         return self.parts.candidates.failed_one(bad.version, self.attempt.record.id, self.keeps)

@@ -159,7 +159,7 @@ class Watching:
     def _taken_back(self, verdict: Verdict, back: GoingBack, since_s: float) -> StageFailed:
         slot, release = back.new.slot, self._parts.supervisor.release
         if back.new.config.watch_action == "hold" and not self._no_hold(back.new):
-            back.keeps = f"taken back: {verdict.why}"
+            back.keeps = verdict
         lines = self._printed
         with going_on("cannot read the last lines of the output"):
             if not lines and release and release.runs and release.version == back.new:

@@ -6,6 +6,7 @@ import msgspec
 
 from slot_machine.core.model import State, Version
 from slot_machine.core.upstream import Beside, Upstream
+from slot_machine.core.verdict import Verdict
 
 CandidateState = Literal["held", "sharing", "watched", "failed"]
 
@@ -35,6 +36,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """Of one that is watched: the state before it was live, to which a return leads."""
     runs_on: bool = False
     """Of one that has failed: it runs on for a look."""
+    verdict: Verdict | None = None
+    """Of one that was taken back because it is worse."""
 
     def beside(self, upstream: Upstream) -> Beside:
         """`upstream` is that of its web run."""
@@ -55,5 +58,7 @@ class Candidate(msgspec.Struct, frozen=True):
             self, state="sharing", share=share, share_id=share_id, since=since, since_s=since_s
         )
 
-    def failed(self, error: str) -> "Candidate":
-        return msgspec.structs.replace(self, state="failed", error=error, share=0, share_id="", runs_on=False)
+    def failed(self, error: str, verdict: Verdict | None = None) -> "Candidate":
+        return msgspec.structs.replace(
+            self, state="failed", error=error, share=0, share_id="", runs_on=False, verdict=verdict
+        )

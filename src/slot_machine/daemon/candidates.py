@@ -67,10 +67,8 @@ def status(candidates: Candidates, watching: Watching) -> CandidateStatus:
         error=candidate.error,
     )
     judging = watching.judging if candidate.state == "watched" else candidates.share_watch.judging
-    if not judging:
-        return found
-    if candidate.state == "watched":
+    if candidate.state == "watched" and judging:
         found.share = 100
-    found.verdict, found.numbers = in_words(judging.verdict), judging.verdict.numbers
-    found.warnings = judging.verdict.warnings
+    if verdict := judging.verdict if judging else candidate.verdict:
+        found.verdict, found.numbers, found.warnings = in_words(verdict), verdict.numbers, verdict.warnings
     return found
