@@ -3,7 +3,7 @@
 import click
 
 from slot_machine.cli import render
-from slot_machine.cli.client import Json
+from slot_machine.cli.client import Client, Json
 from slot_machine.cli.manner import WATCH_GOES_ON, AttemptCommand, Manner
 from slot_machine.cli.words import PREVIEW
 from slot_machine.core.errors import Impossible, SlotMachineError
@@ -56,11 +56,7 @@ def command(
     if all_or_nothing:
         raise click.UsageError("--all-or-nothing is for several servers: name them by --to or --host")
     client, user = render.client(), render.user()
-    try:
-        resolved = here.resolved("HEAD" if ref is None else ref, user)
-    except SlotMachineError:
-        client.status()  # If no daemon runs, its error is more important.
-        raise
+    resolved = _resolved(client, "HEAD" if ref is None else ref, user)
     hold = hold or hold_after_release
     if hold:
         check_holds(client.status())
@@ -80,6 +76,17 @@ def command(
     changed = here.uncommitted(user) if ref is None else []
     reply = manner.follow(lines, [uncommitted(changed)] if changed else [])
     tell(manner, reply)
+
+
+def _resolved(client: Client, ref: str, user: str) -> str:
+    """Raises SlotMachineError. If no daemon runs, its error is more important."""
+    from slot_machine.cli import here
+
+    try:
+        return here.resolved(ref, user)
+    except SlotMachineError:
+        client.status()
+        raise
 
 
 def check_holds(status: Json) -> None:
