@@ -11,6 +11,8 @@ from random import random
 from time import monotonic
 from typing import TypeVar
 
+import msgspec
+
 from slot_machine.proxy.heads.reply import Change, ReplyHead
 from slot_machine.proxy.heads.visit import NUMBERS, Visit, number_of, pin_name
 
@@ -53,29 +55,29 @@ class Visitors:
             self._share_id = share_id
             for known in (self._recent, self._bare, self._offered):
                 known.clear()
-        client = hash((address, visit.agent))
-        if visit.page and not (visit.keeps_none or (self._bare and self._goes_by_address(visit))):
+        client, page = hash((address, visit.agent)), visit.page
+        if page and not (visit.keeps_none or (self._bare and self._goes_by_address(visit))):
             number, offer = int(random() * NUMBERS), True
-        elif not visit.page and client in self._recent and monotonic() < self._recent[client][1]:
+        elif not page and client in self._recent and monotonic() < self._recent[client][1]:
             return self._recent[client][0], visit.takes_pin
         else:
             number = number_of(share_id, network(address))
-            offer = visit.takes_pin and (visit.page != b"" or client not in self._offered)
+            offer = visit.takes_pin and (page != b"" or client not in self._offered)
             if offer:
                 _remember(self._offered, client, None, MOST_OFFERED)
-        if visit.page:
+        if page:
             _remember(self._recent, client, (number, monotonic() + RECENT_S), MOST_RECENT)
         return number, offer
 
     def _goes_by_address(self, visit: Visit) -> bool:
         return hash(visit.page) in self._bare or hash(visit.linked_from) in self._bare
 
-    def carries(self, page: bytes, *, cookie: bool) -> None:
+    def carries(self, page: bytes, cookie: bool) -> None:
         """Whether the page at this path could carry the cookie."""
-        if cookie:
-            self._bare.pop(hash(page), None)
-        else:
+        if not cookie:
             _remember(self._bare, hash(page), None, MOST_BARE)
+        elif self._bare:
+            self._bare.pop(hash(page), None)
 
 
 class Missing:
@@ -88,26 +90,27 @@ class Missing:
         return head.status == HTTPStatus.NOT_FOUND
 
 
-class Pin:
+class Pin(msgspec.Struct, gc=False):
     """Gives the visitor's browser the number, unless it would be given to others as well."""
 
-    __slots__ = ("_form", "_visitors", "number", "visit")
-
-    def __init__(self, number: int, visit: Visit, visitors: Visitors, port: int, *, secure: bool) -> None:
-        self.number = number
-        self.visit = visit
-        self._visitors = visitors
-        self._form = _pin_form(port, visit.beside.share_id, secure)
+    number: int
+    visit: Visit
+    visitors: Visitors
+    port: int
+    secure: bool
 
     def change(self, head: ReplyHead) -> Change | None:
-        status = head.status
-        if status < FINAL:
+        if head.status < FINAL:
             return None
         for_one = head.for_one
-        page = self.visit.page
-        if page and status < FAILED and status != NOT_MODIFIED:
-            self._visitors.carries(page, cookie=for_one is not False)
-        return None if for_one is False else Change(self._form % (self.number, for_one))
+        if for_one is False or self.visitors._bare:
+            page, status = self.visit.page, head.status
+            if page and status < FAILED and status != NOT_MODIFIED:
+                self.visitors.carries(page, for_one is not False)
+        if for_one is False:
+            return None
+        form = _pin_form(self.port, self.visit.beside.share_id, self.secure)
+        return Change(form % (self.number, for_one))
 
     def elsewhere(self, _: ReplyHead) -> bool:
         return False
@@ -157,7 +160,9 @@ def network(address: str) -> str:
 
 def _remember(known: OrderedDict[K, V], key: K, value: V, most: int) -> None:
     """The oldest one is forgotten if there are more."""
+    before = len(known)
     known[key] = value
-    known.move_to_end(key)
-    if len(known) > most:
-        known.popitem(last=False)
+    if len(known) == before:
+        known.move_to_end(key)
+    elif before == most:
+        known.popitem(False)

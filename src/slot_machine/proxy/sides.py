@@ -74,14 +74,15 @@ def end_share(asking: Asking) -> None:
 
 
 def _by_share(asking: Asking, beside: Beside) -> bool:
-    visit = asking.head.latest_visit
+    head = asking.head
+    visit = head.latest_visit
     if visit is None or visit.beside is not beside:
-        visit = asking.head.visit(beside, asking.client.shared.port)
+        visit = head.visit(beside, asking.client.shared.port)
     number = visit.number
     if number == UNDECIDED and beside.share:
         return _undecided(asking, visit) < beside.share
     if visit.stale and visit.takes_pin:
-        asking.rule = Unpin(asking.client.shared.port, secure=asking.head.is_https(asking.client.sender))
+        asking.rule = Unpin(asking.client.shared.port, secure=head.is_https(asking.client.sender))
     else:
         asking.rule = MISSING if visit.digested else None
     return UNDECIDED < number < beside.share
@@ -102,11 +103,11 @@ def _undecided(asking: Asking, visit: Visit) -> int:
     rule = asking.rule
     if rule is not None and isinstance(rule, Pin) and rule.visit.beside.share_id == visit.beside.share_id:
         return rule.number
-    head, client = asking.head, asking.client
-    sender, visitors = client.sender, client.shared.visitors
-    number, offer = visitors.number(visit, head.client(sender))
+    client, shared = asking.client, asking.client.shared
+    address, secure = asking.head.origin(client.sender)
+    number, offer = shared.visitors.number(visit, address)
     if offer:
-        asking.rule = Pin(number, visit, visitors, client.shared.port, secure=head.is_https(sender))
+        asking.rule = Pin(number, visit, shared.visitors, shared.port, secure)
     else:
         asking.rule = MISSING if visit.digested else None
     return number

@@ -157,10 +157,11 @@ class TrustedProxies:
 class Sender:
     """The other end of a connection. `lines` tell the app of it, where the request's own headers are not used.
 
-    They end where the value of X-Forwarded-Host follows.
+    They end where the value of X-Forwarded-Host follows. `itself`: its address, and that it does not speak TLS, as
+    nobody tells anything else.
     """
 
-    __slots__ = ("_address", "_client", "_secret", "_told", "lines")
+    __slots__ = ("_address", "_client", "_secret", "_told", "itself", "lines")
 
     def __init__(self, address: bytes, client: Callable[[bytes], str] | None = None, secret: bytes = b"") -> None:
         """`client` finds the client in the addresses that a trusted proxy passes on; None for any other sender.
@@ -169,6 +170,7 @@ class Sender:
         """
         self._address = address
         self._told = address.decode()
+        self.itself = (self._told, False)
         self._client = client
         self._secret = secret
         self.lines = _lines(address, b"http")

@@ -1,9 +1,10 @@
 """Heads of the app's replies: what is refused, and what is passed on to the client."""
 
 import re
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
+
+import msgspec
 
 from slot_machine.proxy.heads.caching import TARGETED_NAMES, Keeping, keeping
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, Cache, Lines, ProtocolError, Values
@@ -26,8 +27,7 @@ FOR_CACHES = re.compile(rb"(?im)^(?:cache-control|%b|expires|pragma|x-accel-expi
 """Lines that tell caches what they may keep, also by the fields that stand above Cache-Control (RFC 9213; nginx)."""
 
 
-@dataclass(slots=True)
-class Change:
+class Change(msgspec.Struct, gc=False):
     """What differs in the client's head. `added`: whole lines. `private`: the app's `FOR_CACHES` are not passed on."""
 
     added: bytes
@@ -145,7 +145,8 @@ class ReplyHead:
 
     def in_one_piece(self, body: bytes, change: Change) -> bytes:
         """A short reply, for a client whose connection stays open."""
-        return b"".join((change.of(self._lines), b"\r\n", body))
+        lines = change.of(self._lines) if change.private else self._lines + change.added
+        return b"".join((lines, b"\r\n", body))
 
     def for_tunnel(self, change: Change | None = None) -> bytes:
         lines = self._lines if change is None else change.of(self._lines)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from slot_machine.core.upstream import Beside
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, MOST_HEAD_BYTES, Cache, Lines, ProtocolError, Values
 from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
-from slot_machine.proxy.heads.tokens import A_PIN, A_TOKEN, NAME, Tokens, mentioned, taken
-from slot_machine.proxy.heads.visit import FETCH_METADATA, Manner, Visit
+from slot_machine.proxy.heads.tokens import A_COOKIE, A_PIN, A_TOKEN, NAME, Tokens, mentioned, taken
+from slot_machine.proxy.heads.visit import FETCH_METADATA, Manner, Visit, value_of, visit_of
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
 OTHER_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
@@ -113,7 +113,7 @@ class Block(NamedTuple):
     """The fields of a head, read. `passed` are the lines for the app, `misnamed` is a number of fields.
 
     `anonymous`: none of its fields says who sends it. `takes_cookie`: a line with a cookie may be appended to `passed`.
-    `mentions`: see `tokens.mentioned`.
+    `mentions`: see `tokens.mentioned`; with A_COOKIE if it has a cookie that is not empty.
     """
 
     meaning: RequestMeaning
@@ -137,7 +137,7 @@ def _understood(block: bytes) -> tuple[RequestMeaning, ForwardedHeaders, bytes, 
         meaning, forwarded, passed, misnamed, _, mentions, takes_cookie = _shared[block[:begin] + block[end:]]
         if takes_cookie:
             cookie = block[begin:end]
-            return meaning, forwarded, passed + cookie, misnamed, False, mentions | mentioned(cookie)
+            return meaning, forwarded, passed + cookie, misnamed, False, mentions | mentioned(cookie) | A_COOKIE
     return _shared[block][:6]
 
 
@@ -146,9 +146,15 @@ def _understood_as_a_whole(block: bytes) -> Block:
     meaning = _meanings[fields.meant]
     forwarded = ForwardedHeaders.of(fields.forwarding) if fields.forwarding else NO_FORWARDED_HEADERS
     passed = fields.passed(meaning.stopped) + meaning.added
-    takes_cookie = b"cookie" not in fields.names and not meaning.stopped
+    mentions = mentioned(block)
+    if b"cookie" in fields.names:
+        takes_cookie = False
+        if value_of(b"\r\n" + passed, COOKIE):
+            mentions |= A_COOKIE
+    else:
+        takes_cookie = not meaning.stopped
     anonymous = not CREDENTIALS.search(b"\n".join(fields.names))
-    return Block(meaning, forwarded, passed, fields.misnamed, anonymous, mentioned(block), takes_cookie)
+    return Block(meaning, forwarded, passed, fields.misnamed, anonymous, mentions, takes_cookie)
 
 
 _shared = Cache(_understood_as_a_whole)
@@ -160,8 +166,8 @@ class RequestHead:
     `plain`: the reply has a body if its fields say so, and it may be chunked. `repeatable`: it may be sent twice (RFC
     9110 section 9.2.2), and has no body. `size` is in bytes. `misnamed`: the number of fields dropped for their names.
     `anonymous`: a plain `GET` without a query, of which no field says who sends it. `tokens`: those of previews that it
-    came with, which are nowhere else in it; None for most. `pinned`: the cookie of a share may be in it.
-    `ours`: either is. `latest_visit`: see `visit`.
+    came with, which are nowhere else in it; None for most. `mentions`: see `Block`. `ours`: it may have the cookie of a
+    share, or has tokens. `latest_visit`: see `visit`.
     """
 
     __slots__ = (
@@ -173,10 +179,10 @@ class RequestHead:
         "keep_alive",
         "latest_visit",
         "meaning",
+        "mentions",
         "method",
         "misnamed",
         "ours",
-        "pinned",
         "plain",
         "repeatable",
         "size",
@@ -197,13 +203,15 @@ class RequestHead:
         block = head[line.end() :]
         meaning, self._forwarded, passed, self.misnamed, anonymous, mentions = _understood(block)
         self.tokens: Tokens | None = None
+        self.ours = mentions & A_PIN > 0
         query = QUESTION_MARK in self.target
-        self.pinned = mentions & A_PIN > 0
         if mentions & A_TOKEN or mentioned(self.target) & A_TOKEN:
             self.target, block, self.tokens = taken(self.target, block)
-            meaning, self._forwarded, passed, self.misnamed, _, _ = _understood(block)
+            meaning, self._forwarded, passed, self.misnamed, _, left = _understood(block)
+            mentions = mentions & A_PIN | left & A_COOKIE
+            self.ours = self.ours or self.tokens is not None
             anonymous = False
-        self.ours = self.pinned or self.tokens is not None
+        self.mentions = mentions
         self.meaning = meaning
         self.http_1_1 = minor == b"1"
         if self.http_1_1:
@@ -250,13 +258,19 @@ class RequestHead:
 
     def visit(self, beside: Beside, port: int) -> Visit:
         """`port` is the public one."""
-        visit = self.latest_visit = Visit(self._for_app, self, self.meaning.manner, beside, port)
+        visit = self.latest_visit = visit_of(self._for_app, self, self.meaning.manner, beside, port)
         return visit
 
     def is_https(self, sender: Sender) -> bool:
         """Whether the client speaks TLS, as far as a trusted proxy tells."""
         forwarded = self._forwarded
         return forwarded is not NO_FORWARDED_HEADERS and forwarded.proto == b"https" and sender.tells(forwarded)
+
+    def origin(self, sender: Sender) -> tuple[str, bool]:
+        """`client` and `is_https`, in one step."""
+        if self._forwarded is NO_FORWARDED_HEADERS:
+            return sender.itself
+        return self.client(sender), self.is_https(sender)
 
     def client(self, sender: Sender) -> str:
         """The address that the request came from in the first place, as far as trusted proxies tell."""

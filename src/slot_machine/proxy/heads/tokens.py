@@ -13,7 +13,8 @@ NAME = preview.NAME.encode()
 PIN = b"slot-machine-share-"
 """The cookie with a visitor's number: `slot-machine-share-PORT=ID.NUMBER`. All ports of a host share its cookies."""
 OURS = b"slot-machine-"
-A_TOKEN, A_PIN = 1, 2
+A_TOKEN, A_PIN, A_COOKIE = 1, 2, 4
+"""What a request may have: the token of a preview, the cookie of a share, any cookie. They are added up."""
 
 
 def _in_any_form(name: bytes) -> bytes:
@@ -59,7 +60,7 @@ class Tokens(NamedTuple):
 
 
 def mentioned(text: bytes) -> int:
-    """What a search may find: A_TOKEN, A_PIN or their sum, 0 for nothing.
+    """What a search may find: A_TOKEN, A_PIN or their sum, 0 for nothing. Any other cookie is no matter here.
 
     It is asked of each new cookie and query, so it must cost little: a look for one byte costs a third of others.
     """
