@@ -273,6 +273,27 @@ def test_a_browser_that_keeps_no_cookie_goes_by_address() -> None:
     told(story)
 
 
+@pytest.mark.parametrize(
+    ("cookies", "sides_seen"),
+    [
+        ("cookie: session=1\r\n", 2),
+        ("Cookie:  session=1\r\n", 2),
+        ("Cookie: a=1\r\nCookie: b=2\r\n", 2),
+        ("Cookie: session=1; slot-machine-preview-0=x\r\n", 2),
+        ("Cookie: \r\n", 1),
+        ("Cookie: slot-machine-preview-0=x\r\n", 1),
+        ("Cookie: session=1\r\nConnection: cookie\r\n", 1),
+    ],
+)
+def test_a_browser_that_keeps_no_cookie_is_known_by_what_the_app_gets(cookies: str, sides_seen: int) -> None:
+    def story() -> None:
+        sides = Sides(HALF)
+        within = f"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\n{cookies}"
+        assert len({asks(sides, within, f"/{n}").slot for n in range(50)}) == sides_seen
+
+    told(story)
+
+
 def test_a_visitor_of_a_page_without_the_cookie_stays_on_its_side_behind_a_link_there() -> None:
     def story() -> None:
         sides = Sides(HALF)
