@@ -18,6 +18,7 @@ NUMBERS = 10_000
 UNDECIDED = -1
 
 COOKIE = b"cookie: "
+COOKIES_AS_WRITTEN = (b"Cookie: ", COOKIE)
 VALUE = re.compile(rb'"?([^;\r"]*)')
 NUMBER = re.compile(rb"([0-9]{1,4})(?=[; \r])")
 DOT, SLASH = b"./"
@@ -165,6 +166,14 @@ def _beginning(port: int, share_id: str) -> bytes:
 
 def _pinned(lines: bytes, beginning: bytes) -> int:
     """The number in a cookie that begins like this, else UNDECIDED."""
+    at = lines.rfind(beginning, 0, len(lines))
+    if at < 0:
+        return UNDECIDED
+    # Most have it once. To begin with the generator costs 0.3 us.
+    begin = lines.rfind(b"\r\n", 0, at) + 2
+    is_cookie = lines[begin : begin + len(COOKIE)] in COOKIES_AS_WRITTEN and lines[at - 1] in b" ;"
+    if is_cookie and (number := NUMBER.match(lines, at + len(beginning))):
+        return int(number[1])
     for at in _after(lines, beginning):
         if number := NUMBER.match(lines, at):
             return int(number[1])
