@@ -32,6 +32,7 @@ def main(slot_machine: str) -> None:
         show("switches ...")
         lines += ["", *alone(site, ours, idle_mb, idle_pss_mb)]
         show("edge ...")
+        ours = ours._replace(pids=site.workers())
         lines += ["", *at_edge(edge.results(slot_machine, found[0], ours))]
     show("decisions ...")
     lines += ["", *decided(decisions.delays(slot_machine))]

@@ -151,10 +151,13 @@ class Site:
         git(self.repo, "commit", "--quiet", "--message", "app")
         self.daemon = start([self.slot_machine, "start", *self.options], self.repo, self.api_port)
         self.deploy()
-        workers = [pid for pid in children(self.daemon.pid) if "(proxy " in command(pid)]
-        return Contender(
-            " ".join(["slot-machine", *self.options]), version(self.slot_machine, "version"), self.port, workers
-        )
+        name = " ".join(["slot-machine", *self.options])
+        return Contender(name, version(self.slot_machine, "version"), self.port, self.workers())
+
+    def workers(self) -> list[int]:
+        """The pids of now: a worker that was killed has a successor."""
+        assert self.daemon
+        return [pid for pid in children(self.daemon.pid) if "(proxy " in command(pid)]
 
     def deploy(self) -> None:
         git(self.repo, "commit", "--quiet", "--allow-empty", "--message", "next")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.contenders import Contender, Site, children, command, resident_kb
+from bench.contenders import Contender, Site, resident_kb
 from bench.load import Kind, Result, one
 from slot_machine.core.model import Attempt
 from slot_machine.host.process.memory import proportional_bytes
@@ -144,7 +144,7 @@ def pss_mb(site: Site) -> float:
 
 def own_pids(site: Site) -> list[int]:
     assert site.daemon
-    return [site.daemon.pid, *(pid for pid in children(site.daemon.pid) if "(proxy " in command(pid))]
+    return [site.daemon.pid, *site.workers()]
 
 
 def restart_ms(site: Site, number: int = 5) -> float:
@@ -153,7 +153,7 @@ def restart_ms(site: Site, number: int = 5) -> float:
     found = []
     for _ in range(number):
         time.sleep(LONG_LIFE_S)
-        (plane,) = (pid for pid in children(site.daemon.pid) if "(proxy " in command(pid))
+        (plane,) = site.workers()
         os.kill(plane, signal.SIGKILL)
         began_s = time.monotonic()
         while True:
