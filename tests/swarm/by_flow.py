@@ -15,6 +15,7 @@ from slot_machine.core.version_config import VersionConfig
 from slot_machine.engines.engine import Steps
 from slot_machine.engines.flow import Asked, Flow
 from slot_machine.engines.image import layout
+from slot_machine.engines.image.build import INPUTS
 from slot_machine.engines.shape import App, Values, image_of
 from slot_machine.engines.stages import Line
 from slot_machine.engines.swarm.engine import SwarmEngine
@@ -31,6 +32,7 @@ WORKDIR {layout.APP}
 ARG VERSION
 ARG BAD
 ENV VERSION=$VERSION BAD=$BAD
+LABEL {INPUTS}=$VERSION-$BAD
 USER {layout.USER}
 ENTRYPOINT ["/bin/sh", "{layout.SHIM}"]
 CMD ["run", "exec python3 app.py"]

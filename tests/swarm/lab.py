@@ -166,5 +166,7 @@ def weigh() -> None:
 def run(*argv: str) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, argv, done.stdout, done.stderr)
+        error = subprocess.CalledProcessError(done.returncode, argv, done.stdout, done.stderr)
+        error.add_note(done.stderr)
+        raise error
     return done.stdout.strip()

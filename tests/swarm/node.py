@@ -117,7 +117,9 @@ class Node:
         argv = ["docker", "-H", self.socket, *args]
         done = subprocess.run(argv, input=given, capture_output=True, text=True, check=False, timeout=limit_s)
         if check and done.returncode:
-            raise subprocess.CalledProcessError(done.returncode, argv, done.stdout, done.stderr + self.said())
+            error = subprocess.CalledProcessError(done.returncode, argv, done.stdout, done.stderr)
+            error.add_note(f"{done.stderr}\n{self.said()}")
+            raise error
         return done.stdout.strip()
 
     def load(self, image: Path) -> None:
