@@ -31,6 +31,7 @@ PAGE = "Accept: text/html\r\n"
 CROSS_SITE = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
 SCRIPT = "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: script\r\n"
 FOR_ALL = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok"
+NOT_MODIFIED = b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n'
 
 
 class Answer(NamedTuple):
@@ -305,6 +306,20 @@ def test_a_visitor_of_a_page_without_the_cookie_stays_on_its_side_behind_a_link_
         assert {(answer.number < 5000) == (answer.slot == "b") for answer in linked} == {True}
         for other in ("other", "", "a//cached", "?/cached"):
             assert len({asks(sides, fields % other, f"/{n}").slot for n in range(50)}) == 2, other
+
+    told(story)
+
+
+@pytest.mark.parametrize("condition", ['If-None-Match: "1"', "if-modified-since: Sat, 28 Nov 2026 00:00:00 GMT"])
+def test_a_browser_that_has_a_page_already_stays_on_its_side_though_a_304_carries_no_cookie(condition: str) -> None:
+    def story() -> None:
+        sides = Sides(HALF)
+        by_address = asks(sides, SCRIPT, "/app.js").slot
+        fields = f"{PAGE}Cookie: session=1\r\n{condition}\r\n"
+        unchanged = [asks(sides, fields, f"/{n}", reply=NOT_MODIFIED) for n in range(50)]
+        assert {(answer.slot, answer.pin) for answer in unchanged} == {(by_address, "")}
+        changed = asks(sides, fields, "/changed")
+        assert (changed.slot, changed.number < 5000) == (by_address, by_address == "b")
 
     told(story)
 

@@ -23,6 +23,7 @@ VALUE = re.compile(rb'"?([^;\r"]*)')
 NUMBER = re.compile(rb"([0-9]{1,4})(?=[; \r])")
 DOT, SLASH = b"./"
 AGENT, HOST, REFERER = b"\r\nUser-Agent: ", b"\r\nHost: ", b"\r\nReferer: "
+NONE_MATCH, MODIFIED_SINCE = b"\r\nif-none-match:", b"\r\nif-modified-since:"
 
 MOST_KNOWN = 500
 """Characters of a text whose number is kept: a longer one costs memory."""
@@ -93,6 +94,12 @@ class Visit(msgspec.Struct, gc=False):
     def linked_from(self) -> bytes:
         """The path of the page of this site whose link it follows; empty if it follows none."""
         return _path_in(value_of(self.lines, REFERER)) if self.inside else b""
+
+    @property
+    def revalidates(self) -> bool:
+        """Whether the browser has the page already, and may be answered 304. That carries no cookie mostly."""
+        lines = self.lines.lower()
+        return NONE_MATCH in lines or MODIFIED_SINCE in lines
 
 
 def visit_of(lines: bytes, asked: Asked, manner: Manner, beside: Beside, port: int) -> Visit:
