@@ -201,6 +201,26 @@ def test_path_without_a_request_in_the_last_minutes_has_its_last_hour_since_the_
     told(tmp_path, story, reads=True)
 
 
+def test_failures_of_a_version_that_was_taken_back_do_not_count_as_those_of_the_live_one(tmp_path: Path) -> None:
+    began = int(time.time()) // 60 // 15 * 15
+
+    async def story(workers: Workers, recorder: Recorder) -> None:
+        recorder.stats.add([Minute(began - 16, "a", {"/report": Tally({10: 3})})])
+        recorder.stats.add(
+            [Minute(began - 1, "a", {"/": Tally({10: 9})}), Minute(began - 1, "b", {"/new": Tally({10: 30}, 30)})]
+        )
+        workers.state = live("1", ago_s=3600)
+        evidence = Evidence(recorder, "b", "a")
+        _, old = await evidence.look()
+        assert requests(old) == {"/report": (3, 0)}
+        for _ in range(30):
+            workers.ask("b", b"/new", 500)
+        new, old = await evidence.look()
+        assert judge(new, old, same_minutes=False).word == "worse"
+
+    told(tmp_path, story, reads=True)
+
+
 def test_failures_that_come_in_bursts_are_known_of_the_old_version(tmp_path: Path) -> None:
     async def story(workers: Workers, recorder: Recorder) -> None:
         for minute in range(9):

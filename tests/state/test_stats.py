@@ -43,6 +43,16 @@ def test_earlier_minutes_are_left_out(stats: Stats) -> None:
     assert set(paths) == {"/b"}
 
 
+def test_paths_of_a_slot_are_those_of_quarters_in_which_no_other_one_had_requests(stats: Stats) -> None:
+    stats.add([minute(NOON, "/old"), minute(NOON + 15, "/a"), minute(NOON + 16, "/unserved", slot="")])
+    stats.add(
+        [minute(NOON + 30, "/both"), minute(NOON + 44, "/both", slot="b"), minute(NOON + 45, "/only-b", slot="b")]
+    )
+
+    assert set(stats.paths_of("a", NOON + 20)) == {"/a", "/unserved"}
+    assert set(stats.paths_of("b", NOON + 20)) == {"/only-b"}
+
+
 def test_nothing_counted_yet_is_no_error(stats: Stats) -> None:
     assert stats.since(0) == ({}, {})
 

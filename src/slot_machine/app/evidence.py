@@ -72,7 +72,8 @@ class Evidence:
         self._history = Side({**await self._last_hour(), **minutes.paths}, bursts=minutes.bursts)
 
     async def _last_hour(self) -> dict[str, Tally]:
-        """By path, in whole quarters of an hour since the old version went live. Empty if that can't be read.
+        """By path, in whole quarters of an hour since the old version went live in which no other version had requests.
+        Empty if that can't be read.
 
         A daemon that has begun during the watch does not know since when that is.
         """
@@ -83,7 +84,7 @@ class Evidence:
             return {}
         with going_on("cannot read what visitors saw of the old version"):
             async with asyncio.timeout(LONGEST_READ_S):
-                hour = await asyncio.to_thread(self._recorder.stats.paths_since, first)
+                hour = await asyncio.to_thread(self._recorder.stats.paths_of, self._old, first)
                 for tally in hour.values():
                     # Of which nothing came in the last minutes, so none waits.
                     tally.waiting = 0

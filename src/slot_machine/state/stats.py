@@ -69,6 +69,13 @@ class Stats:
         """`Found.paths` alone."""
         return self._in_transaction(lambda db: _paths(db, minute))
 
+    def paths_of(self, slot: str, minute: int) -> dict[str, Tally]:
+        """As `paths_since`, without the quarters in which another slot had requests: a path does not tell whose.
+
+        Those that reached no slot count for each. `minute` is in the last two days.
+        """
+        return self._in_transaction(lambda db: _paths_of(db, slot, minute))
+
     def _add(self, db: sqlite3.Connection, minutes: Sequence[Minute]) -> None:
         for counted in minutes:
             total = Tally({})
@@ -138,6 +145,15 @@ def _paths(db: sqlite3.Connection, since: int) -> dict[str, Tally]:
     (newest,) = db.execute("SELECT max(begin) FROM paths").fetchone()
     span = QUARTER if newest is None or since > newest - QUARTERS_KEPT else DAY
     rows = db.execute("SELECT path, tally FROM paths WHERE begin >= ?", (since // span * span,))
+    return _summed((path, decode(tally)) for path, tally in rows)
+
+
+def _paths_of(db: sqlite3.Connection, slot: str, since: int) -> dict[str, Tally]:
+    others = f"SELECT minute / {QUARTER} * {QUARTER} FROM minutes WHERE minute >= ? AND slot NOT IN (?, '')"
+    begin = since // QUARTER * QUARTER
+    rows = db.execute(
+        f"SELECT path, tally FROM paths WHERE begin >= ? AND begin NOT IN ({others})", (begin, begin, slot)
+    )
     return _summed((path, decode(tally)) for path, tally in rows)
 
 
