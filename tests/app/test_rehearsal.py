@@ -283,6 +283,22 @@ def test_app_that_ends_meanwhile_fails_the_deploy(tmp_path: Path) -> None:
     run(story())
 
 
+def test_path_at_which_the_app_ends_is_named(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, CONFIG) as made:
+            await a_is_live(made)
+            slow(made)
+            made.launcher.pages = {("b", "/pricing"): SILENT}
+            deploying = made.deployer.deploy("b", "cli", ignored)
+            await page_is_asked_for(made)
+            processes_of(made.launcher.started[-1]).end(3)
+
+            found = "/pricing was answered nothing within 10 s, and 200 by the live version"
+            assert str(await deploying) == f"the app ended while it was asked for its pages: {found}"
+
+    run(story())
+
+
 def test_daemon_that_cannot_ask_says_so(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path, CONFIG) as made:

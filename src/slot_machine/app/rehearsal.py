@@ -32,6 +32,7 @@ ELSEWHERE = (
     "each path was answered with a redirect to another host or scheme, so no page was rehearsed; `public_url` or"
     " `health_host` names the host that the app answers"
 )
+ENDED = "the app ended while it was asked for its pages"
 DECLINE = "the requests have the field Slot-Machine-Rehearsal: 1, by which the app can tell them from visitors'"
 
 
@@ -91,9 +92,10 @@ class Rehearsal:
             return
         attempt.output(f"asks for {', '.join(paths)}")
         found = await self._ask_for_all(candidate, paths)
+        worse = [compared for compared in found if compared.is_worse]
         if not candidate.running:
-            raise self._failure(candidate, "the app ended while it was asked for its pages")
-        if worse := [compared for compared in found if compared.is_worse]:
+            raise self._failure(candidate, f"{ENDED}: {_in_words(worse)}" if worse else ENDED)
+        if worse:
             raise self._failure(candidate, _in_words(worse))
         _tell(attempt, found, len(paths))
 
