@@ -206,6 +206,8 @@ def test_unknown_field_is_named_with_the_nearest_known_one(field: str, near: str
             r'{"start_command": "x", "health_endpoint": "/healthz\n"}',
             "health_endpoint: expected a path that begins with /",
         ),
+        ('{"start_command": "x", "health_endpoint": "/café"}', "of ASCII characters without spaces"),
+        ('{"start_command": "x", "rehearse": ["/café"]}', "rehearse[0]: expected a path that begins with /, of ASCII"),
         ('{"start_command": "x", "strategy": "yolo"}', "strategy"),
         ('{"start_command": "x", "port": 9100}', "api_port 9100 is also the app's port"),
         ('{"start_command": "x", "preview_port": 3000}', "preview_port 3000 is also port, internal_port or api_port"),

@@ -5,9 +5,11 @@ from typing import get_args
 
 from slot_machine.core.fields import EventName
 
+A_PATH = "expected a path that begins with /, of ASCII characters without spaces; others are written as in /caf%C3%A9"
+
 PATTERNS = {
-    "health_endpoint": "expected a path that begins with / and has no spaces",
-    "rehearse": "expected a path that begins with / and has no spaces",
+    "health_endpoint": A_PATH,
+    "rehearse": A_PATH,
     "health_status": 'expected a status or a range, such as 200 or "200-399"',
     "health_host": "expected a host name, without spaces",
     "processes": "expected names of a-z, 0-9, - and _ that begin with a letter",
@@ -15,7 +17,7 @@ PATTERNS = {
     "cron": "expected names of a-z, 0-9, - and _ that begin with a letter",
     "follow.remote": "expected the name or the address of a remote, such as origin",
     "follow.branch": "expected the name of a branch, such as main",
-    "webhook.path": "expected a path that begins with / and has no spaces, ? or #",
+    "webhook.path": "expected a path that begins with /, of ASCII characters without spaces, ? and #",
     "webhook.secret_env": "expected the name of a variable, such as HOOK_SECRET",
     "base_image": "expected the name of an image, such as python:3.12-slim",
     "engine.context": "expected the name of a context, as `docker context ls` or `kubectl config get-contexts` has it",
