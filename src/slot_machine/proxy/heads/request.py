@@ -27,7 +27,8 @@ IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 """RFC 9110 section 9.2.2."""
 
 CREDENTIALS = re.compile(
-    rb"(?m)^cookie$|auth|token|session|secret|jwt|api-?key|subscription-key|email|(?<!sec-fetch-)user$"
+    rb"(?m)^cookie$|auth|token|session|secret|jwt|api-?key|subscription-key|email|(?<!sec-fetch-)user(?!-?agent)"
+    rb"|(ssl|tls)-client|client-cert"
 )
 """Names of fields that say who sends a request, a line each. A proxy in front may have added one."""
 
