@@ -35,6 +35,8 @@ class Docker(Client):
         self.error = ""
         self.state = ""
         self.taken_back = False
+        self.overtaken = 0
+        """So many of the next changes of a node come too late: the engine has just written to it."""
 
     def attempt(self, *args: str, given: str = "", limit_s: float = 0) -> Answer:  # noqa: ARG002 - that of the base
         self.told.append(args)
@@ -49,6 +51,9 @@ class Docker(Client):
                 return "\n".join(self.nodes)
             case ("node", "inspect", *_):
                 return "node1"
+            case ("node", "update", *_) if self.overtaken:
+                self.overtaken -= 1
+                return Answer(1, "", "Error response from daemon: rpc error: desc = update out of sequence")
             case ("node", "update", what, _, name):
                 self.nodes[name] = what == "--label-add"
             case ("network", "ls", *_):
@@ -254,6 +259,18 @@ def test_uninstall_leaves_the_network_of_the_apps(docker: Docker) -> None:
     assert docker.files == {}
     assert not any(docker.nodes.values())
     assert docker.networks == [labels.NETWORK]
+
+
+def test_an_engine_that_has_just_written_to_a_node_is_asked_again(docker: Docker) -> None:
+    docker.overtaken = 2
+    install(docker)
+    assert docker.nodes == {"node1": True, "node2": False}
+    docker.overtaken = 2
+    install(docker, SwarmEdge(nodes=("node2",)))
+    assert docker.nodes == {"node1": False, "node2": True}
+    docker.overtaken = 2
+    Edge(docker).uninstall()
+    assert not any(docker.nodes.values())
 
 
 @pytest.mark.parametrize("text", ['{"bind": "192.0.2.1"}', '{"state": "x"}', '{"image": "a b"}', '{"node": []}'])

@@ -20,7 +20,7 @@ from slot_machine.engines.flow import Asked, Flow
 from slot_machine.engines.image.layout import SHARED
 from slot_machine.engines.release import Ended
 from slot_machine.engines.shape import App, Values
-from slot_machine.engines.swarm import names, one_off, running, shared_data
+from slot_machine.engines.swarm import names, nodes, one_off, running, shared_data
 from slot_machine.engines.swarm.engine import SwarmEngine
 from tests.engines.apps import on_swarm
 from tests.engines.fake_swarm import BOOM, FakeSwarm, dig
@@ -354,21 +354,37 @@ def test_a_manager_may_be_away_for_a_moment() -> None:
     assert shop.deploy("2")["success"]
 
 
-def test_an_engine_that_has_just_written_to_a_service_is_asked_again() -> None:
-    shop = Shop()
-    shop.deploy("1")
-    asked = []
+def overtake(shop: Shop, words: str) -> list[int]:
+    """The first two calls with these words come too late. The list has an entry for each call."""
+    asked: list[int] = []
 
     def overtaken() -> None:
         asked.append(1)
         if len(asked) == 3:
             shop.swarm.faults.clear()
 
-    sequence = Answer(1, "", "failed to update service shop_web: rpc error: desc = update out of sequence")
-    shop.swarm.faults["stack deploy --resolve-image"] = sequence
-    shop.swarm.on_calls["stack deploy --resolve-image"] = overtaken
+    shop.swarm.faults[words] = Answer(1, "", "Error response from daemon: rpc error: desc = update out of sequence")
+    shop.swarm.on_calls[words] = overtaken
+    return asked
+
+
+def test_an_engine_that_has_just_written_to_a_service_is_asked_again() -> None:
+    shop = Shop()
+    shop.deploy("1")
+    asked = overtake(shop, "stack deploy --resolve-image")
     assert shop.deploy("2")["success"]
     assert len(asked) == 3
+
+
+def test_an_engine_that_has_just_written_to_a_node_is_asked_again() -> None:
+    shop = Shop()
+    asked = overtake(shop, "node update --label-add")
+    nodes.has_image(shop.swarm.docker, shop.swarm.docker.nodes()[:1], "shop", "1")
+    assert len(asked) == 3
+    asked = overtake(shop, "node update --label-rm")
+    nodes.forget_images(shop.swarm.docker, "shop", [])
+    assert len(asked) == 3
+    assert not any(node.labels for node in shop.swarm.docker.nodes())
 
 
 def test_a_manager_that_stays_away_ends_the_wait_and_the_way_back_is_tried() -> None:

@@ -17,7 +17,7 @@ GONE = ("no such ", " not found")
 """In what `docker` says of what has ended since it was listed."""
 EXISTS = "AlreadyExists"
 OVERTAKEN = "out of sequence"
-"""The engine has written to a service, such as the state of its update, since the client has read it."""
+"""The engine has written to a service or a node, such as the state of an update, since the client has read it."""
 TRIES = 5
 
 
@@ -59,7 +59,7 @@ class Docker:
         return self.client.run(*args).split()
 
     def change(self, *args: str, given: str = "", limit_s: float = LIMIT_S) -> None:
-        """Of services. Tries again if the engine itself has just changed one of them."""
+        """Of services or a node. Tries again if the engine itself has just changed one of them."""
         for _ in range(TRIES):
             answer = self.client.attempt(*args, given=given, limit_s=limit_s)
             if not answer.code:

@@ -74,7 +74,7 @@ class Edge:
         self._forget([])
         self._docker.attempt("network", "rm", API_NETWORK)
         for node in self._nodes():
-            self._docker.run("node", "update", "--label-rm", NODE, node)
+            self._label("--label-rm", NODE, node)
 
     def status(self) -> EdgeStatus:
         services = Docker(client=self._docker).every_service()
@@ -107,10 +107,13 @@ class Edge:
         before = self._nodes()
         for name in wanted:
             if name not in before:
-                self._docker.run("node", "update", "--label-add", f"{NODE}=yes", name)
+                self._label("--label-add", f"{NODE}=yes", name)
         for name in before:
             if name not in wanted:
-                self._docker.run("node", "update", "--label-rm", NODE, name)
+                self._label("--label-rm", NODE, name)
+
+    def _label(self, *words: str) -> None:
+        Docker(client=self._docker).change("node", "update", *words)
 
     def _nodes(self) -> list[str]:
         marked = ("node", "ls", "--filter", f"node.label={NODE}=yes", "--format", "{{.Hostname}}")

@@ -77,8 +77,8 @@ def forget_images(docker: Docker, app: str, commits: Iterable[str]) -> None:
         gone = [label for label in gone if "-" not in label.removeprefix(prefix)]
         if gone:
             options = [word for label in gone for word in ("--label-rm", label)]
-            docker.client.run("node", "update", *options, node.id)
+            docker.change("node", "update", *options, node.id)
 
 
 def _label(docker: Docker, node: Node, label: str) -> None:
-    docker.client.run("node", "update", "--label-add", label, node.id)
+    docker.change("node", "update", "--label-add", label, node.id)
