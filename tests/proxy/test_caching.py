@@ -4,7 +4,7 @@ import pytest
 
 from slot_machine.proxy.heads.caching import Keeping
 from slot_machine.proxy.heads.reply import ReplyHead
-from slot_machine.proxy.share import private_with
+from slot_machine.proxy.rule import private_with
 
 NEVER, SILENT, WANTED = Keeping.NEVER, Keeping.SILENT, Keeping.WANTED
 DATE = "Date: Fri, 27 Nov 2026 10:00:00 GMT"

@@ -11,7 +11,7 @@ from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.reply import Change, ReplyHead
 from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.heads.tokens import NAME, Tokens
-from slot_machine.proxy.share import private_with
+from slot_machine.proxy.rule import EndCookie
 
 OFF = b"off"
 ENDED = "this preview has ended: no version that is held has this token"
@@ -38,19 +38,6 @@ class Unlisted:
 
 UNLISTED = Unlisted()
 UNLISTED_FILE = Unlisted(digested=True)
-
-
-class Expired:
-    """The rule for a reply of the live version to a browser whose preview has ended: ends its cookie."""
-
-    def __init__(self, port: int, *, secure: bool) -> None:
-        self._line = b"Set-Cookie: %b\r\n" % set_cookie(port, b"", secure=secure)
-
-    def change(self, head: ReplyHead) -> Change | None:
-        return private_with(self._line, head) if head.status >= HTTPStatus.OK else None
-
-    def elsewhere(self, _: ReplyHead) -> bool:
-        return False
 
 
 class Page(NamedTuple):
@@ -83,11 +70,12 @@ def lost(tokens: Tokens | None, beside: Beside | None) -> bool:
     return tokens is not None and tokens.explicit and not bears(tokens, beside)
 
 
-def expired(head: RequestHead, sender: Sender, port: int) -> Expired | None:
-    """The rule for a request that gets no preview; None if it does not come with this app's cookie."""
+def expired(head: RequestHead, sender: Sender, port: int) -> EndCookie | None:
+    """The rule for a reply of the live version to a browser whose preview has ended; None if it has no cookie of this
+    app."""
     if head.tokens is None or cookie_name(port) not in head.tokens.cookies:
         return None
-    return Expired(port, secure=head.is_https(sender))
+    return EndCookie(b"Set-Cookie: %b\r\n" % set_cookie(port, b"", secure=head.is_https(sender)))
 
 
 def page(head: RequestHead, sender: Sender, beside: Beside | None, port: int) -> Page | None:

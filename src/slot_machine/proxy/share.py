@@ -15,6 +15,7 @@ import msgspec
 
 from slot_machine.proxy.heads.reply import Change, ReplyHead
 from slot_machine.proxy.heads.visit import NUMBERS, Visit, number_of, pin_name
+from slot_machine.proxy.rule import EndCookie
 
 KEPT_S = 30 * 86_400
 """As long as the longest `hold_timeout_ms`, so that a visitor keeps the number until the share ends."""
@@ -116,26 +117,12 @@ class Pin(msgspec.Struct, gc=False):
         return False
 
 
-class Unpin:
-    """Ends the cookie of a share that is over."""
-
-    def __init__(self, port: int, *, secure: bool) -> None:
-        self._line = set_cookie(port, "", 0, secure=secure)
-
-    def change(self, head: ReplyHead) -> Change | None:
-        return private_with(self._line, head) if head.status >= FINAL else None
-
-    def elsewhere(self, _: ReplyHead) -> bool:
-        return False
-
-
 MISSING = Missing()
 
 
-def private_with(line: bytes, reply: ReplyHead) -> Change | None:
-    """The reply with a Set-Cookie, and kept from shared caches; None if they are to have it."""
-    for_one = reply.for_one
-    return None if for_one is False else Change(line + for_one)
+def unpin(port: int, *, secure: bool) -> EndCookie:
+    """The rule for a reply to a browser that has the cookie of a share that is over."""
+    return EndCookie(set_cookie(port, "", 0, secure=secure))
 
 
 def set_cookie(port: int, value: str, max_age_s: int, *, secure: bool) -> bytes:

@@ -8,7 +8,7 @@ from slot_machine.proxy.heads.forwarded import Sender
 from slot_machine.proxy.heads.request import RequestHead
 from slot_machine.proxy.heads.visit import UNDECIDED, Visit
 from slot_machine.proxy.rule import Rule
-from slot_machine.proxy.share import MISSING, Pin, Unpin, Visitors
+from slot_machine.proxy.share import MISSING, Pin, Visitors, unpin
 
 NOTHING = Beside(Upstream(0, "", {}))
 """What is beside the live version while nothing is."""
@@ -82,7 +82,7 @@ def _by_share(asking: Asking, beside: Beside) -> bool:
     if number == UNDECIDED and beside.share:
         return _undecided(asking, visit) < beside.share
     if visit.stale and visit.takes_pin:
-        asking.rule = Unpin(asking.client.shared.port, secure=head.is_https(asking.client.sender))
+        asking.rule = unpin(asking.client.shared.port, secure=head.is_https(asking.client.sender))
     else:
         asking.rule = MISSING if visit.digested else None
     return UNDECIDED < number < beside.share
