@@ -106,8 +106,10 @@ def test_certificate_of_a_short_rsa_key_is_refused(tmp_path: Path, bits: int, *,
         ('{"acme_email": "a@b@c"}', "acme_email: 'a@b@c': write an address"),
         ('{"acme_ca": "http://x"}', "acme_ca: 'http://x': write an address that begins with \"https://\""),
         ('{"bind": ' + "[" * 30_000, "edge.json: "),
-        ('{"trusted_proxies": ["x"]}', "trusted_proxies"),
-        ('{"bind": "localhost"}', "bind"),
+        ('{"trusted_proxies": ["x"]}', "edge.json: trusted_proxies: 'x' does not appear"),
+        ('{"trusted_proxies": ["x"]}', 'write an address or a network such as "10.0.0.0/8"'),
+        ('{"bind": "localhost"}', "edge.json: bind: 'localhost' does not appear"),
+        ('{"bind": "localhost"}', 'write an address such as "192.0.2.1"'),
     ],
 )
 def test_edge_json_says_what_is_wrong(text: str, words: str) -> None:

@@ -1,11 +1,11 @@
 """What a type can't say of the fields of `slot-machine.json`. Each check raises ConfigError, in one line."""
 
-import ipaddress
 import posixpath
 
 import msgspec
 
 from slot_machine.core import domains, hosts
+from slot_machine.core.addresses import check_bind, check_trusted_proxies
 from slot_machine.core.config import Config
 from slot_machine.core.daemon_config import DaemonConfig
 from slot_machine.core.domains import BadDomain
@@ -55,17 +55,8 @@ def _check_addresses(daemon: DaemonConfig, name: str) -> None:
             hosts.each(servers)
         except ValueError as error:
             raise ConfigError(f"{name}: hosts: {stage}: {error}") from None
-    for network in daemon.trusted_proxies:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            example = 'write an address or a network such as "10.0.0.0/8"'
-            raise ConfigError(f"{name}: trusted_proxies: {error}: {example}") from None
-    if daemon.bind:
-        try:
-            ipaddress.ip_address(daemon.bind)
-        except ValueError as error:
-            raise ConfigError(f'{name}: bind: {error}: write an address such as "127.0.0.1"') from None
+    check_trusted_proxies(daemon.trusted_proxies, name)
+    check_bind(daemon.bind, name, example="127.0.0.1")
 
 
 def _check_webhook(daemon: DaemonConfig, name: str) -> None:

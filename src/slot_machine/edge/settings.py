@@ -1,6 +1,5 @@
 """The fields of `edge.json`."""
 
-import ipaddress
 import os
 import re
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from slot_machine.core.addresses import check_bind, check_trusted_proxies
 from slot_machine.core.defaults import LARGEST_PORT
 from slot_machine.core.errors import ConfigError
 from slot_machine.host.files.regular import open_regular
@@ -114,20 +114,12 @@ def _content(file: Path) -> bytes:
 
 
 def _check_addresses(settings: EdgeSettings, name: str) -> None:
-    for network in settings.trusted_proxies:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise ConfigError(f'{name}: trusted_proxies: {error}: write a network such as "10.0.0.0/8"') from None
+    check_trusted_proxies(settings.trusted_proxies, name)
     if settings.acme_email and not EMAIL.fullmatch(settings.acme_email):
         raise ConfigError(f'{name}: acme_email: {settings.acme_email!r}: write an address such as "you@example.com"')
     if not HTTPS.fullmatch(settings.acme_ca):
         raise ConfigError(f'{name}: acme_ca: {settings.acme_ca!r}: write an address that begins with "https://"')
-    if settings.bind:
-        try:
-            ipaddress.ip_address(settings.bind)
-        except ValueError as error:
-            raise ConfigError(f'{name}: bind: {error}: write an address such as "192.0.2.1"') from None
+    check_bind(settings.bind, name, example="192.0.2.1")
 
 
 def _of_user(variable: str, folder: str) -> Path:
