@@ -15,7 +15,7 @@ MOST = 9999
 @click.option("--jobs", is_flag=True, help="Also the runs of jobs.")
 @click.option("--json", "as_json", is_flag=True, help="Print all fields of the entries, as one JSON list.")
 def command(number: int, jobs: bool, as_json: bool) -> None:
-    """List deploys, rollbacks, restarts and crashes, the latest first."""
+    """List deploys, promotions, rollbacks, restarts and crashes, the latest first."""
     reply = render.client().history(number, jobs=jobs)
     render.fail_if_refused(reply)
     if as_json:
