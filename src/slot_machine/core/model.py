@@ -173,7 +173,8 @@ class Attempt(msgspec.Struct, kw_only=True):
     id: int
     kind: Kind
     trigger: str
-    """What set it off: `api`, `cli`, `start` for the start of the daemon, `schedule` for a job, or `memory`."""
+    """What set it off: `api`, `cli`, `push`, `follow`, `memory`, `schedule` for a job, `supervisor` for a crash, or
+    `start` for the start of the daemon."""
     commit: str = ""
     slot: str = ""
     started_at: str
