@@ -58,7 +58,7 @@ def _allowed(kind: inspect.Type) -> str:
         case inspect.LiteralType(values=values):
             return ", ".join(f"`{json.dumps(value)}`" for value in values)
         case inspect.UnionType(types=kinds):
-            return " or ".join(_allowed(one) for one in kinds if not isinstance(one, inspect.NoneType))
+            return " or ".join(dict.fromkeys(_allowed(one) for one in kinds if not isinstance(one, inspect.NoneType)))
         case inspect.VarTupleType():
             return "list of strings"
         case inspect.DictType() | inspect.StructType():
