@@ -12,7 +12,7 @@ from slot_machine.app.run import Run
 from slot_machine.core.model import Running, Version
 from slot_machine.core.version_config import Job
 from slot_machine.host.logs import SlotLog, SlotLogs
-from slot_machine.host.process.session import UNKNOWN_EXIT
+from slot_machine.host.process.exits import UNKNOWN_EXIT
 from slot_machine.state.history import UnderWay
 from slot_machine.state.store import Store
 from tests.fakes import Faults, Processes

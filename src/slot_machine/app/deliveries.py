@@ -21,7 +21,7 @@ from slot_machine.core.phases import Phase
 from slot_machine.host.notices import order
 from slot_machine.host.notices.order import WEB, End, Order
 from slot_machine.host.process import commands, env_file, environment
-from slot_machine.host.process.session import describe_exit
+from slot_machine.host.process.exits import describe_exit
 
 HOOK_LIMIT_S = 300.0
 

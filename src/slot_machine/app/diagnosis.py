@@ -15,7 +15,7 @@ from slot_machine.host.network.health import Unhealthy
 from slot_machine.host.network.listeners import Foreign
 from slot_machine.host.network.probe import REDIRECTS, Answer, Probe
 from slot_machine.host.process import env_example
-from slot_machine.host.process.session import describe_exit
+from slot_machine.host.process.exits import describe_exit
 
 IN_USE = re.compile(r"addr(ess)?[ _]?(is )?(already )?in[ _]?use|(port|connection) .*in use", re.IGNORECASE)
 """A line in which an app complains that it can't have its port."""

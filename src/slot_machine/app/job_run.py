@@ -13,7 +13,7 @@ from slot_machine.app.run import Run
 from slot_machine.core.model import Attempt, Result, Version
 from slot_machine.core.version_config import Job
 from slot_machine.host.logs import SlotLog
-from slot_machine.host.process.session import UNKNOWN_EXIT, describe_exit
+from slot_machine.host.process.exits import UNKNOWN_EXIT, describe_exit
 from slot_machine.state.history import UnderWay
 
 STOP_GRACE_S = 60.0

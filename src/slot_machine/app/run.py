@@ -12,8 +12,8 @@ from slot_machine.app.failures import going_on
 from slot_machine.core.model import Retiring, Running, short
 from slot_machine.core.side_runs import parts
 from slot_machine.host.network.listeners import Listeners
+from slot_machine.host.process.exits import describe_exit
 from slot_machine.host.process.proc import Identity
-from slot_machine.host.process.session import describe_exit
 from slot_machine.state.store import Store
 
 STOP_TRIES = 3

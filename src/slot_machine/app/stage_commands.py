@@ -16,8 +16,8 @@ from slot_machine.core.phases import HALF_MIGRATED, Phase
 from slot_machine.core.version_config import VersionConfig
 from slot_machine.host.process import caches, proc
 from slot_machine.host.process.containment import owner
+from slot_machine.host.process.exits import describe_exit
 from slot_machine.host.process.proc import Identity
-from slot_machine.host.process.session import describe_exit
 from slot_machine.state.store import Store
 
 KNOWN = {

@@ -20,7 +20,8 @@ from slot_machine.core.upstream import Counts
 from slot_machine.host.network.control_socket import listening
 from slot_machine.host.process import environment, proc, python
 from slot_machine.host.process.containment import mark_of, owner
-from slot_machine.host.process.session import Session, describe_exit
+from slot_machine.host.process.exits import describe_exit
+from slot_machine.host.process.session import Session
 from slot_machine.proxy import gauge, remote
 from slot_machine.proxy.remote import Introduction, introduce
 from slot_machine.proxy.wire import Measure, Op, Reply, Retire, Route, Settings, Take

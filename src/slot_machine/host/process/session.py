@@ -13,6 +13,7 @@ from typing import Self
 from slot_machine.host.process import containment, proc
 from slot_machine.host.process.cgroup import Cgroup
 from slot_machine.host.process.containment import MARK
+from slot_machine.host.process.exits import UNKNOWN_EXIT
 from slot_machine.host.process.mains import mains
 from slot_machine.host.process.proc import Identity
 from slot_machine.host.user import rights
@@ -23,9 +24,6 @@ KILLED_WITHIN_S = 10.0
 """A process that survives SIGKILL for longer hangs in the kernel: it is left running."""
 
 SURVIVES = "it belongs to another user, or hangs in the kernel; it was left running, so end it by hand"
-
-UNKNOWN_EXIT = 1 << 16
-"""Stands for an exit code that nobody can know: an earlier daemon was the parent, and only a parent is told."""
 
 _open: dict[int, "Session"] = {}
 """Every session of this daemon that is not reaped yet, by the pid of its leader."""
@@ -300,16 +298,6 @@ def leaders() -> set[int]:
     return set(_open)
 
 
-def describe_exit(code: int) -> str:
-    """`exit code 3`, or `killed by SIGTERM`."""
-    if code == UNKNOWN_EXIT:
-        return "ended, after it outlived the daemon that would have been told how"
-    if code < 0:
-        return f"killed by {_signal_name(-code)}"
-    # /bin/sh exits with 128 + N if the program that it ran was killed by signal N.
-    return f"exit code {code}" if code <= 128 else f"exit code {code}, killed by {_signal_name(code - 128)}"
-
-
 def _pidfd_of(pid: int, stack: contextlib.ExitStack) -> int | None:
     """A pidfd that the stack closes; None for a process that is gone."""
     try:
@@ -325,10 +313,3 @@ def _group(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
