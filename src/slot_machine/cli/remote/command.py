@@ -1,14 +1,14 @@
-"""A command that runs on servers: takes its words apart, and puts those together that each server gets."""
+"""A command that runs on servers: takes its words apart."""
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import click
 
 from slot_machine.cli import app_option, target
-from slot_machine.cli.remote import option, stages
+from slot_machine.cli.remote import deploying, option, running, stages
+from slot_machine.cli.remote.call import Call, Options
 from slot_machine.core.defaults import HOST_VARIABLE
 from slot_machine.core.hosts import Server
 
@@ -17,32 +17,6 @@ OURS = ("app", "on_hosts", "on_stage", "all_or_nothing")
 
 HELP = "help"
 """Among the options, whether somebody asks for the help."""
-
-Options = Mapping[str, object]
-"""By the names of the parameters, as they were written: nothing is converted. Only those that were given."""
-
-
-class Call(NamedTuple):
-    """`words` are the options and arguments. `parts` are the commands, such as `env` and `set`."""
-
-    parts: tuple[str, ...]
-    words: tuple[str, ...]
-    options: Options
-    servers: tuple[Server, ...]
-
-    @property
-    def name(self) -> str:
-        return self.parts[0]
-
-    def flag(self, name: str) -> bool:
-        return bool(self.options.get(name))
-
-    def text(self, name: str) -> str:
-        value = self.options.get(name)
-        return value if isinstance(value, str) else ""
-
-    def on(self, server: Server) -> tuple[str, ...]:
-        return spoken(server, *self.parts, *self.words)
 
 
 class RemoteCommand(click.Command):
@@ -54,8 +28,6 @@ class RemoteCommand(click.Command):
         return []
 
     def invoke(self, ctx: click.Context) -> object:  # noqa: ARG002 - click's own signature
-        from slot_machine.cli.remote import deploying, running
-
         sys.exit(deploying.run(self._call) if self._call.name == "deploy" else running.run(self._call))
 
 
@@ -81,11 +53,6 @@ def _about(server: Server, name: str, app: str) -> Server:
     """`app` comes before that of the configuration. Some commands are about no app."""
     about = "" if name in app_option.OF_NO_APP else app or server.app
     return Server(server.host, about, server.program)
-
-
-def spoken(server: Server, *words: str) -> tuple[str, ...]:
-    """The words of a command of slot-machine on that server."""
-    return (server.program, *(("-a", server.app) if server.app else ()), *words)
 
 
 def _servers(ctx: click.Context, options: Options) -> tuple[Server, ...]:

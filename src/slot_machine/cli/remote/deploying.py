@@ -12,7 +12,7 @@ from slot_machine.cli.commands import deploy
 from slot_machine.cli.manner import Manner
 from slot_machine.cli.progress import View
 from slot_machine.cli.remote import failure, push, running, several, ssh
-from slot_machine.cli.remote.command import Call, spoken
+from slot_machine.cli.remote.call import Call, spoken
 from slot_machine.core.errors import CommitNotFound, GitFailed
 from slot_machine.core.hosts import Server
 from slot_machine.core.origin import LONGEST_NAME

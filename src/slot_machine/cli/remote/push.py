@@ -8,7 +8,7 @@ import sys
 
 from slot_machine.cli import here
 from slot_machine.cli.remote import failure, running, ssh
-from slot_machine.cli.remote.command import spoken
+from slot_machine.cli.remote.call import spoken
 from slot_machine.core.errors import GitFailed, RemoteFailed
 from slot_machine.core.git_variables import unbound
 from slot_machine.core.hosts import Server

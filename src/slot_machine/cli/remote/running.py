@@ -7,7 +7,7 @@ import sys
 import click
 
 from slot_machine.cli.remote import failure, ssh
-from slot_machine.cli.remote.command import Call
+from slot_machine.cli.remote.call import Call
 from slot_machine.core.errors import RemoteFailed
 from slot_machine.core.hosts import Server
 from slot_machine.host import printing

@@ -9,7 +9,7 @@ from slot_machine.cli.commands import deploy as command
 from slot_machine.cli.manner import Manner
 from slot_machine.cli.progress import View
 from slot_machine.cli.remote import ssh
-from slot_machine.cli.remote.command import Call, spoken
+from slot_machine.cli.remote.call import Call, spoken
 from slot_machine.core.errors import ConnectionLost, SlotMachineError
 from slot_machine.core.hosts import Server
 from slot_machine.host import printing
