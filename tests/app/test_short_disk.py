@@ -17,8 +17,10 @@ from slot_machine.core.model import TREES
 from slot_machine.host.files import capacity, reclaim
 from slot_machine.host.files.app_files import AppFiles
 from slot_machine.host.files.capacity import Size
+from slot_machine.host.git.trees import LIVE_FILE
+from tests.app.hold_stories import b_is_held, promote
 from tests.app.stories import LONG_S, b_is_live, check_history, check_rest, come_to, deploy, machine
-from tests.fakes import Faults, Machine, raising, run
+from tests.fakes import Faults, Machine, raising, run, until
 
 MB = 1_000_000
 PREVIOUS, LIVE, SPARE = TREES
@@ -252,5 +254,37 @@ def test_what_a_failed_deploy_wrote_is_taken_back_when_the_disk_is_full(
             assert "removed what a failed deploy had written" in "".join(outcome.warnings)
             check_rest(made, "")
             check_trees(made, "")
+
+    run(story())
+
+
+def test_live_slot_is_told_as_soon_as_the_full_disk_has_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, file = Path.write_text, tmp_path / LIVE_FILE
+    full = True
+
+    def write_text(path: Path, text: str) -> int:
+        if full and path.parent == tmp_path:
+            raise NO_ROOM
+        return write(path, text)
+
+    async def story() -> None:
+        nonlocal full
+        async with machine(tmp_path) as made:
+            await made.app.start()
+            await b_is_held(made)
+            assert file.read_text() == "a\n"
+            monkeypatch.setattr(Path, "write_text", write_text)
+            assert isinstance(await promote(made), Done)
+            await asyncio.sleep(LONG_S)
+            assert file.read_text() == "a\n"
+
+            full = False
+            async with asyncio.timeout(LONG_S):
+                await until(lambda: file.read_text() == "b\n")
+            assert (tmp_path / "live").readlink() == Path("slot-b")
+            await made.app.stop()
+            await asyncio.sleep(0)  # Its tasks have been cancelled, and end now.
 
     run(story())

@@ -62,6 +62,7 @@ class App:
         parts = Parts.of(given)
         store, slots = given.store, parts.slots
         self._store = store
+        self._slots = slots
         self._launcher = given.launcher
         self._tasks = given.tasks
         self._keeping: list[asyncio.Task[None]] = []
@@ -146,6 +147,7 @@ class App:
             self.recorder.keep(),
             self.memory.keep(),
             self.branch.keep(),
+            self._slots.keep_linked(),
         )
         for task in keeping:
             self._keeping.append(self._tasks.create_task(task))

@@ -1,5 +1,6 @@
 """What the trees hold: each one a commit that was checked out and set up, or nothing that can be started."""
 
+import asyncio
 import logging
 import sqlite3
 import time
@@ -29,6 +30,7 @@ from slot_machine.state.store import Store
 log = logging.getLogger(__name__)
 
 MOST_NAMED = 3
+CHECK_INTERVAL_S = 5.0
 WITHOUT_LFS = "install git-lfs, and run `git lfs install` as the user whose git it is"
 
 
@@ -52,6 +54,7 @@ class Slots:
         """Called when the links follow the state, which may have changed."""
         self.followed: Callable[[], Awaitable[None]] = nothing
         """Waits until what else follows the state does so. Raises GitFailed, OSError, sqlite3.Error."""
+        self._linked = True
 
     def holds(self, version: Version) -> bool:
         """Whether its tree was prepared for it, and not for another version since."""
@@ -226,8 +229,19 @@ class Slots:
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, OSError) and self._store.reserve.give_up():
                 self.link()
-            else:
-                log.error("cannot write the symlinks of the slots, live and previous: %s", error)
+                return
+            if self._linked:
+                log.error("cannot write the symlinks of the slots, live and previous, trying again: %s", error)
+            self._linked = False
+        else:
+            self._linked = True
+
+    async def keep_linked(self) -> None:
+        """Sets again what `link` could not set: an app asks for the live slot at any time. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            if not self._linked:
+                self.link()
 
     async def take_back(self, attempt: RunningAttempt, tree: int) -> None:
         """Removes what failed deploys wrote into a tree since a version in it was live. Raises nothing."""
