@@ -132,6 +132,21 @@ def test_in_addresses_of_other_fields(name: bytes) -> None:
     assert b": https://h/a?b=1&c#d" in request.for_app(PROXY)[0]
 
 
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        (b"Cookie: a=1, slot-machine-preview-80=%b", b"Cookie: a=1, slot-machine-preview-80="),
+        (b"Cookie: a=1,slot-machine-preview-80=%b, b=2", b"Cookie: a=1,slot-machine-preview-80=, b=2"),
+        (b"X-Cookie: a=1; slot-machine-preview-80=%b; b=2", b"X-Cookie: a=1; slot-machine-preview-80=; b=2"),
+        (b"X-Cookie: Slot-Machine-Preview%%2D80%%3D%b", b"X-Cookie: Slot-Machine-Preview%2D80%3D"),
+    ],
+)
+def test_in_cookies_that_a_server_in_front_wrote_elsewhere(line: bytes, kept: bytes) -> None:
+    request = head(b"/", line % TOKEN)
+    assert TOKEN not in seen(request)
+    assert b"\r\n%b\r\n" % kept in request.for_app(STRANGER)[0]
+
+
 def test_a_request_with_a_token_is_not_anonymous() -> None:
     assert head().anonymous
     for request in (head(b"/?slot-machine-preview=T"), head(b"/", b"Slot-Machine-Preview: T")):

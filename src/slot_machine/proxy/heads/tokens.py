@@ -31,10 +31,14 @@ PARAMETER = re.compile(rb"(?:\+|%%20)*%b(?:(?:\[|%%5b)[^=]*)?(?:=(.*))?" % NAMED
 """As apps decode it: PHP drops spaces before a name, and what follows a bracket is an index to many."""
 PAIR = re.compile(rb"[ \t]*%b(?:(?:-|%%2d)[0-9]+)?[ \t]*(?:=(.*))?" % NAMED, re.IGNORECASE | re.DOTALL)
 NESTED = re.compile(
-    rb"((?:(?<![a-z0-9_-])|(?<=3f)|(?<=26)|(?<=3b))%b(?:=|%%(?:25)*3d))(?:[a-z0-9_-]|%%(?:25)*(?:2d|5f))+" % NAMED,
+    rb"((?:(?<![a-z0-9_-])|(?<=3f)|(?<=26)|(?<=3b))%b(?:(?:-|%%(?:25)*2d)[0-9]+)?(?:=|%%(?:25)*3d))"
+    rb"(?:[a-z0-9_-]|%%(?:25)*(?:2d|5f))+" % NAMED,
     re.IGNORECASE,
 )
-"""A link inside of something else, such as the parameter in which an app keeps where a visitor wants to go."""
+"""A link inside of something else, such as the parameter in which an app keeps where a visitor wants to go.
+
+Or a cookie: of a server in front that joins cookies with a comma, or copies them to another field.
+"""
 
 SEPARATORS = re.compile(rb"([&;])")
 """Some apps split a query at semicolons, too."""
