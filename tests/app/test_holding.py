@@ -120,6 +120,19 @@ def test_what_ends_a_candidate_says_so(tmp_path: Path) -> None:
     run(story())
 
 
+def test_it_is_said_that_what_it_does_in_the_background_runs(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path) as made:
+            for live in ("", " beside that of the live version"):
+                done = await hold(made)
+                assert isinstance(done, Done)
+                assert f"consumer of a queue, runs now{live}; its processes" in done.warnings[-1]
+                await promote(made)
+                await deploy(made, "a")
+
+    run(story())
+
+
 def test_deploy_that_does_not_get_far_leaves_it_held(tmp_path: Path) -> None:
     async def story() -> None:
         async with machine(tmp_path) as made:

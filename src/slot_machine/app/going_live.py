@@ -14,8 +14,9 @@ from slot_machine.core.phases import Event, Phase
 
 SCHEDULERS_RUN = (
     "the held version runs: what its web process itself does in the background, such as a scheduler or a consumer of a"
-    " queue, runs now beside that of the live version; its processes and jobs begin when it is promoted"
+    " queue, runs now{}; its processes and jobs begin when it is promoted"
 )
+BESIDE = " beside that of the live version"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class GoingLive:
         except BaseException:
             await candidate.stop(version.config.drain_timeout_s / 2)
             raise
-        attempt.warn(SCHEDULERS_RUN)
+        attempt.warn(SCHEDULERS_RUN.format(BESIDE if live else ""))
         attempt.on(Event.HOLD)
         return Done("deploy", version, live.commit if live else "", "", attempt.warnings, held=True, preview_url=url)
 
