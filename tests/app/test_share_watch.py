@@ -33,9 +33,11 @@ def test_a_worse_one_loses_its_share(tmp_path: Path, action: str) -> None:
             await asyncio.sleep(1000)
             assert made.traffic.beside
             assert made.traffic.beside.share == 1000
+            shared = made.deployer.candidates.record
             made.evidence.new = BAD
             await asyncio.sleep(10)
             candidate, entry = made.deployer.candidates.record, made.store.attempt(2)
+            assert shared
             assert candidate
             assert entry
             if action == "warn":
@@ -45,6 +47,7 @@ def test_a_worse_one_loses_its_share(tmp_path: Path, action: str) -> None:
                 assert (candidate.state, candidate.runs_on, candidate.share) == ("failed", action == "hold", 0)
                 assert (entry.result, entry.stage) == ("failed", "watch")
                 assert entry.verdict.startswith("worse: 90 of 300")
+                assert f"`slot-machine logs --slot b --since {shared.since}`" in entry.error
                 assert "deploy_failed" in [notice.event for notice in made.told]
             if action == "rollback":
                 assert made.traffic.beside is None

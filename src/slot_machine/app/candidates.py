@@ -252,7 +252,9 @@ class Candidates:
 
     async def _worse(self, candidate: Candidate, verdict: Verdict) -> None:
         """Than the live version, which gets all visitors back."""
-        why, release = f"it was taken back, as it is worse than the live version: {verdict.why}", self.release
+        what = f"it was taken back, as it is worse than the live version: {verdict.why}"
+        shown = f"`slot-machine logs --slot {candidate.version.slot} --since {candidate.since}` shows what it printed"
+        why, release = f"{what}; {shown}", self.release
         if candidate.version.config.watch_action != "hold" or not release:
             self._failed(candidate, why, verdict)
             return
