@@ -26,17 +26,19 @@ ACTS = re.compile(
 )
 """Such a `GET` may change something, or may be the only one that works."""
 WORDS = re.compile(
-    r"(?<![a-z])(abort|accept(?:s|ance)?|ack|acknowledge|add|approv(?:e|al)|auth|authorize|ban|become|block|cancel"
-    r"|cancell?ation|charge|claim|clear|click|collect|complete|create|cron|csrf|decline|del|deny|disable|disconnect"
-    r"|dismiss|download|drop|edit|empty|enable|end|erase|exec|execute|exit|export|flush|follow|generate|grant|hide"
-    r"|hooks?|import|invit(?:e|ation)s?|job|join|kill|leave|like|magic|mark|migrate|mute|new|notify|off|pay|pixel"
-    r"|publish|purge|quit|rebuild|reboot|refresh|refund|reindex|reject|rejection|remov(?:e|al)|renew|resend|restart"
-    r"|restore|retry|rotate|rsvp|run|saml|save|send|setlang|shutdown|slo|sso|start|stop|submit|switch|sync|terminate"
-    r"|toggle|track|tracking|transfer|trigger|unblock|unfollow|unlike|unlink|unlock|unpublish|unsub|update|upgrade"
-    r"|(?:down|up)?vote|wipe|withdraw)(?![a-z])",
+    r"(?<![a-z])(?:un|re|de|dis)?"
+    r"(abort|accept(?:s|ance)?|ack|acknowledge|add|approv(?:e|al)|assign|auth|authorize|ban|become|block|bookmark"
+    r"|cancel|cancell?ation|charge|claim|clear|click|collect|complete|create|cron|csrf|decline|decrement|del|deny"
+    r"|disable|disconnect|dismiss|download|(?:down|up)?vote|drop|edit|empty|enable|end|erase|exec|execute|exit"
+    r"|export|favou?rite|flag|flush|follow|generate|grant|hide|hooks?|import|increment|invit(?:e|ation)s?|job|join"
+    r"|kill|leave|like|magic|mark|migrate|mute|new|notify|off|pay|pin|pixel|publish|purge|quit|reboot|rebuild"
+    r"|redeploy|redo|refresh|refund|reindex|reject|rejection|reload|remov(?:e|al)|renew|restore|retry|rollback"
+    r"|rotate|rsvp|run|saml|save|send|setlang|shutdown|slo|sso|start|stop|submit|switch|sync|terminate|toggle"
+    r"|track|tracking|transfer|trigger|truncate|unarchive|undeploy|undo|uninstall|unlink|unlock|unsub|update"
+    r"|upgrade|wipe|withdraw)(?![a-z])",
     re.IGNORECASE,
 )
-"""The same, as whole words."""
+"""The same, as whole words. What takes one back, or does it again, changes something as well."""
 FILES = re.compile(
     r"\.(avif|css|eot|gif|gz|ico|jpe?g|js|map|mjs|mp3|mp4|otf|pdf|png|svg|ttf|wasm|webm|webp|woff2?|zip)$",
     re.IGNORECASE,
