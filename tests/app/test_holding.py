@@ -1,7 +1,7 @@
 """What holding a candidate promises, told on a machine in memory."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from slot_machine.core.side_runs import side_runs
 from slot_machine.core.upstream import Beside
 from slot_machine.host.network.probe import Answer
 from tests.app.hold_stories import abort, b_has_failed, b_is_held, crash_of_the_candidate, hold, promote, take_over
-from tests.app.stories import ALL_COMMANDS, WITHOUT_PROBES, check_rest, deploy, machine
+from tests.app.stories import ALL_COMMANDS, WITHOUT_PROBES, a_is_live, check_rest, deploy, machine
+from tests.app.watch_stories import deploy_b
 from tests.fakes import COMMITS, Machine, run, until
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -203,6 +204,28 @@ def test_abort_in_the_switch_comes_too_late(tmp_path: Path) -> None:
             check_rest(made, "")
 
     run(story())
+
+
+@pytest.mark.usefixtures("judged")
+@pytest.mark.parametrize(("before", "story"), [(b_is_held, promote), (a_is_live, deploy_b)])
+def test_abort_in_the_switch_goes_back_from_the_watch(
+    tmp_path: Path, before: Callable[[Machine], Awaitable[object]], story: Callable[[Machine], Awaitable[object]]
+) -> None:
+    async def told() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | {"watch_ms": 4_000}) as made:
+            await before(made)
+            going_live = asyncio.ensure_future(story(made))
+            await soon(lambda: switches(made))
+            aborted = await abort(made)
+            assert isinstance(aborted, Aborted)
+            assert aborted.state == "watched"
+            assert isinstance(await going_live, Cancelled)
+            live = made.store.state().live
+            assert live
+            assert live.commit == COMMITS["a"]
+            check_rest(made, "")
+
+    run(told())
 
 
 async def soon(condition: Callable[[], bool]) -> None:

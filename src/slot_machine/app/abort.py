@@ -22,6 +22,9 @@ class Aborted(NamedTuple):
 async def abort(operations: Operations, candidates: Candidates, origin: Origin) -> Aborted:
     """Returns when everything has ended. Raises NothingHeld, Stopping, StageFailed if it could not be written down."""
     await begun()
+    while operations.running and operations.running.phase is Phase.SWITCH:
+        # It can't be broken off, but what comes of it may be a watch or a share, which ends.
+        await operations.running.past(Phase.SWITCH)
     operations.check_open()
     said = f": {origin.message}" if origin.message else ""
     aborted = f"aborted by {origin.who or 'somebody'}{said}"
@@ -33,7 +36,7 @@ async def abort(operations: Operations, candidates: Candidates, origin: Origin) 
         try:
             cancelled = await operations.cancel(how=aborted)
         except NothingToCancel:
-            # It is about to switch, or a release command runs, which is not broken off.
+            # It is being taken back, or a release command runs, which is not broken off.
             await operations.idle()
     try:
         ended = await candidates.end("cancelled", aborted)

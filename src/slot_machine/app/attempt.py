@@ -72,6 +72,7 @@ class RunningAttempt:
         self.early: asyncio.Future[Outcome] | None = None
         """For whoever asked for it, and does not wait for the end of a watch."""
         self._store = store
+        self._next_phase = asyncio.Event()
         self._report = report
         self._began_s = self._stage_began_s = time.monotonic()
         self._summary = ""
@@ -110,6 +111,8 @@ class RunningAttempt:
             broken_off = event in (Event.FAIL, Event.CANCEL, Event.ABANDON) and phase is not Phase.SUCCEEDED
             self._close_stage("failed" if broken_off else "finished")
         self.phase = phase
+        self._next_phase.set()
+        self._next_phase = asyncio.Event()
         if phase in RESULTS:
             return
         self._stage_began_s = time.monotonic()
@@ -117,6 +120,11 @@ class RunningAttempt:
             self.record.stage = phase.stage
             self._note()
         self._tell(Progress(event="started", stage=phase.stage, message=message))
+
+    async def past(self, phase: Phase) -> None:
+        """Returns when it is in another one."""
+        while self.phase is phase:
+            await self._next_phase.wait()
 
     def count(self, counts: Counts | None) -> None:
         """Adds to `record.requests`."""
