@@ -62,6 +62,14 @@ TAKEN_BACK = {
         [deploy(NEW, "interrupted", "release")],
         "since its deploy was interrupted in the stage release",
     ),
+    "killed while it was taken back": (
+        [deploy(NEW, "interrupted", "watch")],
+        "since its deploy was interrupted in the stage watch",
+    ),
+    "promoted, and killed while it was taken back": (
+        [deploy(NEW, stage="health"), entry("promote", NEW, "interrupted", "watch")],
+        "since its promote was interrupted in the stage watch",
+    ),
     "held until the daemon ended": (
         [deploy(NEW, "interrupted", "held", "cli")],
         "since its deploy was interrupted in the stage held",

@@ -11,9 +11,9 @@ FOLLOW = "follow"
 AGAIN = ("", "resolve", "checkout", "setup", "build")
 """A deploy that failed in one of these stages is tried again: the network or the machine may be the reason."""
 
-NOT_ALONE = ("release", "held")
-"""A deploy that was interrupted in one of these is not begun again: the database may be half migrated, or somebody
-wanted to look at the version first."""
+NOT_ALONE = ("release", "watch", "held")
+"""A deploy that was interrupted in one of these is not begun again: the database may be half migrated, the version
+was being taken back, or somebody wanted to look at it first."""
 
 MOST_INTERRUPTED = 3
 """A commit whose deploys are interrupted so often may be what ends the daemon."""
