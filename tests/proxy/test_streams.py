@@ -61,6 +61,19 @@ def test_websocket_is_told_though_its_app_dies_at_once(plane: Plane) -> None:
     assert client.rest() == GOING_AWAY
 
 
+@pytest.mark.parametrize(("open_stream", "ending"), [(websocket, GOING_AWAY), (events, b"0\r\n\r\n")])
+def test_stream_is_told_though_its_app_dies_before_the_order(plane: Plane, open_stream: Open, ending: bytes) -> None:
+    """A busy machine may give the daemon the time to stop the app first."""
+    app = plane.app()
+    client, connection = open_stream(plane, app)
+    plane.do(Route(None))
+    connection.close()
+    assert client.until(ending) == ending
+    plane.do(Unwind(app.upstream.run_id, 0.0))
+    found = counts(plane, app)
+    assert (found.cut, found.cut_streams) == (1, 1)
+
+
 def test_websocket_that_sends_to_an_app_that_has_died_is_told_at_once(plane: Plane) -> None:
     app = plane.app()
     client, connection = websocket(plane, app)

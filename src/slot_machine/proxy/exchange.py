@@ -196,6 +196,8 @@ class Exchange:
         if self.status:
             if self.winding_up:
                 self._detach()
+            elif self.stopping:
+                self.end_cleanly()
             else:
                 self._cut_off()
         elif not (second_try.move(self) or second_try.repeat(self) or second_try.turn(self)):
@@ -256,6 +258,11 @@ class Exchange:
 
     def open(self, route: "Route[Connection]") -> None:
         self.client.shared.connect(route.pools[self.listener], self)
+
+    @property
+    def stopping(self) -> bool:
+        """It is to end cleanly. On a busy machine the app may have ended before the order to wind up came."""
+        return self.winding_up or (self.endless and self.route is not None and not self.route.current)
 
     def _detach(self) -> None:
         """Goes on without the app until `end_cleanly`."""

@@ -117,7 +117,7 @@ class _AppEnd(_End):
 
     def eof_received(self) -> bool:
         """While its upstream stops, `Exchange.end_cleanly` tells the client."""
-        return not self._tunnel.exchange.winding_up and self._tunnel.eof(self._tunnel.client.transport)
+        return not self._tunnel.exchange.stopping and self._tunnel.eof(self._tunnel.client.transport)
 
     def pause_writing(self) -> None:
         self._tunnel.client.pause_tunnel()
@@ -130,7 +130,7 @@ class _AppEnd(_End):
         sent_close = frames is not None and frames.closed
         if exchange.ended:
             return
-        if exchange.winding_up and not sent_close:
+        if exchange.stopping and not sent_close:
             exchange.app_lost("the app closed the connection")
         else:
             exchange.finished(monotonic())
