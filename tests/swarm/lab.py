@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.swarm.node import NETWORK, ROOT, Node
 OWN = f"{NETWORK}254"
 """The address of the lab itself, which is the user's computer and the registry's."""
 REGISTRY = f"{OWN}:5000"
+REMOVED_LIMIT_S = 60.0
 SSH = """
 Host node*
     User root
@@ -133,6 +135,23 @@ class Lab:
         images.program(name, tar, also)
         self.provide(image, tar, "--change", f'ENTRYPOINT ["/bin/{name}"]')
         tar.unlink()
+
+    def remove_stack(self, name: str) -> None:
+        """Its network can't be removed before the engine has noted that its services are gone: tries until it can.
+
+        What the engine answered is in the output of the test.
+        """
+        deadline_s = time.monotonic() + REMOVED_LIMIT_S
+        while True:
+            try:
+                self.manager.docker("stack", "rm", name)
+            except subprocess.CalledProcessError as error:
+                print(f"docker stack rm {name}: {error.stderr}", file=sys.stderr)
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def until(self, what: str, met: Callable[[], object], limit_s: float = 60.0) -> None:
         wait_until(what, met, limit_s)

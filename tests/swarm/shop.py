@@ -85,5 +85,5 @@ def install_edge(lab: Lab, shop: Shop) -> None:
 
 def remove(lab: Lab, shop: Shop) -> None:
     """The app, and the edge."""
-    lab.manager.docker("stack", "rm", shop.name)
+    lab.remove_stack(shop.name)
     shop.run("edge", "uninstall")

@@ -23,7 +23,7 @@ def shop(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[S
     (tmp_path / "bin" / "docker").symlink_to(CLIENTS[client] or "")
     shop.environment["PATH"] = f"{tmp_path / 'bin'}:{shop.environment['PATH']}"
     yield shop
-    lab.manager.docker("stack", "rm", shop.name)
+    lab.remove_stack(shop.name)
 
 
 def live(shop: Shop) -> "dict[str, object]":
