@@ -35,6 +35,10 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 GOING_AWAY = 1001
 BUDGET_MS = 1000
 """Half of it passes before an app with endless requests is stopped, the other half until the last of these ends."""
+LONG_BUDGET_MS = 4 * BUDGET_MS
+"""Where the parts of the budget are measured: a busy machine is late by a small part of it."""
+BOOT_LIMIT_MS = 20_000
+"""For apps with packages to import."""
 
 
 class Seen:
@@ -76,7 +80,16 @@ def stream_site(site: Site) -> Site:
 
 @pytest.fixture
 def websocket_site(site: Site) -> Site:
-    site.start(drain_timeout_ms=BUDGET_MS, start_command=START_WEBSOCKET_APP)
+    return start_websocket_app(site, BUDGET_MS)
+
+
+@pytest.fixture
+def slow_site(site: Site) -> Site:
+    return start_websocket_app(site, LONG_BUDGET_MS)
+
+
+def start_websocket_app(site: Site, budget_ms: int) -> Site:
+    site.start(drain_timeout_ms=budget_ms, start_command=START_WEBSOCKET_APP, health_timeout_ms=BOOT_LIMIT_MS)
     deploy(site, "websocket_app", "v1", told=str(told(site)))
     return site
 
@@ -316,7 +329,7 @@ def test_websockets_client_is_told_to_come_again(websocket_site: Site) -> None:
 
 def test_websocket_gets_the_good_bye_of_an_app_that_says_it(site: Site) -> None:
     """And at once: the app has stopped, so nothing more can come."""
-    site.start(drain_timeout_ms=BUDGET_MS, start_command=START_WEBSOCKET_APP)
+    site.start(drain_timeout_ms=BUDGET_MS, start_command=START_WEBSOCKET_APP, health_timeout_ms=BOOT_LIMIT_MS)
     deploy(site, "websocket_app", "v1", farewell="see you")
 
     async def main() -> None:
@@ -330,12 +343,12 @@ def test_websocket_gets_the_good_bye_of_an_app_that_says_it(site: Site) -> None:
     asyncio.run(main())
 
 
-def test_websocket_works_on_until_the_app_is_stopped_at_half_of_the_budget(websocket_site: Site) -> None:
+def test_websocket_works_on_until_the_app_is_stopped_at_half_of_the_budget(slow_site: Site) -> None:
     async def main() -> None:
-        async with websocket(websocket_site) as connection:
+        async with websocket(slow_site) as connection:
             assert await echo(connection) == "v1"
-            deploying = asyncio.create_task(asyncio.to_thread(deploy, websocket_site, "websocket_app", "v2"))
-            await serving(websocket_site, "v2")
+            deploying = asyncio.create_task(asyncio.to_thread(deploy, slow_site, "websocket_app", "v2"))
+            await serving(slow_site, "v2")
             switched_s = time.monotonic()
             assert await echo(connection) == "v1"
 
@@ -343,18 +356,18 @@ def test_websocket_works_on_until_the_app_is_stopped_at_half_of_the_budget(webso
 
             closed_s = time.monotonic()
             assert connection.close_code == GOING_AWAY
-        stopped_s = float(told(websocket_site).read_text())
-        half_s = BUDGET_MS / 2000
+        stopped_s = float(told(slow_site).read_text())
+        half_s = LONG_BUDGET_MS / 2000
         assert switched_s < stopped_s <= closed_s
         assert stopped_s - switched_s < half_s * 1.5
-        async with websocket(websocket_site) as again:
+        async with websocket(slow_site) as again:
             assert await echo(again) == "v2"
         await deploying
 
     asyncio.run(main())
 
 
-def test_websockets_are_closed_one_after_the_other(websocket_site: Site) -> None:
+def test_websockets_are_closed_one_after_the_other(slow_site: Site) -> None:
     closed_s = []
 
     async def follow(connection: ClientConnection) -> None:
@@ -362,18 +375,18 @@ def test_websockets_are_closed_one_after_the_other(websocket_site: Site) -> None
         closed_s.append(time.monotonic())
 
     async def main() -> Reply:
-        connections = [await websocket(websocket_site) for _ in range(8)]
+        connections = [await websocket(slow_site) for _ in range(8)]
         assert [await echo(connection) for connection in connections] == ["v1"] * 8
         async with asyncio.TaskGroup() as tasks:
             for connection in connections:
                 tasks.create_task(follow(connection))
-            reply = await asyncio.to_thread(deploy, websocket_site, "websocket_app", "v2")
+            reply = await asyncio.to_thread(deploy, slow_site, "websocket_app", "v2")
         assert [connection.close_code for connection in connections] == [GOING_AWAY] * 8
         return reply
 
     reply = asyncio.run(main())
 
-    budget_s = BUDGET_MS / 1000
+    budget_s = LONG_BUDGET_MS / 1000
     assert closed_s[-1] - closed_s[0] > budget_s / 4
     assert max(later - earlier for earlier, later in pairwise(closed_s)) < budget_s / 4
     requests = reply.body["requests"]
@@ -410,7 +423,9 @@ def websockets_open(site: Site, codes: list[int]) -> Iterator[None]:
 
 def test_node_dies_at_once_under_two_workers_a_mixed_load_and_websockets(site: Site) -> None:
     tool("node")
-    site.start(proxy_workers=2, start_command="node app.js", drain_timeout_ms=BUDGET_MS)
+    site.start(
+        proxy_workers=2, start_command="node app.js", drain_timeout_ms=BUDGET_MS, health_timeout_ms=BOOT_LIMIT_MS
+    )
     files = {"app.js": (CLIENTS / "plain_app.js").read_text()}
     switches, codes = 6, list[int]()
 

@@ -139,7 +139,7 @@ def test_no_request_fails_over_shares_aborts_and_promotes(site: Site) -> None:
 
 
 def test_websockets_are_on_the_side_of_their_visitor_and_end_with_the_share(site: Site) -> None:
-    site.start(drain_timeout_ms=1000, start_command=f"{shlex.quote(sys.executable)} app.py")
+    site.start(drain_timeout_ms=1000, start_command=f"{shlex.quote(sys.executable)} app.py", health_timeout_ms=20_000)
     app = {"app.py": WEBSOCKET_APP.read_text()}
     assert site.post("/deploy", {"commit": site.commit("old", app)}).status == 200
     assert site.post("/deploy", {"commit": site.commit("new", app), "hold": True}).status == 200
