@@ -92,7 +92,7 @@ class Watching:
             if not attempt.cancelled:
                 back.give_up()
             why = "cancelled" if attempt.cancelled else "the daemon stopped"
-            so_far = f"{in_words(self.judging.verdict)}; " if self.judging else ""
+            so_far = f"{self.judging.verdict}; " if self.judging else ""
             attempt.record.verdict = f"{so_far}{why} before the end"
             raise
         finally:
@@ -147,7 +147,7 @@ class Watching:
         if not self._parts.mode.no_hold:
             tell(attempt, *judging.sides)
         kept = f"; kept by {self._kept_by} before the end" if self._kept_by else ""
-        attempt.record.verdict = in_words(verdict) + kept
+        attempt.record.verdict = f"{verdict}{kept}"
         attempt.summarize(attempt.record.verdict)
         if worse and not only_warns:
             raise self._taken_back(verdict, back, until_s - back.new.config.watch_s)
@@ -207,12 +207,6 @@ class Watching:
         why = self._no_hold(new) if new.config.watch_action == "hold" else ""
         ends = f"; a worse one ends, because none can be kept for a look: {why}" if why else ""
         return f"for {new.config.watch_s:g} s; {ready}{ends}"
-
-
-def in_words(verdict: Verdict) -> str:
-    if not verdict.why:
-        return verdict.word
-    return f"{verdict.word}: {verdict.why}" if verdict.word == "worse" else f"{verdict.word} ({verdict.why})"
 
 
 def tell(attempt: RunningAttempt, new: Side, old: Side) -> None:

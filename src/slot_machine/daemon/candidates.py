@@ -6,7 +6,7 @@ import msgspec
 
 from slot_machine.app.candidates import Candidates
 from slot_machine.app.deployer import Deployer
-from slot_machine.app.watching import Watching, in_words
+from slot_machine.app.watching import Watching
 from slot_machine.core.candidate import CandidateState
 from slot_machine.daemon.caller import Asked
 from slot_machine.daemon.connection import Request, Response
@@ -70,5 +70,5 @@ def status(candidates: Candidates, watching: Watching) -> CandidateStatus:
     if candidate.state == "watched" and judging:
         found.share = 100
     if verdict := judging.verdict if judging else candidate.verdict:
-        found.verdict, found.numbers, found.warnings = in_words(verdict), verdict.numbers, verdict.warnings
+        found.verdict, found.numbers, found.warnings = str(verdict), verdict.numbers, verdict.warnings
     return found
