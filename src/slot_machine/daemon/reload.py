@@ -6,7 +6,6 @@ Each execution of the daemon is an image. All images of a reload are the same pr
 import os
 import signal
 import socket
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, Self
@@ -16,7 +15,7 @@ import msgspec
 from slot_machine.app.opening import Options
 from slot_machine.core.config_file import to_fields
 from slot_machine.core.errors import ConfigError, StartRefused
-from slot_machine.host.process import commands, environment
+from slot_machine.host.process import commands, environment, python
 from slot_machine.host.process.containment import owner
 from slot_machine.host.user import rights
 from slot_machine.state.schema import SCHEMA_VERSION
@@ -79,7 +78,7 @@ async def check(fixed: dict[str, object]) -> frozenset[str]:
     `fixed` is `Options.fixed` of this daemon. Returns the fields of `Handed` that the new code can read. Code that
     can't read `lock_fd` takes the lock itself, so the lock must be free for it.
     """
-    argv = [*_command(), "--check"]
+    argv = [*python.this_one(), "--check"]
     try:
         code, out, err = await commands.run(
             argv, Path.cwd(), environment.inherited(), owner(Path(str(fixed["data"]))), as_daemon=True
@@ -127,16 +126,10 @@ def again(handed: Handed) -> NoReturn:
         if fd >= 0:
             os.set_inheritable(fd, True)
     os.environ[VARIABLE] = msgspec.json.encode(handed).decode()
-    argv = _command()
+    argv = python.this_one()
     rights.end()
     try:
         os.execv(argv[0], argv)
     except OSError as error:
         what = f"the daemon ends, as it can't execute itself again: {error}"
         raise StartRefused(what, "what it started runs on; the next `slot-machine start` takes it over") from None
-
-
-def _command() -> list[str]:
-    """How this process was started. `-P` keeps modules of the current folder out, which `-m` would import."""
-    isolation = () if sys.flags.safe_path else ("-P",)
-    return [sys.executable, *isolation, *sys.orig_argv[1:]]

@@ -6,7 +6,6 @@ Each execution of the edge is an image. All images are the same process, so the 
 import os
 import socket
 import subprocess
-import sys
 from typing import NoReturn, Self
 
 import msgspec
@@ -15,6 +14,7 @@ from slot_machine.core.errors import EdgeRefused, StartRefused
 from slot_machine.edge import binary
 from slot_machine.edge.settings import EdgeSettings
 from slot_machine.edge.sockets import Set
+from slot_machine.host.process import python
 
 VARIABLE = "SLOT_MACHINE_EDGE_RELOAD"
 FIXED = ("http_port", "https_port", "bind", "state")
@@ -81,7 +81,7 @@ def answer(settings: EdgeSettings) -> bytes:
 def check(settings: EdgeSettings) -> None:
     """Lets the new code read the new settings in a process of its own. Raises EdgeRefused. Blocks."""
     try:
-        argv = [*_command(), "--check"]
+        argv = [*python.this_one(), "--check"]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S, check=False)
         if done.returncode:
             reason = _reason(done.stderr.decode(errors="replace")) or f"exit code {done.returncode}"
@@ -102,7 +102,7 @@ def again(handed: Handed) -> NoReturn:
     for fd in handed.fds:
         os.set_inheritable(fd, True)
     os.environ[VARIABLE] = msgspec.json.encode(handed).decode()
-    argv = _command()
+    argv = python.this_one()
     try:
         os.execv(argv[0], argv)
     except OSError as error:
@@ -118,9 +118,3 @@ def _reason(err: str) -> str:
     lines = [line.strip() for line in err.splitlines() if line.strip()]
     wrong = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (wrong or lines[-1:] or [""])[0]
-
-
-def _command() -> list[str]:
-    """How this process was started. `-P` keeps modules of the current folder out, which `-m` would import."""
-    isolation = () if sys.flags.safe_path else ("-P",)
-    return [sys.executable, *isolation, *sys.orig_argv[1:]]

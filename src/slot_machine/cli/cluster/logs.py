@@ -2,12 +2,12 @@
 
 import json
 import re
-import select
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from slot_machine.cli.cluster import subject
+from slot_machine.cli.log_format import check_that_somebody_reads
 from slot_machine.engines.engine import Logs
 from slot_machine.host import printing
 
@@ -25,7 +25,7 @@ def run(*, follow: bool, lines: int | None, since: float, process: str, as_json:
     try:
         for line in subject.engine(subject.source()).logs(wanted):
             printing.result(shape(line))
-            _check_that_somebody_reads()
+            check_that_somebody_reads()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
@@ -35,11 +35,3 @@ def _as_json(line: str) -> str:
     found = LINE.fullmatch(line)
     time, copy, text = found.groups() if found else (None, "", line)
     return json.dumps({"time": time, "copy": copy, "process": copy.partition(".")[0], "text": text})
-
-
-def _check_that_somebody_reads() -> None:
-    """Raises BrokenPipeError if nobody reads stdout any more."""
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    if any(event & select.POLLERR for _, event in poll.poll(0)):
-        raise BrokenPipeError

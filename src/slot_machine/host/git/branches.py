@@ -63,10 +63,7 @@ class Branches:
         return found if code == 0 and HASH.fullmatch(found) else ""
 
     async def contains(self, commit: str, earlier: str) -> bool:
-        code, _, err = await self._git.attempt(self._repo, "merge-base", "--is-ancestor", earlier, commit)
-        if code not in (0, 1):
-            raise self._git.failure("merge-base", code, err)
-        return code == 0
+        return await self._git.contains(self._repo, commit, earlier)
 
     async def denies(self, what: str) -> bool:
         """Whether the repository's configuration says so, such as by `receive.denyNonFastForwards`."""

@@ -110,6 +110,13 @@ class Git:
         except FileNotFoundError:
             raise GitFailed("git is not installed", "install git") from None
 
+    async def contains(self, folder: Path, commit: str, earlier: str) -> bool:
+        """Whether `earlier` is in the history of `commit`, or is it."""
+        code, _, err = await self.attempt(folder, "merge-base", "--is-ancestor", earlier, commit)
+        if code not in (0, 1):
+            raise self.failure("merge-base", code, err)
+        return code == 0
+
     def failure(self, command: str, code: int, output: str) -> GitFailed:
         lines = without_password(output).strip().splitlines()[-MOST_LINES:]
         what = "\n".join(lines) or f"exit code {code}"

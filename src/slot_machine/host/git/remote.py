@@ -76,10 +76,7 @@ class Remote:
 
     async def contains(self, commit: str, earlier: str) -> bool:
         """Whether `earlier` is in the history of `commit`, or is it."""
-        code, _, err = await self._git.attempt(self._repo, "merge-base", "--is-ancestor", earlier, commit)
-        if code not in (0, 1):
-            raise self._git.failure("merge-base", code, err)
-        return code == 0
+        return await self._git.contains(self._repo, commit, earlier)
 
     async def leave_out(self, commit: str) -> None:
         """Notes it where it outlives the database."""

@@ -10,3 +10,9 @@ FOLDER = Path("/")
 def module(name: str, *args: str) -> list[str]:
     """Uses -P, not -I, because slot-machine may lie in the user's site-packages or on PYTHONPATH."""
     return [sys.executable, "-P", "-m", name, *args]
+
+
+def this_one() -> list[str]:
+    """How this process was started. `-P` keeps modules of the current folder out, which `-m` would import."""
+    isolation = () if sys.flags.safe_path else ("-P",)
+    return [sys.executable, *isolation, *sys.orig_argv[1:]]
