@@ -57,7 +57,7 @@ class Visitors:
             for known in (self._recent, self._bare, self._offered):
                 known.clear()
         client, page = hash((address, visit.agent)), visit.page
-        if page and not (visit.keeps_none or (self._bare and self._goes_by_address(visit)) or visit.revalidates):
+        if page and not (visit.by_address or (self._bare and self._goes_by_address(visit))):
             number, offer = int(random() * NUMBERS), True
         elif not page and client in self._recent and monotonic() < self._recent[client][1]:
             return self._recent[client][0], visit.takes_pin

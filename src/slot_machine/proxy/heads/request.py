@@ -7,7 +7,7 @@ from typing import NamedTuple
 from slot_machine.core.upstream import Beside
 from slot_machine.proxy.heads.fields import FRAMING, HOP_BY_HOP, MOST_HEAD_BYTES, Cache, Lines, ProtocolError, Values
 from slot_machine.proxy.heads.forwarded import NO_FORWARDED_HEADERS, ForwardedHeaders, Sender, forwarding, fresh_ids
-from slot_machine.proxy.heads.tokens import A_COOKIE, A_PIN, A_TOKEN, NAME, Tokens, mentioned, taken
+from slot_machine.proxy.heads.tokens import A_CONDITION, A_COOKIE, A_PIN, A_TOKEN, NAME, Tokens, mentioned, taken
 from slot_machine.proxy.heads.visit import FETCH_METADATA, Manner, Visit, value_of, visit_of
 
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~\x80-\xff]+) HTTP/1\.([01])\r\n")
@@ -32,6 +32,7 @@ CREDENTIALS = re.compile(
 )
 """Names of fields that say who sends a request, a line each. A proxy in front may have added one."""
 
+CONDITIONS = frozenset((b"if-none-match", b"if-modified-since"))
 COOKIES = re.compile(rb"(?i)\r\ncookie: [^\r]*")
 LOGGED = re.compile(rb"(?i)\r\n(user-agent|referer): ([^\r]*)")
 
@@ -114,7 +115,7 @@ class Block(NamedTuple):
     """The fields of a head, read. `passed` are the lines for the app, `misnamed` is a number of fields.
 
     `anonymous`: none of its fields says who sends it. `takes_cookie`: a line with a cookie may be appended to `passed`.
-    `mentions`: see `tokens.mentioned`; with A_COOKIE if it has a cookie that is not empty.
+    `mentions`: see `tokens.mentioned`; with A_COOKIE if it has a cookie that is not empty, and A_CONDITION.
     """
 
     meaning: RequestMeaning
@@ -154,6 +155,8 @@ def _understood_as_a_whole(block: bytes) -> Block:
             mentions |= A_COOKIE
     else:
         takes_cookie = not meaning.stopped
+    if not CONDITIONS.isdisjoint(fields.names):
+        mentions |= A_CONDITION
     anonymous = not CREDENTIALS.search(b"\n".join(fields.names))
     return Block(meaning, forwarded, passed, fields.misnamed, anonymous, mentions, takes_cookie)
 
@@ -209,7 +212,7 @@ class RequestHead:
         if mentions & A_TOKEN or mentioned(self.target) & A_TOKEN:
             self.target, block, self.tokens = taken(self.target, block)
             meaning, self._forwarded, passed, self.misnamed, _, left = _understood(block)
-            mentions = mentions & A_PIN | left & A_COOKIE
+            mentions = mentions & A_PIN | left & (A_COOKIE | A_CONDITION)
             self.ours = self.ours or self.tokens is not None
             anonymous = False
         self.mentions = mentions

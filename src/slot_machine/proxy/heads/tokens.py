@@ -13,8 +13,10 @@ NAME = preview.NAME.encode()
 PIN = b"slot-machine-share-"
 """The cookie with a visitor's number: `slot-machine-share-PORT=ID.NUMBER`. All ports of a host share its cookies."""
 OURS = b"slot-machine-"
-A_TOKEN, A_PIN, A_COOKIE = 1, 2, 4
-"""What a request may have: the token of a preview, the cookie of a share, any cookie. They are added up."""
+A_TOKEN, A_PIN, A_COOKIE, A_CONDITION = 1, 2, 4, 8
+"""What a request may have: the token of a preview, the cookie of a share, any cookie, a field by which its client has
+a page already. They are added up.
+"""
 
 
 def _in_any_form(name: bytes) -> bytes:
@@ -64,7 +66,7 @@ class Tokens(NamedTuple):
 
 
 def mentioned(text: bytes) -> int:
-    """What a search may find: A_TOKEN, A_PIN or their sum, 0 for nothing. Any other cookie is no matter here.
+    """What a search may find: A_TOKEN, A_PIN or their sum, 0 for nothing. The others are no matter here.
 
     It is asked of each new cookie and query, so it must cost little: a look for one byte costs a third of others.
     """

@@ -12,7 +12,7 @@ import msgspec
 from slot_machine.core.digested import is_digested
 from slot_machine.core.upstream import Beside
 from slot_machine.proxy.heads.fields import Cache, Values
-from slot_machine.proxy.heads.tokens import A_COOKIE, A_PIN, PIN, decoded
+from slot_machine.proxy.heads.tokens import A_CONDITION, A_COOKIE, A_PIN, PIN, decoded
 
 NUMBERS = 10_000
 UNDECIDED = -1
@@ -23,7 +23,6 @@ VALUE = re.compile(rb'"?([^;\r"]*)')
 NUMBER = re.compile(rb"([0-9]{1,4})(?=[; \r])")
 DOT, SLASH = b"./"
 AGENT, HOST, REFERER = b"\r\nUser-Agent: ", b"\r\nHost: ", b"\r\nReferer: "
-NONE_MATCH, MODIFIED_SINCE = b"\r\nif-none-match:", b"\r\nif-modified-since:"
 
 MOST_KNOWN = 500
 """Characters of a text whose number is kept: a longer one costs memory."""
@@ -72,9 +71,10 @@ class Visit(msgspec.Struct, gc=False):
 
     `stale`: there is a cookie with a number of another share. `digested`: a file is asked for whose name bears a
     digest. The other ones are not known while there is a number. `agent` is the hash of User-Agent. `page` is the path
-    if a browser asks for a page to show. `keeps_none`: it follows a link of this site without any cookie. `takes_pin`:
-    the reply may give its visitor a number, as one that has another one would have sent that. `inside`: it follows a
-    link of this site. `lines` are the request's for the app.
+    if a browser asks for a page to show. `by_address`: its visitor may keep no cookie, as it follows a link of this
+    site without any, or may get none, as it has the page already: a 304 carries none mostly. `takes_pin`: the reply may
+    give its visitor a number, as one that has another one would have sent that. `inside`: it follows a link of this
+    site. `lines` are the request's for the app.
 
     It is a Struct because each new head has one: that is made in a third of the time.
     """
@@ -88,18 +88,12 @@ class Visit(msgspec.Struct, gc=False):
     takes_pin: bool = False
     page: bytes = b""
     inside: bool = False
-    keeps_none: bool = False
+    by_address: bool = False
 
     @property
     def linked_from(self) -> bytes:
         """The path of the page of this site whose link it follows; empty if it follows none."""
         return _path_in(value_of(self.lines, REFERER)) if self.inside else b""
-
-    @property
-    def revalidates(self) -> bool:
-        """Whether the browser has the page already, and may be answered 304. That carries no cookie mostly."""
-        lines = self.lines.lower()
-        return NONE_MATCH in lines or MODIFIED_SINCE in lines
 
 
 def visit_of(lines: bytes, asked: Asked, manner: Manner, beside: Beside, port: int) -> Visit:
@@ -117,8 +111,8 @@ def visit_of(lines: bytes, asked: Asked, manner: Manner, beside: Beside, port: i
     if not manner.navigates or method != b"GET":
         return Visit(beside, lines, number, digested, stale, agent, takes_pin)
     inside = manner.site == SAME_ORIGIN if manner.site else _is_inside(lines)
-    keeps_none = inside and not asked.mentions & A_COOKIE
-    return Visit(beside, lines, number, digested, stale, agent, takes_pin, path, inside, keeps_none)
+    by_address = asked.mentions & A_CONDITION > 0 or (inside and not asked.mentions & A_COOKIE)
+    return Visit(beside, lines, number, digested, stale, agent, takes_pin, path, inside, by_address)
 
 
 def pin_name(port: int) -> bytes:
