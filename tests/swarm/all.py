@@ -36,7 +36,8 @@ def main() -> int:
     if not apart.obstacle():
         apart.no_image()  # Once, before several labs want it.
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return int(any(pool.map(tested, modules())))
+        codes = list(pool.map(tested, modules()))
+    return int(any(codes))
 
 
 if __name__ == "__main__":
