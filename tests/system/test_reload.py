@@ -26,6 +26,7 @@ from slot_machine.core.errors import ConfigError
 from slot_machine.daemon import reload
 from slot_machine.daemon.reload import VARIABLE
 from slot_machine.host import registry
+from slot_machine.host.process import python
 from slot_machine.state.schema import SCHEMA_VERSION
 from tests.processes import alive, children_of, kill, kill_daemon, no_more_files, workers
 from tests.world import MODES, Site, goes_on, installed, live, metric
@@ -442,7 +443,7 @@ def test_lock_is_handed_only_to_code_that_takes_it(
     """Code that does not would find the data folder taken, by itself."""
     fixed: dict[str, object] = {"port": 1, "data": str(tmp_path)}
     answer = json.dumps(fixed | {"schema": SCHEMA_VERSION} | ({"handed": handed} if handed else {}))
-    monkeypatch.setattr(reload, "_command", lambda: ["/bin/sh", "-c", 'echo "$0"', answer])
+    monkeypatch.setattr(python, "this_one", lambda: ["/bin/sh", "-c", 'echo "$0"', answer])
 
     assert ("lock_fd" in asyncio.run(reload.check(fixed))) is takes_lock
 
@@ -452,7 +453,7 @@ def test_code_that_cannot_read_the_database_is_not_reloaded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: dict[str, int]
 ) -> None:
     fixed: dict[str, object] = {"data": str(tmp_path)}
-    monkeypatch.setattr(reload, "_command", lambda: ["/bin/sh", "-c", 'echo "$0"', json.dumps(fixed | known)])
+    monkeypatch.setattr(python, "this_one", lambda: ["/bin/sh", "-c", 'echo "$0"', json.dumps(fixed | known)])
 
     with pytest.raises(ConfigError, match="older slot-machine, which can't read this database"):
         asyncio.run(reload.check(fixed))
