@@ -1,7 +1,12 @@
-"""A service manager for tests: it listens where NOTIFY_SOCKET points."""
+"""A service manager for tests: it listens where NOTIFY_SOCKET points.
+
+It reads all the time, as the kernel keeps a few datagrams only and drops what more comes.
+"""
 
 import secrets
+import select
 import socket
+import threading
 from functools import partial
 from typing import Self
 
@@ -17,19 +22,31 @@ class FakeManager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address.replace("@", "\0", 1) if self.address.startswith("@") else self.address)
         self._socket.setblocking(False)
+        self._lock = threading.Lock()
+        self._ended, self._end = socket.socketpair()
+        self._reader = threading.Thread(target=self._read)
 
     def __enter__(self) -> Self:
+        self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end.close()
+        self._reader.join()
+        self._ended.close()
         self._socket.close()
 
     def words(self) -> list[str]:
-        while True:
-            try:
-                self.told.append(self._socket.recv(65536).decode().split("\n"))
-            except BlockingIOError:
-                return [word for datagram in self.told for word in datagram]
+        with self._lock:
+            while True:
+                try:
+                    self.told.append(self._socket.recv(65536).decode().split("\n"))
+                except BlockingIOError:
+                    return [word for datagram in self.told for word in datagram]
+
+    def _read(self) -> None:
+        while self._ended not in select.select([self._socket, self._ended], [], [])[0]:
+            self.words()
 
     def count(self, word: str) -> int:
         return self.words().count(word)
