@@ -102,9 +102,8 @@ def test_a_signal_before_the_start_is_passed_on_after_it(start: Start, tmp_path:
 
 def test_each_process_of_a_command_gets_the_signal(start: Start) -> None:
     wait = "while :; do sleep 0.02; done"
-    container = start(
-        "run", f"sh -c 'trap \"echo inner; exit\" TERM; echo ready; {wait}' & trap : TERM; wait; wait; exit 4"
-    )
+    inner = f"sh -c 'trap \"echo inner; exit\" TERM; echo ready; {wait}'"
+    container = start("run", f"trap : TERM; {inner} & wait; wait; exit 4")
     container.wait_for("ready")
     container.send("TERM")
     assert container.code() == 4
@@ -114,7 +113,7 @@ def test_each_process_of_a_command_gets_the_signal(start: Start) -> None:
 def test_only_the_main_process_of_a_worker_gets_it(start: Start) -> None:
     wait = "while :; do sleep 0.02; done"
     inner = f"sh -c 'trap \"echo inner\" TERM; echo ready; {wait}'"
-    container = start("worker", f"{inner} & trap 'kill -KILL $!; exit 4' TERM; {wait}")
+    container = start("worker", f"trap 'kill -KILL $!; exit 4' TERM; {inner} & {wait}")
     container.wait_for("ready")
     container.send("TERM")
     assert container.code() == 4

@@ -98,9 +98,9 @@ _sm_pass() {
 
 _sm_terminate() {
     if [ "$_sm_delay_s" ] && [ "$_sm_group" ]; then
-        # The next SIGTERM may come between any two commands of this one.
+        # The next SIGTERM may come between any two commands of this one, and this one between a `&` and its `$!`.
         _sm_woken=1 _sm_told=1 _sm_wait_s=$_sm_delay_s _sm_delay_s=""
-        { sleep "$_sm_wait_s"; _sm_send "${SLOT_MACHINE_STOP_SIGNAL:-TERM}"; } 2>/dev/null &
+        ({ sleep "$_sm_wait_s"; _sm_send "${SLOT_MACHINE_STOP_SIGNAL:-TERM}"; } 2>/dev/null &)
     elif [ "$_sm_group" ]; then
         _sm_pass "${SLOT_MACHINE_STOP_SIGNAL:-TERM}"
     else
