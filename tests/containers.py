@@ -57,6 +57,11 @@ class Container:
     def send(self, name: str) -> None:
         os.kill(self.first, signal.Signals[f"SIG{name}"])
 
+    def wait_until_idle(self) -> None:
+        """Its process 1 has run the trap of the last signal. bash loses one that comes at the end of that."""
+        stat = Path(f"/proc/{self.first}/stat")
+        until(lambda: stat.read_text().rpartition(") ")[2][0] == "S", lambda: "a sleep")
+
     def processes(self) -> dict[int, str]:
         """The states of all its processes, but for its process 1."""
         found: dict[int, str] = {}

@@ -91,7 +91,6 @@ _sm_catches() {
 }
 
 _sm_pass() {
-    _sm_woken=1
     if [ "$_sm_group" ]; then _sm_send "$1"; else _sm_early="$_sm_early $1"; fi
     case $1 in USR1 | USR2 | HUP) ;; *) _sm_told=1 ;; esac
 }
@@ -99,7 +98,7 @@ _sm_pass() {
 _sm_terminate() {
     if [ "$_sm_delay_s" ] && [ "$_sm_group" ]; then
         # The next SIGTERM may come between any two commands of this one, and this one between a `&` and its `$!`.
-        _sm_woken=1 _sm_told=1 _sm_wait_s=$_sm_delay_s _sm_delay_s=""
+        _sm_told=1 _sm_wait_s=$_sm_delay_s _sm_delay_s=""
         ({ sleep "$_sm_wait_s"; _sm_send "${SLOT_MACHINE_STOP_SIGNAL:-TERM}"; } 2>/dev/null &)
     elif [ "$_sm_group" ]; then
         _sm_pass "${SLOT_MACHINE_STOP_SIGNAL:-TERM}"
@@ -170,7 +169,7 @@ _sm_hold() {
     echo "$?" >&9
 }
 
-# `wait` ends when a signal comes, too.
+# `wait` ends when a signal comes, too. In bash that may be one whose trap ran before this `wait`.
 _sm_await() {
     (
         _sm_code=""
@@ -180,10 +179,8 @@ _sm_await() {
     _sm_reader=$!
     exec 7<&-
     while :; do
-        _sm_woken=""
         wait "$_sm_reader"
         _sm_code=$?
-        [ "$_sm_woken" ] || return
         kill -0 "$_sm_reader" 2>/dev/null || break
     done
     # It ended together with a signal: only a second `wait` has its code, if the first one did not.
