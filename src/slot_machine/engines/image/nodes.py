@@ -16,13 +16,14 @@ from slot_machine.core.errors import StageFailed
 from slot_machine.core.phases import Phase
 from slot_machine.engines.client import Client
 from slot_machine.engines.engine import Steps
+from slot_machine.engines.image.build import INPUTS
 
 AT_ONCE = 3
 """So many nodes get the image at the same time: each takes the whole of it from this computer."""
 LIMIT_S = 1800.0
 ASK_LIMIT_S = 60.0
 MOST_LINES = 5
-IDENTITY = '{{index .Config.Labels "slot-machine.inputs"}} {{json .RootFS.Layers}}'
+IDENTITY = f'{{{{index .Config.Labels "{INPUTS}"}}}} {{{{json .RootFS.Layers}}}}'
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15")
 """Nobody can answer its questions. The destination follows, then the command."""
 
