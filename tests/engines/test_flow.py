@@ -160,11 +160,16 @@ def test_second_interruption_does_not_stop_the_way_back(side: str, number: int) 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_signals_interrupt_it(name: str) -> None:
-    for side, number in EACH:
-        world = World()
-        reply = world.deploy(NEW, world.engine(once(side, number, lambda: signal.raise_signal(signal.Signals[name]))))
-        whole(world, NEW if reply["success"] else OLD)
-    assert signal.getsignal(signal.Signals[name]) == signal.SIG_DFL
+    sent = signal.Signals[name]
+    before = signal.signal(sent, signal.SIG_DFL)
+    try:
+        for side, number in EACH:
+            world = World()
+            reply = world.deploy(NEW, world.engine(once(side, number, lambda: signal.raise_signal(sent))))
+            whole(world, NEW if reply["success"] else OLD)
+        assert signal.getsignal(sent) == signal.SIG_DFL
+    finally:
+        signal.signal(sent, before)
 
 
 def test_signal_that_is_ignored_stays_so() -> None:
