@@ -157,8 +157,11 @@ class Lab:
         wait_until(what, met, limit_s)
 
     @contextlib.contextmanager
-    def load(self, host: str, rate: int = 400, port: int = 80, nodes: list[Node] | None = None) -> Iterator[Load]:
-        """Visitors of `http://HOST`, spread over the edges of these nodes, until the block is left."""
+    def load(self, host: str, rate: int = 100, port: int = 80, nodes: list[Node] | None = None) -> Iterator[Load]:
+        """Visitors of `http://HOST`, spread over the edges of these nodes, until the block is left.
+
+        A processor serves some 700 requests a second, and two other labs run beside this one.
+        """
         addresses = [node.address for node in nodes or self.nodes]
         load = Load(addresses, port, host, rate, ROOT / f"load-{time.monotonic_ns()}.json")
         try:

@@ -1,4 +1,4 @@
-"""What visitors notice of deploys on a swarm: 400 requests a second at the edges of both nodes, counted."""
+"""What visitors notice of deploys on a swarm: 100 requests a second at the edges of both nodes, counted."""
 
 import json
 from collections.abc import Iterator
