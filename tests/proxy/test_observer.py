@@ -17,6 +17,8 @@ from slot_machine.proxy.wire import Measure, Reply, Take
 from tests.proxy.conftest import Plane
 from tests.proxy.talk import GET, answered, served, websocket
 
+BROKEN = b"HTTP/1.1 500 Broken\r\nContent-Length: 2\r\n\r\nno"
+
 
 @pytest.mark.parametrize(
     ("path", "folded"),
@@ -270,7 +272,7 @@ def test_errors_of_a_visitor_who_asks_again_are_told_apart_whether_whole_or_cut_
     visitors = (b"one", b"two", b"one", b"one")
     for visitor in visitors:
         client.send(b"GET / HTTP/1.1\r\nHost: h\r\nCookie: visitor=%b\r\n\r\n" % visitor)
-        answered(connection, b"HTTP/1.1 500 Broken\r\nContent-Length: 2\r\n\r\nno")
+        answered(connection, BROKEN)
         client.until(b"no")
     client.send(b"GET / HTTP/1.1\r\nHost: h\r\nCookie: visitor=two\r\n\r\n")
     answered(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut")
@@ -283,6 +285,22 @@ def test_errors_of_a_visitor_who_asks_again_are_told_apart_whether_whole_or_cut_
     assert minute
     tally = minute.paths["/"]
     assert (tally.requests, tally.errors, tally.again) == (6, 5, 3)
+
+
+def test_errors_that_a_visitor_got_of_an_earlier_version_in_the_slot_are_not_those_of_the_next_one(
+    plane: Plane,
+) -> None:
+    for _ in range(2):
+        app = plane.app()
+        client = plane.client(GET)
+        answered(app.accept(), BROKEN)
+        client.until(b"no")
+
+    minute = plane.do(Take(current=True)).minute
+
+    assert minute
+    tally = minute.paths["/"]
+    assert (minute.slot, tally.requests, tally.errors, tally.again) == ("a", 2, 2, 0)
 
 
 def totals_of(plane: Plane) -> Totals:

@@ -70,6 +70,10 @@ class Observer:
             numbers[ANONYMOUS] += 1
         return bool(self._retries.by_path)
 
+    def forget_visitors(self) -> None:
+        """Another version begins in the slot: the errors that visitors got before were those of the earlier one."""
+        self._retries = Retries()
+
     def visited(self, target: bytes, status: int, visitor: int) -> None:
         """Tells whose request that was."""
         if status >= FIRST_ERROR:

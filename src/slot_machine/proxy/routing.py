@@ -205,6 +205,7 @@ class Router(Generic[L]):
         route = self._routes.get(upstream.run_id)
         if route is None:
             observer = self.observers.of(upstream.slot)
+            observer.forget_visitors()
             route = self._routes[upstream.run_id] = Route(upstream, observer, self._gauge)
         return route
 
