@@ -22,12 +22,16 @@ GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
 
 
+UPSTREAM = Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)})
+NEXT = Upstream(2, "b", {PUBLIC: Address("127.0.0.1", 2)})
+
+
 class Silent(Shared):
     """The app does not answer: a connection to it is never there."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         super().__init__(Settings(limits=limits))
-        self.router.route(Upstream(1, "a", {PUBLIC: Address("127.0.0.1", 1)}))
+        self.router.route(UPSTREAM)
 
     def connect(self, pool: Pool[Connection], exchange: Exchange) -> None:
         pass
@@ -130,6 +134,41 @@ def test_client_that_leaves_without_a_reply_has_waited_in_vain(waited_s: float, 
         client.connection_lost(None)
         tally = shared.router.observers.of("a").take()["/"]
         assert (tally.waiting, tally.in_vain, tally.requests, tally.errors) == (0, in_vain, 1, 0)
+
+    asyncio.run(main())
+
+
+def sends_the_rest(client: ClientConnection) -> None:
+    client.data_received(b"llo")
+
+
+def is_let_go(client: ClientConnection) -> None:
+    client.shared.router.route(UPSTREAM)
+
+
+def moves(client: ClientConnection) -> None:
+    client.shared.router.route(NEXT)
+    assert client.exchange
+    client.exchange.not_opened("Connection refused")
+
+
+@pytest.mark.parametrize(("waits", "is_asked"), [(sends_a_part, sends_the_rest), (is_held, is_let_go), (asks, moves)])
+def test_client_that_leaves_soon_after_a_version_was_asked_has_not_waited_in_vain_for_it(
+    waits: Callable[[ClientConnection], None], is_asked: Callable[[ClientConnection], None]
+) -> None:
+    """Though it has waited for long before that."""
+
+    async def main() -> None:
+        client = ClientConnection(shared := Silent(), PUBLIC)
+        client.connection_made(Wire())
+        waits(client)
+        assert client.exchange
+        client.exchange.began_s -= 5.5
+        is_asked(client)
+        client.connection_lost(None)
+        observers = shared.router.observers.of_slot.values()
+        tallies = [tally for observer in observers for tally in observer.take().values()]
+        assert [(tally.requests, tally.in_vain) for tally in tallies] == [(1, 0)]
 
     asyncio.run(main())
 

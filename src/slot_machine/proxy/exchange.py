@@ -24,14 +24,16 @@ class Exchange:
     `body` is the part of the request's body that has come and was not sent on yet. `held`: it waits for a route.
     `received` and `sent` count the client's bytes. `status` is 0 until the reply begins. `endless`: a WebSocket or an
     event stream. `winding_up`: it is to end cleanly, because its upstream stops. `sent_s` and `replied_s` are when the
-    app got the request, and when its reply began; missing for most, see `record`. `late`: its route counts that it
-    waits. `repeats`, `turned` and `missing`: see `second_try`.
+    app got the request, and when its reply began; missing for most, see `record`. `asked_s` is since when a reply is up
+    to the route; missing if since `began_s`. `late`: its route counts that it waits. `repeats`, `turned` and `missing`:
+    see `second_try`.
     """
 
     __slots__ = (
         "_detached",
         "_ending",
         "app",
+        "asked_s",
         "began_s",
         "body",
         "client",
@@ -56,6 +58,7 @@ class Exchange:
         "winding_up",
     )
 
+    asked_s: float
     sent_s: float
     replied_s: float
 
@@ -106,13 +109,14 @@ class Exchange:
         if self.held:
             self.held = False
             self.client.update_deadline()
+            now_s = self.asked_s = monotonic()
             if preview.lost(self.head.tokens, self.client.shared.router.beside):
                 self.fail(HTTPStatus.NOT_FOUND, preview.ENDED)
                 return
             if self.repeats:
                 self.open(route)
                 return
-            now_s = self.sent_s = monotonic()
+            self.sent_s = now_s
         app = route.pools[self.listener].take(now_s, self.head.repeatable)
         if app is None:
             self.open(route)
@@ -240,7 +244,7 @@ class Exchange:
         if self.ended:
             return
         now_s = monotonic()
-        if not (self.status or self.late or self.client.request_framing) and now_s - self.began_s >= LEFT_AFTER_S:
+        if not (self.status or self.late or self.client.request_framing) and now_s - self._since_s >= LEFT_AFTER_S:
             self.waits_long()
         self.client.shared.router.abandon(self, refused=False)
         self.drop_app()
@@ -258,6 +262,10 @@ class Exchange:
 
     def open(self, route: "Route[Connection]") -> None:
         self.client.shared.connect(route.pools[self.listener], self)
+
+    @property
+    def _since_s(self) -> float:
+        return getattr(self, "asked_s", self.began_s)
 
     @property
     def stopping(self) -> bool:

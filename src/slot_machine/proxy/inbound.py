@@ -253,8 +253,11 @@ class ClientConnection(ClientStream):
         """More bytes: of the body, or for later. After the last reply they are dropped."""
         if self._lingering:
             return
-        if self.exchange is not None and self.request_framing is not None:
-            self._more_body(self.exchange, data)
+        exchange = self.exchange
+        if exchange is not None and self.request_framing is not None:
+            self._more_body(exchange, data)
+            if self.request_framing is None:
+                exchange.asked_s = monotonic()
             self.update_deadline()
             return
         self._keep_early(self._early + data)
