@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from slot_machine.core.minutes import LATE_S, Tally
 from slot_machine.core.upstream import Beside
 from slot_machine.proxy.exchange import Connection, Exchange
 from slot_machine.proxy.pool import Pool
@@ -74,6 +75,40 @@ def told(machine: Callable[[], Machine], story: Callable[[Machine], Wire], expec
 def test_a_candidate_that_refuses_in_a_share() -> None:
     made = told(lambda: Machine(SHARE, "b"), lambda made: made.ask(NEW), b"200")
     assert (made.tried, made.errors()) == (["b", "a"], {"a": 0, "b": 1})
+
+
+def tally_of(machine: Machine, slot: str) -> Tally:
+    return machine.router.observers.of(slot).take()["/"]
+
+
+def test_one_visitor_whose_requests_a_candidate_does_not_take_is_one_visitor() -> None:
+    def story(made: Machine) -> Wire:
+        for _ in range(2):
+            wire = made.ask(NEW)
+            made.asked[-1].app.connection_lost(None)
+            made.asked[-1].app.data_received(OK)
+        return wire
+
+    made = told(lambda: Machine(SHARE), story, b"200")
+    tally = tally_of(made, "b")
+    assert made.slots == ["b", "a"] * 2
+    assert (tally.errors, tally.again) == (2, 1)
+
+
+def test_a_candidate_that_ends_without_a_reply_after_a_long_time_has_failed_once() -> None:
+    def story(made: Machine) -> Wire:
+        client, wire = made.client()
+        client.data_received(NEW)
+        assert client.exchange
+        client.exchange.began_s -= 2 * LATE_S
+        client.exchange.waits_long()
+        made.asked[0].app.connection_lost(None)
+        return wire
+
+    made = told(lambda: Machine(SHARE), story, b"200")
+    tally, of_the_other = tally_of(made, "b"), tally_of(made, "a")
+    assert (tally.asked, tally.failed, tally.late) == (1, 1, 1)
+    assert (of_the_other.asked, of_the_other.late) == (1, 0)
 
 
 def test_a_request_with_a_body_that_no_app_has_got() -> None:
@@ -202,6 +237,18 @@ def test_a_file_that_one_side_does_not_have_for_a_visitor_without_a_cookie() -> 
         return wire
 
     assert sorted(told(lambda: Machine(SHARE), story, b"200").slots) == ["a", "b"]
+
+
+def test_a_file_that_one_side_does_not_have_after_a_long_time_is_no_failure() -> None:
+    def story(made: Machine) -> Wire:
+        client, wire = made.client()
+        client.data_received(FILE + PIN_NEW)
+        assert client.exchange
+        client.exchange.waits_long()
+        made.asked[0].app.data_received(NOT_FOUND)
+        return wire
+
+    assert told(lambda: Machine(SHARE), story, b"200").router.observers.of("b").take() == {}
 
 
 @pytest.mark.parametrize(

@@ -323,7 +323,8 @@ class Exchange:
         else:
             route.release(self, finished)
             observer = route.observer
-        seconds = now_s - self.began_s
+        # The time before it turned is that of the other side.
+        seconds = now_s - (self._since_s if self.turned else self.began_s)
         status = self.status if whole else CUT
         if self.endless:
             observer.totals.observe(status, seconds, self.received, self.sent)

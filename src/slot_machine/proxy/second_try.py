@@ -79,8 +79,9 @@ def turn(tried: Tried[E]) -> bool:
     ):
         return False
     # Whoever watches this version is to know.
-    seconds = monotonic() - tried.began_s
-    route.observer.observe(tried.head.target, HTTPStatus.BAD_GATEWAY, seconds, tried.received, 0)
+    head, status, seconds = tried.head, HTTPStatus.BAD_GATEWAY, monotonic() - tried.began_s
+    route.observer.observe(head.target, status, seconds, tried.received, 0)
+    route.observer.visited(head.target, status, head.visitor(tried.client.sender))
     tried.drop_app()
     _cross(tried, route)
     return True
@@ -109,7 +110,7 @@ def lacks_too(head: ReplyHead) -> bool:
 
 def _cross(tried: Tried[E], route: Route[ConnectionOf[E]]) -> None:
     tried.route = None
-    tried.waits_no_longer(route, in_vain=True)
+    tried.waits_no_longer(route, in_vain=False)
     tried.turned = tried.repeats = tried.held = True
     tried.client.shared.router.move(tried, route)
 
