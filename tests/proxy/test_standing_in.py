@@ -230,9 +230,12 @@ def test_a_file_that_one_side_does_not_have(beside: Beside, pin: bytes, slots: l
     assert told(lambda: Machine(beside), story, b"200").slots == slots
 
 
-def test_a_file_that_one_side_does_not_have_for_a_visitor_without_a_cookie() -> None:
+@pytest.mark.parametrize("fields", [b"", b"Accept: text/html\r\n"])
+def test_a_file_that_one_side_does_not_have_for_a_visitor_without_a_cookie(fields: bytes) -> None:
+    """One that is part of a page, and one that the browser shows by itself."""
+
     def story(made: Machine) -> Wire:
-        wire = made.ask(FILE + b"\r\n")
+        wire = made.ask(FILE + fields + b"\r\n")
         made.asked[0].app.data_received(NOT_FOUND)
         return wire
 

@@ -113,8 +113,8 @@ class Pin(msgspec.Struct, gc=False):
         form = _pin_form(self.port, self.visit.beside.share_id, self.secure)
         return Change(form % (self.number, for_one))
 
-    def elsewhere(self, _: ReplyHead) -> bool:
-        return False
+    def elsewhere(self, head: ReplyHead) -> bool:
+        return self.visit.digested and MISSING.elsewhere(head)
 
 
 MISSING = Missing()
