@@ -15,7 +15,7 @@ from slot_machine.proxy.remote import decode
 from slot_machine.proxy.retries import MOST, Retries
 from slot_machine.proxy.wire import Measure, Reply, Take
 from tests.proxy.conftest import Plane
-from tests.proxy.talk import GET, answered, served, websocket
+from tests.proxy.talk import EVENTS, GET, SWITCHED, UPGRADE, answered, served, websocket
 
 BROKEN = b"HTTP/1.1 500 Broken\r\nContent-Length: 2\r\n\r\nno"
 
@@ -301,6 +301,42 @@ def test_errors_that_a_visitor_got_of_an_earlier_version_in_the_slot_are_not_tho
     assert minute
     tally = minute.paths["/"]
     assert (minute.slot, tally.requests, tally.errors, tally.again) == ("a", 2, 2, 0)
+
+
+@pytest.mark.parametrize("stream", [SWITCHED, EVENTS])
+def test_visitor_whose_stream_begins_has_been_answered(plane: Plane, stream: bytes) -> None:
+    app = plane.app()
+    for reply in (BROKEN, stream, BROKEN):
+        client = plane.client(UPGRADE)
+        connection = app.accept()
+        answered(connection, reply)
+        client.head()
+        client.close()
+
+    def failed() -> Tally | None:
+        minute = plane.do(Take(current=True)).minute
+        if minute:
+            counted.add(minute.paths["/"])
+        return counted if counted.errors == 2 else None
+
+    counted = Tally({})
+    wait_until("both errors are counted", failed)
+    assert counted.again == 0
+
+
+def test_error_of_an_app_that_calls_it_an_event_stream_is_an_error(plane: Plane) -> None:
+    _, client, connection = served(plane)
+    for _ in range(2):
+        client.send(GET)
+        answered(connection, EVENTS.replace(b"200 OK", b"500 Broken") + b"0\r\n\r\n")
+        client.until(b"0\r\n\r\n")
+
+    minute = plane.do(Take(current=True)).minute
+
+    assert minute
+    tally = minute.paths["/"]
+    assert (tally.requests, tally.errors, tally.again) == (3, 2, 1)
+    assert (totals_of(plane).errors, totals_of(plane).by_class[5]) == (2, 2)
 
 
 def totals_of(plane: Plane) -> Totals:

@@ -13,6 +13,7 @@ from slot_machine.proxy import pages, preview, record, second_try, sides
 from slot_machine.proxy.ends import AppSide, ClientSide, ConnectionOf
 from slot_machine.proxy.heads.reply import ReplyHead
 from slot_machine.proxy.heads.request import RequestHead
+from slot_machine.proxy.observer import FIRST_ERROR
 from slot_machine.proxy.pool import Pool
 from slot_machine.proxy.route import Route
 from slot_machine.proxy.rule import Rule
@@ -175,7 +176,7 @@ class Exchange:
             self.replied_s = monotonic()
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
             self.keep_client = False
-        if head.event_stream or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        if head.status == HTTPStatus.SWITCHING_PROTOCOLS or (head.event_stream and head.status < FIRST_ERROR):
             self._becomes_endless()
 
     def _becomes_endless(self) -> None:
@@ -183,7 +184,9 @@ class Exchange:
         if not self.route:
             return
         now_s, unwinds_at_s = monotonic(), self.route.unwinds_at_s
-        self.route.observer.stream_begins(self.head.target, self.status, now_s - self.began_s)
+        head, status, observer = self.head, self.status, self.route.observer
+        if observer.stream_begins(head.target, status, now_s - self.began_s):
+            observer.visited(head.target, status, head.visitor(self.client.sender))
         if unwinds_at_s is not None:
             self.wind_up(max(0.0, unwinds_at_s - now_s))
 

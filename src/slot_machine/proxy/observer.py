@@ -81,12 +81,16 @@ class Observer:
         elif status != CUT:
             self._retries.answered(_path(target), visitor)
 
-    def stream_begins(self, target: bytes, status: int, seconds: float) -> None:
-        """Of a WebSocket or an event stream, the time to the reply's head is what counts. It may last for hours."""
+    def stream_begins(self, target: bytes, status: int, seconds: float) -> bool:
+        """Of a WebSocket or an event stream, the time to the reply's head is what counts. It may last for hours.
+
+        Returns the same as `observe`.
+        """
         bucket = bisect_left(BOUNDS_S, seconds)
         self._numbers_of(target, status)[bucket] += 1
         # The coarse histogram has it once, with its whole time: `Totals.observe` adds that at its end.
         self.totals.latency[COARSE[bucket]] -= 1
+        return bool(self._retries.by_path)
 
     def cut_short(self, target: bytes, visitor: int) -> None:
         """The app ended in the midst of a reply."""
