@@ -201,10 +201,14 @@ class Sender:
 
 
 def _parsed(text: str) -> Address:
-    """An address, with a port or without. Raises ValueError."""
+    """An address, with a port or without. Raises ValueError.
+
+    A zone (`fe80::1%eth0`) is left out: it is that of another machine, and may be any text.
+    """
     found = WITH_PORT.fullmatch(text)
     if found is None:
-        return ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
+        return ipaddress.IPv6Address(int(address)) if isinstance(address, ipaddress.IPv6Address) else address
     ipv4, its_port, ipv6, port = found.groups()
     if int(its_port or port or 0) > MOST_PORT:
         raise ValueError(text)
