@@ -12,7 +12,8 @@ import pytest
 
 from slot_machine.core.upstream import PUBLIC
 from slot_machine.host.process.session import Session
-from slot_machine.proxy.wire import Settings
+from slot_machine.proxy import remote
+from slot_machine.proxy.wire import Hold, Maintain, Maintenance, Settings
 from slot_machine.traffic import worker
 from slot_machine.traffic.dataplane import DataPlane
 
@@ -77,3 +78,44 @@ def test_whatever_keeps_a_worker_from_starting_it_is_tried_again(
 
     asyncio.run(main())
     assert not errors
+
+
+SOON = Maintenance("soon")
+
+
+@pytest.mark.parametrize("order", [Hold(9), Maintain(SOON)])
+def test_worker_that_begins_while_an_order_is_given_obeys_it(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch, order: Hold | Maintain
+) -> None:
+    """It has read its settings before that, and can't be reached yet."""
+    connect, begun, may_connect = remote.connect, asyncio.Event(), asyncio.Event()
+
+    async def slowly(path: Path) -> remote.Connection:
+        begun.set()
+        await may_connect.wait()
+        return await connect(path)
+
+    async def main() -> Settings:
+        async with whose_worker_ended(plane):
+            monkeypatch.setattr(remote, "connect", slowly)
+            routing = asyncio.create_task(plane.route(None))
+            await begun.wait()
+            given = plane.hold(order.limit_s) if isinstance(order, Hold) else plane.maintain(order.maintenance)
+            giving = asyncio.create_task(given)
+            await asyncio.sleep(0)
+            may_connect.set()
+            await asyncio.gather(routing, giving)
+            return settings_of(plane)
+
+    settings = asyncio.run(main())
+    assert (settings.holding, settings.maintenance) == ((True, None) if isinstance(order, Hold) else (False, SOON))
+
+
+def settings_of(plane: DataPlane) -> Settings:
+    """Those that its worker has now."""
+    found = remote.introduce(plane._socket_path(0))
+    assert found
+    os.close(found.gauge_fd)
+    for listener in found.listeners.values():
+        listener.close()
+    return found.settings

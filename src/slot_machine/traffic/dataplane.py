@@ -154,12 +154,12 @@ class DataPlane:
 
     async def hold(self, limit_s: float) -> None:
         self._routed, self._holding, self._hold_s = Route(None, {}, self._routed.beside), True, limit_s
-        await self._each(Hold(limit_s))
+        await self._tell(Hold(limit_s))
 
     async def maintain(self, maintenance: Maintenance | None) -> None:
         """From now on, or no longer."""
         self.maintenance = maintenance
-        await self._each(Maintain(maintenance))
+        await self._tell(Maintain(maintenance))
 
     async def drained(self, upstream: Upstream) -> None:
         await self._each(Drained(upstream.run_id), limit_s=None)
@@ -246,6 +246,10 @@ class DataPlane:
             holding=self._holding,
             maintenance=self.maintenance,
         )
+
+    async def _tell(self, order: Op) -> None:
+        """What a worker that starts reads in its settings has been changed before."""
+        await asyncio.gather(*(worker.tell(order) for worker in self._all))
 
     async def _each(self, order: Op, limit_s: float | None = ANSWER_S) -> list[Reply]:
         """The replies of the workers that gave one within `limit_s`."""

@@ -218,6 +218,14 @@ class Worker:
                     self._up.clear()
         return Counts()
 
+    async def tell(self, order: Op) -> None:
+        """As `ask`. A process that has just begun may have older settings: it is told as soon as it listens."""
+        if self._session and not self._up.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HUNG_S):
+                    await self._up.wait()
+        await self.ask(order)
+
     async def ask(self, order: Op, limit_s: float | None = ANSWER_S) -> Reply | None:
         """None if the process is gone or hangs: no deploy waits for it longer than `limit_s`."""
         if self._connection:
