@@ -222,6 +222,10 @@ def test_the_internal_port_knows_no_preview() -> None:
         ):
             assert slot(sides, asked, INTERNAL) == "a"
             assert TOKEN.encode() not in sides.asked[-1].wire.written
+            sides.router.hold()
+            wire, before = sides.ask(asked, INTERNAL), len(sides.asked)
+            sides.router.route(live)
+            assert (wire.written, len(sides.asked)) == (b"", before + 1)
 
     asyncio.run(story())
 

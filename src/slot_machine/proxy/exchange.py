@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from slot_machine.core.minutes import LEFT_AFTER_S
-from slot_machine.core.upstream import CUT, PREVIEW, Beside
+from slot_machine.core.upstream import CUT, INTERNAL, PREVIEW, Beside
 from slot_machine.proxy import pages, preview, record, second_try, sides
 from slot_machine.proxy.ends import AppSide, ClientSide, ConnectionOf
 from slot_machine.proxy.heads.reply import ReplyHead
@@ -111,7 +111,7 @@ class Exchange:
             self.held = False
             self.client.update_deadline()
             now_s = self.asked_s = monotonic()
-            if preview.lost(self.head.tokens, self.client.shared.router.beside):
+            if self.listener != INTERNAL and preview.lost(self.head.tokens, self.client.shared.router.beside):
                 self.fail(HTTPStatus.NOT_FOUND, preview.ENDED)
                 return
             if self.repeats:
