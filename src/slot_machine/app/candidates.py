@@ -88,12 +88,20 @@ class Candidates:
     async def hold(self, release: Release, attempt: int) -> str:
         """From here on, the release is in its care. Returns the preview's link.
 
-        Raises sqlite3.Error; then it is not in its care.
+        Raises sqlite3.Error; then it is not in its care. If it is cancelled, nothing is held.
         """
         candidate = Candidate(release.version, attempt, now(), monotonic_s(), token=secrets.token_urlsafe(TOKEN_BYTES))
         self._store.save_candidate(candidate)
+        self.release = release
+        try:
+            await self._offer(candidate)
+        except BaseException:
+            self._stop()
+            with going_on("cannot write down that nothing is held"):
+                self._store.end_candidate(candidate, "cancelled", "")
+            raise
+        # Only now: if it ended before that, the deploy would be written down as `held` after its failure.
         self._keep(release, candidate)
-        await self._offer(candidate)
         return link(self._address, candidate.token)
 
     def check_held(self) -> Candidate:

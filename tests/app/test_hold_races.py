@@ -1,0 +1,85 @@
+"""What happens in the very moment in which a candidate begins to be held, gets a share, or is promoted."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slot_machine.app.outcomes import Done
+from slot_machine.core.errors import Cancelled, NothingToCancel
+from slot_machine.core.model import Attempt
+from slot_machine.core.upstream import Beside
+from tests.app.hold_stories import abort, hold
+from tests.app.stories import WITHOUT_PROBES, a_is_live, check_history, check_rest, come_to, machine
+from tests.fakes import Machine, processes_of, run
+
+pytestmark = pytest.mark.usefixtures("quiet", "judged")
+
+
+def when_offered(made: Machine, monkeypatch: pytest.MonkeyPatch, strike: Callable[[Beside], None]) -> None:
+    """It is called when the data plane has got a candidate, and the answer takes some seconds more."""
+    offer = made.traffic.offer
+
+    async def slowly(beside: Beside | None) -> None:
+        await offer(beside)
+        if beside:
+            strike(beside)
+            await asyncio.sleep(3)
+
+    monkeypatch.setattr(made.traffic, "offer", slowly)
+
+
+@pytest.mark.parametrize("ends", ["cancel", "abort"])
+def test_whenever_a_hold_is_broken_off_nothing_is_held(tmp_path: Path, ends: str) -> None:
+    async def steps() -> int:
+        async with machine(tmp_path) as made:
+            await a_is_live(made)
+            made.faults.names.clear()
+            await hold(made)
+            return len(made.faults.names)
+
+    async def broken_off_in(at: int) -> None:
+        async with machine(tmp_path) as made:
+            await a_is_live(made)
+            told = len(made.told)
+            holding = await come_to(at, made, hold)
+            answer = await (abort(made) if ends == "abort" else cancelled(made))
+            outcome = await holding
+            await asyncio.sleep(60)
+            where = f"broken off in step {at}, {made.faults.names[at - 1]}: {answer}"
+            check_rest(made, where)
+            check_history(made, where)
+            if isinstance(outcome, Cancelled):
+                assert made.deployer.candidates.record is None, where
+                assert not made.traffic.beside, where
+                assert getattr(answer, "state", "") == "", where
+                assert made.store.attempts(1)[0].error == str(outcome), where
+            failures = [notice for notice in made.told[told:] if notice.event == "deploy_failed"]
+            assert len(failures) == (0 if isinstance(answer, NothingToCancel) else 1), where
+
+    for at in range(1, run(steps()) + 1):
+        run(broken_off_in(at))
+
+
+async def cancelled(made: Machine) -> Attempt | NothingToCancel:
+    try:
+        return await made.deployer.operations.cancel()
+    except NothingToCancel as refused:
+        return refused
+
+
+def test_one_that_ends_when_it_begins_to_be_held_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES) as made:
+            await a_is_live(made)
+            when_offered(made, monkeypatch, lambda _: processes_of(made.launcher.started[-1]).end(7))
+            assert isinstance(await hold(made), Done)
+            await asyncio.sleep(1)
+            candidate, deployed = made.deployer.candidates.record, made.store.attempts(1)[0]
+            assert candidate
+            assert candidate.state == deployed.result == "failed"
+            assert candidate.error == deployed.error == "it ended while it was held: exit code 7"
+            check_rest(made, "")
+
+    run(story())
