@@ -584,9 +584,9 @@ class Database(Store):
 
     def end_candidate(
         self, candidate: Candidate, result: Result, error: str, stage: Phase = Phase.HELD, verdict: str = ""
-    ) -> None:
+    ) -> bool:
         self._faults.now("save the end of the candidate")
-        super().end_candidate(candidate, result, error, stage, verdict)
+        return super().end_candidate(candidate, result, error, stage, verdict)
 
     def begin_tree(self, tree: int, begun_ns: int) -> None:
         self._faults.now("begin tree")

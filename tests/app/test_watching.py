@@ -297,6 +297,7 @@ def test_one_that_is_kept_and_then_crashes_says_why_it_was_taken_back(tmp_path: 
         async with machine(tmp_path, WATCHED | {"watch_action": "hold"}) as made:
             await a_is_live(made)
             await deploy_of_a_worse_one(made)
+            verdict, told = kept(made).verdict, len(made.told)
             assert made.deployer.candidates.release
             processes_of(made.deployer.candidates.release.web).end(9)
             await asyncio.sleep(1)
@@ -304,6 +305,8 @@ def test_one_that_is_kept_and_then_crashes_says_why_it_was_taken_back(tmp_path: 
             assert candidate
             assert not candidate.runs_on
             assert "90 of 300" in candidate.error
+            assert candidate.verdict == verdict is not None
+            assert made.told[told:] == [], "it was told when it was taken back"
             check_rest(made, "")
 
     run(story())

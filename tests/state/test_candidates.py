@@ -37,9 +37,9 @@ def test_one_that_has_failed_stays_until_it_is_ended(tmp_path: Path) -> None:
         store.begin(Attempt(id=0, kind="deploy", trigger="api", started_at=HELD.since))
         store.save_candidate(HELD)
         failed = HELD.failed("it ended")
-        store.end_candidate(failed, "failed", "it ended")
+        assert store.end_candidate(failed, "failed", "it ended")
         assert store.candidate() == failed
-        store.end_candidate(failed, "cancelled", "aborted")
+        assert not store.end_candidate(failed, "cancelled", "aborted")
         assert store.candidate() is None
         (deploy,) = store.attempts(9)
         assert (deploy.result, deploy.stage, deploy.error) == ("failed", "held", "it ended")

@@ -167,11 +167,11 @@ class Attempts:
     def end_candidate(
         self, candidate: Candidate, result: Result, why: str, stage: Phase = Phase.HELD, verdict: str = ""
     ) -> None:
-        """The deploy that was `held` is over, and that is told. Raises sqlite3.Error."""
-        self._store.end_candidate(candidate, result, self._masking.text(why), stage, verdict)
+        """If the deploy is `held`, it is over, and that is told. Raises sqlite3.Error."""
+        if not self._store.end_candidate(candidate, result, self._masking.text(why), stage, verdict):
+            return
         with going_on("cannot tell that nothing is held any more"):
-            record = self.find(candidate.attempt)
-            if record and record.result == result:
+            if record := self.find(candidate.attempt):
                 self._notices.ended(record)
 
     def count(self, attempt_id: int, counts: Counts | None) -> None:

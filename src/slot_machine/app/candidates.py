@@ -272,7 +272,8 @@ class Candidates:
         await self.keep_failed(release, failed)
 
     def _failed(self, candidate: Candidate, why: str, verdict: Verdict | None = None) -> None:
-        self._end_failed(candidate.failed(why, verdict), Phase.WATCH if candidate.share else Phase.HELD)
+        failed = candidate.failed(why, verdict or candidate.verdict)
+        self._end_failed(failed, Phase.WATCH if candidate.share else Phase.HELD)
         self._stop()
 
     def _end_failed(self, failed: Candidate, stage: Phase = Phase.WATCH) -> None:

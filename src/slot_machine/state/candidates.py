@@ -35,14 +35,18 @@ class Candidates(Database):
     @twice_on_a_full_disk
     def end_candidate(
         self, candidate: Candidate, result: Result, error: str, stage: Phase = Phase.HELD, verdict: str = ""
-    ) -> None:
-        """The deploy that started it is over, with this result. A candidate that has failed stays to be aborted."""
+    ) -> bool:
+        """The deploy that started it is over, with this result. A candidate that has failed stays to be aborted.
+
+        Returns whether that deploy was `held` until now.
+        """
         with transaction(self._db):
             self._put(candidate if candidate.state == "failed" and result == "failed" else None)
-            self._db.execute(
+            ended = self._db.execute(
                 "UPDATE attempts SET result = ?, error = ?, stage = ?, verdict = ? WHERE id = ? AND result = 'held'",
                 (result, error, stage, verdict, candidate.attempt),
             )
+        return ended.rowcount > 0
 
     @twice_on_a_full_disk
     def end_watch(self) -> None:
