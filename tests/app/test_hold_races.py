@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from slot_machine.app.outcomes import Done
-from slot_machine.core.errors import Cancelled, NothingToCancel
+from slot_machine.core.errors import Cancelled, Impossible, NothingToCancel
 from slot_machine.core.model import Attempt
 from slot_machine.core.upstream import Beside
-from tests.app.hold_stories import abort, hold
+from tests.app.hold_stories import abort, b_has_a_share, hold, larger_share
 from tests.app.stories import WITHOUT_PROBES, a_is_live, check_history, check_rest, come_to, machine
+from tests.app.watch_stories import BAD
 from tests.fakes import Machine, processes_of, run
 
 pytestmark = pytest.mark.usefixtures("quiet", "judged")
@@ -80,6 +81,33 @@ def test_one_that_ends_when_it_begins_to_be_held_has_failed(tmp_path: Path, monk
             assert candidate
             assert candidate.state == deployed.result == "failed"
             assert candidate.error == deployed.error == "it ended while it was held: exit code 7"
+            check_rest(made, "")
+
+    run(story())
+
+
+@pytest.mark.parametrize("action", ["hold", "rollback"])
+def test_one_that_is_taken_back_while_it_gets_a_larger_share_has_none(
+    tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | {"watch_ms": 4_000, "watch_action": action}) as made:
+            await b_has_a_share(made)
+
+            def is_worse(beside: Beside) -> None:
+                if beside.share == 5000:
+                    made.evidence.new = BAD
+
+            when_offered(made, monkeypatch, is_worse)
+            refused = await larger_share(made)
+            assert isinstance(refused, Impossible)
+            assert "90 of 300" in str(refused)
+            await asyncio.sleep(60)
+            candidate = made.deployer.candidates.record
+            assert candidate
+            assert (candidate.state, candidate.runs_on) == ("failed", action == "hold")
+            assert [attempt.result for attempt in made.store.attempts(2)] == ["failed", "shared"]
+            assert not made.deployer.candidates.share_watch.judging
             check_rest(made, "")
 
     run(story())

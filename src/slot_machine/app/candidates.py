@@ -137,8 +137,7 @@ class Candidates:
                 self._store.save_candidate(before)
                 await self._offer(before)
             raise
-        if self.release is not release:
-            self.check_held()
+        self.check_held()
         self._unwatch()
         self._keep(release, shared)
 
