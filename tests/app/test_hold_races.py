@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from slot_machine.app.assets import Assets
 from slot_machine.app.outcomes import Done
 from slot_machine.core.errors import Cancelled, Impossible, NothingToCancel
 from slot_machine.core.model import Attempt
 from slot_machine.core.upstream import Beside
-from tests.app.hold_stories import abort, b_has_a_share, hold, larger_share
-from tests.app.stories import WITHOUT_PROBES, a_is_live, check_history, check_rest, come_to, machine
+from tests.app.hold_stories import abort, b_has_a_share, b_is_held, hold, larger_share, promote
+from tests.app.stories import WITHOUT_PROBES, Story, a_is_live, check_history, check_rest, come_to, machine
 from tests.app.watch_stories import BAD
 from tests.fakes import Machine, processes_of, run
 
@@ -109,5 +110,34 @@ def test_one_that_is_taken_back_while_it_gets_a_larger_share_has_none(
             assert [attempt.result for attempt in made.store.attempts(2)] == ["failed", "shared"]
             assert not made.deployer.candidates.share_watch.judging
             check_rest(made, "")
+
+    run(story())
+
+
+@pytest.mark.parametrize("before", [b_is_held, b_has_a_share])
+def test_a_promotion_that_is_cancelled_while_assets_are_linked_leaves_it_held(
+    tmp_path: Path, before: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that the live version is to have if the candidate is taken back."""
+
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | {"watch_ms": 4_000}) as made:
+            await before(made)
+            was = made.deployer.candidates.record
+            links = asyncio.Event()
+
+            async def slowly(*_: object) -> None:
+                links.set()
+                await asyncio.sleep(10)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Assets, "link", slowly)
+                promoting = asyncio.ensure_future(promote(made))
+                await links.wait()
+                await made.deployer.operations.cancel()
+                assert isinstance(await promoting, Cancelled)
+            assert made.deployer.candidates.record == was
+            check_rest(made, "")
+            assert isinstance(await promote(made), Done)
 
     run(story())

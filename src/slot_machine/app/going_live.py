@@ -60,8 +60,18 @@ class GoingLive:
         live = before.live
         candidate = await self._parts.rollout.bring_up(attempt, event, version, live)
         await self._rehearsal.run(attempt, candidate)
+        try:
+            await self.prepare_return(attempt, before, candidate.version)
+        except BaseException:
+            await candidate.stop(version.config.drain_timeout_s / 2)
+            raise
         old = await self.switch(attempt, before, candidate)
         return await self.watch_and_finish(attempt, before, candidate.version, old)
+
+    async def prepare_return(self, attempt: RunningAttempt, before: State, version: Version) -> None:
+        """Before the switch to a version that is to be watched."""
+        if self._watching.wanted(attempt, version, before.live):
+            await self._parts.rollout.prepare_return(attempt, version)
 
     async def switch(self, attempt: RunningAttempt, before: State, candidate: Release) -> Release | None:
         watched = self._watching.wanted(attempt, candidate.version, before.live)

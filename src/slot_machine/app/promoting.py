@@ -43,6 +43,7 @@ class Promoting:
             attempt.on(Event.PROMOTE, f"asking {describe(version)} once more")
             async with parts.candidates.taken() as candidate:
                 await parts.rollout.check_health(candidate)
+                await self._live.prepare_return(attempt, before, version)
                 old = await self._live.switch(attempt, before, candidate)
             return await self._live.watch_and_finish(attempt, before, candidate.version, old)
 

@@ -81,8 +81,6 @@ class Rollout:
         """
         old, routed = None, False
         try:
-            if watched:
-                await self.prepare_return(attempt, candidate.version)
             attempt.on(Event.HEALTHY, f"traffic to {describe(candidate.version)}")
             old = await self._supervisor.pause()
             if not candidate.running:
