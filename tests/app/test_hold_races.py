@@ -8,9 +8,9 @@ import pytest
 
 from slot_machine.app.assets import Assets
 from slot_machine.app.outcomes import Done
-from slot_machine.core.errors import Cancelled, Impossible, NothingToCancel
+from slot_machine.core.errors import Cancelled, Impossible, NothingToCancel, Stopping
 from slot_machine.core.model import Attempt
-from slot_machine.core.upstream import Beside
+from slot_machine.core.upstream import Beside, Counts, Upstream
 from tests.app.hold_stories import abort, b_has_a_share, b_is_held, hold, larger_share, promote
 from tests.app.stories import WITHOUT_PROBES, Story, a_is_live, check_history, check_rest, come_to, machine
 from tests.app.watch_stories import BAD
@@ -139,5 +139,30 @@ def test_a_promotion_that_is_cancelled_while_assets_are_linked_leaves_it_held(
             assert made.deployer.candidates.record == was
             check_rest(made, "")
             assert isinstance(await promote(made), Done)
+
+    run(story())
+
+
+def test_one_whose_promotion_the_daemon_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES) as made:
+            await b_is_held(made)
+            switches = asyncio.Event()
+            route = made.traffic.route
+
+            async def slowly(upstream: Upstream | None, ready: Upstream | None = None) -> Counts:
+                counts = await route(upstream, ready)
+                switches.set()
+                await asyncio.sleep(1)
+                return counts
+
+            monkeypatch.setattr(made.traffic, "route", slowly)
+            promoting = asyncio.ensure_future(promote(made))
+            await switches.wait()
+            await made.deployer.stop()
+            assert isinstance(await promoting, Stopping)
+            candidate = made.deployer.candidates.record
+            assert candidate
+            assert candidate.error == "its promotion was broken off"
 
     run(story())

@@ -156,7 +156,8 @@ class Candidates:
             if release.running:
                 self._keep(release, candidate)
             else:
-                self._failed(candidate, f"its promotion failed: {error}")
+                failed = isinstance(error, Exception)
+                self._failed(candidate, f"its promotion failed: {error}" if failed else "its promotion was broken off")
             raise
         self.release = None
 
