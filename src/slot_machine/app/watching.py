@@ -76,15 +76,16 @@ class Watching:
         """
         assert before.live
         config, back = new.config, GoingBack(self._parts, attempt, before, new, old)
-        if attempt.phase is not Phase.WATCH:
+        goes_on = attempt.phase is Phase.WATCH
+        if not goes_on:
             attempt.on(Event.WATCH, self._plan(new, back))
         attempt.fallback = back
         try:
+            judging = self.judging = self._judging(attempt, new, back, goes_on=goes_on)
             await back.stand_by()
             if config.watch_action == "warn":
                 # It is not taken back, so it is started again.
                 self._parts.supervisor.monitor.deploying = False
-            judging = self.judging = self._judging(attempt, new, back)
             began()
             await self._until_over(attempt, judging, since_s + config.watch_s, back)
             await back.leave()
@@ -170,7 +171,8 @@ class Watching:
         hint = f"`slot-machine logs --slot {slot} --since {began}` shows what it printed"
         return StageFailed(Phase.WATCH, what, masked, hint)
 
-    def _judging(self, attempt: RunningAttempt, new: Version, back: GoingBack) -> Judging:
+    def _judging(self, attempt: RunningAttempt, new: Version, back: GoingBack, *, goes_on: bool) -> Judging:
+        """To be called before anything is awaited: from the switch on, somebody may keep it, and it may crash."""
         judging = Judging(
             self._parts.gather(new, back.version, False),
             same_minutes=False,
@@ -188,7 +190,7 @@ class Watching:
                     back.make_way()
 
         self._parts.supervisor.outages.on_end = ended
-        if not self._parts.supervisor.running:
+        if goes_on and not self._parts.supervisor.running:
             judging.gone(WEB, "it did not run any more when the daemon started")
         return judging
 
