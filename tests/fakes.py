@@ -76,6 +76,10 @@ class Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock.now_s
 
+    def begin_anew(self) -> None:
+        """As the monotonic clock does when a machine boots."""
+        self._clock.now_s = 0.0
+
 
 def run(story: Coroutine[None, None, T]) -> T:
     """In a time of its own, in which seconds cost nothing."""

@@ -19,7 +19,7 @@ from tests.app.stories import (
     side_runs_are_live,
 )
 from tests.app.watch_stories import BAD, GOOD, begun, deploy_b, killed
-from tests.fakes import Machine, Mode, processes_of, run
+from tests.fakes import Loop, Machine, Mode, processes_of, run
 
 pytestmark = pytest.mark.usefixtures("quiet", "judged")
 
@@ -137,3 +137,20 @@ def test_where_the_old_one_was_stopped_first_the_watch_goes_on_without_it(
     end = run(told(tmp_path, new=BAD, strategy=strategy))
 
     assert (end.live, end.entry.result, end.started) == ("a", "failed", ["a"])
+
+
+def test_it_takes_no_longer_after_a_boot_of_the_machine(tmp_path: Path) -> None:
+    async def long_up(made: Machine) -> None:
+        await a_is_live(made)
+        await asyncio.sleep(1000)
+
+    def boots(made: Machine) -> None:
+        all_end(made)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        loop.begin_anew()
+
+    end = run(told(tmp_path, boots, before=long_up, strategy="replace"))
+
+    assert (end.live, end.entry.result, end.started) == ("b", "succeeded", ["b"])
+    assert end.took_s < 25

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from slot_machine.app.attempt import RunningAttempt
 from slot_machine.app.candidates import TakesOver
-from slot_machine.app.clock import age_s
+from slot_machine.app.clock import age_s, monotonic_s
 from slot_machine.app.failures import going_on
 from slot_machine.app.going_back import GoingBack
 from slot_machine.app.judging import Judging
@@ -111,7 +113,9 @@ class Watching:
         if not candidate.before or candidate.version != live or not record or record.result != "running":
             store.end_watch()
             return {}
-        left = self.left = Left(candidate, candidate.before)
+        # After a boot of the machine, it would go on for as long as the machine ran before.
+        since_s = min(candidate.since_s, monotonic_s())
+        left = self.left = Left(msgspec.structs.replace(candidate, since_s=since_s), candidate.before)
 
         async def take_over(release: Release) -> None:
             left.old = release
