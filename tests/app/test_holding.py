@@ -11,11 +11,11 @@ from slot_machine.app.outcomes import Done, Wishes
 from slot_machine.core.errors import Cancelled, Impossible, NothingHeld, SlotMachineError
 from slot_machine.core.phases import Phase
 from slot_machine.core.side_runs import side_runs
-from slot_machine.core.upstream import Beside
+from slot_machine.core.upstream import Beside, Counts
 from slot_machine.host.network.probe import Answer
 from tests.app.hold_stories import abort, b_has_failed, b_is_held, crash_of_the_candidate, hold, promote, take_over
 from tests.app.stories import ALL_COMMANDS, WITHOUT_PROBES, a_is_live, check_rest, deploy, machine
-from tests.app.watch_stories import deploy_b
+from tests.app.watch_stories import begun, deploy_b
 from tests.fakes import COMMITS, Machine, run, until
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -226,6 +226,21 @@ def test_abort_in_the_switch_goes_back_from_the_watch(
             check_rest(made, "")
 
     run(told())
+
+
+@pytest.mark.usefixtures("judged")
+def test_requests_of_the_version_before_are_not_counted_for_the_deploy_that_was_held(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with machine(tmp_path, WITHOUT_PROBES | {"watch_ms": 4_000}) as made:
+            await b_is_held(made)
+            promoting = await begun(made, promote)
+            made.traffic.counted = Counts(finished=7)
+            await made.deployer.stop()
+            await promoting
+            _, deployed, _ = made.store.attempts(3)
+            assert (deployed.kind, deployed.requests) == ("deploy", "")
+
+    run(story())
 
 
 async def soon(condition: Callable[[], bool]) -> None:

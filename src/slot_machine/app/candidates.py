@@ -174,8 +174,8 @@ class Candidates:
         await self._offer(candidate)
 
     def end_release(self, release: Release) -> None:
-        """In the background: one that is no candidate any more."""
-        self.ending.end(release, self._deployed_by)
+        """In the background: one that is no candidate. What becomes of its requests is written down nowhere."""
+        self.ending.end(release, 0)
 
     async def end(self, result: Result, why: str) -> Candidate | None:
         """Ends it, whatever its state is, and waits for that. Returns it; None if there is none.
@@ -287,7 +287,7 @@ class Candidates:
         self._unwatch()
         if release := self.release:
             self.release = None
-            self.end_release(release)
+            self.ending.end(release, self._deployed_by)
 
     async def _offer(self, candidate: Candidate) -> None:
         """Lets it get the requests that it has a claim to. It is held without them if that fails."""
