@@ -72,7 +72,7 @@ def test_the_error_of_a_crash_says_how_it_ended(
             meanwhile(made, monkeypatch, lambda: processes_of(made.launcher.started[-1]).end(7))
             failed = await deploy_b(made)
             assert isinstance(failed, StageFailed)
-            assert str(failed).endswith("so it was taken back: web ended: exit code 7")
+            assert str(failed).endswith("so it is taken back: web ended: exit code 7")
             check_rest(made, "")
 
     run(story())

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from slot_machine.app.outcomes import Outcome
 from slot_machine.app.release import releases_of
+from slot_machine.core.errors import NothingToCancel
 from slot_machine.core.minutes import Tally
 from slot_machine.core.model import WEB
 from slot_machine.core.verdict import Side, Verdict
@@ -97,7 +98,9 @@ async def crash_of_both(machine: Machine) -> object:
 async def cancel_in_the_watch(machine: Machine) -> object:
     task = await begun(machine, deploy_b)
     if not task.done():
-        await machine.deployer.operations.cancel()
+        # Refused if the way back fails.
+        with suppress(NothingToCancel):
+            await machine.deployer.operations.cancel()
     return await task
 
 

@@ -69,6 +69,8 @@ class RunningAttempt:
         """While its version is watched."""
         self.is_back = False
         """The version before it is live again."""
+        self.stays = False
+        """Its version was to be taken back, and that failed: it stays live."""
         self.early: asyncio.Future[Outcome] | None = None
         """For whoever asked for it, and does not wait for the end of a watch."""
         self._store = store

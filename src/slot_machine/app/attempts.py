@@ -13,6 +13,7 @@ from slot_machine.app.failures import going_on
 from slot_machine.app.notices import Notices
 from slot_machine.app.operations import Operations
 from slot_machine.app.preflight import Preflight
+from slot_machine.app.release import describe
 from slot_machine.app.supervisor import Supervisor
 from slot_machine.app.undo import Undo
 from slot_machine.core.candidate import Candidate
@@ -128,6 +129,8 @@ class Attempts:
         try:
             if error:
                 await self._undo.undo(attempt, error)
+            if error and attempt.stays and attempt.version:
+                error.args = (f"{error}; that failed, so {describe(attempt.version)} stays live",)
         finally:
             self._operations.running = None
             self._supervisor.monitor.deploying = False

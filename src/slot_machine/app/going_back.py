@@ -72,6 +72,7 @@ class GoingBack:
                 what = in_words(error) if isinstance(error, Exception) else repr(error)
                 self.attempt.warn(f"could not go back to {describe(self.version)}: {what}")
             if self.parts.store.state() != self.before:
+                self.attempt.stays = True
                 self.give_up()
             raise
 

@@ -155,6 +155,8 @@ class Operations:
         await asyncio.wait([task])
         if attempt.phase is Phase.INTERRUPTED:
             raise Stopping
+        if attempt.stays:
+            raise NothingToCancel("the way back failed, so the new version stays live", "`slot-machine show` tells why")
         if attempt.phase is not Phase.CANCELLED:
             raise NothingToCancel(f"the {attempt.record.kind} ended before it could be cancelled: {attempt.phase}")
         return attempt.record

@@ -170,7 +170,7 @@ class Watching:
             if not lines and release and release.runs and release.version == back.new:
                 lines = release.web.last_lines()
         masked = tuple(map(self._parts.launcher.masking.text, lines))
-        what = f"{describe(back.new)} is worse than {describe(back.version)}, so it was taken back: {verdict.why}"
+        what = f"{describe(back.new)} is worse than {describe(back.version)}, so it is taken back: {verdict.why}"
         began = rfc3339(datetime.now(UTC) - timedelta(seconds=asyncio.get_running_loop().time() - since_s))
         hint = f"`slot-machine logs --slot {slot} --since {began}` shows what it printed"
         return StageFailed(Phase.WATCH, what, masked, hint)
