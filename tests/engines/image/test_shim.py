@@ -177,6 +177,12 @@ def test_the_second_sigterm_does_not_wait(start: Start) -> None:
     assert container.code() == 0
 
 
+def test_delay_is_not_taken_for_the_last_command_in_the_background(start: Start) -> None:
+    """The SIGTERM may come between a `&` of process 1 and its `$!`."""
+    own = f"set -- check; . {SHIM}; _sm_delay_s=3600 _sm_group=1"
+    assert start("run", f"{own}; sleep 60 & first=$!; _sm_terminate; [ $! = $first ] && exit 6").code() == 6
+
+
 def test_another_signal_in_place_of_sigterm(start: Start) -> None:
     command = "trap 'echo quit; exit 5' QUIT; echo ready; while :; do sleep 0.02; done"
     container = start("worker", command, SLOT_MACHINE_STOP_SIGNAL="QUIT")
