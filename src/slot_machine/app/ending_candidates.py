@@ -23,7 +23,7 @@ class EndingCandidates:
         self._ending: dict[Release, asyncio.Task[None]] = {}
 
     def end(self, release: Release, attempt: int) -> None:
-        """In a task of its own. What becomes of its requests is counted for that attempt."""
+        """In a task of its own. What becomes of its requests is counted for that attempt, unless it is 0."""
         self._ending[release] = self._tasks.create_task(self._stopped(release, attempt))
 
     async def gone(self) -> None:
